@@ -1,0 +1,24 @@
+/* fileio.h: files that are old or new, never half.
+ *
+ * Thread safety: functions keep no state. Two writers of one path must be kept apart by the caller.
+ */
+#ifndef CORE_FILEIO_H
+#define CORE_FILEIO_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+#include <glib.h>
+
+/* Writes `size` bytes to a temporary file beside `path`, fsyncs it, renames it over `path` and fsyncs the folder.
+ * On failure `path` is as it was and the temporary file is gone. mode: permission bits of the new file. */
+bool file_write_atomic(const char *path, const void *bytes, size_t size, mode_t mode, GError **error);
+
+/* Reads a whole file of at most `max` bytes. The result has a NUL behind its last byte and is freed with g_free;
+ * *size (may be NULL) is without it. SB_ERROR_NOT_FOUND when there is no such file, TOO_LARGE above `max`. */
+char *file_read(const char *path, size_t max, size_t *size, GError **error);
+
+/* Makes a folder and its parents; not an error when it exists. */
+bool file_mkdir(const char *path, mode_t mode, GError **error);
+
+#endif
