@@ -1,0 +1,226 @@
+#include "schema/control.h"
+
+#include "core/error.h"
+#include "schema/field.h"
+
+#include <string.h>
+
+enum { TYPE_ENUM, TYPE_SPLIT };
+static const struct lever_class classes[] = {
+#define CONTROL(symbol, name, kind, type, choices, doc)                                                                \
+    {LEVER_##symbol, name, OBJECT_##kind, TYPE_##type == TYPE_SPLIT, choices, doc},
+#include "schema/controls.def"
+#undef CONTROL
+};
+
+const struct lever_class *lever_class(enum lever lever)
+{
+    g_assert((unsigned)lever < LEVERS);
+    return &classes[lever];
+}
+
+const struct lever_class *lever_class_find(const char *name)
+{
+    for (unsigned i = 0; i < LEVERS; i++)
+        if (strcmp(classes[i].name, name) == 0)
+            return &classes[i];
+    return NULL;
+}
+
+/* ---- the set ---- */
+
+struct controls {
+    gint refs;
+    GHashTable *by_object[LEVERS]; /* object (the control's) -> struct control *, owned */
+};
+
+void control_clear(struct control *control)
+{
+    g_free(control->object);
+    g_free(control->value);
+    g_free(control->actor);
+    g_free(control->execution);
+    memset(control, 0, sizeof *control);
+}
+
+static void control_destroy(gpointer data)
+{
+    control_clear(data);
+    g_free(data);
+}
+
+struct controls *controls_new(void)
+{
+    struct controls *controls = g_new0(struct controls, 1);
+    controls->refs = 1;
+    for (unsigned i = 0; i < LEVERS; i++)
+        controls->by_object[i] = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, control_destroy);
+    return controls;
+}
+
+struct controls *controls_ref(struct controls *controls)
+{
+    g_atomic_int_inc(&controls->refs);
+    return controls;
+}
+
+void controls_unref(struct controls *controls)
+{
+    if (controls == NULL || !g_atomic_int_dec_and_test(&controls->refs))
+        return;
+    for (unsigned i = 0; i < LEVERS; i++)
+        g_hash_table_unref(controls->by_object[i]);
+    g_free(controls);
+}
+
+void controls_put(struct controls *controls, const struct control *control)
+{
+    struct control *copy = g_memdup2(control, sizeof *control);
+    copy->object = g_strdup(control->object);
+    copy->value = g_strdup(control->value);
+    copy->actor = g_strdup(control->actor);
+    copy->execution = g_strdup(control->execution);
+    g_hash_table_replace(controls->by_object[control->lever], copy->object, copy);
+}
+
+struct controls *controls_copy(const struct controls *controls)
+{
+    struct controls *copy = controls_new();
+    for (unsigned i = 0; i < LEVERS; i++) {
+        GHashTableIter iter;
+        gpointer control;
+        g_hash_table_iter_init(&iter, controls->by_object[i]);
+        while (g_hash_table_iter_next(&iter, NULL, &control))
+            controls_put(copy, control);
+    }
+    return copy;
+}
+
+const struct control *controls_get(const struct controls *controls, enum lever lever, const char *object)
+{
+    return g_hash_table_lookup(controls->by_object[lever], object);
+}
+
+const char *controls_value(const struct controls *controls, enum lever lever, const char *object)
+{
+    const struct control *control = controls_get(controls, lever, object);
+    return control != NULL ? control->value : "default";
+}
+
+static gint by_lever_and_object(gconstpointer a, gconstpointer b)
+{
+    const struct control *const *x = a, *const *y = b;
+    if ((*x)->lever != (*y)->lever)
+        return (*x)->lever < (*y)->lever ? -1 : 1;
+    return strcmp((*x)->object, (*y)->object);
+}
+
+GPtrArray *controls_list(const struct controls *controls)
+{
+    GPtrArray *list = g_ptr_array_new();
+    for (unsigned i = 0; i < LEVERS; i++) {
+        GHashTableIter iter;
+        gpointer control;
+        g_hash_table_iter_init(&iter, controls->by_object[i]);
+        while (g_hash_table_iter_next(&iter, NULL, &control))
+            g_ptr_array_add(list, control);
+    }
+    g_ptr_array_sort(list, by_lever_and_object);
+    return list;
+}
+
+/* ---- values ---- */
+
+__attribute__((format(printf, 5, 6))) static bool refuse(GError **error, enum sb_error kind, enum lever lever,
+                                                         const char *object, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    g_autofree char *text = g_strdup_vprintf(format, args);
+    va_end(args);
+    g_set_error(error, SB_ERROR, (gint)kind, "%s/%s: %s", lever_class(lever)->name, object, text);
+    return false;
+}
+
+static bool split_validate(const struct inventory *inv, enum lever lever, const char *object, const char *value,
+                           char **canonical, GError **error)
+{
+    const struct service *service = INVENTORY_GET(inv, service, object);
+    if (service->active == SERVICE_SINGLE)
+        return refuse(error, SB_ERROR_INVALID, lever, object, "found a single service, expected a multi service");
+    struct split split;
+    if (!split_parse(value, &split, error)) {
+        g_prefix_error(error, "%s/%s: ", lever_class(lever)->name, object);
+        return false;
+    }
+    bool good = true;
+    for (unsigned i = 0; good && i < split.n_rooms; i++)
+        if (INVENTORY_GET(inv, room, split.rooms[i]) == NULL)
+            good = refuse(error, SB_ERROR_NOT_FOUND, lever, object,
+                          "found room \"%s\", expected the name of a room that exists", split.rooms[i]);
+    if (good)
+        *canonical = split_format(&split);
+    split_clear(&split);
+    return good;
+}
+
+bool control_validate(const struct inventory *inv, enum lever lever, const char *object, const char *value,
+                      char **canonical, GError **error)
+{
+    const struct lever_class *class = lever_class(lever);
+    if (inventory_get(inv, class->kind, object) == NULL) {
+        g_autofree char *quoted = text_quote(object);
+        g_set_error(error, SB_ERROR, SB_ERROR_NOT_FOUND, "%s: found %s, expected the name of a %s that exists",
+                    class->name, quoted, object_class(class->kind)->name);
+        return false;
+    }
+    if (strcmp(value, "default") != 0 && class->is_split)
+        return split_validate(inv, lever, object, value, canonical, error);
+    if (strcmp(value, "default") != 0 && choice_find(class->choices, value) < 0) {
+        g_autofree char *quoted = text_quote(value), *choices = choices_join(class->choices, ", ");
+        return refuse(error, SB_ERROR_INVALID, lever, object, "found %s, expected default or one of %s", quoted,
+                      choices);
+    }
+    *canonical = g_strdup(value);
+    return true;
+}
+
+/* ---- codec ---- */
+
+json_t *control_to_json(const struct control *control)
+{
+    return json_pack("{s:s, s:s, s:s, s:I, s:s?, s:s?}", "control", lever_class(control->lever)->name, "object",
+                     control->object, "value", control->value, "revision", (json_int_t)control->revision, "actor",
+                     control->actor, "execution", control->execution);
+}
+
+bool control_from_json(const json_t *json, struct control *out, GError **error)
+{
+    const char *name = json_text(json_object_get(json, "control"));
+    const struct lever_class *class = name != NULL ? lever_class_find(name) : NULL;
+    const char *object = json_text(json_object_get(json, "object"));
+    const char *value = json_text(json_object_get(json, "value"));
+    const json_t *revision = json_object_get(json, "revision");
+    if (class == NULL || object == NULL || value == NULL || !json_is_integer(revision) ||
+        json_integer_value(revision) < 0) {
+        const char *field = class == NULL    ? "control"
+                            : object == NULL ? "object"
+                            : value == NULL  ? "value"
+                                             : "revision";
+        g_autofree char *found = json_quote(json_object_get(json, field));
+        g_set_error(error, SB_ERROR, SB_ERROR_INVALID, "control: %s: found %s, expected %s", field, found,
+                    class == NULL                     ? "the name of a lever"
+                    : object == NULL || value == NULL ? "text"
+                                                      : "a generation");
+        return false;
+    }
+    *out = (struct control){
+        .lever = class->lever,
+        .object = g_strdup(object),
+        .value = g_strdup(value),
+        .revision = (uint64_t)json_integer_value(revision),
+        .actor = g_strdup(json_text(json_object_get(json, "actor"))),
+        .execution = g_strdup(json_text(json_object_get(json, "execution"))),
+    };
+    return true;
+}

@@ -1,0 +1,212 @@
+/* inventory_validate.c: everything that no single object can know. One function for each kind that has such a rule. */
+#include "schema/field.h"
+#include "schema/inventory.h"
+
+#include <string.h>
+
+/* Names that switch a zone are "GROUP.SERVICE", a mark and the zone: they must fit into 253. */
+#define ZONE_NAME_MAX 160
+
+__attribute__((format(printf, 5, 6))) static void find(GPtrArray *findings, const struct object *object,
+                                                       const char *field, const char *expected, const char *found, ...)
+{
+    va_list args;
+    va_start(args, found);
+    g_autofree char *text = g_strdup_vprintf(found, args);
+    va_end(args);
+    g_autofree char *label = g_strdup_printf("%s %s", object_class(object->kind)->name, object->name);
+    finding_add(findings, object->at, label, field, text, expected);
+}
+
+/* ---- references ---- */
+
+static bool exists(const struct inventory *inv, const char *kinds, const char *name)
+{
+    g_auto(GStrv) words = g_strsplit(kinds, "|", -1);
+    for (char **word = words; *word != NULL; word++)
+        if (inventory_get(inv, object_class_find(*word)->kind, name) != NULL)
+            return true;
+    return false;
+}
+
+static void reference_validate(const struct inventory *inv, const struct object *object, const struct field_class *f,
+                               const char *name, GPtrArray *findings)
+{
+    if (name == NULL || exists(inv, f->detail, name))
+        return;
+    g_autofree char *kinds = choices_join(f->detail, " or ");
+    g_autofree char *expected = g_strdup_printf("the name of a %s that exists", kinds);
+    find(findings, object, f->name, expected, "\"%s\"", name);
+}
+
+static void references_validate(const struct inventory *inv, const struct object *object, GPtrArray *findings)
+{
+    const struct object_class *class = object_class(object->kind);
+    for (unsigned i = 0; i < class->n_fields; i++) {
+        const struct field_class *f = &class->fields[i];
+        if (f->type == FIELD_REF)
+            reference_validate(inv, object, f, *FIELD_READ(object, f, char *), findings);
+        if (f->type != FIELD_REFS)
+            continue;
+        for (char **name = *FIELD_READ(object, f, char **); name != NULL && *name != NULL; name++)
+            reference_validate(inv, object, f, *name, findings);
+    }
+}
+
+/* ---- kinds ---- */
+
+static void pop_validate(const struct pop *pop, GPtrArray *findings)
+{
+    /* An entrance is a POP's name or one of these words (table.h). */
+    if (strcmp(pop->o.name, "ring") == 0 || strcmp(pop->o.name, "relay") == 0)
+        find(findings, &pop->o, "name", "another name: this word stands for a road that is no POP", "\"%s\"",
+             pop->o.name);
+}
+
+static void line_validate(const struct line *line, GPtrArray *findings)
+{
+    if (strcmp(line->from, line->to) == 0)
+        find(findings, &line->o, "to", "two different ends", "\"%s\" at both ends", line->to);
+}
+
+/* `seen`: address text -> the edge that has it. */
+static void address_validate(const struct edge *edge, const char *field, const struct addr *addr, GHashTable *seen,
+                             GPtrArray *findings)
+{
+    char text[ADDR_TEXT_SIZE];
+    addr_format(addr, text);
+    const struct edge *other = g_hash_table_lookup(seen, text);
+    if (other != NULL)
+        find(findings, &edge->o, field, "an address of its own", "%s, which edge %s has", text, other->o.name);
+    else
+        g_hash_table_insert(seen, g_strdup(text), (gpointer)edge);
+}
+
+static void edges_validate(const struct inventory *inv, GPtrArray *findings)
+{
+    g_autoptr(GHashTable) seen = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    INVENTORY_FOREACH (inv, edge, edge) {
+        address_validate(edge, "address", &edge->address, seen, findings);
+        if (edge->address6.family == 0)
+            continue;
+        if (edge->address6.family == edge->address.family)
+            find(findings, &edge->o, "address6", "an address of the other family than address", "one of the same");
+        else
+            address_validate(edge, "address6", &edge->address6, seen, findings);
+    }
+}
+
+static void service_validate(const struct service *service, GPtrArray *findings)
+{
+    if (service->active == SERVICE_SINGLE && service->home == NULL)
+        find(findings, &service->o, "home", "the name of the room that a single service runs in", "nothing");
+    if (service->active == SERVICE_MULTI && service->home != NULL)
+        find(findings, &service->o, "home", "nothing: a multi service runs in every room", "\"%s\"", service->home);
+}
+
+static void routes_validate(const struct inventory *inv, GPtrArray *findings)
+{
+    g_autoptr(GHashTable) seen = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    INVENTORY_FOREACH (inv, route, route) {
+        char *key = g_strdup_printf("%s%s", route->group, route->prefix);
+        const struct route *other = g_hash_table_lookup(seen, key);
+        if (other != NULL)
+            find(findings, &route->o, "prefix", "a prefix of its own within the group", "\"%s\", which route %s has",
+                 route->prefix, other->o.name);
+        g_hash_table_replace(seen, key, (gpointer)route);
+    }
+}
+
+static bool below(const char *name, const char *zone)
+{
+    size_t len = strlen(name), zone_len = strlen(zone);
+    return len > zone_len && name[len - zone_len - 1] == '.' && strcmp(name + len - zone_len, zone) == 0;
+}
+
+/* The zone of the inventory that `name` is in: the longest. */
+static const char *zone_of(const struct inventory *inv, const char *name)
+{
+    for (const char *p = name; p != NULL; p = strchr(p, '.')) {
+        p += *p == '.';
+        if (inventory_get(inv, OBJECT_dnszone, p) != NULL)
+            return p;
+    }
+    return NULL;
+}
+
+static void domain_validate(const struct inventory *inv, const struct domain *domain, GPtrArray *findings)
+{
+    const struct group *group = INVENTORY_GET(inv, group, domain->group);
+    if (group == NULL || INVENTORY_GET(inv, dnszone, group->zone) == NULL)
+        return; /* found already */
+    g_autofree char *expected = g_strdup_printf("a name below %s, the zone of group %s", group->zone, group->o.name);
+    if (strcmp(domain->o.name, group->zone) == 0)
+        find(findings, &domain->o, "name", expected, "the zone's own name, which cannot be a CNAME");
+    else if (!below(domain->o.name, group->zone))
+        find(findings, &domain->o, "name", expected, "\"%s\"", domain->o.name);
+    else if (strcmp(zone_of(inv, domain->o.name), group->zone) != 0)
+        find(findings, &domain->o, "name", expected, "\"%s\", which is in zone %s", domain->o.name,
+             zone_of(inv, domain->o.name));
+}
+
+/* Does following `primary` from here come back here, or never end? */
+static bool copies_in_circle(const struct inventory *inv, const struct nameserver *from)
+{
+    guint hops = inventory_list(inv, OBJECT_nameserver)->len;
+    const struct nameserver *ns = from;
+    while (ns != NULL && ns->role == NAMESERVER_SECONDARY && ns->primary != NULL && hops-- > 0) {
+        ns = INVENTORY_GET(inv, nameserver, ns->primary);
+        if (ns == from)
+            return true;
+    }
+    return false;
+}
+
+static void nameserver_validate(const struct inventory *inv, const struct nameserver *ns, GPtrArray *findings)
+{
+    if (ns->role == NAMESERVER_PRIMARY && ns->primary != NULL)
+        find(findings, &ns->o, "primary", "nothing: a primary copies from nobody", "\"%s\"", ns->primary);
+    if (ns->role == NAMESERVER_PRIMARY)
+        return;
+    if (ns->primary == NULL) {
+        find(findings, &ns->o, "primary", "the name of the nameserver that a secondary copies from", "nothing");
+        return;
+    }
+    const struct nameserver *source = INVENTORY_GET(inv, nameserver, ns->primary);
+    if (source != NULL && strcmp(source->zone, ns->zone) != 0)
+        find(findings, &ns->o, "primary", "a nameserver of the same zone", "\"%s\" of zone %s", ns->primary,
+             source->zone);
+    else if (copies_in_circle(inv, ns))
+        find(findings, &ns->o, "primary", "a way to a primary", "\"%s\", which copies from %s in a circle", ns->primary,
+             ns->o.name);
+}
+
+static void dnszone_validate(const struct dnszone *zone, GPtrArray *findings)
+{
+    if (strlen(zone->o.name) > ZONE_NAME_MAX)
+        find(findings, &zone->o, "name", "at most 160 characters, so that policy names fit before it", "%zu characters",
+             strlen(zone->o.name));
+}
+
+void inventory_validate(const struct inventory *inv, GPtrArray *findings)
+{
+    for (unsigned kind = 0; kind < OBJECT_KINDS; kind++) {
+        const GPtrArray *list = inventory_list(inv, kind);
+        for (guint i = 0; i < list->len; i++)
+            references_validate(inv, list->pdata[i], findings);
+    }
+    INVENTORY_FOREACH (inv, pop, pop)
+        pop_validate(pop, findings);
+    INVENTORY_FOREACH (inv, line, line)
+        line_validate(line, findings);
+    edges_validate(inv, findings);
+    INVENTORY_FOREACH (inv, service, service)
+        service_validate(service, findings);
+    routes_validate(inv, findings);
+    INVENTORY_FOREACH (inv, domain, domain)
+        domain_validate(inv, domain, findings);
+    INVENTORY_FOREACH (inv, nameserver, ns)
+        nameserver_validate(inv, ns, findings);
+    INVENTORY_FOREACH (inv, dnszone, zone)
+        dnszone_validate(zone, findings);
+}

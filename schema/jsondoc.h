@@ -1,0 +1,16 @@
+/* jsondoc.h: strict JSON from strangers: no duplicate keys, no NUL, nothing behind the value, depth at most 32.
+ * Thread safety: pure functions.
+ */
+#ifndef SCHEMA_JSONDOC_H
+#define SCHEMA_JSONDOC_H
+
+#include <glib.h>
+#include <jansson.h>
+
+#define JSONDOC_DEPTH_MAX 32
+
+/* A new reference, or NULL with SB_ERROR_INVALID: "name:line: found ..., expected ...". The value is an object or an
+ * array. size: bytes of text, which needs no NUL behind it; the caller has bounded it. */
+json_t *jsondoc_parse(const char *text, size_t size, const char *name, GError **error);
+
+#endif

@@ -1,0 +1,271 @@
+/* part.c: the grammar of the parts of an edge's table: the last gate before text becomes a HAProxy map. */
+#include "schema/table.h"
+
+#include "core/error.h"
+#include "schema/object.h"
+#include "schema/slot.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define LINE_MAX_LEN 1024
+#define SPLIT_INDEX_MAX 1048575u
+
+/* ---- words ---- */
+
+static bool one_of(const char *word, const char *a, const char *b)
+{
+    return strcmp(word, a) == 0 || strcmp(word, b) == 0;
+}
+
+/* Up to `n` words of `text` between separators, in place; false unless there are exactly n. */
+static bool words_split(char *text, char separator, char *words[], unsigned n)
+{
+    for (unsigned i = 0; i < n; i++) {
+        words[i] = text;
+        char *end = strchr(text, separator);
+        if ((end == NULL) != (i + 1 == n))
+            return false;
+        if (end != NULL) {
+            *end = '\0';
+            text = end + 1;
+        }
+    }
+    return true;
+}
+
+static bool name_valid(const char *text)
+{
+    return text_valid(FIELD_NAME, text);
+}
+
+static bool policy_valid(char *text)
+{
+    char *words[2];
+    return words_split(text, '.', words, 2) && name_valid(words[0]) && name_valid(words[1]);
+}
+
+/* Digits without a needless zero, at most `max`. */
+static bool number_parse(const char *text, unsigned long max, unsigned long *out)
+{
+    size_t len = strspn(text, "0123456789");
+    if (len < 1 || len > 10 || text[len] != '\0' || (len > 1 && text[0] == '0'))
+        return false;
+    *out = strtoul(text, NULL, 10);
+    return *out <= max;
+}
+
+static bool endpoint_valid(const char *text)
+{
+    struct endpoint ep;
+    return endpoint_parse(text, &ep);
+}
+
+/* ---- one line of each part; both strings may be cut up ---- */
+
+struct range {
+    unsigned long first, last; /* split index * SLOT_COUNT + slot */
+};
+struct check {
+    GArray *ranges; /* SPLITS: struct range */
+    bool has_class; /* LAYOUT */
+};
+
+static bool routes_line(char *key, char *value, struct check *check)
+{
+    (void)check;
+    size_t len = strlen(key);
+    char *slash = strchr(key, '/');
+    if (slash == NULL || key[len - 1] != '/')
+        return false;
+    key[len - 1] = '\0';
+    bool prefix = slash == key + len - 1 || text_valid(FIELD_PREFIX, slash);
+    *slash = '\0';
+    return prefix && text_valid(FIELD_FQDN, key) && policy_valid(value);
+}
+
+static bool layout_line(char *key, char *value, struct check *check)
+{
+    if (strcmp(key, "class") == 0)
+        return check->has_class = one_of(value, "public", "dedicated");
+    char *words[3];
+    if (g_str_has_prefix(key, "origin/"))
+        return words_split(key, '/', words, 3) && name_valid(words[1]) && name_valid(words[2]) && endpoint_valid(value);
+    return g_str_has_prefix(key, "relay/") && name_valid(key + strlen("relay/")) && endpoint_valid(value);
+}
+
+static bool policies_line(char *key, char *value, struct check *check)
+{
+    (void)check;
+    char *words[4];
+    unsigned long index;
+    return policy_valid(key) && words_split(value, '|', words, 4) && number_parse(words[0], SPLIT_INDEX_MAX, &index) &&
+           one_of(words[1], "multi", "single") && one_of(words[2], "on", "off") && one_of(words[3], "local", "relay");
+}
+
+static bool splits_line(char *key, char *value, struct check *check)
+{
+    char *words[2];
+    struct range range;
+    unsigned long max = (SPLIT_INDEX_MAX + 1ul) * SLOT_COUNT - 1;
+    if (!words_split(key, ':', words, 2) || !number_parse(words[0], max, &range.first) ||
+        !number_parse(words[1], max, &range.last) || range.last < range.first ||
+        range.first / SLOT_COUNT != range.last / SLOT_COUNT || !name_valid(value))
+        return false;
+    g_array_append_val(check->ranges, range);
+    return true;
+}
+
+static bool rooms_line(char *key, char *value, struct check *check)
+{
+    (void)check;
+    char *words[2];
+    return words_split(key, '/', words, 2) && one_of(words[0], "multi", "single") && name_valid(words[1]) &&
+           (strcmp(value, "-") == 0 || name_valid(value));
+}
+
+static bool origins_line(char *key, char *value, struct check *check)
+{
+    (void)check;
+    char *words[3];
+    if (!words_split(key, '/', words, 3) || !name_valid(words[1]) || !one_of(value, "in", "out"))
+        return false;
+    return strcmp(words[0], "relay") == 0 ? strcmp(words[2], "relay") == 0
+                                          : one_of(words[0], "multi", "single") && name_valid(words[2]);
+}
+
+static const struct {
+    const char *name;
+    const char *expected;
+    bool (*line)(char *key, char *value, struct check *check);
+} parts[PARTS] = {
+    [PART_ROUTES] = {"routes", "HOST/ or HOST/PREFIX/, then GROUP.SERVICE", routes_line},
+    [PART_LAYOUT] = {"layout", "class public|dedicated, origin/ROOM/ENTRANCE ADDRESS:PORT or relay/EDGE ADDRESS:PORT",
+                     layout_line},
+    [PART_POLICIES] = {"policies", "GROUP.SERVICE INDEX|multi|on|local (or single, off, relay)", policies_line},
+    [PART_SPLITS] = {"splits", "FIRST:LAST ROOM, both of one split index * 1000 + slot", splits_line},
+    [PART_ROOMS] = {"rooms", "multi/ROOM or single/ROOM, then ROOM or -", rooms_line},
+    [PART_ORIGINS] = {"origins", "multi/ROOM/ENTRANCE, single/ROOM/ENTRANCE or relay/EDGE/relay, then in or out",
+                      origins_line},
+};
+
+const char *part_name(enum part part)
+{
+    g_assert((unsigned)part < PARTS);
+    return parts[part].name;
+}
+
+/* ---- whole parts ---- */
+
+static bool line_refuse(enum part part, unsigned line, const char *found, const char *expected, GError **error)
+{
+    g_autofree char *quoted = text_quote(found);
+    g_set_error(error, SB_ERROR, SB_ERROR_INVALID, "part %s, line %u: found %s, expected %s", parts[part].name, line,
+                quoted, expected);
+    return false;
+}
+
+static gint by_first(gconstpointer a, gconstpointer b)
+{
+    const struct range *x = a, *y = b;
+    return (x->first > y->first) - (x->first < y->first);
+}
+
+static bool slot_refuse(unsigned long slot, const char *how, GError **error)
+{
+    g_set_error(error, SB_ERROR, SB_ERROR_INVALID,
+                "part splits: found slot %lu of split %lu %s, expected every slot of a split once", slot % SLOT_COUNT,
+                slot / SLOT_COUNT, how);
+    return false;
+}
+
+/* Every slot of every split that has one belongs to exactly one room. */
+static bool ranges_cover(GArray *ranges, GError **error)
+{
+    g_array_sort(ranges, by_first);
+    unsigned long next = 0; /* all slots below it are done with */
+    for (guint i = 0; i < ranges->len; i++) {
+        const struct range *range = &g_array_index(ranges, struct range, i);
+        if (range->first < next)
+            return slot_refuse(range->first, "twice", error);
+        if (next % SLOT_COUNT == 0)
+            next = range->first - range->first % SLOT_COUNT;
+        if (range->first > next)
+            return slot_refuse(next, "missing", error);
+        next = range->last + 1;
+    }
+    return next % SLOT_COUNT == 0 || slot_refuse(next, "missing", error);
+}
+
+/* A line of `len` bytes without its end; `last` is the key before it and becomes this one. */
+static bool line_validate(enum part part, unsigned n, const char *bytes, size_t len, char last[static LINE_MAX_LEN + 1],
+                          struct check *check, GError **error)
+{
+    char line[LINE_MAX_LEN + 1], cut[LINE_MAX_LEN + 1];
+    memcpy(line, bytes, len);
+    line[len] = '\0';
+    memcpy(cut, line, len + 1);
+    char *value = strchr(cut, ' ');
+    if (strlen(line) != len || value == NULL)
+        return line_refuse(part, n, line, parts[part].expected, error);
+    *value++ = '\0';
+    if (n > 1 && strcmp(last, cut) >= 0)
+        return line_refuse(part, n, cut, "a key greater than that of the line before", error);
+    memcpy(last, cut, strlen(cut) + 1);
+    if (!parts[part].line(cut, value, check))
+        return line_refuse(part, n, line, parts[part].expected, error);
+    return true;
+}
+
+static bool lines_validate(enum part part, const char *bytes, size_t size, struct check *check, GError **error)
+{
+    char last[LINE_MAX_LEN + 1] = "";
+    unsigned n = 1;
+    for (const char *p = bytes, *end = bytes + size; p < end; n++) {
+        const char *newline = memchr(p, '\n', (size_t)(end - p));
+        if (newline == NULL || newline - p > LINE_MAX_LEN) {
+            g_set_error(error, SB_ERROR, SB_ERROR_INVALID,
+                        "part %s, line %u: found %s, expected a line of at most %d bytes and its end", parts[part].name,
+                        n, newline == NULL ? "no end of line" : "a longer line", LINE_MAX_LEN);
+            return false;
+        }
+        if (!line_validate(part, n, p, (size_t)(newline - p), last, check, error))
+            return false;
+        p = newline + 1;
+    }
+    return true;
+}
+
+bool part_validate(enum part part, const char *bytes, size_t size, GError **error)
+{
+    if (size > PART_SIZE_MAX) {
+        g_set_error(error, SB_ERROR, SB_ERROR_TOO_LARGE, "part %s: found %zu bytes, expected at most %u",
+                    parts[part].name, size, PART_SIZE_MAX);
+        return false;
+    }
+    g_autoptr(GArray) ranges = g_array_new(FALSE, FALSE, sizeof(struct range));
+    struct check check = {.ranges = ranges};
+    if (!lines_validate(part, bytes, size, &check, error))
+        return false;
+    if (part == PART_LAYOUT && !check.has_class) {
+        g_set_error(error, SB_ERROR, SB_ERROR_INVALID, "part layout: found no line \"class\", expected one");
+        return false;
+    }
+    return part != PART_SPLITS || ranges_cover(ranges, error);
+}
+
+void part_foreach(const char *bytes, size_t size, part_fn fn, void *data)
+{
+    g_autoptr(GString) line = g_string_new(NULL);
+    for (const char *p = bytes, *end = bytes + size; p < end;) {
+        const char *newline = memchr(p, '\n', (size_t)(end - p));
+        const char *stop = newline != NULL ? newline : end;
+        g_string_truncate(line, 0);
+        g_string_append_len(line, p, stop - p);
+        char *value = strchr(line->str, ' ');
+        if (value != NULL)
+            *value++ = '\0';
+        fn(data, line->str, value != NULL ? value : "");
+        p = stop + 1;
+    }
+}

@@ -1,0 +1,99 @@
+#include "schema/route.h"
+
+#include <glib.h>
+#include <string.h>
+
+static const struct route_class classes[] = {
+#define ROUTE(symbol, method, path, role, request, response, summary)                                                  \
+    {ROUTE_##symbol, #method, path, ROUTE_##role, request, response, summary},
+#include "schema/routes.def"
+#undef ROUTE
+};
+
+const struct route_class *route_class(enum route_id id)
+{
+    g_assert((unsigned)id < ROUTES);
+    return &classes[id];
+}
+
+const char *route_role_name(enum route_role role)
+{
+    static const char *const names[] = {"any", "operator", "agent", "local"};
+    return names[role];
+}
+
+static bool param_char_valid(char c)
+{
+    return g_ascii_isalnum(c) || (c != '\0' && strchr("._~:-", c) != NULL);
+}
+
+/* One segment of a path, decoded; false if it is no parameter. */
+static bool param_decode(const char *segment, size_t len, char out[static ROUTE_PARAM_SIZE])
+{
+    size_t n = 0;
+    for (size_t i = 0; i < len; i++) {
+        char c = segment[i];
+        if (c == '%') {
+            if (len - i < 3 || !g_ascii_isxdigit(segment[i + 1]) || !g_ascii_isxdigit(segment[i + 2]))
+                return false;
+            c = (char)(g_ascii_xdigit_value(segment[i + 1]) * 16 + g_ascii_xdigit_value(segment[i + 2]));
+            i += 2;
+        }
+        if (!param_char_valid(c) || n + 1 == ROUTE_PARAM_SIZE)
+            return false;
+        out[n++] = c;
+    }
+    out[n] = '\0';
+    return n > 0 && strcmp(out, ".") != 0 && strcmp(out, "..") != 0;
+}
+
+/* Segment by segment: "{x}" takes a parameter, everything else must be equal. */
+static bool path_match(const char *pattern, const char *path, struct route_params *params)
+{
+    params->n = 0;
+    while (*pattern == '/' && *path == '/') {
+        pattern++, path++;
+        size_t pattern_len = strcspn(pattern, "/"), len = strcspn(path, "/");
+        if (*pattern == '{') {
+            g_assert(params->n < ROUTE_PARAMS_MAX);
+            if (!param_decode(path, len, params->value[params->n++]))
+                return false;
+        } else if (pattern_len != len || memcmp(pattern, path, len) != 0) {
+            return false;
+        }
+        pattern += pattern_len;
+        path += len;
+    }
+    return *pattern == '\0' && *path == '\0';
+}
+
+const struct route_class *route_match(const char *method, const char *path, struct route_params *params,
+                                      bool *path_known)
+{
+    bool known = false;
+    struct route_params found;
+    for (unsigned i = 0; i < ROUTES; i++) {
+        if (!path_match(classes[i].path, path, &found))
+            continue;
+        known = true;
+        if (strcmp(classes[i].method, method) != 0)
+            continue;
+        *params = found;
+        if (path_known != NULL)
+            *path_known = true;
+        return &classes[i];
+    }
+    if (path_known != NULL)
+        *path_known = known;
+    return NULL;
+}
+
+char *route_methods(const char *path)
+{
+    GString *methods = g_string_new(NULL);
+    struct route_params params;
+    for (unsigned i = 0; i < ROUTES; i++)
+        if (path_match(classes[i].path, path, &params))
+            g_string_append_printf(methods, "%s%s", methods->len > 0 ? ", " : "", classes[i].method);
+    return g_string_free(methods, FALSE);
+}

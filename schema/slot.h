@@ -1,0 +1,22 @@
+/* slot.h: which of the 1,000 slots a user is in. One function for edge, forecast and explain.
+ *
+ * slot = xxh32(seed 0, canonical key) mod 1000. The canonical key is text:
+ *   "u:" user id                      a request that names its user (cookie `uid`)
+ *   "d:" device id                    else one that carries a device cookie (cookie `sb_device`)
+ *   "a:" address, masked to /24 or /64, in text form    else the client's address
+ * tests/unit/test_slot.c holds vectors which fix the bytes; real HAProxy is held against the same vectors in the lab.
+ * Thread safety: pure functions.
+ */
+#ifndef SCHEMA_SLOT_H
+#define SCHEMA_SLOT_H
+
+#include "schema/addr.h"
+
+#define SLOT_COUNT 1000
+#define SLOT_KEY_SIZE 160 /* longest canonical key and its NUL; longer ids are cut at 128 bytes by the edge as well */
+
+unsigned slot_of_key(const char *key);
+/* Writes the canonical key. user, device: NULL or ""; addr: used when both are absent. Returns key. */
+char *slot_key(char key[static SLOT_KEY_SIZE], const char *user, const char *device, const struct addr *addr);
+
+#endif

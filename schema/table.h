@@ -1,0 +1,74 @@
+/* table.h: what actuators are given: edge tables as parts named by content hash, and DNS records.
+ *
+ * A part is text: lines "key value\n", sorted by bytes, keys unique; the very text of a HAProxy map where it is one.
+ *   routes    (slow)  "creator.example.test/upload/ creator.upload"   host, prefix, slash -> policy
+ *   layout    (slow)  "class public" · "origin/room-a/pop-a1 192.0.2.1:80" · "relay/edge-3 198.51.100.3:80"
+ *   policies  (fast)  "creator.creator 3|single|off|relay"  -> split index | multi,single | automatic DR on,off |
+ * local,relay splits    (fast)  "3000:3999 room-a"     split index * 1000 + slot, as HAProxy's map_int takes it -> room
+ *   rooms     (fast)  "multi/room-a room-b"  class / room wanted -> room used, "-": closed, nobody answers
+ *   origins   (fast)  "multi/room-a/pop-a1 out"   class / room / entrance -> in, out (also as a last resort)
+ *                     "relay/edge-3/relay out"    and relays of the layout; what has no row is in
+ * A split's index is drawn from its text (0..1048575), so that adding a split renumbers no other: an actuator adds the
+ * new ranges, moves the policies, then removes the old ranges, and every state between is a legal road.
+ * A policy is named GROUP.SERVICE. An entrance is a POP's name or "ring".
+ * A part's hash is the first 32 hex digits of BLAKE2b-256 of its bytes.
+ *
+ * The manifest names the parts of one edge for one generation (JSON, manifest_to_json):
+ *   {"cluster","epoch","generation","edge","cause","parts":{"routes":HASH,...}}
+ * Actuators refuse another cluster, an older epoch than they promised, an older generation of their epoch.
+ *
+ * Thread safety: pure functions.
+ */
+#ifndef SCHEMA_TABLE_H
+#define SCHEMA_TABLE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <glib.h>
+#include <jansson.h>
+
+enum part { PART_ROUTES, PART_LAYOUT, PART_POLICIES, PART_SPLITS, PART_ROOMS, PART_ORIGINS, PARTS };
+#define PART_HASH_SIZE 33 /* hex digits and NUL */
+#define PART_SIZE_MAX (32u << 20)
+const char *part_name(enum part part); /* "routes" */
+
+void part_hash(const void *bytes, size_t size, char hash[static PART_HASH_SIZE]);
+/* Grammar, characters, order, bounds; SB_ERROR_INVALID names part, line, found, expected. */
+bool part_validate(enum part part, const char *bytes, size_t size, GError **error);
+/* Lines of a part, in order: calls fn(key, value); the strings are gone after the call. */
+typedef void (*part_fn)(void *data, const char *key, const char *value);
+void part_foreach(const char *bytes, size_t size, part_fn fn, void *data);
+
+/* (epoch, generation): epoch is the reign's number, counter * 65536 + node; compared first. */
+struct stamp {
+    uint64_t epoch, generation;
+};
+int stamp_compare(struct stamp a, struct stamp b);
+
+struct manifest {
+    char cluster[41];
+    char edge[41];
+    struct stamp stamp;
+    char cause[120]; /* "execution/step/key" of the write that made the generation, or "" */
+    char hash[PARTS][PART_HASH_SIZE];
+};
+json_t *manifest_to_json(const struct manifest *manifest);
+bool manifest_from_json(const json_t *json, struct manifest *out, GError **error);
+
+/* A set of records of one name and type, as DNS has them. */
+struct rrset {
+    char *owner;   /* lower case, no dot at the end */
+    uint16_t type; /* 1 A, 28 AAAA, 5 CNAME */
+    uint32_t ttl;  /* s */
+    char **rdata;  /* text (address or target name), sorted, never empty */
+    char *why;     /* reason in words; not part of the record */
+};
+struct zone_records {
+    char *zone;        /* apex */
+    GPtrArray *rrsets; /* struct rrset *, by owner and type; the array frees them */
+};
+void zone_records_free(struct zone_records *records);
+bool rrset_equal(const struct rrset *a, const struct rrset *b); /* but for why */
+const char *rrtype_name(uint16_t type);
+
+#endif
