@@ -1,0 +1,87 @@
+/* agent.h: the agent's loop as a state machine without I/O: poll, fetch, promise, persist, apply, read back, report.
+ *
+ * agent_step takes one event and returns effects, which the shell (agent/shell.h, or the simulator) carries out in
+ * order; the outcome of each comes back as an event. The order is the safety: a promise is durable before anything of
+ * its epoch is applied; a table is durable before it is applied, so that a reload cannot bring back an older one; only
+ * what was read back is reported as applied.
+ *
+ *   WAITING --manifest newer--> FETCHING --parts here--> PROMISING --durable--> PERSISTING --durable--> APPLYING
+ *      ^                            |                                                                      |
+ *      '---- refused, with why -----'                  reported applied <--- equal --- READING BACK <------'
+ * An outcome that is a failure goes back to WAITING with a retry after a growing delay; last-good stays in force.
+ *
+ * Refused: another cluster, an epoch older than promised, a generation older than applied within the epoch, a part
+ * that does not fit its hash or its grammar.  Thread safety: a struct agent belongs to one thread.
+ */
+#ifndef AGENT_AGENT_H
+#define AGENT_AGENT_H
+
+#include "schema/table.h"
+
+enum agent_event_kind {
+    AGENT_START,       /* state loaded from disk is in `manifest` (stamp 0: none) and `promised` */
+    AGENT_MANIFEST,    /* poll answered with `manifest` */
+    AGENT_UNCHANGED,   /* poll answered: nothing new */
+    AGENT_POLL_FAILED, /* text: why */
+    AGENT_PART,        /* part `hash` came: `bytes` */
+    AGENT_PART_FAILED,
+    AGENT_PROMISED,     /* promise is durable */
+    AGENT_PERSISTED,    /* table is durable */
+    AGENT_DISK_FAILED,  /* text: why; of a promise or a table */
+    AGENT_APPLIED,      /* actuator took it and read back equal */
+    AGENT_APPLY_FAILED, /* text: why */
+    AGENT_RESTARTED,    /* actuator is a new process, or was changed by someone else: apply again */
+    AGENT_TICK,         /* time passed */
+};
+struct agent_event {
+    enum agent_event_kind kind;
+    const struct manifest *manifest;
+    uint64_t promised;
+    const char *hash;
+    GBytes *bytes;
+    const char *text;
+};
+
+enum agent_effect_kind {
+    AGENT_POLL,          /* ask server `server` for a table newer than `stamp` */
+    AGENT_FETCH,         /* ask it for part `hash` */
+    AGENT_WRITE_PROMISE, /* make `epoch` durable */
+    AGENT_WRITE_TABLE,   /* make manifest and parts durable */
+    AGENT_APPLY,         /* apply manifest and parts, then read back */
+    AGENT_REPORT,        /* report soon: state has changed */
+};
+struct agent_effect {
+    enum agent_effect_kind kind;
+    unsigned server;
+    struct stamp stamp;
+    uint64_t epoch;
+    char hash[PART_HASH_SIZE];
+};
+#define AGENT_EFFECTS_MAX 16
+
+struct agent_config {
+    const char *cluster, *edge;
+    unsigned n_servers;
+    unsigned bug; /* simulator only, see AGENT_BUG_... */
+};
+#define AGENT_BUG_NO_EPOCH_CHECK 1u
+#define AGENT_BUG_ACK_BEFORE_PERSIST 2u
+
+struct agent;
+struct agent *agent_new(const struct agent_config *config);
+void agent_free(struct agent *agent);
+/* Returns the number of effects written to out; *next_us: when AGENT_TICK is wanted. */
+unsigned agent_step(struct agent *agent, const struct agent_event *event, int64_t now_us,
+                    struct agent_effect out[static AGENT_EFFECTS_MAX], int64_t *next_us);
+
+/* Reading. */
+uint64_t agent_promised(const struct agent *agent);
+struct stamp agent_applied(const struct agent *agent); /* proven by read-back; what reports say */
+const char *agent_state(const struct agent *agent);    /* "applied", "applying", "refused", "failing" */
+const char *agent_error(const struct agent *agent);    /* or NULL */
+/* The table that WRITE_TABLE and APPLY speak of; parts are the agent's. NULL before there is one. */
+const struct manifest *agent_table(const struct agent *agent, GBytes *const **parts);
+/* Parts of last-good, given before AGENT_START when loaded from disk. */
+void agent_keep_part(struct agent *agent, const char *hash, GBytes *bytes);
+
+#endif

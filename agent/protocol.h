@@ -1,0 +1,23 @@
+/* protocol.h: what agents and control servers say to each other (HTTP, JSON; the agent always asks).
+ *
+ *   GET  /agent/v1/edges/{name}/table?epoch=E&generation=G&wait=25
+ *        200 manifest (schema/table.h) when the server has another stamp than E, G; 204 after `wait` seconds.
+ *   GET  /agent/v1/parts/{hash}        200 the part's bytes; 404 when the server does not have it any more.
+ *   POST /agent/v1/edges/{name}/report 204. Body:
+ *   {"edge": "edge-1", "cluster": "two-rooms", "promised": 65537, "applied": {"epoch": 65537, "generation": 12},
+ *    "state": "applied|applying|refused|failing", "error": "..."|null, "window_us": 1000000,
+ *    "haproxy": {"pid": 1, "uptime_s": 2},
+ *    "counters": [{"policy","room","via","requests","failed","rate","fail_rate"}],
+ *    "origins":  [{"room","via","up","status","latency_us"}],
+ *    "probes":   [{"policy","room"}],
+ *    "events":   [{"at_us","text"}]}         wall clock; what happened since the last report that was answered
+ * The bearer token's name must be the edge's; 403 otherwise. A report is sent once a second, and at once when the
+ * applied stamp or the state changes.
+ */
+#ifndef AGENT_PROTOCOL_H
+#define AGENT_PROTOCOL_H
+
+#define AGENT_POLL_WAIT_S 25
+#define AGENT_REPORT_EVERY_US 1000000
+
+#endif
