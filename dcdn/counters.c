@@ -1,0 +1,194 @@
+#include "dcdn/counters.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct row {
+    uint64_t raw_requests, raw_failed; /* as HAProxy said last */
+    uint64_t requests, failed;         /* since the restart */
+    uint64_t new_requests, new_failed; /* in the last window */
+};
+
+struct counters {
+    GHashTable *rows; /* "policy/room/via" -> struct row * */
+    int64_t pid;
+    int64_t read_us, window_us;
+};
+
+struct counters *counters_new(void)
+{
+    struct counters *counters = g_new0(struct counters, 1);
+    counters->rows = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
+    return counters;
+}
+
+void counters_free(struct counters *counters)
+{
+    if (counters == NULL)
+        return;
+    g_hash_table_unref(counters->rows);
+    g_free(counters);
+}
+
+/* Number behind " name=" in a line, 0 when it is not there. */
+static uint64_t number_of(const char *line, size_t len, const char *name)
+{
+    g_autofree char *text = g_strndup(line, len);
+    const char *at = strstr(text, name);
+    return at != NULL ? strtoull(at + strlen(name), NULL, 10) : 0;
+}
+
+/* HAProxy forgot when its figure is smaller than it was: then all of it is new. */
+static uint64_t grown(uint64_t *raw, uint64_t now)
+{
+    uint64_t by = now >= *raw ? now - *raw : now;
+    *raw = now;
+    return by;
+}
+
+static void take_row(struct counters *counters, const char *key, uint64_t requests, uint64_t failed)
+{
+    struct row *row = g_hash_table_lookup(counters->rows, key);
+    if (row == NULL) {
+        row = g_new0(struct row, 1);
+        g_hash_table_insert(counters->rows, g_strdup(key), row);
+    }
+    row->new_requests = grown(&row->raw_requests, requests);
+    row->new_failed = grown(&row->raw_failed, failed);
+    row->requests += row->new_requests;
+    row->failed += row->new_failed;
+}
+
+/* Lines are "0x55: key=KEY use=0 exp=1 gpc0=0" or with http_req_cnt and http_fail_cnt. */
+static void take_table(struct counters *counters, const char *reply, bool answered)
+{
+    for (const char *line = reply, *end; (end = strchr(line, '\n')) != NULL; line = end + 1) {
+        size_t len = (size_t)(end - line);
+        const char *key = g_strstr_len(line, (gssize)len, " key=");
+        if (key == NULL)
+            continue;
+        key += strlen(" key=");
+        g_autofree char *name = g_strndup(key, strcspn(key, " \n"));
+        if (answered) {
+            take_row(counters, name, number_of(line, len, " http_req_cnt="), number_of(line, len, " http_fail_cnt="));
+        } else {
+            g_autofree char *nobody = g_strconcat(name, "//", NULL);
+            uint64_t count = number_of(line, len, " gpc0=");
+            take_row(counters, nobody, count, count);
+        }
+    }
+}
+
+void counters_read(struct counters *counters, int64_t pid, const char *answered, const char *unanswered, int64_t now_us)
+{
+    GHashTableIter iter;
+    void *value;
+    g_hash_table_iter_init(&iter, counters->rows);
+    while (g_hash_table_iter_next(&iter, NULL, &value)) {
+        struct row *row = value;
+        row->new_requests = row->new_failed = 0;
+        if (pid != counters->pid)
+            row->raw_requests = row->raw_failed = 0;
+    }
+    counters->window_us = counters->read_us == 0 ? 0 : now_us - counters->read_us;
+    counters->read_us = now_us;
+    counters->pid = pid;
+    take_table(counters, answered, true);
+    take_table(counters, unanswered, false);
+}
+
+void counters_restart(struct counters *counters)
+{
+    GHashTableIter iter;
+    void *value;
+    g_hash_table_iter_init(&iter, counters->rows);
+    while (g_hash_table_iter_next(&iter, NULL, &value)) {
+        struct row *row = value;
+        row->requests = row->failed = 0;
+    }
+}
+
+uint64_t counters_requests(const struct counters *counters, const char *policy)
+{
+    uint64_t sum = 0;
+    size_t len = strlen(policy);
+    GHashTableIter iter;
+    void *key, *value;
+    g_hash_table_iter_init(&iter, counters->rows);
+    while (g_hash_table_iter_next(&iter, &key, &value))
+        if (strncmp(key, policy, len) == 0 && ((const char *)key)[len] == '/')
+            sum += ((const struct row *)value)->requests;
+    return sum;
+}
+
+int64_t counters_window_us(const struct counters *counters)
+{
+    return counters->window_us;
+}
+
+static int compare_keys(const void *a, const void *b)
+{
+    return strcmp(a, b);
+}
+
+json_t *counters_to_json(const struct counters *counters)
+{
+    json_t *list = json_array();
+    double window_s = (double)counters->window_us / 1e6;
+    GList *keys = g_list_sort(g_hash_table_get_keys(counters->rows), compare_keys);
+    for (GList *l = keys; l != NULL; l = l->next) {
+        const struct row *row = g_hash_table_lookup(counters->rows, l->data);
+        g_auto(GStrv) words = g_strsplit(l->data, "/", 3);
+        if (g_strv_length(words) != 3 || (row->requests == 0 && row->new_requests == 0))
+            continue;
+        json_array_append_new(list, json_pack("{s:s,s:s,s:s,s:I,s:I,s:f,s:f}", "policy", words[0], "room", words[1],
+                                              "via", words[2], "requests", (json_int_t)row->requests, "failed",
+                                              (json_int_t)row->failed, "rate",
+                                              window_s > 0 ? (double)row->new_requests / window_s : 0.0, "fail_rate",
+                                              window_s > 0 ? (double)row->new_failed / window_s : 0.0));
+    }
+    g_list_free(keys);
+    return list;
+}
+
+/* ---- health ---- */
+
+static int column(char *const *head, const char *name)
+{
+    for (int i = 0; head[i] != NULL; i++)
+        if (strcmp(head[i], name) == 0)
+            return i;
+    return -1;
+}
+
+static json_t *origin_row(char *const *word, int name, int status, int check, int duration)
+{
+    g_auto(GStrv) place = g_strsplit(word[name], ".", 2);
+    if (g_strv_length(place) != 2)
+        return NULL;
+    const char *text = g_str_has_prefix(word[check], "* ") ? word[check] + 2 : word[check]; /* a check is under way */
+    json_int_t latency = word[duration][0] != '\0' ? (json_int_t)strtoll(word[duration], NULL, 10) * 1000 : -1;
+    return json_pack("{s:s,s:s,s:b,s:s,s:I}", "room", place[0], "via", place[1], "up",
+                     g_str_has_prefix(word[status], "UP"), "status", text, "latency_us", latency);
+}
+
+json_t *origins_from_stat(const char *reply)
+{
+    json_t *list = json_array();
+    g_auto(GStrv) lines = g_strsplit(reply, "\n", -1);
+    if (lines[0] == NULL || !g_str_has_prefix(lines[0], "# "))
+        return list;
+    g_auto(GStrv) head = g_strsplit(lines[0] + 2, ",", -1);
+    int name = column(head, "svname"), status = column(head, "status"), check = column(head, "check_status"),
+        duration = column(head, "check_duration");
+    for (char **line = lines + 1; *line != NULL; line++) {
+        g_auto(GStrv) word = g_strsplit(*line, ",", -1);
+        int last = MAX(MAX(name, status), MAX(check, duration));
+        if (MIN(MIN(name, status), MIN(check, duration)) < 0 || (int)g_strv_length(word) <= last)
+            continue;
+        json_t *row = origin_row(word, name, status, check, duration);
+        if (row != NULL)
+            json_array_append_new(list, row);
+    }
+    return list;
+}

@@ -1,0 +1,263 @@
+#include "dcdn/edge_state.h"
+
+#include "core/error.h"
+
+#include <string.h>
+
+static const struct {
+    const char *name;
+    int part; /* whose bytes it is; -1: made here */
+} map_classes[EDGE_MAPS] = {
+    [MAP_SPLITS] = {"splits", PART_SPLITS},       [MAP_ROOMS] = {"rooms", PART_ROOMS},
+    [MAP_POLICIES] = {"policies", PART_POLICIES}, [MAP_META] = {"meta", -1},
+    [MAP_ROUTES] = {"routes", PART_ROUTES},
+};
+
+struct origin {
+    char *room, *via; /* of a relay: "relay" and the edge */
+    struct endpoint address;
+};
+
+/* While a state is being made. */
+struct builder {
+    struct edge_state *state;
+    GHashTable *rows;   /* of the map being read */
+    GPtrArray *origins; /* struct origin * */
+    GPtrArray *relays;  /* struct origin * */
+    GHashTable *out;    /* set of "multi/room-a/pop-a1" */
+    const char *part;
+    GError *error; /* the first one */
+};
+
+const char *edge_map_name(enum edge_map map)
+{
+    return map_classes[map].name;
+}
+
+bool edge_text_safe(const char *text)
+{
+    return text[0] != '\0' && text[strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+                                                "./:_|~-[]")] == '\0';
+}
+
+static void origin_free(void *data)
+{
+    struct origin *origin = data;
+    g_free(origin->room);
+    g_free(origin->via);
+    g_free(origin);
+}
+
+static void server_free(void *data)
+{
+    struct edge_server *server = data;
+    g_free(server->backend);
+    g_free(server->name);
+    g_free(server);
+}
+
+/* ---- rows of parts ---- */
+
+static bool row_ok(struct builder *b, const char *key, const char *value)
+{
+    if (b->error != NULL)
+        return false;
+    bool key_ok = edge_text_safe(key);
+    if (key_ok && edge_text_safe(value))
+        return true;
+    g_autofree char *shown = g_strescape(key_ok ? value : key, NULL);
+    g_set_error(&b->error, SB_ERROR, SB_ERROR_INVALID,
+                "part %s: '%s' has a character that HAProxy would not take as text, expected [A-Za-z0-9./:_|~-]",
+                b->part, shown);
+    return false;
+}
+
+static void take_map_row(void *data, const char *key, const char *value)
+{
+    struct builder *b = data;
+    if (row_ok(b, key, value))
+        g_hash_table_replace(b->rows, g_strdup(key), g_strdup(value));
+}
+
+static void take_origin_row(void *data, const char *key, const char *value)
+{
+    struct builder *b = data;
+    if (row_ok(b, key, value) && strcmp(value, "out") == 0)
+        g_hash_table_add(b->out, g_strdup(key));
+}
+
+static void bad_layout(struct builder *b, const char *key, const char *value)
+{
+    g_set_error(&b->error, SB_ERROR, SB_ERROR_INVALID,
+                "part layout: '%s %s', expected class, origin/ROOM/ENTRANCE or relay/EDGE with its value", key, value);
+}
+
+static void take_layout_row(void *data, const char *key, const char *value)
+{
+    struct builder *b = data;
+    if (!row_ok(b, key, value))
+        return;
+    g_auto(GStrv) words = g_strsplit(key, "/", 4);
+    unsigned n = g_strv_length(words);
+    struct endpoint address;
+    if (n == 1 && strcmp(words[0], "class") == 0) {
+        b->state->dedicated = strcmp(value, "dedicated") == 0;
+        return;
+    }
+    bool origin = n == 3 && strcmp(words[0], "origin") == 0 && words[1][0] != '\0' && words[2][0] != '\0';
+    bool relay = n == 2 && strcmp(words[0], "relay") == 0 && words[1][0] != '\0';
+    if (!(origin || relay) || strchr(key, '.') != NULL || !endpoint_parse(value, &address)) {
+        bad_layout(b, key, value); /* a dot would end the room in a server's name */
+        return;
+    }
+    struct origin *o = g_new(struct origin, 1);
+    *o = (struct origin){g_strdup(origin ? words[1] : "relay"), g_strdup(origin ? words[2] : words[1]), address};
+    g_ptr_array_add(origin ? b->origins : b->relays, o);
+}
+
+static void read_part(struct builder *b, enum part part, GBytes *bytes, part_fn fn)
+{
+    gsize size;
+    const char *text = g_bytes_get_data(bytes, &size);
+    b->part = part_name(part);
+    if (b->error == NULL && part_validate(part, text != NULL ? text : "", size, &b->error))
+        part_foreach(text != NULL ? text : "", size, fn, b);
+}
+
+/* ---- servers ---- */
+
+static void add_server(struct builder *b, const char *backend, const struct origin *o, const char *class, bool backup)
+{
+    bool relay = strcmp(o->room, "relay") == 0;
+    g_autofree char *row =
+        relay ? g_strdup_printf("relay/%s/relay", o->via) : g_strdup_printf("%s/%s/%s", class, o->room, o->via);
+    struct edge_server *server = g_new0(struct edge_server, 1);
+    server->backend = g_strdup(backend);
+    server->name = relay ? g_strdup(o->via) : g_strdup_printf("%s.%s", o->room, o->via);
+    server->address = o->address;
+    server->backup = backup;
+    server->out = class != NULL && g_hash_table_contains(b->out, row);
+    g_ptr_array_add(b->state->servers, server);
+}
+
+/* room NULL: of every room. others: the other rooms' entrances, as backup. */
+static void add_backend(struct builder *b, const char *backend, const char *class, const char *room, bool others)
+{
+    guint first = b->state->servers->len;
+    for (unsigned backup = 0; backup <= (others ? 1u : 0u); backup++)
+        for (guint i = 0; i < b->origins->len; i++) {
+            const struct origin *o = b->origins->pdata[i];
+            bool here = room == NULL || strcmp(o->room, room) == 0;
+            if (here != (backup == 1))
+                add_server(b, backend, o, class, backup == 1);
+        }
+    if (b->state->servers->len == first + 1)
+        ((struct edge_server *)b->state->servers->pdata[first])->lone = true;
+}
+
+static int compare_text(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+static void list_rooms(struct builder *b)
+{
+    for (guint i = 0; i < b->origins->len; i++) {
+        const struct origin *o = b->origins->pdata[i];
+        if (!g_ptr_array_find_with_equal_func(b->state->rooms, o->room, g_str_equal, NULL))
+            g_ptr_array_add(b->state->rooms, g_strdup(o->room));
+    }
+    g_ptr_array_sort(b->state->rooms, compare_text);
+}
+
+static void list_servers(struct builder *b)
+{
+    add_backend(b, "be_health", NULL, NULL, false);
+    for (guint i = 0; i < b->state->rooms->len; i++) {
+        const char *room = b->state->rooms->pdata[i];
+        g_autofree char *multi = g_strdup_printf("be_multi_%s", room);
+        g_autofree char *dr = g_strdup_printf("be_multi-dr_%s", room);
+        g_autofree char *single = g_strdup_printf("be_single_%s", room);
+        add_backend(b, multi, "multi", room, false);
+        add_backend(b, dr, "multi", room, true);
+        add_backend(b, single, "single", room, false);
+    }
+    for (guint i = 0; i < b->relays->len; i++)
+        add_server(b, "be_relay", b->relays->pdata[i], "relay", false);
+}
+
+/* ---- the whole ---- */
+
+static void set_meta(struct edge_state *state, const char *cluster)
+{
+    g_autofree char *text =
+        g_strdup_printf("cluster %s\nepoch %" G_GUINT64_FORMAT "\ngeneration %" G_GUINT64_FORMAT "\n", cluster,
+                        state->stamp.epoch, state->stamp.generation);
+    GHashTable *rows = state->maps[MAP_META];
+    g_hash_table_insert(rows, g_strdup("cluster"), g_strdup(cluster));
+    g_hash_table_insert(rows, g_strdup("epoch"), g_strdup_printf("%" G_GUINT64_FORMAT, state->stamp.epoch));
+    g_hash_table_insert(rows, g_strdup("generation"), g_strdup_printf("%" G_GUINT64_FORMAT, state->stamp.generation));
+    state->text[MAP_META] = g_bytes_new(text, strlen(text));
+}
+
+static struct edge_state *state_new(void)
+{
+    struct edge_state *state = g_new0(struct edge_state, 1);
+    state->rooms = g_ptr_array_new_with_free_func(g_free);
+    state->servers = g_ptr_array_new_with_free_func(server_free);
+    for (unsigned i = 0; i < EDGE_MAPS; i++)
+        state->maps[i] = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
+    return state;
+}
+
+struct edge_state *edge_state_empty(void)
+{
+    struct edge_state *state = state_new();
+    for (unsigned i = 0; i < EDGE_MAPS; i++)
+        if (i != MAP_META)
+            state->text[i] = g_bytes_new_static("", 0);
+    set_meta(state, "none");
+    return state;
+}
+
+struct edge_state *edge_state_new(const struct manifest *manifest, GBytes *const parts[static PARTS], GError **error)
+{
+    struct builder b = {.state = state_new(),
+                        .origins = g_ptr_array_new_with_free_func(origin_free),
+                        .relays = g_ptr_array_new_with_free_func(origin_free),
+                        .out = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL)};
+    b.state->stamp = manifest->stamp;
+    read_part(&b, PART_LAYOUT, parts[PART_LAYOUT], take_layout_row);
+    read_part(&b, PART_ORIGINS, parts[PART_ORIGINS], take_origin_row);
+    for (unsigned i = 0; i < EDGE_MAPS; i++) {
+        if (map_classes[i].part < 0)
+            continue;
+        b.rows = b.state->maps[i];
+        read_part(&b, (enum part)map_classes[i].part, parts[map_classes[i].part], take_map_row);
+        b.state->text[i] = g_bytes_ref(parts[map_classes[i].part]);
+    }
+    set_meta(b.state, manifest->cluster);
+    list_rooms(&b);
+    list_servers(&b);
+    g_ptr_array_unref(b.origins);
+    g_ptr_array_unref(b.relays);
+    g_hash_table_unref(b.out);
+    if (b.error == NULL)
+        return b.state;
+    g_propagate_error(error, b.error);
+    edge_state_free(b.state);
+    return NULL;
+}
+
+void edge_state_free(struct edge_state *state)
+{
+    if (state == NULL)
+        return;
+    g_ptr_array_unref(state->rooms);
+    g_ptr_array_unref(state->servers);
+    for (unsigned i = 0; i < EDGE_MAPS; i++) {
+        g_hash_table_unref(state->maps[i]);
+        g_clear_pointer(&state->text[i], g_bytes_unref);
+    }
+    g_free(state);
+}

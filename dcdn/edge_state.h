@@ -1,0 +1,51 @@
+/* edge_state.h: what HAProxy is to have: maps, servers, and which of them are out. A pure function of a table's parts.
+ *
+ * Backends, each a way to be answered; R is a room, and a server's name is ROOM.ENTRANCE:
+ *   be_multi_R      the room's entrances                                    multi-active services
+ *   be_multi-dr_R   those, and the other rooms' as backup                   the same with automatic DR
+ *   be_single_R     the room's entrances                                    services of one room
+ *   be_relay        dedicated edges                                         dedicated groups met at a public edge
+ *   be_health       every entrance, never out, no user traffic              what is reported as health
+ * A backup follows the health that be_health sees (`track`); all others have checks of their own, because only those
+ * notice a failure by the traffic itself.
+ *
+ * Thread safety: pure functions; a struct edge_state is immutable after edge_state_new.
+ */
+#ifndef DCDN_EDGE_STATE_H
+#define DCDN_EDGE_STATE_H
+
+#include "core/auto.h"
+#include "schema/addr.h"
+#include "schema/table.h"
+
+enum edge_map { MAP_SPLITS, MAP_ROOMS, MAP_POLICIES, MAP_META, MAP_ROUTES, EDGE_MAPS };
+const char *edge_map_name(enum edge_map map); /* "splits" */
+
+struct edge_server {
+    char *backend;
+    char *name; /* "room-a.pop-a1"; of a relay the edge's name */
+    struct endpoint address;
+    bool backup;
+    bool lone; /* its backend has no other: marking it down would help nobody */
+    bool out;  /* in maintenance */
+};
+struct edge_state {
+    bool dedicated;
+    struct stamp stamp;
+    GPtrArray *rooms;            /* char *, rooms with an entrance, sorted */
+    GPtrArray *servers;          /* struct edge_server *, by backend, in the order of the configuration */
+    GHashTable *maps[EDGE_MAPS]; /* key -> value */
+    GBytes *text[EDGE_MAPS];     /* the same as a file */
+};
+/* Checks every part again, characters above all: SB_ERROR_INVALID with what was found, and NULL. */
+struct edge_state *edge_state_new(const struct manifest *manifest, GBytes *const parts[static PARTS], GError **error);
+/* Before there is any table: no maps, no servers; every host is unknown. */
+struct edge_state *edge_state_empty(void);
+void edge_state_free(struct edge_state *state);
+SB_AUTO_DEFINE(edge_state, edge_state_free)
+
+/* True when the text can stand in a map, a configuration and a command of HAProxy's, where a semicolon begins the next
+ * command and a space the next word. */
+bool edge_text_safe(const char *text);
+
+#endif

@@ -1,0 +1,259 @@
+#include "dcdn/render.h"
+
+#include "core/error.h"
+#include "dcdn/probe.h"
+
+#include <string.h>
+
+/* Time-outs, measured with both entrances of a room silently gone: a GET sent to a dead entrance is given up after
+ * tcp-ut (no acknowledgement) or `timeout connect`, at most `retries` times, each time at another server; checks have
+ * marked both down after 0.7 s at the latest. So the slowest GET takes about 1 s and none fails, where a backup lives.
+ * Layer 4 retries (nothing was sent) are for every method; layer 7 retries for GET, HEAD and OPTIONS only. */
+static const char globals[] =
+    "    stats timeout 1h\n"
+    "    hard-stop-after 10s\n"  /* an old worker keeps old maps */
+    "    fd-hard-limit 50000\n"; /* without one HAProxy sizes itself by the system's, which may be 2^30 */
+static const char defaults[] =
+    "defaults\n"
+    "    mode http\n"
+    "    option forwardfor\n"
+    "    timeout client 30s\n"
+    "    timeout http-request 10s\n"
+    "    timeout http-keep-alive 60s\n"
+    "    timeout connect 250ms\n"
+    "    timeout check 200ms\n"
+    "    timeout queue 1s\n"
+    "    timeout server 700ms\n"
+    "    retries 3\n"
+    "    option redispatch 1\n"
+    "    retry-on conn-failure empty-response response-timeout\n"
+    "    http-reuse safe\n"
+    "    default-server inter 200ms fastinter 100ms downinter 300ms fall 2 rise 3 pool-purge-delay 5s tcp-ut 300ms\n";
+/* What may not be sent twice gets more time; still less than people wait. */
+static const char backend_head[] = "backend %s\n"
+                                   "    option httpchk GET /hz\n"
+                                   "    option allbackups\n"
+                                   "    http-request set-timeout server 1200ms unless { method GET HEAD OPTIONS }\n";
+#define CHECK "check observe layer4 error-limit 2 on-error mark-down"
+#define CHECK_LONE "check observe layer4 error-limit 2 on-error fastinter"
+
+bool edge_settings_check(const struct edge_settings *settings, GError **error)
+{
+    const char *const rows[][2] = {
+        {"--name", settings->name},
+        {"--cluster", settings->cluster},
+        {"--state", settings->state_dir},
+        {"--listen", settings->listen},
+        {"--haproxy-socket", settings->haproxy_socket},
+    };
+    for (size_t i = 0; i < G_N_ELEMENTS(rows); i++)
+        if (rows[i][1] == NULL || !edge_text_safe(rows[i][1])) {
+            g_set_error(error, SB_ERROR, SB_ERROR_INVALID, "%s '%s': expected letters, digits and ./:_~- only",
+                        rows[i][0], rows[i][1] != NULL ? rows[i][1] : "");
+            return false;
+        }
+    struct endpoint listen;
+    if (!endpoint_parse(settings->listen, &listen)) {
+        g_set_error(error, SB_ERROR, SB_ERROR_INVALID, "--listen '%s': expected ADDRESS:PORT", settings->listen);
+        return false;
+    }
+    if (!g_path_is_absolute(settings->state_dir) || !g_path_is_absolute(settings->haproxy_socket)) {
+        g_set_error(error, SB_ERROR, SB_ERROR_INVALID, "--state and --haproxy-socket: expected absolute paths");
+        return false;
+    }
+    return true;
+}
+
+/* Where probes of this machine come from: the loopback, or the very address that it listens at. */
+static char *own_addresses(const struct edge_settings *s)
+{
+    static const uint8_t any[16];
+    char text[ADDR_TEXT_SIZE] = "";
+    struct endpoint listen;
+    if (endpoint_parse(s->listen, &listen) && memcmp(listen.addr.bytes, any, sizeof any) != 0)
+        addr_format(&listen.addr, text);
+    return g_strdup_printf("127.0.0.0/8 ::1 %s", text);
+}
+
+/* Who asks, and what for: policy, slot, room. Headers of edges can be written by anyone; what they are worth here:
+ *   probe   not counted; from another machine only for the path that nobody but a probe asks for
+ *   slot    of a relayed request, whose client's address only the first edge saw: no more than a cookie could choose
+ * The prefix is looked for in the path as an origin may read it: decoded, slashes merged; dot segments, which clients
+ * take out before they send (RFC 3986, 5.2.4), are refused. */
+static void render_request(GString *out, const struct edge_settings *s)
+{
+    const char *dir = s->state_dir;
+    g_autofree char *own = own_addresses(s);
+    g_string_append_printf(
+        out,
+        "    http-request set-var(txn.relayed) req.hdr(x-sb-relayed)\n"
+        "    acl probe_header req.hdr(x-sb-probe) -m found\n"
+        "    http-request set-var(txn.probe) bool(true) if probe_header { src %s }\n"
+        "    http-request set-var(txn.probe) bool(true) if probe_header { var(txn.relayed) -m found } "
+        "{ path_end /" PROBE_PATH " }\n"
+        "    http-request set-var(txn.relayed_slot) req.hdr(x-sb-slot) if { var(txn.relayed) -m found }\n"
+        "    http-request del-header x-sb- -m beg\n"
+        "    http-request return status 200 content-type text/plain string \"ok\\n\" if { path /hz } "
+        "!{ req.hdr(host) -m found }\n",
+        own);
+    g_string_append_printf(
+        out,
+        "    http-request set-var(txn.host) req.fhdr(host),field(1,:),field(1,/),rtrim(.),lower\n"
+        "    http-request set-var(txn.path) path,url_dec,regsub(/+,/,g)\n"
+        "    http-request return status 400 content-type text/plain string \"dot segments in the path\\n\" if "
+        "{ var(txn.path) -m reg /[.][.]?(/|$) }\n"
+        "    http-request set-var(txn.policy) var(txn.host),concat(,txn.path,/),map_beg(%s/routes.map)\n"
+        "    http-request set-var(txn.p) var(txn.policy),map_str(%s/policies.map) if { var(txn.policy) -m found }\n"
+        "    http-request return status 421 content-type text/plain string \"unknown host\\n\" if !{ var(txn.p) -m "
+        "found }\n"
+        "    http-request track-sc0 var(txn.policy) table st_unanswered if !{ var(txn.probe) -m bool }\n",
+        dir, dir);
+    g_string_append_printf(
+        out,
+        /* schema/slot.h: user, else device, else address prefix */
+        "    http-request set-var(txn.user) req.cook(uid),bytes(0,128)\n"
+        "    http-request set-var(txn.device) req.cook(sb_device),bytes(0,128)\n"
+        "    http-request set-var(txn.net) src,ipmask(24,64)\n"
+        "    http-request set-var(txn.key) str(a:),concat(,txn.net)\n"
+        "    http-request set-var(txn.key) str(d:),concat(,txn.device) if { var(txn.device) -m len gt 0 }\n"
+        "    http-request set-var(txn.key) str(u:),concat(,txn.user) if { var(txn.user) -m len gt 0 }\n"
+        "    http-request set-var(txn.slot) var(txn.key),xxh32,mod(1000)\n"
+        "    http-request set-var(txn.slot) var(txn.relayed_slot),add(0) if "
+        "{ var(txn.relayed_slot) -m reg ^[0-9]{1,3}$ }\n"
+        "    http-request set-var(txn.at) 'var(txn.p),field(1,|),mul(1000),add(txn.slot)'\n"
+        "    http-request set-var(txn.want) var(txn.at),map_int(%s/splits.map,-)\n"
+        /* Between the two look-ups the policy may have got another split and the old one's ranges may have gone. Then
+         * the policy is read again: what it says now has its ranges, because they were there first (change.h). */
+        "    acl split_gone var(txn.want) -m str -- -\n"
+        "    http-request set-var(txn.p) var(txn.policy),map_str(%s/policies.map) if split_gone\n"
+        "    http-request set-var(txn.at) 'var(txn.p),field(1,|),mul(1000),add(txn.slot)' if split_gone\n"
+        "    http-request set-var(txn.want) var(txn.at),map_int(%s/splits.map,-) if split_gone\n"
+        "    http-request set-var(txn.class) 'var(txn.p),field(2,|)'\n"
+        "    http-request set-var(txn.dr) 'var(txn.p),field(3,|)'\n"
+        "    http-request set-var(txn.road) 'var(txn.p),field(4,|)'\n"
+        "    http-request set-var(txn.room) var(txn.class),concat(/,txn.want),map_str(%s/rooms.map,-)\n",
+        dir, dir, dir, dir);
+}
+
+/* Where it goes. */
+static void render_routing(GString *out, const struct edge_settings *s)
+{
+    g_string_append(
+        out, "    acl relay var(txn.road) -m str relay\n"
+             "    http-request return status 503 hdr Retry-After 5 hdr X-SB-Reason relay-loop content-type text/plain "
+             "string \"relayed twice\\n\" if relay { var(txn.relayed) -m found }\n"
+             "    http-request return status 503 hdr Retry-After 5 hdr X-SB-Reason closed content-type text/plain "
+             "string \"closed\\n\" if !relay { var(txn.room) -m str -- - }\n"
+             "    http-request disable-l7-retry unless { method GET HEAD OPTIONS }\n"
+             "    http-request set-header X-SB-Slot %[var(txn.slot)]\n");
+    g_string_append_printf(
+        out, "    http-request set-header X-SB-Generation %%[str(generation),map_str(%s/meta.map)]\n", s->state_dir);
+    g_string_append_printf(out,
+                           "    http-request set-header X-SB-Room %%[var(txn.room)] if !relay\n"
+                           "    http-request set-header X-SB-Relayed %s if relay\n"
+                           "    http-request set-header X-SB-Probe 1 if { var(txn.probe) -m bool }\n",
+                           s->name);
+    g_string_append(
+        out,
+        "    use_backend be_relay if relay\n"
+        "    use_backend be_multi-dr_%[var(txn.room)] if { var(txn.class) -m str multi } { var(txn.dr) -m str on }\n"
+        "    use_backend be_multi_%[var(txn.room)] if { var(txn.class) -m str multi }\n"
+        "    use_backend be_single_%[var(txn.room)] if { var(txn.class) -m str single }\n"
+        "    default_backend be_none\n");
+}
+
+/* Who answered; what nobody answered is counted by the fetch with a side effect, the only thing that HAProxy 2.6 can
+ * do after an answer of its own. */
+static void render_response(GString *out, const struct edge_settings *s)
+{
+    g_string_append(
+        out,
+        "    http-response set-var(txn.room_answered) srv_name,field(1,.)\n"
+        "    http-response set-var(txn.via) srv_name,field(2,.) if !relay\n"
+        "    http-response set-var(txn.via) str(relay) if relay\n"
+        "    http-response set-var(txn.counter) var(txn.policy),concat(/,txn.room_answered,/),concat(,txn.via) if "
+        "!relay\n"
+        "    http-response set-var(txn.counter) var(txn.policy),concat(//relay) if relay\n"
+        "    http-response track-sc1 var(txn.counter) table st_answered if !{ var(txn.probe) -m bool }\n"
+        "    http-after-response set-var(txn.nobody) bool(true) if !{ var(txn.via) -m found } { var(txn.p) -m found }\n"
+        "    http-after-response set-var(txn.count) sc_inc_gpc0(0) if { var(txn.nobody) -m bool } "
+        "!{ var(txn.probe) -m bool }\n"
+        "    http-after-response set-header Retry-After 2 if { var(txn.nobody) -m bool } !{ res.hdr(retry-after) -m "
+        "found }\n"
+        "    http-after-response set-header X-SB-Reason no-answer if { var(txn.nobody) -m bool } "
+        "!{ res.hdr(x-sb-reason) -m found }\n"
+        "    http-after-response set-header X-SB-Room %[var(txn.room_answered)] if !relay { var(txn.via) -m found }\n");
+    g_string_append_printf(out, "    http-after-response set-header X-SB-Edge %s\n", s->name);
+}
+
+static void render_server(GString *out, const struct edge_server *server)
+{
+    char address[ENDPOINT_TEXT_SIZE];
+    g_string_append_printf(out, "    server %s %s ", server->name, endpoint_format(&server->address, address));
+    if (server->backup)
+        g_string_append_printf(out, "track be_health/%s backup", server->name);
+    else if (strcmp(server->backend, "be_health") == 0)
+        g_string_append(out, "check");
+    else
+        g_string_append(out, server->lone ? CHECK_LONE : CHECK);
+    g_string_append(out, server->out ? " disabled\n" : "\n");
+}
+
+static void render_backends(GString *out, const struct edge_state *state)
+{
+    const char *open = "";
+    bool relays = false;
+    for (guint i = 0; i < state->servers->len; i++) {
+        const struct edge_server *server = state->servers->pdata[i];
+        if (strcmp(open, server->backend) != 0) {
+            open = server->backend;
+            relays = relays || strcmp(open, "be_relay") == 0;
+            g_string_append_printf(out, backend_head, open);
+        }
+        render_server(out, server);
+    }
+    if (!relays)
+        g_string_append(out, "backend be_relay\n");
+}
+
+static char *render(const struct edge_state *state, const struct edge_settings *s, const char *mark)
+{
+    GString *out =
+        g_string_new("# Written by signalbox-edge from its last table; changes here are overwritten.\nglobal\n");
+    g_string_append_printf(out, "    description %s\n", mark);
+    g_string_append_printf(out, "    stats socket %s mode 600 level admin expose-fd listeners\n", s->haproxy_socket);
+    g_string_append(out, globals);
+    g_string_append(out, defaults);
+    g_string_append_printf(out, "frontend edge\n    bind %s\n", s->listen);
+    render_request(out, s);
+    render_routing(out, s);
+    render_response(out, s);
+    render_backends(out, state);
+    g_string_append(
+        out, "backend be_none\n"
+             "    http-request return status 503 hdr Retry-After 5 hdr X-SB-Reason no-road content-type text/plain "
+             "string \"no road\\n\"\n"
+             "backend st_answered\n"
+             "    stick-table type string len 200 size 100k expire 1h store http_req_cnt,http_fail_cnt\n"
+             "backend st_unanswered\n"
+             "    stick-table type string len 100 size 100k expire 1h store gpc0\n");
+    return g_string_free(out, FALSE);
+}
+
+/* Servers in or out are no reason to reload: the mark is of the text with all of them in. */
+char *edge_config_mark(const struct edge_state *state, const struct edge_settings *settings)
+{
+    g_autofree char *text = render(state, settings, "");
+    GString *all_in = g_string_new(text);
+    g_string_replace(all_in, " disabled\n", "\n", 0);
+    char hash[PART_HASH_SIZE];
+    part_hash(all_in->str, all_in->len, hash);
+    g_string_free(all_in, TRUE);
+    return g_strdup_printf("signalbox-%s", hash);
+}
+
+char *edge_config_render(const struct edge_state *state, const struct edge_settings *settings)
+{
+    g_autofree char *mark = edge_config_mark(state, settings);
+    return render(state, settings, mark);
+}
