@@ -1,0 +1,62 @@
+/* effects.c: what the engine asks its caller to carry out, in order. */
+#include "server/interlocking/engine.h"
+#include "server/interlocking/engine_internal.h"
+
+void effects_init(struct effects *effects)
+{
+    g_queue_init(&effects->queue);
+}
+
+void effects_clear(struct effects *effects)
+{
+    struct effect *effect;
+    while ((effect = effects_pop(effects)) != NULL)
+        effect_free(effect);
+}
+
+struct effect *effects_pop(struct effects *effects)
+{
+    return g_queue_pop_head(&effects->queue);
+}
+
+void effect_free(struct effect *effect)
+{
+    if (effect == NULL)
+        return;
+    if (effect->entries != NULL)
+        g_ptr_array_unref(effect->entries);
+    if (effect->resolved != NULL)
+        resolved_unref(effect->resolved);
+    g_free(effect);
+}
+
+static void entry_free(gpointer entry)
+{
+    journal_entry_free(entry);
+}
+
+GPtrArray *entries_new(void)
+{
+    return g_ptr_array_new_with_free_func(entry_free);
+}
+
+void entries_add(GPtrArray *entries, const char *kind, const char *id, const char *key, json_t *body)
+{
+    g_ptr_array_add(entries, journal_entry_new(kind, id, key, body));
+}
+
+void effects_journal(struct effects *out, GPtrArray *entries)
+{
+    struct effect *effect = g_new0(struct effect, 1);
+    effect->kind = EFFECT_JOURNAL;
+    effect->entries = entries;
+    g_queue_push_tail(&out->queue, effect);
+}
+
+void effects_publish(struct effects *out, struct resolved *resolved)
+{
+    struct effect *effect = g_new0(struct effect, 1);
+    effect->kind = EFFECT_PUBLISH;
+    effect->resolved = resolved_ref(resolved);
+    g_queue_push_tail(&out->queue, effect);
+}

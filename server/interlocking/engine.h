@@ -1,0 +1,135 @@
+/* engine.h: the change pipeline and the plan engine, as one state machine without I/O.
+ *
+ * Every change goes the same way: new world -> resolve -> forecast -> rules -> journal -> publish. Time, randomness and
+ * what happened are arguments; what to do comes back as effects, which the caller carries out in order: a crash
+ * between any two of them is survived, because the intent of an effect is journalled before it and everything is
+ * rebuilt from the journal (engine_restore). The daemon, the simulator and dry-runs call the same functions.
+ *
+ * An execution is PENDING steps that start when their needs ended well. `set` journals its intent, then the controls
+ * with the key "execution/step/set", then the outcome. `wait` and `verify` look at observations. States:
+ *
+ *     running --> succeeded | incomplete (a wait or verify timed out; stragglers named) | failed | refused
+ *        '------> aborting --> aborted      (undo: compare-and-set to the value recorded before, lever by lever,
+ *                                            but not of a lever that someone else has moved since)
+ * One lever belongs to one running execution: a second that wants it is refused by name; a person's override is
+ * allowed, audited, and wins.
+ *
+ * Thread safety: an engine belongs to one thread. Worlds and resolved tables that it publishes are shared.
+ */
+#ifndef INTERLOCKING_ENGINE_H
+#define INTERLOCKING_ENGINE_H
+
+#include "server/interlocking/explain.h"
+#include "server/interlocking/forecast.h"
+#include "server/interlocking/journal_entry.h"
+#include "server/interlocking/rules.h"
+
+enum effect_kind {
+    EFFECT_JOURNAL, /* write `entries` in one transaction; on failure, and when the journal knows a key already, the
+                     * process must end and restore: the engine's memory is ahead of the journal */
+    EFFECT_PUBLISH, /* give `resolved` to agents and drivers */
+};
+struct effect {
+    enum effect_kind kind;
+    GPtrArray *entries;        /* JOURNAL: struct journal_entry * */
+    struct resolved *resolved; /* PUBLISH: a reference */
+};
+struct effects {
+    GQueue queue; /* struct effect *, carried out from the head */
+};
+void effects_init(struct effects *effects);
+void effects_clear(struct effects *effects);
+struct effect *effects_pop(struct effects *effects); /* NULL: none left; effect_free */
+void effect_free(struct effect *effect);
+
+struct engine_config {
+    char *cluster;
+    struct rules_config rules;
+    uint64_t seed;          /* of ids; the daemon gives randomness, the simulator its seed */
+    unsigned bug;           /* simulator only: a planted bug (ENGINE_BUG_...), 0 in programs */
+    int64_t wall_offset_us; /* wall clock minus the clock of now_us, for history, until a call brings a struct now */
+};
+#define ENGINE_BUG_NO_IDEMPOTENCY_KEY 1u
+
+/* Who asks, and why. Strings are borrowed for the call. */
+struct asker {
+    const char *actor;            /* name of the token's owner, or "uid:0" on the local socket */
+    const char *reason;           /* or NULL */
+    bool automatic;               /* not a person */
+    const char *const *overrides; /* rules to pass over, audited; NULL-terminated or NULL */
+};
+
+struct engine;
+struct engine *engine_new(const struct engine_config *config);
+void engine_free(struct engine *engine);
+/* One entry of the journal's newest states, in the order of writing. Before engine_start. */
+bool engine_restore(struct engine *engine, const struct journal_entry *entry, GError **error);
+/* Begins a reign: takes the epoch (greater than any before), publishes the last world under it, resumes executions. */
+void engine_start(struct engine *engine, uint64_t epoch, int64_t now_us, struct effects *out);
+/* Time passes. Returns when it wants to be called next (µs, INT64_MAX: not before something happens). */
+int64_t engine_tick(struct engine *engine, int64_t now_us, struct effects *out);
+
+/* Observations. They may end waits, so effects can follow. A report of another cluster or under another name is
+ * refused (SB_ERROR_CONFLICT, SB_ERROR_FORBIDDEN). */
+bool engine_edge_report(struct engine *engine, const char *edge, const json_t *report, int64_t now_us,
+                        struct effects *out, GError **error);
+void engine_server_report(struct engine *engine, struct server_report *report, int64_t now_us, struct effects *out);
+
+/* Changes. On failure nothing has changed and *out is as it was. wall_us: wall clock, for audit and history. */
+struct now {
+    int64_t us;      /* monotonic */
+    int64_t wall_us; /* since 1970 */
+};
+/* body: {"objects": [...], "plans": [...], "remove": ["pop/pop-a1"], "prune": bool, "if_match": {"pop/pop-a1":
+ * revision}}, all optional; plans are "plan/NAME"; revision 0: there is none. prune removes what the body does not
+ * hold. Result {"diff": text, "changes": [{"kind", "name", "before", "after"}], "generation", "forecast", "refusals"}
+ * (forecast.h, and its text as "text"); dry_run: only that. What changes nothing writes nothing. */
+json_t *engine_apply(struct engine *engine, const json_t *body, bool dry_run, const struct asker *asker, struct now now,
+                     struct effects *out, GError **error);
+/* changes: [{"control": "room.ingress", "object": "room-a", "value": "closed"}]. if_match: revision expected of each
+ * lever named, or -1 for "any". Result {"generation", "controls", "forecast", "refusals"}. A lever that an execution
+ * owns may be moved by a person (it is an event there, and audited as "override"), not by automation. */
+json_t *engine_set_controls(struct engine *engine, const json_t *changes, int64_t if_match, bool dry_run,
+                            const struct asker *asker, struct now now, struct effects *out, GError **error);
+/* Result: the execution (as engine_execution); dry_run: {"steps", "forecast", "refusals"}. target may be NULL where
+ * the plan has none. The plan as a whole must pass the rules now, and each step again when it writes. */
+json_t *engine_run_plan(struct engine *engine, const char *plan, const char *target, bool dry_run,
+                        const struct asker *asker, struct now now, struct effects *out, GError **error);
+/* Of a running, incomplete or failed execution: stops it and sets back what it wrote, in one generation. */
+json_t *engine_abort(struct engine *engine, const char *execution, const struct asker *asker, struct now now,
+                     struct effects *out, GError **error);
+
+/* Writes an entry of a kind that is not the engine's (a token) and its audit, in one transaction. Takes the entry.
+ * what: "token created". */
+void engine_journal(struct engine *engine, struct journal_entry *entry, const char *what, const struct asker *asker,
+                    struct now now, struct effects *out);
+
+/* Reading. JSON is a new reference. World and resolved are NULL before engine_start. */
+const struct world *engine_world(const struct engine *engine);
+const struct resolved *engine_resolved(const struct engine *engine);
+const struct observed *engine_observed(const struct engine *engine);
+/* {"id","plan","target","actor","reason","state","started_us","ended_us","error","generation",
+ *  "steps":[{"name","kind","state","started_us","ended_us","text","stragglers":[],"needs":[],"argument",
+ *            "sets":[{"control","object","value"}],"child"}],
+ *  "events":[{"seq","at_us","step","text"}],
+ *  "writes":[{"control","object","before","after","step","generation","restored"}],
+ *  "times":{"decide","execute","converge","recover"}, ...}; NULL if unknown.
+ * Times of day are wall clock, µs since 1970. `times` are µs, each from the end of the one before; -1: not come to.
+ * state of a step: pending running succeeded skipped timed-out failed refused aborted. */
+json_t *engine_execution(const struct engine *engine, const char *id);
+/* Array of the same, newest first, without events. */
+json_t *engine_executions(const struct engine *engine);
+/* What `signalbox status` shows (levers by the word in force, never "default"):
+ * {"cluster","epoch","generation",
+ *  "rooms":[{"name","zone","ingress","compute","rate","fail_rate","share_percent"}],
+ *  "entrances":[{"room","via","control","up","seen","status"}]      up of seen edges see it up
+ *  "edges":[{"name","kind","class","epoch","generation","state","age_ms","rate","fail_rate","error"}],
+ *  "servers":[{"name","kind","zone","role","epoch","generation","state","age_ms","residual_ms","error"}],
+ *  "services":[{"name","active","tier","rate","fail_rate","fail_percent","rooms":["room-a 50 %"]}],
+ *  "executions":[{"id","plan","target","state","step","text"}],     those under way
+ *  "warnings":[text]} */
+json_t *engine_status(const struct engine *engine, int64_t now_us);
+/* Array: the rows of edges and servers of engine_status. */
+json_t *engine_agents(const struct engine *engine, int64_t now_us);
+
+#endif

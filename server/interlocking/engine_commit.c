@@ -1,0 +1,140 @@
+/* engine_commit.c: drafts of worlds, and the one road by which a draft becomes a generation. */
+#include "server/interlocking/engine_internal.h"
+
+static void move_clear(gpointer data)
+{
+    struct move *move = data;
+    g_free(move->object);
+    g_free(move->value);
+}
+
+GArray *moves_new(void)
+{
+    GArray *moves = g_array_new(FALSE, FALSE, sizeof(struct move));
+    g_array_set_clear_func(moves, move_clear);
+    return moves;
+}
+
+void moves_add(GArray *moves, enum lever lever, const char *object, const char *value)
+{
+    struct move move = {.lever = lever, .object = g_strdup(object), .value = g_strdup(value)};
+    g_array_append_val(moves, move);
+}
+
+char *lever_text(enum lever lever, const char *object)
+{
+    return g_strdup_printf("%s/%s", lever_class(lever)->name, object);
+}
+
+int64_t engine_wall_us(const struct engine *engine)
+{
+    return engine->now_us + engine->wall_offset_us;
+}
+
+void engine_take_now(struct engine *engine, struct now now)
+{
+    engine->now_us = now.us;
+    engine->wall_offset_us = now.wall_us - now.us;
+}
+
+struct resolved *engine_draft(const struct engine *engine, struct inventory *inventory, struct controls *controls,
+                              GHashTable *plans, const char *cause)
+{
+    struct world *old = engine->resolved->world;
+    struct stamp stamp = {.epoch = engine->epoch, .generation = engine->generation + 1};
+    sb_auto(world) world =
+        world_new(engine->config.cluster, stamp, cause, inventory != NULL ? inventory : old->inventory,
+                  controls != NULL ? controls : old->controls, plans != NULL ? plans : old->plans);
+    return resolve(world, engine->resolved);
+}
+
+struct resolved *engine_draft_moves(const struct engine *engine, const GArray *moves, const char *actor,
+                                    const char *execution, const char *cause)
+{
+    sb_auto(controls) controls = controls_copy(engine->resolved->world->controls);
+    for (guint i = 0; i < moves->len; i++) {
+        const struct move *move = &g_array_index(moves, struct move, i);
+        struct control control = {.lever = move->lever,
+                                  .object = move->object,
+                                  .value = move->value,
+                                  .revision = engine->generation + 1,
+                                  .actor = (char *)actor,
+                                  .execution = (char *)execution};
+        controls_put(controls, &control);
+    }
+    return engine_draft(engine, NULL, controls, NULL, cause);
+}
+
+void engine_commit(struct engine *engine, struct resolved *draft, GPtrArray *entries, const char *key,
+                   struct effects *out)
+{
+    const struct world *world = draft->world;
+    g_autofree char *id = g_strdup_printf("%" G_GUINT64_FORMAT, world->stamp.generation);
+    entries_add(entries, "generation", id, key,
+                json_pack("{s:I, s:I, s:s, s:s*, s:I}", "generation", (json_int_t)world->stamp.generation, "epoch",
+                          (json_int_t)world->stamp.epoch, "cause", world->cause, "key", key, "at_us",
+                          (json_int_t)engine_wall_us(engine)));
+    if (key != NULL)
+        g_hash_table_insert(engine->keys, g_strdup(key), g_memdup2(&world->stamp.generation, sizeof(uint64_t)));
+    effects_journal(out, entries);
+    resolved_unref(engine->resolved);
+    engine->resolved = draft;
+    engine->generation = world->stamp.generation;
+    effects_publish(out, draft);
+}
+
+void entries_add_moves(GPtrArray *entries, const GArray *moves, const struct resolved *draft)
+{
+    for (guint i = 0; i < moves->len; i++) {
+        const struct move *move = &g_array_index(moves, struct move, i);
+        g_autofree char *id = lever_text(move->lever, move->object);
+        entries_add(entries, "control", id, NULL,
+                    control_to_json(controls_get(draft->world->controls, move->lever, move->object)));
+    }
+}
+
+void entries_add_audit(struct engine *engine, GPtrArray *entries, const struct audit *audit)
+{
+    int64_t wall_us = engine_wall_us(engine);
+    g_autoptr(GDateTime) seconds = g_date_time_new_from_unix_utc(wall_us / G_USEC_PER_SEC);
+    g_autofree char *date = seconds == NULL ? NULL : g_date_time_format(seconds, "%Y-%m-%dT%H:%M:%S");
+    g_autofree char *at = g_strdup_printf("%s.%06dZ", date, (int)(wall_us % G_USEC_PER_SEC));
+    g_autofree char *id = g_strdup_printf("%" G_GUINT64_FORMAT, ++engine->audit_seq);
+    json_t *overrides = json_array();
+    for (const char *const *rule = audit->overrides; rule != NULL && *rule != NULL; rule++)
+        json_array_append_new(overrides, json_string(*rule));
+    entries_add(entries, "audit", id, NULL,
+                json_pack("{s:I, s:s, s:I, s:s, s:s?, s:s, s:s?, s:s?, s:s?, s:I, s:s?, s:o}", "seq",
+                          (json_int_t)engine->audit_seq, "at", at, "at_us", (json_int_t)wall_us, "actor", audit->actor,
+                          "reason", audit->reason, "what", audit->what, "object", audit->object, "before",
+                          audit->before, "after", audit->after, "generation", (json_int_t)audit->generation,
+                          "execution", audit->execution, "overrides", overrides));
+}
+
+void engine_journal(struct engine *engine, struct journal_entry *entry, const char *what, const struct asker *asker,
+                    struct now now, struct effects *out)
+{
+    engine_take_now(engine, now);
+    GPtrArray *entries = entries_new();
+    g_ptr_array_add(entries, entry);
+    g_autofree char *object = g_strdup_printf("%s/%s", entry->kind, entry->id);
+    struct audit audit = {.actor = asker->actor,
+                          .reason = asker->reason,
+                          .what = what,
+                          .object = object,
+                          .overrides = asker->overrides,
+                          .generation = engine->generation};
+    entries_add_audit(engine, entries, &audit);
+    effects_journal(out, entries);
+}
+
+json_t *refusals_to_json(const GPtrArray *refusals)
+{
+    json_t *json = json_array();
+    for (guint i = 0; i < refusals->len; i++) {
+        const struct refusal *refusal = refusals->pdata[i];
+        json_array_append_new(json, json_pack("{s:s, s:s, s:s}", "rule", refusal->rule, "figures", refusal->figures,
+                                              "way_round", refusal->way_round));
+    }
+    return json;
+}

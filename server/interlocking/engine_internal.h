@@ -1,0 +1,139 @@
+/* engine_internal.h: what the files of the engine share.
+ *
+ *   engine.c         life: restore, start, tick, observations, reading
+ *   engine_commit.c  drafts of worlds, and the one road by which they become a generation
+ *   engine_change.c  what people ask for: apply, set controls
+ *   engine_plan.c    starting a plan, owning levers, abort and undo
+ *   engine_step.c    the steps of an execution
+ *   engine_check.c   the checks of plans
+ *   engine_proof.c   evidence: who has applied what, and where requests really go
+ *   engine_status.c  the site now, for people
+ */
+#ifndef INTERLOCKING_ENGINE_INTERNAL_H
+#define INTERLOCKING_ENGINE_INTERNAL_H
+
+#include "server/interlocking/engine.h"
+#include "server/interlocking/execution.h"
+
+struct engine {
+    struct engine_config config; /* cluster is a copy */
+    bool started;
+    uint64_t epoch, generation;
+    int64_t now_us;            /* of the last call */
+    int64_t wall_offset_us;    /* wall clock minus now_us */
+    int64_t started_us;        /* when this reign began */
+    struct resolved *resolved; /* of the world in force */
+    struct observed *observed;
+    GHashTable *executions; /* id -> struct execution * */
+    GPtrArray *order;       /* the same, oldest first */
+    GHashTable *keys;       /* idempotency key -> uint64_t *: generation */
+    uint64_t audit_seq, ids;
+    /* Only between engine_new and engine_start. */
+    struct inventory *inventory;
+    struct controls *controls;
+    GHashTable *plans; /* name -> struct plan * */
+    char *cause;
+};
+
+/* effects.c */
+GPtrArray *entries_new(void);
+void entries_add(GPtrArray *entries, const char *kind, const char *id, const char *key, json_t *body);
+void effects_journal(struct effects *out, GPtrArray *entries); /* takes entries */
+void effects_publish(struct effects *out, struct resolved *resolved);
+
+/* engine_commit.c. A move is a lever's new value, canonical. */
+struct move {
+    enum lever lever;
+    char *object, *value;
+};
+GArray *moves_new(void); /* of struct move */
+void moves_add(GArray *moves, enum lever lever, const char *object, const char *value);
+char *lever_text(enum lever lever, const char *object); /* "room.ingress/room-a", g_free */
+int64_t engine_wall_us(const struct engine *engine);
+void engine_take_now(struct engine *engine, struct now now);
+/* A world one generation on, resolved. What is NULL stays as it is. */
+struct resolved *engine_draft(const struct engine *engine, struct inventory *inventory, struct controls *controls,
+                              GHashTable *plans, const char *cause);
+/* Draft with the moves made by `actor` for `execution` (or NULL). */
+struct resolved *engine_draft_moves(const struct engine *engine, const GArray *moves, const char *actor,
+                                    const char *execution, const char *cause);
+/* Takes draft and entries. Makes draft the world in force: generation, journal, publish. key: may be NULL. */
+void engine_commit(struct engine *engine, struct resolved *draft, GPtrArray *entries, const char *key,
+                   struct effects *out);
+/* Entries of the moves as draft has them. */
+void entries_add_moves(GPtrArray *entries, const GArray *moves, const struct resolved *draft);
+struct audit {
+    const char *actor, *reason, *what, *object, *before, *after, *execution;
+    const char *const *overrides;
+    uint64_t generation;
+};
+void entries_add_audit(struct engine *engine, GPtrArray *entries, const struct audit *audit);
+json_t *refusals_to_json(const GPtrArray *refusals);
+
+/* engine_change.c */
+json_t *forecast_answer(const struct forecast *forecast); /* forecast_to_json with "text" */
+
+/* engine_plan.c */
+struct execution *engine_find(const struct engine *engine, const char *id); /* or NULL */
+struct execution *execution_root(const struct engine *engine, struct execution *ex);
+bool check_overrides(const struct asker *asker, GError **error); /* they are names of rules */
+/* The running execution that owns a lever, or NULL. */
+struct execution *engine_owner(const struct engine *engine, enum lever lever, const char *object);
+/* Sets back what the execution wrote. False: refused by rules, nothing has changed. */
+bool execution_undo(struct engine *engine, struct execution *ex, const struct asker *asker, struct effects *out,
+                    GError **error);
+void execution_undo_resume(struct engine *engine, struct execution *ex, struct effects *out);
+
+/* engine_step.c */
+void execution_save(const struct execution *ex, GPtrArray *entries);                    /* state and new events */
+void execution_flush(struct engine *engine, struct execution *ex, struct effects *out); /* if dirty */
+/* Does all that can be done now. */
+void execution_advance(struct engine *engine, struct execution *ex, struct effects *out);
+/* When the execution wants to be looked at again. */
+int64_t execution_next_us(const struct engine *engine, const struct execution *ex);
+void execution_end(struct engine *engine, struct execution *ex, enum execution_state state, const char *error_text);
+
+/* engine_proof.c */
+struct proof {
+    unsigned proven, asked;
+    GPtrArray *missing; /* char *: names */
+    char *text;
+};
+void proof_clear(struct proof *proof);
+void proof_edges(const struct engine *engine, uint64_t generation, struct proof *out);
+void proof_servers(const struct engine *engine, uint64_t generation, const GPtrArray *zones, struct proof *out);
+bool edge_proves(const struct engine *engine, const char *edge, uint64_t generation);
+bool server_proves(const struct engine *engine, const char *nameserver, uint64_t generation);
+/* What differs from one generation to the next: zones and "class policy". */
+void proof_note_changes(const struct resolved *before, const struct resolved *after, GPtrArray *zones,
+                        GPtrArray *policies);
+struct share {
+    unsigned by_counters, by_probe;
+    GPtrArray *unproven;     /* char *: "core.playback at edge-2" */
+    GPtrArray *contradicted; /* char *: the same, with what was seen */
+    bool waited;             /* nobody waits for more requests; what there is must do */
+    bool counting;           /* some have too few requests yet, but will soon have enough */
+};
+void share_clear(struct share *share);
+/* policies: "class policy", empty: all. waited: too few requests are no reason to wait on; a probe proves then. */
+void proof_share(const struct engine *engine, uint64_t generation, const GPtrArray *policies, bool waited,
+                 struct share *out);
+/* No fresh report of any edge. */
+bool engine_blind(const struct engine *engine);
+
+/* engine_check.c. The outcome of looking once. */
+enum check_result { CHECK_HOLDS, CHECK_WAITS, CHECK_FAILS };
+enum check_result check_room_open(const struct engine *engine, struct execution *ex, char **text);
+enum check_result check_entrances_healthy(const struct engine *engine, const struct execution *ex, char **text);
+enum check_result check_forecast(const struct engine *engine, const struct execution *ex, char **text);
+
+#define EVIDENCE_REQUESTS 50 /* fewer since the table was applied prove nothing */
+#define EVIDENCE_SHARE 0.99  /* of them, answered where they should be */
+#define EVIDENCE_WAIT_US                                                                                               \
+    (3 * G_USEC_PER_SEC)                   /* for counters to fill and probes to come, before something is unproven */
+#define STABLE_US (2 * G_USEC_PER_SEC)     /* an entrance is healthy when it was up for so long */
+#define UNDO_WAIT_US (15 * G_USEC_PER_SEC) /* for edges to prove an undo */
+#define SETTLE_US (3 * G_USEC_PER_SEC)     /* after a restart: for the first reports to come */
+#define LOOK_US (100 * 1000)               /* between two looks at something that time may change */
+
+#endif

@@ -1,0 +1,599 @@
+/* engine_plan.c: starting a plan, owning its levers, abort and undo. */
+#include "server/interlocking/engine_internal.h"
+
+#include "core/error.h"
+
+#include <string.h>
+
+#define CHILD_DEPTH_MAX 4
+
+struct execution *engine_find(const struct engine *engine, const char *id)
+{
+    return id == NULL ? NULL : g_hash_table_lookup(engine->executions, id);
+}
+
+struct execution *execution_root(const struct engine *engine, struct execution *ex)
+{
+    while (ex != NULL && ex->parent != NULL)
+        ex = engine_find(engine, ex->parent);
+    return ex;
+}
+
+struct execution *engine_owner(const struct engine *engine, enum lever lever, const char *object)
+{
+    for (guint i = 0; i < engine->order->len; i++) {
+        struct execution *ex = engine->order->pdata[i], *root = execution_root(engine, ex);
+        if (root == NULL || execution_ended(root))
+            continue;
+        for (guint j = 0; j < ex->steps->len; j++) {
+            const struct execution_step *step = ex->steps->pdata[j];
+            for (guint k = 0; k < step->sets->len; k++) {
+                const struct execution_set *set = &g_array_index(step->sets, struct execution_set, k);
+                if (set->lever == lever && strcmp(set->object, object) == 0)
+                    return root;
+            }
+        }
+    }
+    return NULL;
+}
+
+/* Freezing a plan. */
+
+/* splitmix64: ids differ from each other and, by the seed, from those of another server. */
+static uint64_t mix(uint64_t x)
+{
+    x += 0x9e3779b97f4a7c15u;
+    x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9u;
+    x = (x ^ (x >> 27)) * 0x94d049bb133111ebu;
+    return x ^ (x >> 31);
+}
+
+static char *new_id(struct engine *engine, const char *plan)
+{
+    for (;;) {
+        char *id = g_strdup_printf("%s-%08x", plan, (unsigned)mix(engine->config.seed + engine->ids++));
+        if (engine_find(engine, id) == NULL)
+            return id;
+        g_free(id);
+    }
+}
+
+struct freezing {
+    struct engine *engine;
+    const struct asker *asker;
+    GPtrArray *family; /* struct execution *, the root first */
+    GArray *moves;     /* all of them, in the order written */
+};
+
+static bool freeze_set(struct freezing *f, struct execution_step *step, const struct plan_set *from, const char *object,
+                       GError **error)
+{
+    const struct world *world = f->engine->resolved->world;
+    char *canonical = NULL;
+    if (!control_validate(world->inventory, from->lever, object, from->value, &canonical, error)) {
+        g_prefix_error(error, "step %s: ", step->name);
+        return false;
+    }
+    const struct control *control = controls_get(world->controls, from->lever, object);
+    struct execution_set set = {.lever = from->lever,
+                                .object = g_strdup(object),
+                                .value = canonical,
+                                .revision = control == NULL ? 0 : control->revision};
+    g_array_append_val(step->sets, set);
+    moves_add(f->moves, from->lever, object, canonical);
+    return true;
+}
+
+/* "home=ROOM": what stands or falls with the room, because its service runs there and nowhere else. */
+static bool freeze_homed(struct freezing *f, struct execution_step *step, const struct plan_set *from, const char *room,
+                         GError **error)
+{
+    const struct inventory *inv = f->engine->resolved->world->inventory;
+    const struct lever_class *class = lever_class(from->lever);
+    if (class->kind != OBJECT_group && class->kind != OBJECT_service) {
+        g_set_error(error, SB_ERROR, SB_ERROR_INVALID, "step %s: home= selects groups or services, but %s sits on a %s",
+                    step->name, class->name, object_class(class->kind)->name);
+        return false;
+    }
+    const GPtrArray *objects = inventory_list(inv, class->kind);
+    for (guint i = 0; i < objects->len; i++) {
+        const struct object *object = objects->pdata[i];
+        const struct service *service = class->kind == OBJECT_service
+                                            ? (const struct service *)object
+                                            : INVENTORY_GET(inv, service, ((const struct group *)object)->service);
+        if (service != NULL && service->active == SERVICE_SINGLE && g_strcmp0(service->home, room) == 0 &&
+            !freeze_set(f, step, from, object->name, error))
+            return false;
+    }
+    return true;
+}
+
+static bool freeze_sets(struct freezing *f, struct execution_step *step, const struct plan_step *from,
+                        const char *target, GError **error)
+{
+    for (guint i = 0; from->sets != NULL && i < from->sets->len; i++) {
+        const struct plan_set *set = &g_array_index(from->sets, struct plan_set, i);
+        bool homed = g_str_has_prefix(set->on, "home=");
+        const char *object = homed ? set->on + strlen("home=") : set->on;
+        if (strcmp(object, "$target") == 0)
+            object = target;
+        if (object == NULL) {
+            g_set_error(error, SB_ERROR, SB_ERROR_INVALID, "step %s: found $target, but the plan has no target",
+                        step->name);
+            return false;
+        }
+        if (!(homed ? freeze_homed(f, step, set, object, error) : freeze_set(f, step, set, object, error)))
+            return false;
+    }
+    return true;
+}
+
+static const struct plan *find_plan(struct engine *engine, const char *name, GError **error)
+{
+    const struct plan *plan = g_hash_table_lookup(engine->resolved->world->plans, name);
+    if (plan == NULL)
+        g_set_error(error, SB_ERROR, SB_ERROR_NOT_FOUND, "plan %s: there is no such plan", name);
+    return plan;
+}
+
+static struct execution *freeze(struct freezing *f, const struct plan *plan, const char *target, const char *parent,
+                                unsigned depth, GError **error)
+{
+    if (depth > CHILD_DEPTH_MAX) {
+        g_set_error(error, SB_ERROR, SB_ERROR_INVALID, "plan %s: plans run each other more than %d deep", plan->name,
+                    CHILD_DEPTH_MAX);
+        return NULL;
+    }
+    g_autofree char *id = new_id(f->engine, plan->name);
+    struct execution *ex = execution_new(id);
+    g_ptr_array_add(f->family, ex);
+    ex->plan = g_strdup(plan->name);
+    ex->target = g_strdup(target);
+    ex->actor = g_strdup(f->asker->actor);
+    ex->reason = g_strdup(f->asker->reason);
+    ex->automatic = f->asker->automatic;
+    ex->overrides = g_strdupv((char **)f->asker->overrides);
+    ex->parent = g_strdup(parent);
+    ex->started_us = engine_wall_us(f->engine);
+    execution_take_steps(ex, plan);
+    for (guint i = 0; i < plan->steps->len; i++) {
+        struct execution_step *step = ex->steps->pdata[i];
+        if (step->kind == STEP_SET && !freeze_sets(f, step, plan->steps->pdata[i], target, error))
+            return NULL;
+        if (step->kind != STEP_RUN)
+            continue;
+        const struct plan *child = find_plan(f->engine, step->argument, error);
+        if (child != NULL && child->target_kind >= 0 && child->target_kind != plan->target_kind) {
+            g_set_error(error, SB_ERROR, SB_ERROR_INVALID, "step %s: plan %s wants a %s, but the target is %s",
+                        step->name, child->name, object_class((enum object_kind)child->target_kind)->name, target);
+            return NULL;
+        }
+        struct execution *begun =
+            child == NULL ? NULL : freeze(f, child, child->target_kind < 0 ? NULL : target, ex->id, depth + 1, error);
+        if (begun == NULL)
+            return NULL;
+        step->child = g_strdup(begun->id);
+    }
+    return ex;
+}
+
+static bool check_target(const struct engine *engine, const struct plan *plan, const char *target, GError **error)
+{
+    if (plan->target_kind < 0) {
+        if (target == NULL)
+            return true;
+        g_set_error(error, SB_ERROR, SB_ERROR_INVALID, "plan %s has no target: found %s, expected none", plan->name,
+                    target);
+        return false;
+    }
+    const char *kind = object_class((enum object_kind)plan->target_kind)->name;
+    if (target == NULL) {
+        g_set_error(error, SB_ERROR, SB_ERROR_INVALID, "plan %s: found no target, expected the name of a %s",
+                    plan->name, kind);
+        return false;
+    }
+    if (inventory_get(engine->resolved->world->inventory, (enum object_kind)plan->target_kind, target) == NULL) {
+        g_set_error(error, SB_ERROR, SB_ERROR_NOT_FOUND, "plan %s: there is no %s %s", plan->name, kind, target);
+        return false;
+    }
+    return true;
+}
+
+static bool check_owners(const struct engine *engine, const GArray *moves, GError **error)
+{
+    for (guint i = 0; i < moves->len; i++) {
+        const struct move *move = &g_array_index(moves, struct move, i);
+        const struct execution *owner = engine_owner(engine, move->lever, move->object);
+        if (owner == NULL)
+            continue;
+        g_autofree char *lever = lever_text(move->lever, move->object);
+        g_set_error(error, SB_ERROR, SB_ERROR_CONFLICT,
+                    "%s belongs to execution %s (plan %s, %s), which is %s: wait for its end, or abort it", lever,
+                    owner->id, owner->plan, owner->actor, execution_state_name(owner->state));
+        return false;
+    }
+    return true;
+}
+
+static json_t *dry_run_json(struct engine *engine, const struct freezing *f, const struct forecast *forecast,
+                            const GPtrArray *refusals)
+{
+    json_t *steps = json_array();
+    for (guint i = 0; i < f->family->len; i++) {
+        json_t *execution = execution_to_json(f->family->pdata[i]), *step, *set;
+        size_t j, k;
+        json_array_foreach (json_object_get(execution, "steps"), j, step) {
+            json_array_foreach (json_object_get(step, "sets"), k, set) {
+                const char *lever = json_string_value(json_object_get(set, "control"));
+                const char *object = json_string_value(json_object_get(set, "object"));
+                json_object_set_new(set, "before",
+                                    json_string(controls_value(engine->resolved->world->controls,
+                                                               lever_class_find(lever)->lever, object)));
+            }
+            json_object_set_new(step, "plan", json_string(((struct execution *)f->family->pdata[i])->plan));
+            json_array_append(steps, step);
+        }
+        json_decref(execution);
+    }
+    return json_pack("{s:o, s:o, s:o}", "steps", steps, "forecast", forecast_answer(forecast), "refusals",
+                     refusals_to_json(refusals));
+}
+
+static void begin(struct engine *engine, const struct freezing *f, const struct forecast *forecast, struct effects *out)
+{
+    struct execution *root = f->family->pdata[0];
+    GPtrArray *entries = entries_new();
+    root->state = EXECUTION_RUNNING;
+    execution_note(root, root->started_us, NULL, "started by %s%s%s", root->actor, root->reason != NULL ? ": " : "",
+                   root->reason != NULL ? root->reason : "");
+    if (!forecast->known && f->moves->len > 0)
+        execution_note(root, root->started_us, NULL, "warning: no fresh rates, so the forecast is not known");
+    for (guint i = 0; i < f->family->len; i++) {
+        struct execution *ex = f->family->pdata[i];
+        g_hash_table_insert(engine->executions, ex->id, ex);
+        g_ptr_array_add(engine->order, ex);
+        execution_save(ex, entries);
+        ex->events_saved = ex->events->len;
+        ex->dirty = false;
+    }
+    struct audit audit = {.actor = root->actor,
+                          .reason = root->reason,
+                          .what = "plan run",
+                          .object = root->target == NULL ? root->plan : NULL,
+                          .execution = root->id,
+                          .overrides = f->asker->overrides,
+                          .generation = engine->generation};
+    g_autofree char *object = root->target == NULL ? NULL : g_strdup_printf("%s %s", root->plan, root->target);
+    if (object != NULL)
+        audit.object = object;
+    entries_add_audit(engine, entries, &audit);
+    effects_journal(out, entries);
+    execution_advance(engine, root, out);
+}
+
+static json_t *judge_and_begin(struct engine *engine, struct freezing *f, bool dry_run, struct effects *out,
+                               GError **error)
+{
+    const struct asker *asker = f->asker;
+    sb_auto(resolved) draft = engine_draft_moves(engine, f->moves, asker->actor, NULL, "");
+    sb_auto(forecast) fc = forecast(engine->resolved, draft, engine->observed, engine->now_us);
+    g_autoptr(GPtrArray) refusals = f->moves->len == 0
+                                        ? g_ptr_array_new()
+                                        : rules_check(&engine->config.rules, engine->resolved->world, draft->world, fc,
+                                                      asker->automatic, asker->overrides);
+    if (dry_run)
+        return dry_run_json(engine, f, fc, refusals);
+    if (refusals->len > 0) {
+        refusals_error(refusals, error);
+        return NULL;
+    }
+    struct execution *root = f->family->pdata[0];
+    begin(engine, f, fc, out);
+    g_ptr_array_set_size(f->family, 0); /* they are the engine's now */
+    return engine_execution(engine, root->id);
+}
+
+bool check_overrides(const struct asker *asker, GError **error)
+{
+    for (const char *const *rule = asker->overrides; rule != NULL && *rule != NULL; rule++)
+        if (!rule_exists(*rule)) {
+            g_set_error(error, SB_ERROR, SB_ERROR_INVALID, "overrides: found %s, expected the name of a rule", *rule);
+            return false;
+        }
+    return true;
+}
+
+json_t *engine_run_plan(struct engine *engine, const char *name, const char *target, bool dry_run,
+                        const struct asker *asker, struct now now, struct effects *out, GError **error)
+{
+    engine_take_now(engine, now);
+    const struct plan *plan = find_plan(engine, name, error);
+    if (plan == NULL || !check_target(engine, plan, target, error) || !check_overrides(asker, error))
+        return NULL;
+    struct freezing f = {.engine = engine, .asker = asker, .family = g_ptr_array_new(), .moves = moves_new()};
+    json_t *result = NULL;
+    if (freeze(&f, plan, target, NULL, 0, error) != NULL && (dry_run || check_owners(engine, f.moves, error)))
+        result = judge_and_begin(engine, &f, dry_run, out, error);
+    for (guint i = 0; i < f.family->len; i++)
+        execution_free(f.family->pdata[i]);
+    g_ptr_array_unref(f.family);
+    g_array_unref(f.moves);
+    return result;
+}
+
+/* Undo. */
+
+static char *undo_key(const struct execution *ex)
+{
+    return g_strdup_printf("%s/undo/set", ex->id);
+}
+
+static gint newest_first(gconstpointer a, gconstpointer b)
+{
+    const struct execution_write *x = *(struct execution_write *const *)a, *y = *(struct execution_write *const *)b;
+    return x->generation < y->generation ? 1 : x->generation > y->generation ? -1 : 0;
+}
+
+/* What the execution and its children have written, newest first. */
+static GPtrArray *family_writes(const struct engine *engine, struct execution *root)
+{
+    GPtrArray *writes = g_ptr_array_new();
+    for (guint i = 0; i < engine->order->len; i++) {
+        struct execution *ex = engine->order->pdata[i];
+        for (guint j = 0; execution_root(engine, ex) == root && j < ex->writes->len; j++)
+            if (((struct execution_write *)ex->writes->pdata[j])->generation > 0)
+                g_ptr_array_add(writes, ex->writes->pdata[j]);
+    }
+    g_ptr_array_sort(writes, newest_first);
+    return writes;
+}
+
+static bool same_lever(const struct execution_write *a, const struct execution_write *b)
+{
+    return a->lever == b->lever && strcmp(a->object, b->object) == 0;
+}
+
+/* Where a lever stands against the newest write: untouched since? */
+static bool still_ours(const struct engine *engine, const struct execution_write *write, const struct control **control)
+{
+    const struct world *world = engine->resolved->world;
+    *control = controls_get(world->controls, write->lever, write->object);
+    return *control != NULL && (*control)->revision == write->generation &&
+           inventory_get(world->inventory, lever_class(write->lever)->kind, write->object) != NULL;
+}
+
+/* One lever of the undo: marks its writes, adds the move, or says why not. */
+static void undo_lever(struct engine *engine, GPtrArray *writes, guint first, GArray *moves, GPtrArray *left)
+{
+    const struct execution_write *newest = writes->pdata[first], *oldest = newest;
+    const struct control *control;
+    bool ours = still_ours(engine, newest, &control);
+    for (guint i = first; i < writes->len; i++) {
+        struct execution_write *write = writes->pdata[i];
+        if (!same_lever(write, newest))
+            continue;
+        write->undo = ours ? WRITE_RESTORING : WRITE_LEFT;
+        oldest = write;
+    }
+    if (ours) {
+        moves_add(moves, newest->lever, newest->object, oldest->before);
+        return;
+    }
+    g_autofree char *lever = lever_text(newest->lever, newest->object);
+    if (control == NULL)
+        g_ptr_array_add(left, g_strdup_printf("%s is no more", lever));
+    else
+        g_ptr_array_add(left, g_strdup_printf("%s was moved since by %s to %s (generation %" G_GUINT64_FORMAT
+                                              "): left as it is",
+                                              lever, control->actor, control->value, control->revision));
+}
+
+static void undo_mark(GPtrArray *writes, enum write_undo from, enum write_undo to)
+{
+    for (guint i = 0; i < writes->len; i++) {
+        struct execution_write *write = writes->pdata[i];
+        if (write->undo == from)
+            write->undo = to;
+    }
+}
+
+static void stop_family(struct engine *engine, struct execution *root)
+{
+    for (guint i = 0; i < engine->order->len; i++) {
+        struct execution *ex = engine->order->pdata[i];
+        if (execution_root(engine, ex) != root)
+            continue;
+        for (guint j = 0; j < ex->steps->len; j++) {
+            struct execution_step *step = ex->steps->pdata[j];
+            if (step->state == STEP_STATE_PENDING)
+                step->state = STEP_STATE_SKIPPED;
+            else if (step->state == STEP_STATE_RUNNING)
+                step->state = STEP_STATE_ABORTED;
+            else
+                continue;
+            step->ended_us = engine_wall_us(engine);
+        }
+        ex->dirty = true;
+        if (ex != root && !execution_ended(ex))
+            execution_end(engine, ex, EXECUTION_ABORTED, NULL);
+    }
+}
+
+/* audit: an entry to go with it, or NULL. */
+static void flush_family(struct engine *engine, struct execution *root, const struct audit *audit, struct effects *out)
+{
+    GPtrArray *entries = entries_new();
+    if (audit != NULL)
+        entries_add_audit(engine, entries, audit);
+    for (guint i = 0; i < engine->order->len; i++) {
+        struct execution *ex = engine->order->pdata[i];
+        if (execution_root(engine, ex) != root || !ex->dirty)
+            continue;
+        execution_save(ex, entries);
+        ex->events_saved = ex->events->len;
+        ex->dirty = false;
+    }
+    if (entries->len > 0)
+        effects_journal(out, entries);
+    else
+        g_ptr_array_unref(entries);
+}
+
+static void undo_outcome(struct engine *engine, struct execution *ex, GPtrArray *writes, uint64_t generation,
+                         struct effects *out)
+{
+    ex->undo_generation = generation;
+    ex->undo_since_us = engine->now_us;
+    undo_mark(writes, WRITE_RESTORING, WRITE_RESTORED);
+    stop_family(engine, ex); /* marks all as dirty */
+    execution_note(ex, engine_wall_us(engine), NULL, "levers were set back: generation %" G_GUINT64_FORMAT, generation);
+    flush_family(engine, ex, NULL, out);
+}
+
+/* Takes draft. */
+static void undo_commit(struct engine *engine, struct execution *ex, const GArray *moves, struct resolved *draft,
+                        const struct audit *who, GPtrArray *writes, struct effects *out)
+{
+    GPtrArray *entries = entries_new();
+    entries_add_moves(entries, moves, draft);
+    for (guint i = 0; i < moves->len; i++) {
+        const struct move *move = &g_array_index(moves, struct move, i);
+        g_autofree char *lever = lever_text(move->lever, move->object);
+        struct audit audit = *who;
+        audit.what = "undo";
+        audit.object = lever;
+        audit.before = controls_value(engine->resolved->world->controls, move->lever, move->object);
+        audit.after = move->value;
+        audit.generation = draft->world->stamp.generation;
+        entries_add_audit(engine, entries, &audit);
+    }
+    g_autofree char *key = undo_key(ex);
+    proof_note_changes(engine->resolved, draft, ex->zones, ex->policies);
+    engine_commit(engine, draft, entries, engine->config.bug & ENGINE_BUG_NO_IDEMPOTENCY_KEY ? NULL : key, out);
+    undo_outcome(engine, ex, writes, engine->generation, out);
+}
+
+static GArray *undo_moves(struct engine *engine, GPtrArray *writes, GPtrArray *left)
+{
+    GArray *moves = moves_new();
+    for (guint i = 0; i < writes->len; i++) {
+        bool seen = false;
+        for (guint j = 0; j < i && !seen; j++)
+            seen = same_lever(writes->pdata[i], writes->pdata[j]);
+        if (!seen)
+            undo_lever(engine, writes, i, moves, left);
+    }
+    return moves;
+}
+
+/* May the levers be set back? The same rules as on the way there. */
+static bool undo_allowed(struct engine *engine, const GArray *moves, const struct resolved *draft,
+                         const char *const *overrides, GError **error)
+{
+    if (moves->len == 0)
+        return true;
+    sb_auto(forecast) fc = forecast(engine->resolved, draft, engine->observed, engine->now_us);
+    g_autoptr(GPtrArray) refusals =
+        rules_check(&engine->config.rules, engine->resolved->world, draft->world, fc, false, overrides);
+    return refusals->len == 0 || refusals_error(refusals, error);
+}
+
+bool execution_undo(struct engine *engine, struct execution *ex, const struct asker *asker, struct effects *out,
+                    GError **error)
+{
+    g_autoptr(GPtrArray) writes = family_writes(engine, ex);
+    g_autoptr(GPtrArray) left = g_ptr_array_new_with_free_func(g_free);
+    g_autoptr(GArray) moves = undo_moves(engine, writes, left);
+    struct audit audit = {.actor = asker != NULL ? asker->actor : ex->actor,
+                          .reason = asker != NULL ? asker->reason : ex->error,
+                          .what = asker != NULL ? "plan abort" : "plan rollback",
+                          .object = ex->plan,
+                          .execution = ex->id,
+                          .overrides = asker != NULL ? asker->overrides : (const char *const *)ex->overrides,
+                          .generation = engine->generation};
+    g_autofree char *key = undo_key(ex);
+    struct resolved *draft = engine_draft_moves(engine, moves, audit.actor, ex->id, key);
+    if (!undo_allowed(engine, moves, draft, audit.overrides, error)) {
+        undo_mark(writes, WRITE_RESTORING, WRITE_STANDS);
+        undo_mark(writes, WRITE_LEFT, WRITE_STANDS);
+        resolved_unref(draft);
+        return false;
+    }
+    ex->state = EXECUTION_ABORTING;
+    ex->ended_us = 0;
+    execution_note(ex, engine_wall_us(engine), NULL, "%s by %s%s%s", asker != NULL ? "abort" : "rollback", audit.actor,
+                   audit.reason != NULL ? ": " : "", audit.reason != NULL ? audit.reason : "");
+    stop_family(engine, ex);
+    for (guint i = 0; i < left->len; i++)
+        execution_note(ex, engine_wall_us(engine), NULL, "%s", (char *)left->pdata[i]);
+    if (moves->len == 0) {
+        resolved_unref(draft);
+        execution_end(engine, ex, EXECUTION_ABORTED, ex->error);
+        flush_family(engine, ex, &audit, out);
+        return true;
+    }
+    flush_family(engine, ex, &audit, out);
+    undo_commit(engine, ex, moves, draft, &audit, writes, out);
+    return true;
+}
+
+/* After a restart between the intent of the undo and its outcome. */
+void execution_undo_resume(struct engine *engine, struct execution *ex, struct effects *out)
+{
+    if (ex->undo_generation != 0)
+        return;
+    g_autoptr(GPtrArray) writes = family_writes(engine, ex);
+    g_autofree char *key = undo_key(ex);
+    const uint64_t *done = g_hash_table_lookup(engine->keys, key);
+    if (done != NULL) {
+        undo_outcome(engine, ex, writes, *done, out);
+        return;
+    }
+    g_autoptr(GPtrArray) left = g_ptr_array_new_with_free_func(g_free);
+    g_autoptr(GArray) moves = undo_moves(engine, writes, left);
+    struct audit who = {.actor = ex->actor, .reason = ex->reason, .execution = ex->id};
+    if (moves->len == 0)
+        execution_end(engine, ex, EXECUTION_ABORTED, ex->error);
+    else
+        undo_commit(engine, ex, moves, engine_draft_moves(engine, moves, ex->actor, ex->id, key), &who, writes, out);
+}
+
+/* An execution that has ended owns its levers no more: they may have a new owner. */
+static bool undo_is_free(const struct engine *engine, struct execution *ex, GError **error)
+{
+    g_autoptr(GPtrArray) writes = family_writes(engine, ex);
+    g_autoptr(GArray) moves = moves_new();
+    for (guint i = 0; i < writes->len; i++) {
+        const struct execution_write *write = writes->pdata[i];
+        moves_add(moves, write->lever, write->object, write->before);
+    }
+    return check_owners(engine, moves, error);
+}
+
+json_t *engine_abort(struct engine *engine, const char *id, const struct asker *asker, struct now now,
+                     struct effects *out, GError **error)
+{
+    engine_take_now(engine, now);
+    struct execution *ex = engine_find(engine, id);
+    if (ex == NULL) {
+        g_set_error(error, SB_ERROR, SB_ERROR_NOT_FOUND, "execution %s: there is no such execution", id);
+        return NULL;
+    }
+    if (ex->parent != NULL) {
+        g_set_error(error, SB_ERROR, SB_ERROR_INVALID, "execution %s is a part of %s: abort that", id, ex->parent);
+        return NULL;
+    }
+    if (ex->state == EXECUTION_ABORTING)
+        return engine_execution(engine, id);
+    if (ex->state != EXECUTION_RUNNING && ex->state != EXECUTION_INCOMPLETE && ex->state != EXECUTION_FAILED) {
+        g_set_error(error, SB_ERROR, SB_ERROR_CONFLICT,
+                    "execution %s has %s: nothing to abort; run the plan that leads back", id,
+                    execution_state_name(ex->state));
+        return NULL;
+    }
+    if ((ex->state != EXECUTION_RUNNING && !undo_is_free(engine, ex, error)) || !check_overrides(asker, error) ||
+        !execution_undo(engine, ex, asker, out, error))
+        return NULL;
+    execution_advance(engine, ex, out);
+    return engine_execution(engine, id);
+}

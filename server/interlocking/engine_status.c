@@ -1,0 +1,248 @@
+/* engine_status.c: the site now, for people: flat rows, as engine.h documents them. */
+#include "server/interlocking/engine_internal.h"
+
+#include <string.h>
+
+struct sums {
+    double rate, fail_rate;
+};
+
+/* A relayed request that succeeded is counted by the edge that it was relayed to. */
+static bool counts(const struct counter *counter)
+{
+    return strcmp(counter->via, "relay") != 0 || counter->fail_rate >= counter->rate;
+}
+
+static bool is_fresh(const struct engine *engine, const struct edge_report *report)
+{
+    return engine->now_us - report->at_us <= OBSERVED_FRESH_US;
+}
+
+/* Sums of fresh reports; a NULL filter takes all. policy_suffix: ".service". */
+static struct sums sum(const struct engine *engine, const char *edge, const char *room, const char *policy_suffix)
+{
+    struct sums sums = {0};
+    GHashTableIter iter;
+    gpointer item;
+    g_hash_table_iter_init(&iter, engine->observed->edges);
+    while (g_hash_table_iter_next(&iter, NULL, &item)) {
+        const struct edge_report *report = item;
+        if (!is_fresh(engine, report) || (edge != NULL && strcmp(report->edge, edge) != 0))
+            continue;
+        for (guint i = 0; i < report->counters->len; i++) {
+            const struct counter *counter = report->counters->pdata[i];
+            if ((edge == NULL && !counts(counter)) || (room != NULL && strcmp(counter->room, room) != 0) ||
+                (policy_suffix != NULL && !g_str_has_suffix(counter->policy, policy_suffix)))
+                continue;
+            sums.rate += counter->rate;
+            sums.fail_rate += counter->fail_rate;
+        }
+    }
+    return sums;
+}
+
+static double percent(double part, double of)
+{
+    return of > 0 ? 100 * part / of : 0;
+}
+
+/* The word in force: who looks at the site should not have to know what "default" means for each lever. */
+static char *lever_word(const struct world *world, enum lever lever, const char *object)
+{
+    const char *value = controls_value(world->controls, lever, object), *choices = lever_class(lever)->choices;
+    return strcmp(value, "default") != 0 ? g_strdup(value) : g_strndup(choices, strcspn(choices, "|"));
+}
+
+static json_t *rooms_json(const struct engine *engine)
+{
+    const struct world *world = engine->resolved->world;
+    double total = sum(engine, NULL, NULL, NULL).rate;
+    json_t *rows = json_array();
+    INVENTORY_FOREACH (world->inventory, room, room) {
+        struct sums sums = sum(engine, NULL, room->o.name, NULL);
+        g_autofree char *ingress = lever_word(world, LEVER_ROOM_INGRESS, room->o.name),
+                        *compute = lever_word(world, LEVER_ROOM_COMPUTE, room->o.name);
+        json_array_append_new(rows, json_pack("{s:s, s:s, s:s, s:s, s:f, s:f, s:f}", "name", room->o.name, "zone",
+                                              room->zone, "ingress", ingress, "compute", compute, "rate", sums.rate,
+                                              "fail_rate", sums.fail_rate, "share_percent", percent(sums.rate, total)));
+    }
+    return rows;
+}
+
+static json_t *entrance_json(const struct engine *engine, const char *room, const char *via, const char *control)
+{
+    int up = 0, seen = 0;
+    const char *status = "";
+    GHashTableIter iter;
+    gpointer item;
+    g_hash_table_iter_init(&iter, engine->observed->edges);
+    while (g_hash_table_iter_next(&iter, NULL, &item)) {
+        const struct edge_report *report = item;
+        for (guint i = 0; is_fresh(engine, report) && i < report->origins->len; i++) {
+            const struct origin_health *origin = report->origins->pdata[i];
+            if (strcmp(origin->room, room) != 0 || strcmp(origin->via, via) != 0)
+                continue;
+            seen++;
+            up += origin->up;
+            if (!origin->up || status[0] == '\0')
+                status = origin->status;
+        }
+    }
+    return json_pack("{s:s, s:s, s:s, s:i, s:i, s:s}", "room", room, "via", via, "control", control, "up", up, "seen",
+                     seen, "status", status);
+}
+
+static json_t *entrances_json(const struct engine *engine)
+{
+    const struct world *world = engine->resolved->world;
+    json_t *rows = json_array();
+    INVENTORY_FOREACH (world->inventory, pop, pop) {
+        g_autofree char *word = lever_word(world, LEVER_POP, pop->o.name);
+        json_array_append_new(rows, entrance_json(engine, pop->room, pop->o.name, word));
+    }
+    INVENTORY_FOREACH (world->inventory, room, room)
+        if (room->ring.addr.family != 0)
+            json_array_append_new(rows, entrance_json(engine, room->o.name, "ring", "in"));
+    return rows;
+}
+
+static const char *const class_words[EDGE_CLASSES] = {"public", "dedicated"};
+static const char *const role_words[] = {"primary", "secondary"};
+
+static json_t *edge_row(const struct engine *engine, const struct edge *edge, int64_t now_us)
+{
+    const struct edge_report *report = observed_edge(engine->observed, edge->o.name);
+    struct sums sums = sum(engine, edge->o.name, NULL, NULL);
+    if (report == NULL)
+        return json_pack("{s:s, s:s, s:s, s:n, s:n, s:s, s:n, s:f, s:f}", "name", edge->o.name, "kind", "edge", "class",
+                         class_words[edge->class], "epoch", "generation", "state", "no report", "age_ms", "rate", 0.0,
+                         "fail_rate", 0.0);
+    return json_pack("{s:s, s:s, s:s, s:I, s:I, s:s, s:I, s:f, s:f, s:s?}", "name", edge->o.name, "kind", "edge",
+                     "class", class_words[edge->class], "epoch", (json_int_t)report->applied.epoch, "generation",
+                     (json_int_t)report->applied.generation, "state", report->state, "age_ms",
+                     (json_int_t)((now_us - report->at_us) / 1000), "rate", sums.rate, "fail_rate", sums.fail_rate,
+                     "error", report->error);
+}
+
+static json_t *server_row(const struct engine *engine, const struct nameserver *server, int64_t now_us)
+{
+    const struct server_report *report = observed_server(engine->observed, server->o.name);
+    if (report == NULL)
+        return json_pack("{s:s, s:s, s:s, s:s, s:n, s:n, s:s, s:n, s:i}", "name", server->o.name, "kind", "nameserver",
+                         "zone", server->zone, "role", role_words[server->role], "epoch", "generation", "state",
+                         "no report", "age_ms", "residual_ms", 0);
+    return json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:s, s:I, s:I, s:s?}", "name", server->o.name, "kind",
+                     "nameserver", "zone", server->zone, "role", role_words[server->role], "epoch",
+                     (json_int_t)report->confirmed.epoch, "generation", (json_int_t)report->confirmed.generation,
+                     "state", report->state, "age_ms", (json_int_t)((now_us - report->at_us) / 1000), "residual_ms",
+                     (json_int_t)(MAX(report->residual_until_us - now_us, 0) / 1000), "error", report->error);
+}
+
+static json_t *edges_json(const struct engine *engine, int64_t now_us)
+{
+    json_t *rows = json_array();
+    INVENTORY_FOREACH (engine->resolved->world->inventory, edge, edge)
+        json_array_append_new(rows, edge_row(engine, edge, now_us));
+    return rows;
+}
+
+static json_t *servers_json(const struct engine *engine, int64_t now_us)
+{
+    json_t *rows = json_array();
+    INVENTORY_FOREACH (engine->resolved->world->inventory, nameserver, server)
+        json_array_append_new(rows, server_row(engine, server, now_us));
+    return rows;
+}
+
+static json_t *services_json(const struct engine *engine)
+{
+    static const char *const actives[] = {"multi", "single"}, *const tiers[] = {"normal", "important", "core"};
+    const struct inventory *inv = engine->resolved->world->inventory;
+    json_t *rows = json_array();
+    INVENTORY_FOREACH (inv, service, service) {
+        g_autofree char *suffix = g_strdup_printf(".%s", service->o.name);
+        struct sums all = sum(engine, NULL, NULL, suffix);
+        json_t *rooms = json_array();
+        INVENTORY_FOREACH (inv, room, room) {
+            double rate = sum(engine, NULL, room->o.name, suffix).rate;
+            g_autofree char *text = g_strdup_printf("%s %.0f %%", room->o.name, percent(rate, all.rate));
+            if (rate > 0)
+                json_array_append_new(rooms, json_string(text));
+        }
+        json_array_append_new(rows, json_pack("{s:s, s:s, s:s, s:f, s:f, s:f, s:o}", "name", service->o.name, "active",
+                                              actives[service->active], "tier", tiers[service->tier], "rate", all.rate,
+                                              "fail_rate", all.fail_rate, "fail_percent",
+                                              percent(all.fail_rate, all.rate), "rooms", rooms));
+    }
+    return rows;
+}
+
+static json_t *running_json(const struct engine *engine)
+{
+    json_t *rows = json_array();
+    for (guint i = 0; i < engine->order->len; i++) {
+        const struct execution *ex = engine->order->pdata[i];
+        if (execution_ended(ex) || ex->parent != NULL)
+            continue;
+        const struct execution_event *last = ex->events->len > 0 ? ex->events->pdata[ex->events->len - 1] : NULL;
+        json_array_append_new(rows,
+                              json_pack("{s:s, s:s, s:s?, s:s, s:s?, s:s?}", "id", ex->id, "plan", ex->plan, "target",
+                                        ex->target, "state", execution_state_name(ex->state), "step",
+                                        last != NULL ? last->step : NULL, "text", last != NULL ? last->text : NULL));
+    }
+    return rows;
+}
+
+static void warn(json_t *warnings, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static void warn(json_t *warnings, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    g_autofree char *text = g_strdup_vprintf(format, args);
+    va_end(args);
+    json_array_append_new(warnings, json_string(text));
+}
+
+static json_t *warnings_json(const struct engine *engine, int64_t now_us)
+{
+    const struct resolved *resolved = engine->resolved;
+    json_t *warnings = json_array();
+    INVENTORY_FOREACH (resolved->world->inventory, edge, edge) {
+        const struct edge_report *report = observed_edge(engine->observed, edge->o.name);
+        if (report == NULL)
+            warn(warnings, "%s has not reported since the server was started", edge->o.name);
+        else if (now_us - report->at_us > OBSERVED_FRESH_US)
+            warn(warnings, "%s reported %.1f s ago: its figures are left out", edge->o.name,
+                 (double)(now_us - report->at_us) / G_USEC_PER_SEC);
+        else if (report->promised > engine->epoch)
+            warn(warnings, "%s has promised epoch %" G_GUINT64_FORMAT ", newer than ours, %" G_GUINT64_FORMAT,
+                 edge->o.name, report->promised, engine->epoch);
+    }
+    for (guint i = 0; i < resolved->findings->len; i++) {
+        g_autofree char *text = finding_text(resolved->findings->pdata[i]);
+        warn(warnings, "%s", text);
+    }
+    return warnings;
+}
+
+json_t *engine_status(const struct engine *engine, int64_t now_us)
+{
+    json_t *json = json_pack("{s:s, s:I, s:I}", "cluster", engine->config.cluster, "epoch", (json_int_t)engine->epoch,
+                             "generation", (json_int_t)engine->generation);
+    json_object_set_new(json, "rooms", rooms_json(engine));
+    json_object_set_new(json, "entrances", entrances_json(engine));
+    json_object_set_new(json, "edges", edges_json(engine, now_us));
+    json_object_set_new(json, "servers", servers_json(engine, now_us));
+    json_object_set_new(json, "services", services_json(engine));
+    json_object_set_new(json, "executions", running_json(engine));
+    json_object_set_new(json, "warnings", warnings_json(engine, now_us));
+    return json;
+}
+
+json_t *engine_agents(const struct engine *engine, int64_t now_us)
+{
+    json_t *rows = edges_json(engine, now_us), *servers = servers_json(engine, now_us);
+    json_array_extend(rows, servers);
+    json_decref(servers);
+    return rows;
+}

@@ -1,0 +1,537 @@
+/* engine_step.c: the steps of an execution. Each turn looks at every step and does what can be done now.
+ *
+ *     pending --needs ended well--> running --> succeeded
+ *        |                             '------> timed-out | failed | refused --on_failure--> stop, continue, rollback
+ *        '--a need did not end well, or the execution stops--> skipped
+ */
+#include "server/interlocking/engine_internal.h"
+#include "server/interlocking/words.h"
+
+#include "core/error.h"
+
+#include <string.h>
+
+/* Keeping. */
+
+void execution_save(const struct execution *ex, GPtrArray *entries)
+{
+    entries_add(entries, "execution", ex->id, NULL, execution_to_json(ex));
+    for (guint i = ex->events_saved; i < ex->events->len; i++) {
+        const struct execution_event *event = ex->events->pdata[i];
+        g_autofree char *id = g_strdup_printf("%s/%" G_GUINT64_FORMAT, ex->id, event->seq);
+        entries_add(entries, "event", id, NULL, execution_event_to_json(event));
+    }
+}
+
+void execution_flush(struct engine *engine, struct execution *ex, struct effects *out)
+{
+    (void)engine;
+    if (!ex->dirty)
+        return;
+    GPtrArray *entries = entries_new();
+    execution_save(ex, entries);
+    ex->events_saved = ex->events->len;
+    ex->dirty = false;
+    effects_journal(out, entries);
+}
+
+/* Ends. */
+
+static bool ended_badly(const struct execution_step *step)
+{
+    return step->state > STEP_STATE_SKIPPED;
+}
+
+static void take_late(const struct engine *engine, struct execution *ex, const GPtrArray *names)
+{
+    for (guint i = 0; i < names->len; i++) {
+        const char *name = names->pdata[i];
+        bool edge = inventory_get(engine->resolved->world->inventory, OBJECT_edge, name) != NULL;
+        g_autofree char *who = g_strdup_printf("%s %s", edge ? "edge" : "nameserver", name);
+        names_add(ex->late, who);
+    }
+}
+
+void execution_end(struct engine *engine, struct execution *ex, enum execution_state state, const char *error_text)
+{
+    ex->state = state;
+    ex->ended_us = engine_wall_us(engine);
+    if (error_text != ex->error) {
+        g_free(ex->error);
+        ex->error = g_strdup(error_text);
+    }
+    for (guint i = 0; i < ex->steps->len; i++) {
+        const struct execution_step *step = ex->steps->pdata[i];
+        if (step->kind == STEP_WAIT && step->state == STEP_STATE_TIMED_OUT)
+            take_late(engine, ex, step->stragglers);
+    }
+    execution_note(ex, ex->ended_us, NULL, "%s%s%s", execution_state_name(state), error_text != NULL ? ": " : "",
+                   error_text != NULL ? error_text : "");
+}
+
+static void step_end(struct engine *engine, struct execution *ex, struct execution_step *step, enum step_state state,
+                     const char *text)
+{
+    step->state = state;
+    step->ended_us = engine_wall_us(engine);
+    ex->dirty = true;
+    execution_step_text(ex, step, step->ended_us, "%s", text);
+    if (ended_badly(step) && ex->error == NULL)
+        ex->error = g_strdup_printf("%s: %s", step->name, text);
+}
+
+static bool step_timed_out(const struct engine *engine, const struct execution_step *step)
+{
+    return engine->now_us - step->since_us >= step->timeout_us;
+}
+
+/* check */
+
+static bool look_check(struct engine *engine, struct execution *ex, struct execution_step *step)
+{
+    g_autofree char *text = NULL;
+    enum check_result result = CHECK_FAILS;
+    if (g_strcmp0(step->argument, "room-open") == 0)
+        result = check_room_open(engine, ex, &text);
+    else if (g_strcmp0(step->argument, "entrances-healthy") == 0)
+        result = check_entrances_healthy(engine, ex, &text);
+    else if (g_strcmp0(step->argument, "forecast") == 0)
+        result = check_forecast(engine, ex, &text);
+    else
+        text = g_strdup_printf("check %s is not known", step->argument);
+    if (result == CHECK_WAITS && !step_timed_out(engine, step)) {
+        execution_step_text(ex, step, engine_wall_us(engine), "%s", text);
+        return false;
+    }
+    step_end(engine, ex, step, result == CHECK_HOLDS ? STEP_STATE_SUCCEEDED : STEP_STATE_REFUSED, text);
+    return true;
+}
+
+/* set: intent, controls under a key, outcome. */
+
+static char *set_key(const struct execution *ex, const struct execution_step *step)
+{
+    return g_strdup_printf("%s/%s/set", ex->id, step->name);
+}
+
+/* Times are kept by the execution and by the one that it is a part of. */
+static void note_time(struct engine *engine, struct execution *ex, enum step_kind kind)
+{
+    for (; ex != NULL; ex = engine_find(engine, ex->parent)) {
+        int64_t since_us = engine_wall_us(engine) - ex->started_us;
+        int64_t executed_us = MAX(ex->execute_us, 0), converged_us = MAX(ex->converge_us, 0);
+        if (kind == STEP_SET)
+            ex->execute_us = since_us;
+        else if (kind == STEP_WAIT)
+            ex->converge_us = MAX(since_us - executed_us, 0);
+        else
+            ex->recover_us = MAX(since_us - executed_us - converged_us, 0);
+        ex->dirty = true;
+    }
+}
+
+static void set_outcome(struct engine *engine, struct execution *ex, struct execution_step *step, uint64_t generation,
+                        struct effects *out)
+{
+    g_autoptr(GString) text = g_string_new(NULL);
+    g_string_append_printf(text, "generation %" G_GUINT64_FORMAT ":", generation);
+    for (guint i = 0; i < ex->writes->len; i++) {
+        struct execution_write *write = ex->writes->pdata[i];
+        if (strcmp(write->step, step->name) != 0)
+            continue;
+        write->generation = generation;
+        g_string_append_printf(text, " %s/%s %s", lever_class(write->lever)->name, write->object, write->after);
+    }
+    ex->generation = MAX(ex->generation, generation);
+    note_time(engine, ex, STEP_SET);
+    step_end(engine, ex, step, STEP_STATE_SUCCEEDED, text->str);
+    execution_flush(engine, ex, out);
+}
+
+/* What is still to be written: a lever that someone else has moved since the start is his. */
+static GArray *set_moves(struct engine *engine, struct execution *ex, struct execution_step *step)
+{
+    GArray *moves = moves_new();
+    for (guint i = 0; i < step->sets->len; i++) {
+        const struct execution_set *set = &g_array_index(step->sets, struct execution_set, i);
+        const struct control *control = controls_get(engine->resolved->world->controls, set->lever, set->object);
+        struct execution *writer = control == NULL ? NULL : engine_find(engine, control->execution);
+        bool ours = writer != NULL && execution_root(engine, writer) == execution_root(engine, ex);
+        if (control == NULL || control->revision == set->revision || ours) {
+            moves_add(moves, set->lever, set->object, set->value);
+            continue;
+        }
+        g_autofree char *lever = lever_text(set->lever, set->object);
+        execution_note(ex, engine_wall_us(engine), step->name,
+                       "%s was moved by %s to %s (generation %" G_GUINT64_FORMAT "): left as it is", lever,
+                       control->actor, control->value, control->revision);
+    }
+    return moves;
+}
+
+static void set_intend(struct engine *engine, struct execution *ex, struct execution_step *step, const GArray *moves,
+                       const struct resolved *draft, struct effects *out)
+{
+    for (guint i = ex->writes->len; i > 0; i--) /* of an intent that came to nothing */
+        if (strcmp(((struct execution_write *)ex->writes->pdata[i - 1])->step, step->name) == 0)
+            g_ptr_array_remove_index(ex->writes, i - 1);
+    for (guint i = 0; i < moves->len; i++) {
+        const struct move *move = &g_array_index(moves, struct move, i);
+        struct execution_write *write = g_new0(struct execution_write, 1);
+        write->lever = move->lever;
+        write->object = g_strdup(move->object);
+        write->before = g_strdup(controls_value(engine->resolved->world->controls, move->lever, move->object));
+        write->after = g_strdup(move->value);
+        write->step = g_strdup(step->name);
+        g_ptr_array_add(ex->writes, write);
+    }
+    proof_note_changes(engine->resolved, draft, ex->zones, ex->policies);
+    step->state = STEP_STATE_RUNNING;
+    ex->dirty = true;
+    execution_flush(engine, ex, out);
+}
+
+/* Takes draft. */
+static void set_commit(struct engine *engine, struct execution *ex, struct execution_step *step, const GArray *moves,
+                       struct resolved *draft, const char *key, struct effects *out)
+{
+    GPtrArray *entries = entries_new();
+    entries_add_moves(entries, moves, draft);
+    for (guint i = 0; i < moves->len; i++) {
+        const struct move *move = &g_array_index(moves, struct move, i);
+        g_autofree char *lever = lever_text(move->lever, move->object);
+        struct audit audit = {.actor = ex->actor,
+                              .reason = ex->reason,
+                              .what = "plan set",
+                              .object = lever,
+                              .before = controls_value(engine->resolved->world->controls, move->lever, move->object),
+                              .after = move->value,
+                              .execution = ex->id,
+                              .overrides = (const char *const *)ex->overrides,
+                              .generation = draft->world->stamp.generation};
+        entries_add_audit(engine, entries, &audit);
+    }
+    bool bug = (engine->config.bug & ENGINE_BUG_NO_IDEMPOTENCY_KEY) != 0;
+    engine_commit(engine, draft, entries, bug ? NULL : key, out);
+    set_outcome(engine, ex, step, engine->generation, out);
+}
+
+/* At the moment of the write: what would move, and may it? True: yes. */
+static bool set_allowed(struct engine *engine, struct execution *ex, struct execution_step *step,
+                        const struct resolved *draft)
+{
+    sb_auto(forecast) fc = forecast(engine->resolved, draft, engine->observed, engine->now_us);
+    g_autoptr(GPtrArray) refusals = rules_check(&engine->config.rules, engine->resolved->world, draft->world, fc,
+                                                ex->automatic, (const char *const *)ex->overrides);
+    g_autoptr(GError) error = NULL;
+    if (refusals->len == 0)
+        return true;
+    refusals_error(refusals, &error);
+    step_end(engine, ex, step, STEP_STATE_REFUSED, error->message);
+    return false;
+}
+
+static bool look_set(struct engine *engine, struct execution *ex, struct execution_step *step, struct effects *out)
+{
+    bool intended = step->started_us != 0 && step->state == STEP_STATE_RUNNING && ex->resumed;
+    g_autofree char *key = set_key(ex, step);
+    const uint64_t *done = g_hash_table_lookup(engine->keys, key);
+    if (done != NULL) {
+        set_outcome(engine, ex, step, *done, out);
+        return true;
+    }
+    g_autoptr(GArray) moves = set_moves(engine, ex, step);
+    if (moves->len == 0) {
+        step_end(engine, ex, step, STEP_STATE_SUCCEEDED, "nothing to set");
+        return true;
+    }
+    struct resolved *draft = engine_draft_moves(engine, moves, ex->actor, ex->id, key);
+    if (!intended && !set_allowed(engine, ex, step, draft)) { /* an intent was allowed before it was written */
+        resolved_unref(draft);
+        return true;
+    }
+    set_intend(engine, ex, step, moves, draft, out);
+    set_commit(engine, ex, step, moves, draft, key, out);
+    return true;
+}
+
+/* wait */
+
+static void take_stragglers(struct execution_step *step, const GPtrArray *names)
+{
+    g_ptr_array_set_size(step->stragglers, 0);
+    for (guint i = 0; i < names->len; i++)
+        g_ptr_array_add(step->stragglers, g_strdup(names->pdata[i]));
+}
+
+static bool look_wait(struct engine *engine, struct execution *ex, struct execution_step *step)
+{
+    bool edges = g_strcmp0(step->argument, "dns") != 0, dns = g_strcmp0(step->argument, "edges") != 0;
+    uint64_t generation = ex->generation != 0 ? ex->generation : engine->generation;
+    struct proof by_edges = {0}, by_dns = {0};
+    g_autoptr(GPtrArray) missing = g_ptr_array_new();
+    g_autoptr(GString) text = g_string_new(NULL);
+    if (edges) {
+        proof_edges(engine, generation, &by_edges);
+        words_append(text, "; ", by_edges.text);
+    }
+    if (dns) {
+        proof_servers(engine, generation, ex->zones, &by_dns);
+        words_append(text, "; ", by_dns.text);
+    }
+    for (guint i = 0; edges && i < by_edges.missing->len; i++)
+        g_ptr_array_add(missing, by_edges.missing->pdata[i]);
+    for (guint i = 0; dns && i < by_dns.missing->len; i++)
+        g_ptr_array_add(missing, by_dns.missing->pdata[i]);
+    take_stragglers(step, missing);
+    bool ended = true;
+    if (missing->len == 0) {
+        if (edges)
+            note_time(engine, ex, STEP_WAIT);
+        step_end(engine, ex, step, STEP_STATE_SUCCEEDED, text->str);
+    } else if (step_timed_out(engine, step)) {
+        g_string_append_printf(text, ", not within %.1f s", (double)step->timeout_us / G_USEC_PER_SEC);
+        step_end(engine, ex, step, STEP_STATE_TIMED_OUT, text->str);
+    } else {
+        execution_step_text(ex, step, engine_wall_us(engine), "%s", text->str);
+        ended = false;
+    }
+    if (edges)
+        proof_clear(&by_edges);
+    if (dns)
+        proof_clear(&by_dns);
+    return ended;
+}
+
+/* verify */
+
+static char *share_text(const struct share *share)
+{
+    GString *text = g_string_new(NULL);
+    g_autofree char *unproven = words_list(share->unproven, 8), *wrong = words_list(share->contradicted, 8);
+    g_string_printf(text, "%u %s proved by counters, %u by probe", share->by_counters,
+                    share->by_counters == 1 ? "policy" : "policies", share->by_probe);
+    if (share->contradicted->len > 0)
+        g_string_append_printf(text, ", %u contradicted: %s", share->contradicted->len, wrong);
+    if (share->unproven->len > 0)
+        g_string_append_printf(text, ", %u unproven: %s", share->unproven->len, unproven);
+    return g_string_free(text, FALSE);
+}
+
+static bool look_verify(struct engine *engine, struct execution *ex, struct execution_step *step)
+{
+    uint64_t generation = ex->generation != 0 ? ex->generation : engine->generation;
+    int64_t elapsed_us = engine->now_us - step->since_us;
+    bool waited = elapsed_us >= MIN(EVIDENCE_WAIT_US, step->timeout_us);
+    struct share share;
+    proof_share(engine, generation, ex->policies, waited, &share);
+    g_autofree char *text = share_text(&share);
+    bool ended = true;
+    if (share.contradicted->len == 0 && (waited || (share.unproven->len == 0 && !share.counting))) {
+        take_stragglers(step, share.unproven);
+        note_time(engine, ex, STEP_VERIFY);
+        step_end(engine, ex, step, STEP_STATE_SUCCEEDED, text);
+    } else if (step_timed_out(engine, step)) {
+        take_stragglers(step, share.contradicted);
+        step_end(engine, ex, step, STEP_STATE_TIMED_OUT, text);
+    } else {
+        ended = false;
+    }
+    share_clear(&share);
+    return ended;
+}
+
+/* run: its time is that of the child's steps. */
+
+static bool look_run(struct engine *engine, struct execution *ex, struct execution_step *step, struct effects *out)
+{
+    struct execution *child = engine_find(engine, step->child);
+    if (child == NULL) {
+        step_end(engine, ex, step, STEP_STATE_FAILED, "its execution is not in the journal");
+        return true;
+    }
+    if (child->state == EXECUTION_PENDING) {
+        child->state = EXECUTION_RUNNING;
+        child->started_us = engine_wall_us(engine);
+        child->dirty = true;
+    }
+    execution_advance(engine, child, out);
+    if (!execution_ended(child))
+        return false;
+    ex->generation = MAX(ex->generation, child->generation);
+    for (guint i = 0; i < child->zones->len; i++)
+        names_add(ex->zones, child->zones->pdata[i]);
+    for (guint i = 0; i < child->policies->len; i++)
+        names_add(ex->policies, child->policies->pdata[i]);
+    enum step_state state = child->state == EXECUTION_SUCCEEDED    ? STEP_STATE_SUCCEEDED
+                            : child->state == EXECUTION_INCOMPLETE ? STEP_STATE_TIMED_OUT
+                            : child->state == EXECUTION_REFUSED    ? STEP_STATE_REFUSED
+                                                                   : STEP_STATE_FAILED;
+    g_autofree char *text = g_strdup_printf("%s %s%s%s", child->id, execution_state_name(child->state),
+                                            child->error != NULL ? ": " : "", child->error != NULL ? child->error : "");
+    step_end(engine, ex, step, state, text);
+    return true;
+}
+
+/* The whole. */
+
+enum needs { NEEDS_WAIT, NEEDS_MET, NEEDS_BROKEN };
+
+static enum needs step_needs(const struct execution *ex, const struct execution_step *step)
+{
+    enum needs needs = NEEDS_MET;
+    for (char **name = step->needs; name != NULL && *name != NULL; name++) {
+        const struct execution_step *need = execution_step(ex, *name);
+        if (need == NULL || need->state == STEP_STATE_SKIPPED ||
+            (ended_badly(need) && need->on_failure != ON_FAILURE_CONTINUE))
+            return NEEDS_BROKEN;
+        if (need->state <= STEP_STATE_RUNNING)
+            needs = NEEDS_WAIT;
+    }
+    return needs;
+}
+
+static bool stopping(const struct execution *ex)
+{
+    for (guint i = 0; i < ex->steps->len; i++) {
+        const struct execution_step *step = ex->steps->pdata[i];
+        if (ended_badly(step) && step->on_failure != ON_FAILURE_CONTINUE)
+            return true;
+    }
+    return false;
+}
+
+/* After a restart nothing has been observed yet; a moment later there are reports to judge by. */
+static bool settling(const struct engine *engine, const struct execution *ex, const struct execution_step *step)
+{
+    return ex->resumed && step->kind == STEP_SET && engine_blind(engine) &&
+           engine->now_us - engine->started_us < SETTLE_US;
+}
+
+static bool look(struct engine *engine, struct execution *ex, struct execution_step *step, struct effects *out)
+{
+    switch (step->kind) {
+    case STEP_CHECK:
+        return look_check(engine, ex, step);
+    case STEP_SET:
+        return look_set(engine, ex, step, out);
+    case STEP_WAIT:
+        return look_wait(engine, ex, step);
+    case STEP_VERIFY:
+        return look_verify(engine, ex, step);
+    case STEP_RUN:
+        return look_run(engine, ex, step, out);
+    case STEP_KINDS:
+        break;
+    }
+    return false;
+}
+
+/* True if something changed. */
+static bool turn(struct engine *engine, struct execution *ex, struct execution_step *step, struct effects *out)
+{
+    if (step->state == STEP_STATE_RUNNING)
+        return look(engine, ex, step, out);
+    if (step->state != STEP_STATE_PENDING)
+        return false;
+    enum needs needs = step_needs(ex, step);
+    if (needs == NEEDS_BROKEN || stopping(ex)) {
+        step->state = STEP_STATE_SKIPPED;
+        ex->dirty = true;
+        return true;
+    }
+    if (needs == NEEDS_WAIT || settling(engine, ex, step))
+        return false;
+    step->started_us = engine_wall_us(engine);
+    step->since_us = engine->now_us;
+    ex->dirty = true;
+    if (step->kind != STEP_SET) /* a set is running when its intent is written */
+        step->state = STEP_STATE_RUNNING;
+    look(engine, ex, step, out);
+    return true;
+}
+
+static struct execution_step *failed_for_rollback(const struct execution *ex)
+{
+    for (guint i = 0; i < ex->steps->len; i++) {
+        struct execution_step *step = ex->steps->pdata[i];
+        if (ended_badly(step) && step->on_failure == ON_FAILURE_ROLLBACK)
+            return step;
+    }
+    return NULL;
+}
+
+static enum execution_state result(const struct execution *ex)
+{
+    enum execution_state state = EXECUTION_SUCCEEDED;
+    for (guint i = 0; i < ex->steps->len; i++) {
+        const struct execution_step *step = ex->steps->pdata[i];
+        if (step->state == STEP_STATE_REFUSED)
+            return ex->writes->len == 0 ? EXECUTION_REFUSED : EXECUTION_FAILED;
+        if (step->state == STEP_STATE_FAILED || step->state == STEP_STATE_ABORTED)
+            return EXECUTION_FAILED;
+        if (step->state == STEP_STATE_TIMED_OUT)
+            state = EXECUTION_INCOMPLETE;
+    }
+    return state;
+}
+
+static void finish(struct engine *engine, struct execution *ex, struct effects *out)
+{
+    for (guint i = 0; i < ex->steps->len; i++)
+        if (((struct execution_step *)ex->steps->pdata[i])->state <= STEP_STATE_RUNNING)
+            return;
+    g_autoptr(GError) error = NULL;
+    if (ex->parent == NULL && failed_for_rollback(ex) != NULL) {
+        if (execution_undo(engine, ex, NULL, out, &error))
+            return;
+        execution_note(ex, engine_wall_us(engine), NULL, "rollback: %s", error->message);
+    }
+    g_autofree char *text = g_strdup(ex->error);
+    execution_end(engine, ex, result(ex), text);
+}
+
+/* An undo is proved by the edges, or says by which it is not. */
+static void look_undo(struct engine *engine, struct execution *ex)
+{
+    struct proof proof;
+    proof_edges(engine, ex->undo_generation, &proof);
+    bool proven = proof.missing->len == 0;
+    if (proven || engine->now_us - ex->undo_since_us >= UNDO_WAIT_US) {
+        execution_note(ex, engine_wall_us(engine), NULL, "undo: %s", proof.text);
+        take_late(engine, ex, proof.missing);
+        execution_end(engine, ex, EXECUTION_ABORTED, ex->error);
+    }
+    proof_clear(&proof);
+}
+
+void execution_advance(struct engine *engine, struct execution *ex, struct effects *out)
+{
+    bool moved = ex->state == EXECUTION_RUNNING;
+    while (moved && ex->state == EXECUTION_RUNNING) {
+        moved = false;
+        for (guint i = 0; i < ex->steps->len; i++)
+            moved |= turn(engine, ex, ex->steps->pdata[i], out);
+    }
+    if (ex->state == EXECUTION_RUNNING)
+        finish(engine, ex, out);
+    if (ex->state == EXECUTION_ABORTING)
+        look_undo(engine, ex);
+    execution_flush(engine, ex, out);
+}
+
+int64_t execution_next_us(const struct engine *engine, const struct execution *ex)
+{
+    int64_t next_us = INT64_MAX;
+    if (ex->state == EXECUTION_ABORTING)
+        return ex->undo_since_us + UNDO_WAIT_US;
+    for (guint i = 0; ex->state == EXECUTION_RUNNING && i < ex->steps->len; i++) {
+        const struct execution_step *step = ex->steps->pdata[i];
+        bool timed = step->state == STEP_STATE_RUNNING && (step->kind == STEP_CHECK || step->kind == STEP_VERIFY);
+        if (timed || (step->state == STEP_STATE_PENDING && ex->resumed && engine_blind(engine)))
+            next_us = MIN(next_us, engine->now_us + LOOK_US);
+        if (step->state == STEP_STATE_RUNNING && step->kind != STEP_RUN)
+            next_us = MIN(next_us, step->since_us + step->timeout_us);
+    }
+    return next_us;
+}

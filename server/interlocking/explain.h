@@ -1,0 +1,23 @@
+/* explain.h: the whole road of a request, with the reason at each turn, and what was observed beside it.
+ *
+ * Intended: resolver -> edge class -> edge -> slot -> room wanted -> room used -> entrance. Observed: counters of that
+ * policy and the last probe, never the user's URL replayed.  Thread safety: pure functions.
+ */
+#ifndef INTERLOCKING_EXPLAIN_H
+#define INTERLOCKING_EXPLAIN_H
+
+#include "server/interlocking/observe.h"
+#include "server/interlocking/resolve.h"
+
+struct explain_query {
+    const char *url;  /* http://host/path; scheme may be absent */
+    const char *user; /* user id or NULL */
+    const char *from; /* edge that the request arrives at, or NULL: one of those that DNS gives */
+};
+/* {"url","user","key","slot","group","policy","turns":[{"at","is","why"}],"observed":[{"edge","room","via","requests",
+ * "failed","rate"}],"probes":[...]}. SB_ERROR_NOT_FOUND when no domain or edge matches, INVALID for a bad URL. */
+json_t *explain(const struct resolved *resolved, const struct observed *observed, const struct explain_query *query,
+                int64_t now_us, GError **error);
+char *explain_text(const json_t *explained); /* for people and golden cases; g_free */
+
+#endif

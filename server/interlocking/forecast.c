@@ -1,0 +1,394 @@
+#include "server/interlocking/forecast.h"
+#include "server/interlocking/words.h"
+
+#include <string.h>
+
+/* What does not change with the counter: how the slots of a service go from room to room, and how its groups' edges do.
+ */
+struct shift {
+    struct split now, then;
+    unsigned slots[SPLIT_ROOMS_MAX][SPLIT_ROOMS_MAX]; /* room now, room then -> slots */
+};
+struct group_edges {
+    bool changed;
+    GPtrArray *then; /* const struct edge * */
+};
+struct teller {
+    struct forecast *out;
+    const struct world *now, *then;
+    GHashTable *policies; /* name -> struct policy_ref *, of now */
+    GHashTable *shifts;   /* service -> struct shift * */
+    GHashTable *edges;    /* group -> struct group_edges * */
+    GHashTable *rows;     /* "kind name" -> struct forecast_row *, of out */
+};
+/* One counter, in the terms of both worlds. */
+struct flow {
+    const struct counter *counter;
+    const struct edge *edge;
+    const struct group *group, *group_then; /* then: NULL when the policy is no more */
+    const struct service *service, *service_then;
+    int class_now, class_then; /* of the edges that answer */
+    double ok, fail;           /* 1/s */
+};
+
+static void row_free(gpointer data)
+{
+    struct forecast_row *row = data;
+    g_free(row->kind);
+    g_free(row->name);
+    g_free(row);
+}
+
+static struct forecast_row *row_of(struct teller *t, const char *kind, const char *name)
+{
+    g_autofree char *key = g_strdup_printf("%s %s", kind, name);
+    struct forecast_row *row = g_hash_table_lookup(t->rows, key);
+    if (row != NULL)
+        return row;
+    row = g_new0(struct forecast_row, 1);
+    row->kind = g_strdup(kind);
+    row->name = g_strdup(name);
+    g_ptr_array_add(t->out->rows, row);
+    g_hash_table_insert(t->rows, g_steal_pointer(&key), row);
+    return row;
+}
+
+static struct forecast_row *entrance_row(struct teller *t, const char *room, const char *via)
+{
+    g_autofree char *name = g_strdup_printf("%s/%s", room, via);
+    return row_of(t, "entrance", name);
+}
+
+static void note(struct teller *t, const char *format, ...) G_GNUC_PRINTF(2, 3);
+static void note(struct teller *t, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    g_ptr_array_add(t->out->notes, g_strdup_vprintf(format, args));
+    va_end(args);
+}
+
+static void shift_free(gpointer data)
+{
+    struct shift *shift = data;
+    split_clear(&shift->now);
+    split_clear(&shift->then);
+    g_free(shift);
+}
+
+static const struct shift *shift_of(struct teller *t, const struct flow *flow)
+{
+    const char *name = flow->service->o.name;
+    struct shift *shift = g_hash_table_lookup(t->shifts, name);
+    if (shift != NULL)
+        return shift;
+    shift = g_new0(struct shift, 1);
+    world_service_split(t->now, flow->service, &shift->now);
+    if (flow->service_then != NULL)
+        world_service_split(t->then, flow->service_then, &shift->then);
+    for (unsigned slot = 0; slot < SLOT_COUNT; slot++)
+        shift->slots[shift->now.room_of[slot]][shift->then.room_of[slot]]++;
+    g_hash_table_insert(t->shifts, (gpointer)name, shift);
+    return shift;
+}
+
+static void group_edges_free(gpointer data)
+{
+    struct group_edges *edges = data;
+    g_ptr_array_unref(edges->then);
+    g_free(edges);
+}
+
+static bool edges_equal(const GPtrArray *a, const GPtrArray *b)
+{
+    if (a->len != b->len)
+        return false;
+    for (guint i = 0; i < a->len; i++) {
+        const struct edge *x = a->pdata[i], *y = b->pdata[i];
+        if (strcmp(x->o.name, y->o.name) != 0)
+            return false;
+    }
+    return true;
+}
+
+static const struct group_edges *group_edges_of(struct teller *t, const struct flow *flow)
+{
+    const char *name = flow->group->o.name;
+    struct group_edges *edges = g_hash_table_lookup(t->edges, name);
+    if (edges != NULL)
+        return edges;
+    edges = g_new0(struct group_edges, 1);
+    g_autoptr(GPtrArray) now = world_group_edges(t->now, flow->group);
+    edges->then = flow->group_then != NULL ? world_group_edges(t->then, flow->group_then) : g_ptr_array_new();
+    edges->changed = !edges_equal(now, edges->then);
+    g_hash_table_insert(t->edges, (gpointer)name, edges);
+    return edges;
+}
+
+static const char *used_now(const struct teller *t, const struct flow *flow, const char *room)
+{
+    return world_room_used(t->now, flow->class_now, flow->service->active == SERVICE_MULTI, room);
+}
+
+static const char *used_then(const struct teller *t, const struct flow *flow, const struct shift *shift, unsigned i)
+{
+    if (flow->service_then == NULL || shift->then.n_rooms == 0)
+        return NULL;
+    return world_room_used(t->then, flow->class_then, flow->service_then->active == SERVICE_MULTI,
+                           shift->then.rooms[i]);
+}
+
+/* Is the entrance still one that this flow would use for the room? */
+static bool entrance_stays(const GPtrArray *entrances, const char *via)
+{
+    for (guint i = 0; i < entrances->len; i++)
+        if (strcmp(entrances->pdata[i], via) == 0)
+            return true;
+    return false;
+}
+
+static void arrive(struct teller *t, const struct flow *flow, const char *room, double rate)
+{
+    row_of(t, "room", room)->after += rate;
+    g_autoptr(GPtrArray) entrances = world_room_entrances(t->then, flow->class_then, room);
+    if (strcmp(room, flow->counter->room) == 0 && entrance_stays(entrances, flow->counter->via)) {
+        entrance_row(t, room, flow->counter->via)->after += rate;
+        return;
+    }
+    for (guint i = 0; i < entrances->len; i++)
+        entrance_row(t, room, entrances->pdata[i])->after += rate / entrances->len;
+}
+
+/* `share` of the flow, which the table in force sends to `from`, goes to `room` (NULL: nobody). What the table does not
+ * move does not move, wherever it was answered in the last second. */
+static void flow_to(struct teller *t, const struct flow *flow, const char *from, const char *room, double share)
+{
+    if (room == NULL) {
+        row_of(t, "room", "closed")->after += (flow->ok + flow->fail) * share;
+        t->out->lost += flow->ok * share;
+        return;
+    }
+    arrive(t, flow, room, (flow->ok + flow->fail) * share);
+    if (strcmp(room, flow->counter->room) == 0)
+        return;
+    t->out->moved += g_strcmp0(room, from) != 0 ? flow->ok * share : 0;
+    t->out->moved_failing += flow->fail * share;
+}
+
+/* The slots that the flow can be of: those that the table sends to its room; when there are none, all. */
+static unsigned flow_rooms(const struct teller *t, const struct flow *flow, const struct shift *shift,
+                           bool own[static SPLIT_ROOMS_MAX])
+{
+    unsigned slots = 0;
+    for (int all = 0; all < 2 && slots == 0; all++)
+        for (unsigned i = 0; i < shift->now.n_rooms; i++) {
+            own[i] = all || g_strcmp0(used_now(t, flow, shift->now.rooms[i]), flow->counter->room) == 0;
+            for (unsigned k = 0; own[i] && k < SPLIT_ROOMS_MAX; k++)
+                slots += shift->slots[i][k];
+        }
+    return slots;
+}
+
+static void flow_rooms_tell(struct teller *t, const struct flow *flow)
+{
+    const char *room = flow->counter->room;
+    row_of(t, "room", room[0] != '\0' ? room : "closed")->before += flow->ok + flow->fail;
+    if (room[0] != '\0')
+        entrance_row(t, room, flow->counter->via)->before += flow->ok + flow->fail;
+
+    const struct shift *shift = shift_of(t, flow);
+    bool own[SPLIT_ROOMS_MAX] = {false};
+    unsigned slots = flow_rooms(t, flow, shift, own);
+    if (slots == 0) {
+        flow_to(t, flow, NULL, NULL, 1);
+        return;
+    }
+    for (unsigned k = 0; k < SPLIT_ROOMS_MAX; k++)
+        for (unsigned i = 0; i < shift->now.n_rooms; i++)
+            if (own[i] && shift->slots[i][k] > 0)
+                flow_to(t, flow, used_now(t, flow, shift->now.rooms[i]), used_then(t, flow, shift, k),
+                        (double)shift->slots[i][k] / slots);
+}
+
+static void flow_edges_tell(struct teller *t, const struct flow *flow)
+{
+    double rate = flow->ok + flow->fail;
+    row_of(t, "edge", flow->edge->o.name)->before += rate;
+    const struct group_edges *edges = group_edges_of(t, flow);
+    if (!edges->changed)
+        row_of(t, "edge", flow->edge->o.name)->after += rate;
+    for (guint i = 0; edges->changed && i < edges->then->len; i++)
+        row_of(t, "edge", ((const struct edge *)edges->then->pdata[i])->o.name)->after += rate / edges->then->len;
+}
+
+/* Class of the edges that answer what arrives at `edge`: a dedicated group is relayed. */
+static int class_answering(const struct edge *edge, int group_class)
+{
+    return group_class == EDGE_DEDICATED ? EDGE_DEDICATED : edge->class;
+}
+
+static void counter_tell(struct teller *t, const struct edge *edge, const struct counter *counter)
+{
+    const struct policy_ref *ref = g_hash_table_lookup(t->policies, counter->policy);
+    if (ref == NULL) {
+        if (counter->rate > 0)
+            note(t, "%s counts requests of policy %s, which is not of this inventory", edge->o.name, counter->policy);
+        return;
+    }
+    struct flow flow = {.counter = counter, .edge = edge, .group = ref->group, .service = ref->service};
+    flow.group_then = INVENTORY_GET(t->then->inventory, group, ref->group->o.name);
+    flow.service_then =
+        flow.group_then != NULL ? INVENTORY_GET(t->then->inventory, service, ref->service->o.name) : NULL;
+
+    int class_now = world_group_edge_class(t->now, flow.group);
+    int class_then = flow.group_then != NULL ? world_group_edge_class(t->then, flow.group_then) : class_now;
+    flow.class_now = class_answering(edge, class_now);
+    flow.class_then = class_then != class_now ? class_then : flow.class_now;
+
+    bool answered = counter->room[0] != '\0', relayed = strcmp(counter->via, "relay") == 0;
+    flow.fail = answered || relayed ? MIN(counter->fail_rate, counter->rate) : counter->rate;
+    flow.ok = answered ? counter->rate - flow.fail : 0;
+    if (flow.ok + flow.fail <= 0)
+        return;
+    t->out->total += flow.ok + flow.fail;
+    t->out->failing += flow.fail;
+    flow_rooms_tell(t, &flow);
+    flow_edges_tell(t, &flow);
+}
+
+/* Adds the counters of all edges with a fresh report; true if they are enough to know. */
+static bool reports_tell(struct teller *t, const struct observed *observed, int64_t now_us)
+{
+    unsigned in = 0, fresh = 0;
+    INVENTORY_FOREACH (t->now->inventory, edge, edge) {
+        const struct edge_report *report = observed_edge(observed, edge->o.name);
+        bool is_fresh = report != NULL && now_us - report->at_us <= OBSERVED_FRESH_US;
+        bool is_in = world_edge_in(t->now, edge);
+        in += is_in;
+        fresh += is_in && is_fresh;
+        if (is_in && !is_fresh)
+            note(t, "%s has %s: its requests are not in this forecast", edge->o.name,
+                 report == NULL ? "never reported" : "not reported lately");
+        for (guint i = 0; is_fresh && i < report->counters->len; i++)
+            counter_tell(t, edge, report->counters->pdata[i]);
+    }
+    if (t->out->total < FORECAST_RATE_MIN)
+        note(t, "less than one request per second is reported: shares are unknown");
+    return fresh > 0 && 2 * fresh >= in && t->out->total >= FORECAST_RATE_MIN;
+}
+
+static int kind_rank(const struct forecast_row *row)
+{
+    return strcmp(row->kind, "room") == 0 ? 0 : strcmp(row->kind, "entrance") == 0 ? 1 : 2;
+}
+
+static gint row_compare(gconstpointer a, gconstpointer b)
+{
+    const struct forecast_row *x = *(const struct forecast_row *const *)a, *y = *(const struct forecast_row *const *)b;
+    int order = kind_rank(x) - kind_rank(y);
+    return order != 0 ? order : strcmp(x->name, y->name);
+}
+
+static GHashTable *policies_by_name(const GArray *policies)
+{
+    GHashTable *by_name = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    for (guint i = 0; i < policies->len; i++) {
+        struct policy_ref *ref = &g_array_index(policies, struct policy_ref, i);
+        g_hash_table_insert(by_name, policy_name(ref->group, ref->service->o.name), ref);
+    }
+    return by_name;
+}
+
+struct forecast *forecast(const struct resolved *now, const struct resolved *then, const struct observed *observed,
+                          int64_t now_us)
+{
+    struct forecast *out = g_new0(struct forecast, 1);
+    out->rows = g_ptr_array_new_with_free_func(row_free);
+    out->notes = g_ptr_array_new_with_free_func(g_free);
+    out->distance = resolved_compare(now, then);
+    g_autoptr(GArray) policies = world_policies(now->world);
+    struct teller t = {
+        .out = out,
+        .now = now->world,
+        .then = then->world,
+        .policies = policies_by_name(policies),
+        .shifts = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, shift_free),
+        .edges = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, group_edges_free),
+        .rows = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL),
+    };
+    INVENTORY_FOREACH (then->world->inventory, room, room) {
+        row_of(&t, "room", room->o.name);
+    }
+    out->known = reports_tell(&t, observed, now_us);
+    g_ptr_array_sort(out->rows, row_compare);
+    g_hash_table_unref(t.policies);
+    g_hash_table_unref(t.shifts);
+    g_hash_table_unref(t.edges);
+    g_hash_table_unref(t.rows);
+    return out;
+}
+
+void forecast_free(struct forecast *forecast)
+{
+    if (forecast == NULL)
+        return;
+    g_ptr_array_unref(forecast->rows);
+    g_ptr_array_unref(forecast->notes);
+    g_free(forecast);
+}
+
+json_t *forecast_to_json(const struct forecast *f)
+{
+    json_t *rows = json_array(), *notes = json_array();
+    for (guint i = 0; i < f->rows->len; i++) {
+        const struct forecast_row *row = f->rows->pdata[i];
+        json_array_append_new(rows, json_pack("{s:s, s:s, s:f, s:f}", "kind", row->kind, "name", row->name, "before",
+                                              row->before, "after", row->after));
+    }
+    for (guint i = 0; i < f->notes->len; i++)
+        json_array_append_new(notes, json_string(f->notes->pdata[i]));
+    json_t *changes = json_pack("{s:i, s:i, s:i, s:i, s:i}", "public_entries", (int)f->distance.entries[EDGE_PUBLIC],
+                                "dedicated_entries", (int)f->distance.entries[EDGE_DEDICATED], "public_slow_entries",
+                                (int)f->distance.slow_entries[EDGE_PUBLIC], "dedicated_slow_entries",
+                                (int)f->distance.slow_entries[EDGE_DEDICATED], "rrsets", (int)f->distance.rrsets);
+    return json_pack("{s:b, s:f, s:f, s:f, s:f, s:f, s:o, s:o, s:o}", "known", f->known, "total", f->total, "failing",
+                     f->failing, "moved", f->moved, "moved_failing", f->moved_failing, "lost", f->lost, "rows", rows,
+                     "notes", notes, "changes", changes);
+}
+
+static void text_figure(GString *text, const char *what, double part, double of)
+{
+    g_autofree char *rate = words_rate(part);
+    g_autofree char *percent = words_percent(part, of);
+    g_string_append_printf(text, "  %-34s %9s/s  %s\n", what, rate, percent);
+}
+
+static void text_rows(GString *text, const struct forecast *f)
+{
+    for (guint i = 0; i < f->rows->len; i++) {
+        const struct forecast_row *row = f->rows->pdata[i];
+        g_autofree char *before = words_rate(row->before);
+        g_autofree char *after = words_rate(row->after);
+        g_string_append_printf(text, "  %-8s %-25s %9s/s  -> %s/s\n", row->kind, row->name, before, after);
+    }
+}
+
+char *forecast_text(const struct forecast *f)
+{
+    GString *text = g_string_new(f->known ? "forecast\n" : "forecast (not known)\n");
+    double healthy = f->total - f->failing;
+    g_autofree char *total = words_rate(f->total);
+    g_string_append_printf(text, "  %-34s %9s/s\n", "requests now", total);
+    text_figure(text, "of them fail now", f->failing, f->total);
+    text_figure(text, "healthy, would change room", f->moved, healthy);
+    text_figure(text, "healthy, nobody would answer", f->lost, healthy);
+    text_figure(text, "failing, would change room", f->moved_failing, f->failing);
+    text_rows(text, f);
+    g_autofree char *sets = words_plural(f->distance.rrsets, "record set");
+    g_string_append_printf(text, "  table entries: %u on public edges, %u on dedicated edges; %s\n",
+                           f->distance.entries[EDGE_PUBLIC] + f->distance.slow_entries[EDGE_PUBLIC],
+                           f->distance.entries[EDGE_DEDICATED] + f->distance.slow_entries[EDGE_DEDICATED], sets);
+    for (guint i = 0; i < f->notes->len; i++)
+        g_string_append_printf(text, "  note: %s\n", (char *)f->notes->pdata[i]);
+    return g_string_free(text, FALSE);
+}

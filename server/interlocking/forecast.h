@@ -1,0 +1,47 @@
+/* forecast.h: what a change would move, from observed rates: share of requests by room, entrance and edge class,
+ * before and after. The same resolve, fed a changed world. rules.h judges it.
+ *
+ * A counter of (policy, room) is spread over the slots that the table in force sends to that room; each slot then goes
+ * where the other table sends it. Where nobody answers, or a room answers slots that are not its own (automatic DR),
+ * the slot is unknown and all slots of the policy count alike. A relayed request is counted by the edge that answers
+ * it, so a relay row counts only with what fails. If the edges that a group's names point to change, its requests are
+ * spread evenly over the new ones: clients that never resolve again are not foreseen.
+ *
+ * The forecast is known when at least half of the edges that are in have reported within OBSERVED_FRESH_US and
+ * the site has at least FORECAST_RATE_MIN requests per second.
+ *
+ * Thread safety: pure functions; the result is the caller's.
+ */
+#ifndef INTERLOCKING_FORECAST_H
+#define INTERLOCKING_FORECAST_H
+
+#include "core/auto.h"
+#include "server/interlocking/observe.h"
+#include "server/interlocking/resolve.h"
+
+#define FORECAST_RATE_MIN 1.0 /* 1/s */
+
+struct forecast_row {
+    char *kind;           /* "room", "entrance" or "edge" */
+    char *name;           /* "room-a", "room-a/pop-a1", "edge-1"; "closed" for what nobody would answer */
+    double before, after; /* requests per second */
+};
+struct forecast {
+    bool known;                        /* false: no fresh rates; a person is warned, automation refused */
+    double total;                      /* requests per second of the site now */
+    double failing;                    /* of them, those that fail today */
+    double moved;                      /* of them, those that the change sends to another room, that succeed today */
+    double moved_failing;              /* those that would, but fail today: they do not count for share-moved */
+    double lost;                       /* those that succeed today and would be answered by nobody */
+    GPtrArray *rows;                   /* struct forecast_row * */
+    GPtrArray *notes;                  /* char *: what the forecast does not know, in words */
+    struct resolved_distance distance; /* table entries and records that would change */
+};
+struct forecast *forecast(const struct resolved *now, const struct resolved *then, const struct observed *observed,
+                          int64_t now_us);
+void forecast_free(struct forecast *forecast);
+SB_AUTO_DEFINE(forecast, forecast_free)
+json_t *forecast_to_json(const struct forecast *forecast);
+char *forecast_text(const struct forecast *forecast); /* for people; g_free */
+
+#endif

@@ -1,0 +1,34 @@
+/* journal_entry.h: what the engine asks the journal to make durable. The engine decides, the journal only writes.
+ *
+ * An entry sets the newest state of (kind, id) and is kept for ever in the order of writing. A list of entries is one
+ * transaction. `key`: an entry whose key is already in the journal makes the whole list a repetition: nothing is
+ * written and the journal says so (idempotency).
+ *
+ *   kind        id                     body
+ *   object      pop/pop-a1             {"object": as object_to_json, "revision"}
+ *   plan        room-isolated          {"plan": as it was given, "revision"}
+ *   control     room.ingress/room-a    control_to_json
+ *   generation  12                     {"generation", "epoch", "cause", "key", "at_us"}
+ *   execution   room-isolated-1f2e3d4c execution_to_json
+ *   event       EXECUTION/SEQ          {"seq", "at_us", "step", "text"}
+ *   audit       SEQ                    {"seq", "at", "at_us", "actor", "reason", "what", "object", "before", "after",
+ *                                       "generation", "execution", "overrides"}
+ *   token       (of the server, not of the engine)
+ */
+#ifndef INTERLOCKING_JOURNAL_ENTRY_H
+#define INTERLOCKING_JOURNAL_ENTRY_H
+
+#include <glib.h>
+#include <jansson.h>
+
+struct journal_entry {
+    char *kind;
+    char *id;     /* within the kind */
+    char *key;    /* idempotency key or NULL */
+    json_t *body; /* owned; JSON null: the state of (kind, id) ends */
+};
+/* Takes the reference of body. */
+struct journal_entry *journal_entry_new(const char *kind, const char *id, const char *key, json_t *body);
+void journal_entry_free(struct journal_entry *entry);
+
+#endif

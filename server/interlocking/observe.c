@@ -1,0 +1,339 @@
+#include "server/interlocking/observe.h"
+#include "core/error.h"
+
+#include <string.h>
+
+/* A report has one row for each policy, room and entrance: far more than any site needs, and bounded. */
+#define REPORT_ROWS_MAX 20000
+
+static void counter_free(gpointer data)
+{
+    struct counter *counter = data;
+    g_free(counter->policy);
+    g_free(counter->room);
+    g_free(counter->via);
+    g_free(counter);
+}
+
+static void origin_health_free(gpointer data)
+{
+    struct origin_health *origin = data;
+    g_free(origin->room);
+    g_free(origin->via);
+    g_free(origin->status);
+    g_free(origin);
+}
+
+static void edge_report_free(gpointer data)
+{
+    struct edge_report *report = data;
+    if (report == NULL)
+        return;
+    g_free(report->edge);
+    g_free(report->state);
+    g_free(report->error);
+    g_ptr_array_unref(report->counters);
+    g_ptr_array_unref(report->origins);
+    g_hash_table_unref(report->probes);
+    g_free(report);
+}
+
+static void server_report_free(gpointer data)
+{
+    struct server_report *report = data;
+    g_free(report->nameserver);
+    g_free(report->state);
+    g_free(report->error);
+    g_free(report);
+}
+
+struct observed *observed_new(void)
+{
+    struct observed *observed = g_new0(struct observed, 1);
+    observed->edges = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, edge_report_free);
+    observed->servers = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, server_report_free);
+    return observed;
+}
+
+void observed_free(struct observed *observed)
+{
+    if (observed == NULL)
+        return;
+    g_hash_table_unref(observed->edges);
+    g_hash_table_unref(observed->servers);
+    g_free(observed);
+}
+
+const struct edge_report *observed_edge(const struct observed *observed, const char *edge)
+{
+    return g_hash_table_lookup(observed->edges, edge);
+}
+
+const struct server_report *observed_server(const struct observed *observed, const char *nameserver)
+{
+    return g_hash_table_lookup(observed->servers, nameserver);
+}
+
+/* found: the member, NULL if there is none. */
+static bool bad(GError **error, const char *field, const json_t *found, const char *expected)
+{
+    g_autofree char *text = json_quote(found);
+    g_set_error(error, SB_ERROR, SB_ERROR_INVALID, "report: %s: found %s, expected %s", field, text, expected);
+    return false;
+}
+
+/* Reads a member; *out is a new string, "" allowed. */
+static bool read_text(const json_t *json, const char *key, char **out, GError **error)
+{
+    const char *text = json_string_value(json_object_get(json, key));
+    if (text == NULL || strlen(text) > 200)
+        return bad(error, key, json_object_get(json, key), "a string of at most 200 bytes");
+    *out = g_strdup(text);
+    return true;
+}
+
+static bool read_count(const json_t *json, const char *key, uint64_t *out, GError **error)
+{
+    const json_t *value = json_object_get(json, key);
+    if (!json_is_integer(value) || json_integer_value(value) < 0)
+        return bad(error, key, value, "an integer of at least 0");
+    *out = (uint64_t)json_integer_value(value);
+    return true;
+}
+
+static bool read_rate(const json_t *json, const char *key, double *out, GError **error)
+{
+    const json_t *value = json_object_get(json, key);
+    if (!json_is_number(value) || json_number_value(value) < 0)
+        return bad(error, key, value, "a number of at least 0");
+    *out = json_number_value(value);
+    return true;
+}
+
+static bool read_state(const json_t *json, char **out, GError **error)
+{
+    static const char *const states[] = {"applied", "applying", "refused", "failing", NULL};
+    const char *text = json_string_value(json_object_get(json, "state"));
+    if (text == NULL || !g_strv_contains(states, text))
+        return bad(error, "state", json_object_get(json, "state"), "applied, applying, refused or failing");
+    *out = g_strdup(text);
+    return true;
+}
+
+static bool read_counter(struct edge_report *report, const json_t *json, GError **error)
+{
+    struct counter *counter = g_new0(struct counter, 1);
+    g_ptr_array_add(report->counters, counter);
+    return read_text(json, "policy", &counter->policy, error) && read_text(json, "room", &counter->room, error) &&
+           read_text(json, "via", &counter->via, error) && read_count(json, "requests", &counter->requests, error) &&
+           read_count(json, "failed", &counter->failed, error) && read_rate(json, "rate", &counter->rate, error) &&
+           read_rate(json, "fail_rate", &counter->fail_rate, error);
+}
+
+static bool read_origin(struct edge_report *report, const json_t *json, GError **error)
+{
+    struct origin_health *origin = g_new0(struct origin_health, 1);
+    g_ptr_array_add(report->origins, origin);
+    const json_t *up = json_object_get(json, "up"), *latency = json_object_get(json, "latency_us");
+    if (!json_is_boolean(up))
+        return bad(error, "up", up, "true or false");
+    origin->up = json_is_true(up);
+    origin->latency_us = json_is_integer(latency) ? json_integer_value(latency) : -1;
+    origin->since_us = report->at_us;
+    return read_text(json, "room", &origin->room, error) && read_text(json, "via", &origin->via, error) &&
+           read_text(json, "status", &origin->status, error);
+}
+
+static bool read_probe(struct edge_report *report, const json_t *json, GError **error)
+{
+    g_autofree char *policy = NULL;
+    char *room;
+    if (!read_text(json, "policy", &policy, error) || !read_text(json, "room", &room, error))
+        return false;
+    g_hash_table_replace(report->probes, g_steal_pointer(&policy), room);
+    return true;
+}
+
+/* An absent list is empty. */
+static bool read_rows(struct edge_report *report, const json_t *json, const char *key,
+                      bool (*read_row)(struct edge_report *, const json_t *, GError **), GError **error)
+{
+    const json_t *rows = json_object_get(json, key), *row;
+    size_t i;
+    if (rows == NULL)
+        return true;
+    if (!json_is_array(rows) || json_array_size(rows) > REPORT_ROWS_MAX)
+        return bad(error, key, rows, "a list of at most 20,000 rows");
+    json_array_foreach (rows, i, row) {
+        if (!json_is_object(row))
+            return bad(error, key, row, "a list of objects");
+        if (!read_row(report, row, error))
+            return false;
+    }
+    return true;
+}
+
+static bool read_head(struct edge_report *report, const json_t *json, GError **error)
+{
+    const json_t *applied = json_object_get(json, "applied"), *text = json_object_get(json, "error");
+    uint64_t window_us;
+    if (!read_count(json, "promised", &report->promised, error) ||
+        !read_count(applied, "epoch", &report->applied.epoch, error) ||
+        !read_count(applied, "generation", &report->applied.generation, error) ||
+        !read_count(json, "window_us", &window_us, error) || !read_state(json, &report->state, error))
+        return false;
+    report->window_us = (int64_t)window_us;
+    if (text != NULL && !json_is_null(text) && !json_is_string(text))
+        return bad(error, "error", text, "a string or null");
+    report->error = g_strdup(json_string_value(text));
+    return true;
+}
+
+static struct edge_report *edge_report_parse(const char *edge, const json_t *json, int64_t now_us, GError **error)
+{
+    struct edge_report *report = g_new0(struct edge_report, 1);
+    report->edge = g_strdup(edge);
+    report->at_us = report->applied_at_us = now_us;
+    report->counters = g_ptr_array_new_with_free_func(counter_free);
+    report->origins = g_ptr_array_new_with_free_func(origin_health_free);
+    report->probes = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
+    if (read_head(report, json, error) && read_rows(report, json, "counters", read_counter, error) &&
+        read_rows(report, json, "origins", read_origin, error) && read_rows(report, json, "probes", read_probe, error))
+        return report;
+    edge_report_free(report);
+    return NULL;
+}
+
+static const struct origin_health *origin_find(const struct edge_report *report, const char *room, const char *via)
+{
+    for (guint i = 0; i < report->origins->len; i++) {
+        const struct origin_health *origin = report->origins->pdata[i];
+        if (strcmp(origin->room, room) == 0 && strcmp(origin->via, via) == 0)
+            return origin;
+    }
+    return NULL;
+}
+
+/* What has not changed keeps the time at which it was first reported. */
+static void keep_times(struct edge_report *report, const struct edge_report *before)
+{
+    if (stamp_compare(report->applied, before->applied) == 0)
+        report->applied_at_us = before->applied_at_us;
+    for (guint i = 0; i < report->origins->len; i++) {
+        struct origin_health *origin = report->origins->pdata[i];
+        const struct origin_health *old = origin_find(before, origin->room, origin->via);
+        if (old != NULL && old->up == origin->up)
+            origin->since_us = old->since_us;
+    }
+}
+
+bool observed_edge_report(struct observed *observed, const char *edge, const json_t *json, int64_t now_us,
+                          GError **error)
+{
+    const char *named = json_string_value(json_object_get(json, "edge"));
+    if (named == NULL || strcmp(named, edge) != 0) {
+        g_autofree char *found = json_quote(json_object_get(json, "edge"));
+        g_set_error(error, SB_ERROR, named == NULL ? SB_ERROR_INVALID : SB_ERROR_FORBIDDEN,
+                    "report: edge: found %s, expected \"%s\"", found, edge);
+        return false;
+    }
+    struct edge_report *report = edge_report_parse(edge, json, now_us, error);
+    if (report == NULL)
+        return false;
+    const struct edge_report *before = observed_edge(observed, edge);
+    if (before != NULL)
+        keep_times(report, before);
+    g_hash_table_replace(observed->edges, report->edge, report);
+    return true;
+}
+
+void observed_server_report(struct observed *observed, struct server_report *report)
+{
+    const struct server_report *before = observed_server(observed, report->nameserver);
+    if (before != NULL && stamp_compare(before->confirmed, report->confirmed) == 0)
+        report->confirmed_at_us = before->confirmed_at_us;
+    else if (report->confirmed_at_us == 0)
+        report->confirmed_at_us = report->at_us;
+    g_hash_table_replace(observed->servers, report->nameserver, report);
+}
+
+static json_t *stamp_json(struct stamp stamp)
+{
+    return json_pack("{s:I, s:I}", "epoch", (json_int_t)stamp.epoch, "generation", (json_int_t)stamp.generation);
+}
+
+static json_t *counters_json(const struct edge_report *report)
+{
+    json_t *list = json_array();
+    for (guint i = 0; i < report->counters->len; i++) {
+        const struct counter *c = report->counters->pdata[i];
+        json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:I, s:I, s:f, s:f}", "policy", c->policy, "room",
+                                              c->room, "via", c->via, "requests", (json_int_t)c->requests, "failed",
+                                              (json_int_t)c->failed, "rate", c->rate, "fail_rate", c->fail_rate));
+    }
+    return list;
+}
+
+static json_t *origins_json(const struct edge_report *report, int64_t now_us)
+{
+    json_t *list = json_array();
+    for (guint i = 0; i < report->origins->len; i++) {
+        const struct origin_health *o = report->origins->pdata[i];
+        json_array_append_new(list, json_pack("{s:s, s:s, s:b, s:s, s:I, s:I}", "room", o->room, "via", o->via, "up",
+                                              o->up, "status", o->status, "latency_us", (json_int_t)o->latency_us,
+                                              "for_us", (json_int_t)(now_us - o->since_us)));
+    }
+    return list;
+}
+
+static gint key_compare(gconstpointer a, gconstpointer b)
+{
+    return strcmp(a, b);
+}
+
+static json_t *probes_json(const struct edge_report *report)
+{
+    json_t *list = json_array();
+    GList *policies = g_list_sort(g_hash_table_get_keys(report->probes), key_compare);
+    for (GList *at = policies; at != NULL; at = at->next)
+        json_array_append_new(list, json_pack("{s:s, s:s}", "policy", at->data, "room",
+                                              (const char *)g_hash_table_lookup(report->probes, at->data)));
+    g_list_free(policies);
+    return list;
+}
+
+json_t *edge_report_to_json(const struct edge_report *report, int64_t now_us)
+{
+    return json_pack("{s:s, s:I, s:I, s:o, s:I, s:s, s:s?, s:I, s:o, s:o, s:o}", "edge", report->edge, "age_us",
+                     (json_int_t)(now_us - report->at_us), "promised", (json_int_t)report->promised, "applied",
+                     stamp_json(report->applied), "applied_for_us", (json_int_t)(now_us - report->applied_at_us),
+                     "state", report->state, "error", report->error, "window_us", (json_int_t)report->window_us,
+                     "counters", counters_json(report), "origins", origins_json(report, now_us), "probes",
+                     probes_json(report));
+}
+
+json_t *server_report_to_json(const struct server_report *report, int64_t now_us)
+{
+    return json_pack("{s:s, s:I, s:o, s:I, s:s, s:s?, s:I, s:I}", "nameserver", report->nameserver, "age_us",
+                     (json_int_t)(now_us - report->at_us), "confirmed", stamp_json(report->confirmed),
+                     "confirmed_for_us", (json_int_t)(now_us - report->confirmed_at_us), "state", report->state,
+                     "error", report->error, "names", (json_int_t)report->names, "residual_us",
+                     (json_int_t)MAX(report->residual_until_us - now_us, 0));
+}
+
+bool observed_entrance_down(const struct observed *observed, const char *room, const char *via, int64_t now_us)
+{
+    unsigned seen = 0, down = 0;
+    GHashTableIter iter;
+    gpointer report;
+    g_hash_table_iter_init(&iter, observed->edges);
+    while (g_hash_table_iter_next(&iter, NULL, &report)) {
+        const struct edge_report *r = report;
+        const struct origin_health *origin = origin_find(r, room, via);
+        if (origin == NULL || now_us - r->at_us > OBSERVED_FRESH_US)
+            continue;
+        seen++;
+        down += !origin->up;
+    }
+    return seen > 0 && 2 * down >= seen;
+}

@@ -1,0 +1,74 @@
+/* observe.h: what actuators report, as the engine keeps it: the last report of each agent and of each name server.
+ *
+ * Rates are requests per second in the agent's last window; counts are since the table in force was applied.
+ * Ownership: struct observed owns all. Thread safety: belongs to the engine's thread; pure functions.
+ */
+#ifndef INTERLOCKING_OBSERVE_H
+#define INTERLOCKING_OBSERVE_H
+
+#include "core/auto.h"
+#include "server/interlocking/world.h"
+
+/* Requests of one policy that one edge sent to one room through one entrance. room "" and via "": nobody was asked or
+ * nobody answered (closed, relay failed). For relayed requests room is "" and via "relay". */
+struct counter {
+    char *policy, *room, *via;
+    uint64_t requests, failed; /* since the table in force was applied; failed: 5xx or no answer */
+    double rate, fail_rate;    /* 1/s in the last window */
+};
+struct origin_health {
+    char *room, *via;   /* entrance */
+    bool up;            /* as HAProxy's checks have it */
+    char *status;       /* short text, e.g. "L4TOUT" */
+    int64_t latency_us; /* of the last probe; -1 unknown */
+    int64_t since_us;   /* server's clock: when this state was first reported */
+};
+struct edge_report {
+    char *edge;
+    int64_t at_us;         /* server's clock, when it came */
+    uint64_t promised;     /* epoch */
+    struct stamp applied;  /* proven by read-back */
+    int64_t applied_at_us; /* server's clock: when this stamp was first reported */
+    char *state;           /* "applied", "applying", "refused", "failing" */
+    char *error;           /* or NULL */
+    int64_t window_us;     /* of the rates */
+    GPtrArray *counters;   /* struct counter * */
+    GPtrArray *origins;    /* struct origin_health * */
+    GHashTable *probes;    /* policy -> room that answered the probe ("" failed); may be empty */
+};
+struct server_report { /* of one authoritative server, from the dns driver */
+    char *nameserver;
+    int64_t at_us;
+    struct stamp confirmed; /* all records of this generation were read back here */
+    int64_t confirmed_at_us;
+    char *state;               /* "converged", "updating", "unreachable", "unknown", "conflict", "refused" */
+    char *error;               /* or NULL */
+    unsigned names;            /* records that its last change touched */
+    int64_t residual_until_us; /* server's clock: until then resolvers may hold the old set; 0: none */
+};
+struct observed {
+    GHashTable *edges;   /* name -> struct edge_report * */
+    GHashTable *servers; /* name -> struct server_report * */
+};
+struct observed *observed_new(void);
+void observed_free(struct observed *observed);
+SB_AUTO_DEFINE(observed, observed_free)
+
+/* Takes in a report's JSON (agent/protocol.h documents it). False and nothing changed if it is not one, or not of
+ * `edge`. Keeps applied_at_us and since_us where nothing changed. */
+bool observed_edge_report(struct observed *observed, const char *edge, const json_t *report, int64_t now_us,
+                          GError **error);
+/* Takes the report (g_new'd strings and all). */
+void observed_server_report(struct observed *observed, struct server_report *report);
+const struct edge_report *observed_edge(const struct observed *observed, const char *edge);
+const struct server_report *observed_server(const struct observed *observed, const char *nameserver);
+json_t *edge_report_to_json(const struct edge_report *report, int64_t now_us);
+json_t *server_report_to_json(const struct server_report *report, int64_t now_us);
+
+/* An edge's view is old after this. */
+#define OBSERVED_FRESH_US (5 * G_USEC_PER_SEC)
+
+/* Is this entrance dead, as at least half of the edges with a fresh report see it? */
+bool observed_entrance_down(const struct observed *observed, const char *room, const char *via, int64_t now_us);
+
+#endif

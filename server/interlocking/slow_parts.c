@@ -1,0 +1,298 @@
+#include "server/interlocking/slow_parts.h"
+#include "server/interlocking/resolve.h"
+
+#include <string.h>
+
+/* What the domains of one group have in common. */
+struct group_rows {
+    const struct group *group;
+    GPtrArray *suffixes; /* char *, "/upload/ creator.upload\n", in the order of their bytes */
+    struct slow_zone *zone;
+    char **target; /* rdata of their CNAMEs, of slow->strings */
+    char *why;     /* the same */
+};
+
+GPtrArray *lines_new(void)
+{
+    return g_ptr_array_new_with_free_func(g_free);
+}
+
+void lines_add(GPtrArray *lines, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    g_ptr_array_add(lines, g_strdup_vprintf(format, args));
+    va_end(args);
+}
+
+static gint line_compare(gconstpointer a, gconstpointer b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+GBytes *lines_encode(GPtrArray *lines)
+{
+    g_ptr_array_sort(lines, line_compare);
+    GString *text = g_string_new(NULL);
+    for (guint i = 0; i < lines->len; i++)
+        g_string_append(text, lines->pdata[i]);
+    g_ptr_array_unref(lines);
+    return g_string_free_to_bytes(text);
+}
+
+void finding_on(GPtrArray *findings, const struct object *object, const char *field, const char *found,
+                const char *expected)
+{
+    g_autofree char *name = g_strdup_printf("%s %s", object_class(object->kind)->name, object->name);
+    finding_add(findings, object->at, name, field, found, expected);
+}
+
+void finding_value_on(GPtrArray *findings, const struct object *object, const char *field, const char *value,
+                      const char *expected)
+{
+    g_autofree char *quoted = text_quote(value);
+    finding_on(findings, object, field, quoted, expected);
+}
+
+char *policy_owner(const struct group *group)
+{
+    return g_strdup_printf("%s.pol.%s", group->o.name, group->zone);
+}
+
+static void bytes_hash(GBytes *bytes, char hash[static PART_HASH_SIZE])
+{
+    gsize size;
+    const void *data = g_bytes_get_data(bytes, &size);
+    part_hash(data, size, hash);
+}
+
+static void group_rows_free(gpointer data)
+{
+    struct group_rows *rows = data;
+    g_ptr_array_unref(rows->suffixes);
+    g_free(rows);
+}
+
+static void slow_zone_free(gpointer data)
+{
+    struct slow_zone *zone = data;
+    g_array_unref(zone->cnames);
+    g_ptr_array_unref(zone->groups);
+    g_free(zone);
+}
+
+static gint owner_compare(gconstpointer a, gconstpointer b)
+{
+    g_autofree char *x = policy_owner(*(const struct group *const *)a);
+    g_autofree char *y = policy_owner(*(const struct group *const *)b);
+    return strcmp(x, y);
+}
+
+static void zones_collect(struct slow_parts *slow)
+{
+    INVENTORY_FOREACH (slow->inventory, dnszone, dnszone) {
+        struct slow_zone *zone = g_new0(struct slow_zone, 1);
+        zone->zone = dnszone->o.name;
+        zone->cnames = g_array_new(FALSE, TRUE, sizeof(struct rrset));
+        zone->groups = g_ptr_array_new();
+        INVENTORY_FOREACH (slow->inventory, group, group) {
+            if (strcmp(group->zone, zone->zone) == 0)
+                g_ptr_array_add(zone->groups, (gpointer)group);
+        }
+        g_ptr_array_sort(zone->groups, owner_compare);
+        g_ptr_array_add(slow->zones, zone);
+    }
+}
+
+static struct slow_zone *zone_find(const struct slow_parts *slow, const char *name)
+{
+    for (guint i = 0; i < slow->zones->len; i++) {
+        struct slow_zone *zone = slow->zones->pdata[i];
+        if (strcmp(zone->zone, name) == 0)
+            return zone;
+    }
+    return NULL;
+}
+
+static void group_rows_add(GHashTable *by_group, struct slow_parts *slow, const struct group *group)
+{
+    struct group_rows *rows = g_new0(struct group_rows, 1);
+    rows->group = group;
+    rows->suffixes = lines_new();
+    lines_add(rows->suffixes, "/ %s.%s\n", group->o.name, group->service);
+    rows->zone = zone_find(slow, group->zone);
+    if (rows->zone == NULL)
+        finding_value_on(slow->findings, &group->o, "zone", group->zone, "a dnszone");
+
+    rows->target = g_new0(char *, 2);
+    rows->target[0] = policy_owner(group);
+    rows->why = g_strdup_printf("a name of group %s", group->o.name);
+    g_ptr_array_add(slow->strings, rows->target[0]);
+    g_ptr_array_add(slow->strings, rows->target);
+    g_ptr_array_add(slow->strings, rows->why);
+    g_hash_table_insert(by_group, group->o.name, rows);
+}
+
+/* group name -> struct group_rows */
+static GHashTable *groups_collect(struct slow_parts *slow)
+{
+    GHashTable *by_group = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, group_rows_free);
+    INVENTORY_FOREACH (slow->inventory, group, group) {
+        group_rows_add(by_group, slow, group);
+    }
+    INVENTORY_FOREACH (slow->inventory, route, route) {
+        struct group_rows *rows = g_hash_table_lookup(by_group, route->group);
+        if (rows == NULL)
+            finding_value_on(slow->findings, &route->o, "group", route->group, "a group");
+        else
+            lines_add(rows->suffixes, "%s/ %s.%s\n", route->prefix, route->group, route->service);
+    }
+    GHashTableIter iter;
+    gpointer rows;
+    g_hash_table_iter_init(&iter, by_group);
+    while (g_hash_table_iter_next(&iter, NULL, &rows))
+        g_ptr_array_sort(((struct group_rows *)rows)->suffixes, line_compare);
+    return by_group;
+}
+
+static void domain_append(GString *text, const struct domain *domain, GHashTable *by_group)
+{
+    const struct group_rows *rows = g_hash_table_lookup(by_group, domain->group);
+    for (guint i = 0; rows != NULL && i < rows->suffixes->len; i++) {
+        g_string_append(text, domain->o.name);
+        g_string_append(text, rows->suffixes->pdata[i]);
+    }
+}
+
+/* Does the row of `next` stand before that of `held`, although its name comes after? A slash sorts after '-' and '.',
+ * so "a.test-x/" stands before "a.test/". */
+static bool stands_before(const char *next, const char *held)
+{
+    size_t len = strlen(held);
+    return strncmp(next, held, len) == 0 && next[len] < '/';
+}
+
+/* Domains come by name; those whose rows must wait are held on a stack, so the whole is linear. */
+static GBytes *routes_encode(const struct inventory *inv, GHashTable *by_group)
+{
+    GString *text = g_string_new(NULL);
+    g_autoptr(GPtrArray) held = g_ptr_array_new();
+    INVENTORY_FOREACH (inv, domain, domain) {
+        while (held->len > 0) {
+            const struct domain *top = held->pdata[held->len - 1];
+            if (stands_before(domain->o.name, top->o.name))
+                break;
+            domain_append(text, top, by_group);
+            g_ptr_array_set_size(held, (gint)held->len - 1);
+        }
+        g_ptr_array_add(held, (gpointer)domain);
+    }
+    while (held->len > 0)
+        domain_append(text, g_ptr_array_steal_index(held, held->len - 1), by_group);
+    return g_string_free_to_bytes(text);
+}
+
+static GBytes *layout_encode(const struct inventory *inv, int edge_class)
+{
+    char text[ENDPOINT_TEXT_SIZE];
+    GPtrArray *lines = lines_new();
+    lines_add(lines, "class %s\n", edge_class == EDGE_PUBLIC ? "public" : "dedicated");
+    if (edge_class == EDGE_DEDICATED) {
+        INVENTORY_FOREACH (inv, room, room) {
+            if (room->ring.port != 0)
+                lines_add(lines, "origin/%s/ring %s\n", room->o.name, endpoint_format(&room->ring, text));
+        }
+        return lines_encode(lines);
+    }
+    INVENTORY_FOREACH (inv, pop, pop) {
+        lines_add(lines, "origin/%s/%s %s\n", pop->room, pop->o.name, endpoint_format(&pop->origin, text));
+    }
+    INVENTORY_FOREACH (inv, edge, edge) {
+        if (edge->class == EDGE_DEDICATED && edge->relay.port != 0)
+            lines_add(lines, "relay/%s %s\n", edge->o.name, endpoint_format(&edge->relay, text));
+    }
+    return lines_encode(lines);
+}
+
+/* Names that a CNAME may not stand at; NULL: fine. */
+static const char *domain_unfit(const struct domain *domain, const struct slow_zone *zone, GHashTable *reserved)
+{
+    if (strcmp(domain->o.name, zone->zone) == 0)
+        return "a name below the zone's apex: an apex has no CNAME (RFC 1034 3.6.2)";
+    if (g_hash_table_contains(reserved, domain->o.name))
+        return "a name that is no policy name";
+    if (g_str_has_prefix(domain->o.name, "_signalbox."))
+        return "a name other than the zone's sentinel";
+    return NULL;
+}
+
+static void cname_add(struct slow_parts *slow, const struct domain *domain, const struct group_rows *rows,
+                      GHashTable *reserved)
+{
+    const char *expected = domain_unfit(domain, rows->zone, reserved);
+    if (expected != NULL) {
+        finding_value_on(slow->findings, &domain->o, NULL, domain->o.name, expected);
+        return;
+    }
+    struct rrset set = {
+        .owner = domain->o.name, .type = RRTYPE_CNAME, .ttl = DOMAIN_TTL_S, .rdata = rows->target, .why = rows->why};
+    g_array_append_val(rows->zone->cnames, set);
+}
+
+static void cnames_collect(struct slow_parts *slow, GHashTable *by_group)
+{
+    /* Without edges policy names have no address, and a name must not point at nothing. */
+    if (inventory_list(slow->inventory, OBJECT_edge)->len == 0)
+        return;
+    g_autoptr(GHashTable) reserved = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    INVENTORY_FOREACH (slow->inventory, group, group) {
+        g_hash_table_add(reserved, policy_owner(group));
+    }
+    INVENTORY_FOREACH (slow->inventory, domain, domain) {
+        const struct group_rows *rows = g_hash_table_lookup(by_group, domain->group);
+        if (rows == NULL)
+            finding_value_on(slow->findings, &domain->o, "group", domain->group, "a group");
+        else if (rows->zone != NULL)
+            cname_add(slow, domain, rows, reserved);
+    }
+}
+
+struct slow_parts *slow_parts_new(struct inventory *inventory)
+{
+    struct slow_parts *slow = g_new0(struct slow_parts, 1);
+    slow->refs = 1;
+    slow->inventory = inventory_ref(inventory);
+    slow->zones = g_ptr_array_new_with_free_func(slow_zone_free);
+    slow->findings = finding_list_new();
+    slow->strings = g_ptr_array_new_with_free_func(g_free);
+    zones_collect(slow);
+    g_autoptr(GHashTable) by_group = groups_collect(slow);
+    cnames_collect(slow, by_group);
+    slow->routes = routes_encode(inventory, by_group);
+    bytes_hash(slow->routes, slow->routes_hash);
+    for (int c = 0; c < EDGE_CLASSES; c++) {
+        slow->layout[c] = layout_encode(inventory, c);
+        bytes_hash(slow->layout[c], slow->layout_hash[c]);
+    }
+    return slow;
+}
+
+struct slow_parts *slow_parts_ref(struct slow_parts *slow)
+{
+    __atomic_add_fetch(&slow->refs, 1, __ATOMIC_RELAXED);
+    return slow;
+}
+
+void slow_parts_unref(struct slow_parts *slow)
+{
+    if (slow == NULL || __atomic_sub_fetch(&slow->refs, 1, __ATOMIC_ACQ_REL) > 0)
+        return;
+    for (int c = 0; c < EDGE_CLASSES; c++)
+        g_bytes_unref(slow->layout[c]);
+    g_bytes_unref(slow->routes);
+    g_ptr_array_unref(slow->zones);
+    g_ptr_array_unref(slow->findings);
+    g_ptr_array_unref(slow->strings);
+    inventory_unref(slow->inventory);
+    g_free(slow);
+}

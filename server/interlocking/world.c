@@ -1,0 +1,232 @@
+#include "server/interlocking/world.h"
+
+#include <string.h>
+
+static void plan_destroy(gpointer plan)
+{
+    plan_free(plan);
+}
+
+struct world *world_new(const char *cluster, struct stamp stamp, const char *cause, struct inventory *inventory,
+                        struct controls *controls, GHashTable *plans)
+{
+    struct world *world = g_new0(struct world, 1);
+    world->refs = 1;
+    world->cluster = g_strdup(cluster);
+    world->stamp = stamp;
+    world->cause = g_strdup(cause != NULL ? cause : "");
+    world->inventory = inventory_ref(inventory);
+    world->controls = controls_ref(controls);
+    world->plans = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, plan_destroy);
+    if (plans == NULL)
+        return world;
+    GHashTableIter iter;
+    gpointer name, plan;
+    g_hash_table_iter_init(&iter, plans);
+    while (g_hash_table_iter_next(&iter, &name, &plan))
+        g_hash_table_insert(world->plans, g_strdup(name), plan_copy(plan));
+    return world;
+}
+
+struct world *world_ref(struct world *world)
+{
+    __atomic_add_fetch(&world->refs, 1, __ATOMIC_RELAXED);
+    return world;
+}
+
+void world_unref(struct world *world)
+{
+    if (world == NULL || __atomic_sub_fetch(&world->refs, 1, __ATOMIC_ACQ_REL) > 0)
+        return;
+    g_free(world->cluster);
+    g_free(world->cause);
+    inventory_unref(world->inventory);
+    controls_unref(world->controls);
+    g_hash_table_unref(world->plans);
+    g_free(world);
+}
+
+static bool lever_is(const struct world *w, enum lever lever, const char *object, const char *value)
+{
+    return strcmp(controls_value(w->controls, lever, object), value) == 0;
+}
+
+bool world_room_ingress_open(const struct world *w, const char *room)
+{
+    return !lever_is(w, LEVER_ROOM_INGRESS, room, "closed");
+}
+
+bool world_room_compute_open(const struct world *w, const char *room)
+{
+    return !lever_is(w, LEVER_ROOM_COMPUTE, room, "maintenance") &&
+           !lever_is(w, LEVER_ROOM_COMPUTE, room, "quarantined");
+}
+
+bool world_pop_in(const struct world *w, const struct pop *pop)
+{
+    return !lever_is(w, LEVER_POP, pop->o.name, "out");
+}
+
+bool world_edge_in(const struct world *w, const struct edge *edge)
+{
+    return !lever_is(w, LEVER_EDGE, edge->o.name, "out");
+}
+
+int world_group_edge_class(const struct world *w, const struct group *group)
+{
+    if (lever_is(w, LEVER_GROUP_EDGE_CLASS, group->o.name, "public"))
+        return EDGE_PUBLIC;
+    if (lever_is(w, LEVER_GROUP_EDGE_CLASS, group->o.name, "dedicated"))
+        return EDGE_DEDICATED;
+    return group->edge_class;
+}
+
+bool world_service_auto_dr(const struct world *w, const struct service *service)
+{
+    if (service->active != SERVICE_MULTI)
+        return false;
+    if (lever_is(w, LEVER_SERVICE_AUTO_DR, service->o.name, "on"))
+        return true;
+    return service->auto_dr && !lever_is(w, LEVER_SERVICE_AUTO_DR, service->o.name, "off");
+}
+
+/* A split outlives the rooms it was written for only until the inventory loses one of them. */
+static bool split_rooms_exist(const struct inventory *inv, const struct split *split)
+{
+    for (unsigned i = 0; i < split->n_rooms; i++)
+        if (INVENTORY_GET(inv, room, split->rooms[i]) == NULL)
+            return false;
+    return true;
+}
+
+static bool split_of_lever(const struct world *w, const struct service *service, struct split *out)
+{
+    const struct control *control = controls_get(w->controls, LEVER_SPLIT, service->o.name);
+    if (control == NULL || !split_parse(control->value, out, NULL))
+        return false;
+    if (split_rooms_exist(w->inventory, out))
+        return true;
+    split_clear(out);
+    return false;
+}
+
+void world_service_split(const struct world *w, const struct service *service, struct split *out)
+{
+    const char *names[SPLIT_ROOMS_MAX];
+    unsigned n = 0;
+    if (service->active == SERVICE_SINGLE) {
+        if (service->home != NULL && INVENTORY_GET(w->inventory, room, service->home) != NULL)
+            names[n++] = service->home;
+    } else if (split_of_lever(w, service, out)) {
+        return;
+    } else {
+        const GPtrArray *rooms = inventory_list(w->inventory, OBJECT_room);
+        for (; n < rooms->len && n < SPLIT_ROOMS_MAX; n++)
+            names[n] = ((const struct room *)rooms->pdata[n])->o.name;
+    }
+    memset(out, 0, sizeof *out);
+    if (n > 0)
+        split_even(names, n, out);
+}
+
+GPtrArray *world_room_entrances(const struct world *w, int edge_class, const char *room)
+{
+    static char ring[] = "ring";
+    GPtrArray *names = g_ptr_array_new();
+    if (edge_class == EDGE_DEDICATED) {
+        const struct room *r = INVENTORY_GET(w->inventory, room, room);
+        if (r != NULL && r->ring.port != 0)
+            g_ptr_array_add(names, ring);
+        return names;
+    }
+    INVENTORY_FOREACH (w->inventory, pop, pop) {
+        if (strcmp(pop->room, room) == 0 && world_pop_in(w, pop))
+            g_ptr_array_add(names, pop->o.name);
+    }
+    return names;
+}
+
+/* Closed ingress takes the users of multi-active services away whole, from the ring as well: one place for a user's
+ * data. Single-room services keep the ring: it is their way out of a room without entrances. */
+bool world_room_usable(const struct world *w, int edge_class, bool multi, const char *room)
+{
+    bool needs_ingress = multi || edge_class == EDGE_PUBLIC;
+    if (!world_room_compute_open(w, room) || (needs_ingress && !world_room_ingress_open(w, room)))
+        return false;
+    g_autoptr(GPtrArray) entrances = world_room_entrances(w, edge_class, room);
+    return entrances->len > 0;
+}
+
+const char *world_room_used(const struct world *w, int edge_class, bool multi, const char *room)
+{
+    if (world_room_usable(w, edge_class, multi, room))
+        return room;
+    if (!multi)
+        return NULL;
+    const GPtrArray *rooms = inventory_list(w->inventory, OBJECT_room);
+    guint wanted = 0;
+    while (wanted < rooms->len && strcmp(((const struct room *)rooms->pdata[wanted])->o.name, room) < 0)
+        wanted++;
+    for (guint i = 0; i < rooms->len; i++) {
+        const struct room *candidate = rooms->pdata[(wanted + i) % rooms->len];
+        if (world_room_usable(w, edge_class, multi, candidate->o.name))
+            return candidate->o.name;
+    }
+    return NULL;
+}
+
+static GPtrArray *edges_where(const struct world *w, int edge_class, bool in_only)
+{
+    GPtrArray *edges = g_ptr_array_new();
+    INVENTORY_FOREACH (w->inventory, edge, edge) {
+        if ((edge_class < 0 || edge->class == edge_class) && (!in_only || world_edge_in(w, edge)))
+            g_ptr_array_add(edges, (gpointer)edge);
+    }
+    return edges;
+}
+
+GPtrArray *world_group_edges(const struct world *w, const struct group *group)
+{
+    int edge_class = world_group_edge_class(w, group);
+    GPtrArray *edges = edges_where(w, edge_class, true);
+    if (edges->len > 0)
+        return edges;
+    g_ptr_array_unref(edges);
+    edges = edges_where(w, edge_class, false);
+    if (edges->len > 0)
+        return edges;
+    g_ptr_array_unref(edges);
+    return edges_where(w, -1, false);
+}
+
+static GPtrArray *relays_where(const struct world *w, bool in_only)
+{
+    GPtrArray *relays = edges_where(w, EDGE_DEDICATED, in_only);
+    for (guint i = relays->len; i-- > 0;)
+        if (((const struct edge *)relays->pdata[i])->relay.port == 0)
+            g_ptr_array_remove_index(relays, i);
+    return relays;
+}
+
+GPtrArray *world_relays(const struct world *w)
+{
+    GPtrArray *relays = relays_where(w, true);
+    if (relays->len > 0)
+        return relays;
+    g_ptr_array_unref(relays);
+    return relays_where(w, false);
+}
+
+char *world_lever_words(const struct world *w, enum lever lever, const char *object)
+{
+    const struct control *control = controls_get(w->controls, lever, object);
+    if (control == NULL || strcmp(control->value, "default") == 0)
+        return NULL;
+    GString *text = g_string_new(NULL);
+    g_string_printf(text, "%s/%s is %s (%s", lever_class(lever)->name, object, control->value,
+                    control->actor != NULL ? control->actor : "unknown");
+    if (control->execution != NULL)
+        g_string_append_printf(text, ", execution %s", control->execution);
+    g_string_append_printf(text, ", generation %" G_GUINT64_FORMAT ")", control->revision);
+    return g_string_free(text, FALSE);
+}

@@ -1,0 +1,59 @@
+/* world.h: everything that routing depends on, at one generation: inventory, controls, plans. Immutable, shared by
+ * reference count; a change is a new world. resolve(world) depends on nothing else.
+ *
+ * Thread safety: world_ref/_unref are atomic; a world may be read by any thread.
+ */
+#ifndef INTERLOCKING_WORLD_H
+#define INTERLOCKING_WORLD_H
+
+#include "core/auto.h"
+#include "schema/control.h"
+#include "schema/plan.h"
+#include "schema/table.h"
+
+struct world {
+    gint refs;
+    char *cluster;
+    struct stamp stamp; /* epoch of the reign that published it, generation of its last change */
+    char *cause;        /* see struct manifest */
+    struct inventory *inventory;
+    struct controls *controls;
+    GHashTable *plans; /* name -> struct plan *, owned */
+};
+/* Takes a reference of inventory and controls, copies the plans. plans may be NULL. */
+struct world *world_new(const char *cluster, struct stamp stamp, const char *cause, struct inventory *inventory,
+                        struct controls *controls, GHashTable *plans);
+struct world *world_ref(struct world *world);
+void world_unref(struct world *world);
+SB_AUTO_DEFINE(world, world_unref)
+
+/* Questions that resolve, rules, explain and checks share. */
+bool world_room_ingress_open(const struct world *w, const char *room);
+bool world_room_compute_open(const struct world *w, const char *room);
+bool world_pop_in(const struct world *w, const struct pop *pop); /* lever pop */
+bool world_edge_in(const struct world *w, const struct edge *edge);
+int world_group_edge_class(const struct world *w, const struct group *group); /* EDGE_PUBLIC or EDGE_DEDICATED */
+bool world_service_auto_dr(const struct world *w, const struct service *service);
+/* Split of a service in force. multi: lever, else even over all rooms (the first SPLIT_ROOMS_MAX by name); a lever that
+ * names a room which is no more counts as default. single: all slots at home, whatever the lever says. n_rooms is 0
+ * when there is no room to send anybody to. split_clear. */
+void world_service_split(const struct world *w, const struct service *service, struct split *out);
+/* Room that answers where `room` is wanted: itself when usable; else, for multi-active services, the next usable room
+ * in the order of names, after the last the first again; NULL: nobody. Borrowed from the world, or `room` as it was
+ * given. */
+const char *world_room_used(const struct world *w, int edge_class, bool multi, const char *room);
+/* Entrances of a room for edges of a class that are in: names of POPs, or "ring". Borrowed; g_ptr_array_unref. */
+GPtrArray *world_room_entrances(const struct world *w, int edge_class, const char *room);
+/* Edges that the group's names point to (const struct edge *, by name; g_ptr_array_unref): those of its class whose
+ * lever is in; never empty because of a lever: if none is in, all of the class, if the class has none, all edges. */
+GPtrArray *world_group_edges(const struct world *w, const struct group *group);
+/* Dedicated edges that public edges hand over to (as above): those with a relay endpoint that are in; if none is, all.
+ */
+GPtrArray *world_relays(const struct world *w);
+/* Why a lever is where it is: "room.ingress/room-a is closed (alice, execution x-1, generation 12)"; NULL when it is
+ * at its default. g_free. */
+char *world_lever_words(const struct world *w, enum lever lever, const char *object);
+/* Does an edge of this class have a road to this room for this kind of service (open, and an entrance that is in)? */
+bool world_room_usable(const struct world *w, int edge_class, bool multi, const char *room);
+
+#endif
