@@ -1,0 +1,211 @@
+#include "server/api/api.h"
+
+#include "core/error.h"
+#include "core/log.h"
+#include "core/loop.h"
+#include "server/api/api_internal.h"
+#include "server/api/dispatch.h"
+
+#include <arpa/inet.h>
+#include <gnutls/gnutls.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#define CLOCK_US (G_USEC_PER_SEC / 4)
+#define OPERATORS_MAX 512u
+#define AGENTS_MAX 8192u /* connections; each agent keeps two or three */
+#define LOCAL_MAX 64u
+#define OTHER_FILES 128u /* descriptors for all that is not a connection */
+#define SOCKET_MODE 0660
+
+/* ---- checks ---- */
+
+static bool is_loopback(const struct addr *addr)
+{
+    static const uint8_t v6[16] = {[15] = 1};
+    return addr->family == AF_INET ? addr->bytes[0] == 127 : memcmp(addr->bytes, v6, sizeof v6) == 0;
+}
+
+bool api_check_address(const char *flag, const struct endpoint *address, bool tls, GError **error)
+{
+    char text[ENDPOINT_TEXT_SIZE];
+    if (tls || is_loopback(&address->addr))
+        return true;
+    endpoint_format(address, text);
+    g_set_error(
+        error, SB_ERROR, SB_ERROR_INVALID,
+        "%s: found %s, which others can reach, without TLS; expected --tls-cert FILE --tls-key FILE beside it, or "
+        "a loopback address: %s 127.0.0.1:%u",
+        flag, text, flag, address->port);
+    return false;
+}
+
+bool api_check_tls(const char *cert, const char *key, GError **error)
+{
+    gnutls_certificate_credentials_t credentials;
+    gnutls_datum_t c = {(unsigned char *)(uintptr_t)cert, (unsigned)strlen(cert)};
+    gnutls_datum_t k = {(unsigned char *)(uintptr_t)key, (unsigned)strlen(key)};
+    gnutls_certificate_allocate_credentials(&credentials);
+    int rc = gnutls_certificate_set_x509_key_mem(credentials, &c, &k, GNUTLS_X509_FMT_PEM);
+    gnutls_certificate_free_credentials(credentials);
+    if (rc >= 0)
+        return true;
+    g_set_error(error, SB_ERROR, SB_ERROR_INVALID,
+                "--tls-cert, --tls-key: expected a certificate and its key in PEM: %s", gnutls_strerror(rc));
+    return false;
+}
+
+/* ---- the clock ---- */
+
+static void on_clock(void *data)
+{
+    struct api *api = data;
+    int64_t now_us = loop_now_us();
+    waiters_wake_due(api->waiters, now_us);
+    for (int i = 0; i < LISTENERS; i++)
+        if (api->listeners[i] != NULL)
+            listener_reap(api->listeners[i], now_us);
+    loop_timer_arm(api->clock_timer, now_us + CLOCK_US);
+}
+
+static void *run_clock(void *data)
+{
+    loop_run(((struct api *)data)->clock);
+    return NULL;
+}
+
+static bool start_clock(struct api *api, GError **error)
+{
+    api->clock_timer = loop_timer_new(api->clock, on_clock, api);
+    loop_timer_arm(api->clock_timer, loop_now_us() + CLOCK_US);
+    int rc = pthread_create(&api->clock_thread, NULL, run_clock, api);
+    if (rc != 0)
+        g_set_error(error, SB_ERROR, SB_ERROR_IO, "cannot start the clock's thread: %s", g_strerror(rc));
+    api->clock_started = rc == 0;
+    return rc == 0;
+}
+
+static void stop_clock(struct api *api)
+{
+    if (api->clock_started) {
+        loop_stop(api->clock);
+        pthread_join(api->clock_thread, NULL);
+    }
+    loop_timer_free(api->clock_timer);
+    loop_free(api->clock);
+}
+
+/* ---- listeners ---- */
+
+/* As many descriptors as we may have; returns how many agents' connections fit. */
+static unsigned raise_limit(void)
+{
+    struct rlimit limit = {1024, 1024};
+    const rlim_t others = OPERATORS_MAX + LOCAL_MAX + OTHER_FILES;
+    getrlimit(RLIMIT_NOFILE, &limit);
+    limit.rlim_cur = MIN(limit.rlim_max, others + AGENTS_MAX);
+    setrlimit(RLIMIT_NOFILE, &limit);
+    getrlimit(RLIMIT_NOFILE, &limit);
+    if (limit.rlim_cur >= others + AGENTS_MAX)
+        return AGENTS_MAX;
+    unsigned fit = limit.rlim_cur > others + 64 ? (unsigned)(limit.rlim_cur - others) : 64;
+    log_warning("few descriptors: fewer agents can be connected at once, the others wait",
+                "limit=%lu agents_connections=%u wanted=%u", (unsigned long)limit.rlim_cur, fit, AGENTS_MAX);
+    return fit;
+}
+
+static bool listen_on(struct api *api, int which, int fd, const char *name, unsigned connections_max,
+                      const struct api_config *config, GError **error)
+{
+    if (fd < 0)
+        return false;
+    struct listener_config listener = {
+        .name = name,
+        .which = which,
+        .fd = fd,
+        .cert = which == LISTENER_LOCAL ? NULL : config->cert,
+        .key = config->key,
+        .connections_max = connections_max,
+        .local = which == LISTENER_LOCAL,
+        .begin = dispatch_begin,
+        .handle = dispatch_handle,
+        .finish = dispatch_finish,
+        .end = dispatch_end,
+        .data = api,
+    };
+    api->listeners[which] = listener_new(&listener, error);
+    return api->listeners[which] != NULL;
+}
+
+static bool listen_all(struct api *api, const struct api_config *config, GError **error)
+{
+    unsigned agents_max = raise_limit();
+    int fds[LISTENERS] = {-1, -1, -1};
+    /* All sockets before the first request is answered, so that a request never sees half a server. */
+    bool ok = (fds[LISTENER_OPERATORS] = listen_tcp(&config->listen, error)) >= 0 &&
+              (fds[LISTENER_AGENTS] = listen_tcp(&config->agents_listen, error)) >= 0 &&
+              (fds[LISTENER_LOCAL] = listen_unix(config->socket, SOCKET_MODE, error)) >= 0;
+    if (!ok) {
+        for (int i = 0; i < LISTENERS; i++)
+            if (fds[i] >= 0)
+                close(fds[i]);
+        return false;
+    }
+    api->socket = g_strdup(config->socket);
+    return listen_on(api, LISTENER_OPERATORS, fds[0], "operators", OPERATORS_MAX, config, error) &&
+           listen_on(api, LISTENER_AGENTS, fds[1], "agents", agents_max, config, error) &&
+           listen_on(api, LISTENER_LOCAL, fds[2], "local", LOCAL_MAX, config, error);
+}
+
+/* ---- life ---- */
+
+static void on_publish(void *data)
+{
+    waiters_wake_due(((struct api *)data)->waiters, INT64_MAX);
+}
+
+struct api *api_new(const struct api_config *config, struct executor *executor, struct tokens *tokens, GError **error)
+{
+    bool tls = config->cert != NULL;
+    if (!api_check_address("--listen", &config->listen, tls, error) ||
+        !api_check_address("--agents-listen", &config->agents_listen, tls, error) ||
+        (tls && !api_check_tls(config->cert, config->key, error)))
+        return NULL;
+    struct api *api = g_new0(struct api, 1);
+    api->executor = executor;
+    api->tokens = tokens;
+    api->waiters = waiters_new();
+    pthread_mutex_init(&api->reader_lock, NULL);
+    executor_on_publish(executor, on_publish, api);
+    if ((api->reader = journal_reader_open(executor_journal_path(executor), error)) != NULL &&
+        (api->clock = loop_new(error)) != NULL && listen_all(api, config, error) && start_clock(api, error))
+        return api;
+    api_free(api);
+    return NULL;
+}
+
+/* libmicrohttpd aborts when it is stopped with a request parked, hence the order: nobody comes and nobody parks any
+ * more; who is parked is answered; only then the listeners end. */
+void api_free(struct api *api)
+{
+    if (api == NULL)
+        return;
+    for (int i = 0; i < LISTENERS; i++)
+        if (api->listeners[i] != NULL)
+            listener_quiesce(api->listeners[i]);
+    executor_on_publish(api->executor, NULL, NULL);
+    waiters_wake_due(api->waiters, INT64_MAX);
+    executor_release(api->executor);
+    stop_clock(api);
+    for (int i = 0; i < LISTENERS; i++)
+        if (api->listeners[i] != NULL)
+            listener_free(api->listeners[i]);
+    if (api->socket != NULL)
+        unlink(api->socket);
+    waiters_free(api->waiters);
+    journal_reader_close(api->reader);
+    pthread_mutex_destroy(&api->reader_lock);
+    g_free(api->socket);
+    g_free(api);
+}

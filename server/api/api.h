@@ -1,0 +1,29 @@
+/* api.h: the REST API on its three listeners: operators (TLS, or loopback), agents (the same), and this machine's
+ * local socket, whose callers are known by their uid. Each has its own limits.
+ *
+ * Thread safety: api_new and api_free belong to one thread.
+ */
+#ifndef API_API_H
+#define API_API_H
+
+#include "schema/addr.h"
+#include "server/api/tokens.h"
+#include "server/engine/executor.h"
+
+struct api_config {
+    struct endpoint listen, agents_listen;
+    const char *socket;     /* path of the local socket */
+    const char *cert, *key; /* PEM text, or NULL: addresses must be loopback */
+};
+struct api;
+/* Begins to answer. executor is started; tokens hold what the journal had. Both must outlive the api. */
+struct api *api_new(const struct api_config *config, struct executor *executor, struct tokens *tokens, GError **error);
+/* Answers who waits, then ends. NULL is allowed. */
+void api_free(struct api *api);
+
+/* TLS is needed for any address but loopback. The message says what mends it. */
+bool api_check_address(const char *flag, const struct endpoint *address, bool tls, GError **error);
+/* Do certificate and key (PEM text) belong together? */
+bool api_check_tls(const char *cert, const char *key, GError **error);
+
+#endif

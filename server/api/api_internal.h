@@ -1,0 +1,27 @@
+/* api_internal.h: what the files of the api share. */
+#ifndef API_API_INTERNAL_H
+#define API_API_INTERNAL_H
+
+#include "server/api/api.h"
+#include "server/api/listener.h"
+#include "server/api/waiters.h"
+#include "server/store/journal.h"
+#include <pthread.h>
+
+enum { LISTENER_OPERATORS, LISTENER_AGENTS, LISTENER_LOCAL, LISTENERS };
+
+struct api {
+    char *socket;
+    struct executor *executor;
+    struct tokens *tokens;
+    struct listener *listeners[LISTENERS];
+    struct waiters *waiters;
+    struct loop *clock; /* wakes who waited long enough, ends slow connections */
+    struct loop_timer *clock_timer;
+    pthread_t clock_thread;
+    bool clock_started;
+    pthread_mutex_t reader_lock;
+    struct journal_reader *reader; /* for audit; under reader_lock */
+};
+
+#endif

@@ -1,0 +1,374 @@
+/* call.c: from request to handler and back: route, who asks, role, body, outcome. */
+#include "server/api/call.h"
+
+#include "core/error.h"
+#include "core/loop.h"
+#include "schema/jsondoc.h"
+#include "server/api/api_internal.h"
+#include "server/api/dispatch.h"
+#include "server/api/problem.h"
+
+#include <string.h>
+
+#define APPLY_SIZE_MAX (64u << 20)
+
+/* ---- outcome ---- */
+
+static void settle(struct call *call)
+{
+    struct reply *reply = &call->request->reply;
+    if (call->error != NULL) {
+        problem_reply(reply, call->error, call->findings);
+        return;
+    }
+    if (reply->status != 0) /* the handler has answered by itself */
+        return;
+    reply->status = call->accepted ? 202 : call->handler->status;
+    if (call->result == NULL)
+        return;
+    reply->content_type = "application/json";
+    reply->body = json_dumps(call->result, JSON_COMPACT);
+    reply->size = strlen(reply->body);
+}
+
+static void settle_error(struct call *call, enum sb_error kind, const char *detail)
+{
+    g_set_error_literal(&call->error, SB_ERROR, (int)kind, detail);
+    settle(call);
+}
+
+void call_set_etag(struct call *call, uint64_t revision)
+{
+    call->request->reply.etag = g_strdup_printf("\"%" G_GUINT64_FORMAT "\"", revision);
+}
+
+/* ---- who ---- */
+
+static bool check_listener(const struct call *call, GError **error)
+{
+    bool on_agents = listener_config(call->request->listener)->which == LISTENER_AGENTS;
+    enum route_role role = call->route->role;
+    if (role == ROUTE_ANY || (role == ROUTE_AGENT) == on_agents)
+        return true;
+    g_set_error(error, SB_ERROR, SB_ERROR_NOT_FOUND, "%s is on the %s listener, not on this one", call->request->path,
+                on_agents ? "operators'" : "agents'");
+    return false;
+}
+
+static bool check_role(const struct call *call, enum token_role have, GError **error)
+{
+    static const char *const names[] = {"operator", "agent"};
+    enum route_role want = call->route->role;
+    if (want == ROUTE_LOCAL) {
+        g_set_error(error, SB_ERROR, SB_ERROR_FORBIDDEN, "%s is only on the local socket of the server",
+                    call->request->path);
+        return false;
+    }
+    if ((want == ROUTE_AGENT) != (have == TOKEN_AGENT)) {
+        g_set_error(error, SB_ERROR, SB_ERROR_FORBIDDEN, "%s: found the role %s, expected %s", call->request->path,
+                    names[have], want == ROUTE_AGENT ? "agent" : "operator");
+        return false;
+    }
+    bool named = want == ROUTE_AGENT && strstr(call->route->path, "{name}") != NULL;
+    if (!named || strcmp(call->params.value[0], call->who) == 0)
+        return true;
+    g_autofree char *found = text_quote(call->params.value[0]);
+    g_set_error(error, SB_ERROR, SB_ERROR_FORBIDDEN,
+                "the token is %s's, the path names %s: an agent speaks for itself only", call->who, found);
+    return false;
+}
+
+static bool authorize(struct call *call, GError **error)
+{
+    enum token_role role;
+    if (!check_listener(call, error))
+        return false;
+    if (call->route->role == ROUTE_ANY)
+        return true;
+    if (listener_is_local(call->request->listener)) {
+        call->who = g_strdup_printf("uid:%u", (unsigned)call->request->peer_uid);
+        return true;
+    }
+    if (call->request->bearer == NULL) {
+        g_set_error(error, SB_ERROR, SB_ERROR_UNAUTHORIZED,
+                    "found no token, expected the header \"Authorization: Bearer sb_...\"");
+        return false;
+    }
+    call->who = tokens_check(call->api->tokens, call->request->bearer, &role);
+    if (call->who == NULL) {
+        g_set_error(error, SB_ERROR, SB_ERROR_UNAUTHORIZED, "the token is unknown or was deleted");
+        return false;
+    }
+    return check_role(call, role, error);
+}
+
+static bool find_route(struct call *call, GError **error)
+{
+    const struct request *request = call->request;
+    bool known;
+    call->route = route_match(request->method, request->path, &call->params, &known);
+    if (call->route != NULL)
+        return true;
+    g_autofree char *path = text_quote(request->path), *method = text_quote(request->method);
+    if (!known) {
+        g_set_error(error, SB_ERROR, SB_ERROR_NOT_FOUND, "path: found %s, which this API does not have", path);
+        return false;
+    }
+    call->request->reply.allow = route_methods(request->path);
+    g_set_error(error, SB_ERROR, SB_ERROR_METHOD, "method: found %s for %s, expected %s", method, path,
+                call->request->reply.allow);
+    return false;
+}
+
+void dispatch_begin(void *data, struct request *request)
+{
+    struct call *call = g_new0(struct call, 1);
+    call->api = data;
+    call->request = request;
+    request->data = call;
+    if (!find_route(call, &call->error) || !authorize(call, &call->error)) {
+        settle(call);
+        return;
+    }
+    call->handler = handler_for(call->route->id);
+    request->body_size_max = call->route->id == ROUTE_APPLY ? APPLY_SIZE_MAX : BODY_SIZE_MAX;
+}
+
+/* ---- body ---- */
+
+static bool parse_body(struct call *call, GError **error)
+{
+    const GByteArray *bytes = call->request->body;
+    bool takes_one = strcmp(call->request->method, "POST") == 0 || strcmp(call->request->method, "PUT") == 0;
+    if (bytes->len == 0) {
+        call->body = takes_one ? json_object() : NULL;
+        return true;
+    }
+    if (!takes_one) {
+        g_set_error(error, SB_ERROR, SB_ERROR_INVALID, "body: found %u bytes, expected none with %s", bytes->len,
+                    call->request->method);
+        return false;
+    }
+    call->body = jsondoc_parse((const char *)bytes->data, bytes->len, "body", error);
+    if (call->body == NULL)
+        return false;
+    if (!json_is_object(call->body)) {
+        g_autofree char *found = json_quote(call->body);
+        g_set_error(error, SB_ERROR, SB_ERROR_INVALID, "body: found %s, expected a JSON object", found);
+        return false;
+    }
+    return true;
+}
+
+static bool wrong_member(const char *name, const json_t *value, const char *expected, GError **error)
+{
+    g_autofree char *found = json_quote(value);
+    g_set_error(error, SB_ERROR, SB_ERROR_INVALID, "%s: found %s, expected %s", name, found, expected);
+    return false;
+}
+
+static bool take_overrides(struct call *call, const json_t *list, GError **error)
+{
+    size_t i;
+    json_t *item;
+    if (!json_is_array(list) || json_array_size(list) > 16)
+        return wrong_member("overrides", list, "a list of names of rules", error);
+    call->overrides = g_new0(char *, json_array_size(list) + 1);
+    json_array_foreach ((json_t *)(uintptr_t)list, i, item) {
+        if (!json_is_string(item) || !rule_exists(json_string_value(item)))
+            return wrong_member("overrides", item, "the name of a rule", error);
+        call->overrides[i] = g_strdup(json_string_value(item));
+    }
+    return true;
+}
+
+/* Members that every change may have: who reads the rest does not see them. */
+static bool take_common(struct call *call, GError **error)
+{
+    const json_t *reason = json_object_get(call->body, "reason"), *dry_run = json_object_get(call->body, "dry_run"),
+                 *overrides = json_object_get(call->body, "overrides");
+    if (reason != NULL && !json_is_null(reason)) {
+        call->reason_text = json_is_string(reason) ? g_strdup(json_string_value(reason)) : NULL;
+        if (call->reason_text == NULL || strlen(call->reason_text) > 500 ||
+            (call->reason_text[0] != '\0' && !text_valid(FIELD_TEXT, call->reason_text)))
+            return wrong_member("reason", reason, "a line of text of at most 500 bytes", error);
+    }
+    if (dry_run != NULL && !json_is_boolean(dry_run))
+        return wrong_member("dry_run", dry_run, "true or false", error);
+    call->dry_run = json_is_true(dry_run);
+    if (overrides != NULL && !take_overrides(call, overrides, error))
+        return false;
+    json_object_del(call->body, "reason");
+    json_object_del(call->body, "dry_run");
+    json_object_del(call->body, "overrides");
+    return true;
+}
+
+static bool check_members(const struct call *call, GError **error)
+{
+    const char *name;
+    json_t *value;
+    if (call->handler->members == NULL)
+        return true;
+    g_auto(GStrv) known = g_strsplit(call->handler->members, " ", -1);
+    json_object_foreach (call->body, name, value) {
+        if (g_strv_contains((const char *const *)known, name))
+            continue;
+        g_autofree char *found = text_quote(name);
+        g_set_error(error, SB_ERROR, SB_ERROR_INVALID, "body: found the member %s, expected one of: %s", found,
+                    call->handler->members);
+        return false;
+    }
+    return true;
+}
+
+static bool read_body(struct call *call, GError **error)
+{
+    bool flag = false;
+    if (!parse_body(call, error) || !call_query_flag(call, "dry_run", &flag, error))
+        return false;
+    if (call->body != NULL && call->route->role != ROUTE_AGENT &&
+        (!check_members(call, error) || !take_common(call, error)))
+        return false;
+    call->dry_run |= flag;
+    return true;
+}
+
+/* ---- the engine's thread ---- */
+
+static void on_work(void *data, struct turn *turn)
+{
+    struct call *call = data;
+    call->handler->work(call, turn, &call->error);
+    settle(call);
+}
+
+static bool on_ready(void *data, struct turn *turn, bool last)
+{
+    struct call *call = data;
+    bool over = call->handler->ready(call, turn, last, &call->error) || call->error != NULL;
+    if (over)
+        settle(call);
+    return over;
+}
+
+static void on_done(void *data)
+{
+    struct call *call = data;
+    if (call->token != NULL && call->error == NULL)
+        tokens_restore(call->api->tokens, call->token, NULL);
+    request_resume(call->request); /* the call is not ours any more */
+}
+
+static void hand_over(struct call *call)
+{
+    if (!request_park(call->request)) {
+        settle_error(call, SB_ERROR_UNAVAILABLE, "the server is ending");
+        return;
+    }
+    if (call->handler->work != NULL)
+        executor_submit(call->api->executor, on_work, on_done, call);
+    else
+        executor_submit_when(call->api->executor, on_ready, call->until_us, on_done, call);
+}
+
+void dispatch_handle(void *data, struct request *request)
+{
+    struct call *call = request->data;
+    const struct handler *handler = call->handler;
+    (void)data;
+    if (!read_body(call, &call->error) || (handler->prepare != NULL && !handler->prepare(call, &call->error)))
+        settle(call);
+    else if (request->parked) /* by the handler: an agent that waits */
+        return;
+    else if (handler->work != NULL || handler->ready != NULL)
+        hand_over(call);
+    else
+        settle(call);
+}
+
+void dispatch_finish(void *data, struct request *request)
+{
+    struct call *call = request->data;
+    (void)data;
+    if (call->handler->resumed != NULL) {
+        call->handler->resumed(call);
+        settle(call);
+    }
+}
+
+void dispatch_end(void *data, struct request *request)
+{
+    struct call *call = request->data;
+    (void)data;
+    if (call == NULL)
+        return;
+    g_free(call->who);
+    g_free(call->reason_text);
+    g_strfreev(call->overrides);
+    json_decref(call->body);
+    json_decref(call->result);
+    g_clear_error(&call->error);
+    if (call->findings != NULL)
+        g_ptr_array_unref(call->findings);
+    journal_entry_free(call->token);
+    g_free(call);
+}
+
+/* ---- helpers of handlers ---- */
+
+struct asker call_asker(const struct call *call)
+{
+    return (struct asker){
+        .actor = call->who, .reason = call->reason_text, .overrides = (const char *const *)call->overrides};
+}
+
+bool call_if_match(struct call *call, GError **error)
+{
+    const char *text = call->request->if_match;
+    guint64 revision;
+    call->if_match = IF_MATCH_ABSENT;
+    if (text == NULL) {
+        g_set_error(
+            error, SB_ERROR, SB_ERROR_PRECONDITION,
+            "found no If-Match, expected the ETag of what is to be changed (\"0\": it is not there yet; *: any)");
+        return false;
+    }
+    if (strcmp(text, "*") == 0) {
+        call->if_match = IF_MATCH_ANY;
+        return true;
+    }
+    size_t len = strlen(text);
+    g_autofree char *digits = len > 2 && text[0] == '"' && text[len - 1] == '"' ? g_strndup(text + 1, len - 2) : NULL;
+    if (digits != NULL && g_ascii_string_to_unsigned(digits, 10, 0, G_MAXINT64, &revision, NULL)) {
+        call->if_match = (int64_t)revision;
+        return true;
+    }
+    g_autofree char *found = text_quote(text);
+    g_set_error(error, SB_ERROR, SB_ERROR_INVALID, "If-Match: found %s, expected one ETag as it was given, like \"12\"",
+                found);
+    return false;
+}
+
+bool call_query_int(const struct call *call, const char *name, int64_t min, int64_t max, int64_t absent, int64_t *out,
+                    GError **error)
+{
+    g_autofree char *text = request_query(call->request, name);
+    *out = absent;
+    if (text == NULL || g_ascii_string_to_signed(text, 10, min, max, out, NULL))
+        return true;
+    g_autofree char *found = text_quote(text);
+    g_set_error(error, SB_ERROR, SB_ERROR_INVALID,
+                "%s: found %s, expected a number from %" G_GINT64_FORMAT " to %" G_GINT64_FORMAT, name, found, min,
+                max);
+    return false;
+}
+
+bool call_query_flag(const struct call *call, const char *name, bool *out, GError **error)
+{
+    int64_t number;
+    if (!call_query_int(call, name, 0, 1, 0, &number, error))
+        return false;
+    *out = number != 0;
+    return true;
+}

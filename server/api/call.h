@@ -1,0 +1,74 @@
+/* call.h: one call of the REST API on its way from listener to engine and back.
+ *
+ *   listener's thread    route, who, role           -> problem at once
+ *                        handler->prepare           parse the body, look at headers; may answer from what is published
+ *   engine's thread      handler->work or ->ready   what needs the engine; the result is text when it leaves
+ *   listener's thread    the answer
+ * A handler is one row of the table in handlers.c. Each function may set *error instead; that becomes a problem
+ * (RFC 9457), and nothing has changed.
+ *
+ * Thread safety: a call belongs to the thread that it is on.
+ */
+#ifndef API_CALL_H
+#define API_CALL_H
+
+#include "schema/route.h"
+#include "server/api/api.h"
+#include "server/api/listener.h"
+#include "server/api/tokens.h"
+#include "server/engine/executor.h"
+
+#define WAIT_MAX_S 25 /* of a long-poll: a parked request does not see that its client has left */
+
+struct handler;
+struct call {
+    struct api *api;
+    struct request *request;
+    const struct route_class *route;
+    const struct handler *handler;
+    struct route_params params; /* {name} of the path, in order */
+    char *who;                  /* token's name, "uid:0", or NULL where no token is asked for */
+    json_t *body;               /* parsed, or NULL */
+    /* Prepared from body, query and headers. */
+    char *reason_text; /* or NULL */
+    char **overrides;  /* names of rules, NULL-terminated, or NULL */
+    bool dry_run;
+    int64_t if_match;  /* revision; IF_MATCH_ANY, IF_MATCH_ABSENT */
+    int64_t after;     /* ?after= */
+    int64_t until_us;  /* end of ?wait= */
+    struct stamp have; /* agents: what they have */
+    /* The outcome. */
+    json_t *result;              /* becomes the reply's body */
+    bool accepted;               /* 202 instead of the handler's status: it goes on */
+    GError *error;               /* becomes a problem */
+    GPtrArray *findings;         /* errors[] of the problem, or NULL */
+    struct journal_entry *token; /* taken into the tokens when it is durable */
+};
+#define IF_MATCH_ANY (-1) /* "*" */
+#define IF_MATCH_ABSENT (-2)
+
+struct handler {
+    const char
+        *members; /* of the body, with "reason", "overrides", "dry_run" where they are; NULL: the handler looks */
+    bool (*prepare)(struct call *call, GError **error);                             /* may be NULL */
+    void (*work)(struct call *call, struct turn *turn, GError **error);             /* or NULL */
+    bool (*ready)(struct call *call, struct turn *turn, bool last, GError **error); /* or NULL: for those that wait */
+    void (*resumed)(struct call *call); /* or NULL: of calls that prepare has parked */
+    unsigned status;                    /* of a success */
+};
+const struct handler *handler_for(enum route_id id);
+/* What agents ask (handlers_agent.c). */
+bool agent_table(struct call *call, GError **error);
+void agent_table_resumed(struct call *call);
+bool agent_part(struct call *call, GError **error);
+void agent_report(struct call *call, struct turn *turn, GError **error);
+
+/* Helpers of handlers: what a call asks for. All set *error and return false when it is not right. */
+bool call_if_match(struct call *call, GError **error); /* header into if_match; SB_ERROR_PRECONDITION if absent */
+bool call_query_int(const struct call *call, const char *name, int64_t min, int64_t max, int64_t absent, int64_t *out,
+                    GError **error);
+bool call_query_flag(const struct call *call, const char *name, bool *out, GError **error); /* 1, true; 0, false */
+struct asker call_asker(const struct call *call);
+void call_set_etag(struct call *call, uint64_t revision);
+
+#endif

@@ -1,0 +1,11 @@
+/* dispatch.h: what a listener calls for each request (call.c); data is the struct api. */
+#ifndef API_DISPATCH_H
+#define API_DISPATCH_H
+
+struct request;
+void dispatch_begin(void *data, struct request *request);
+void dispatch_handle(void *data, struct request *request);
+void dispatch_finish(void *data, struct request *request);
+void dispatch_end(void *data, struct request *request);
+
+#endif

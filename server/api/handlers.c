@@ -1,0 +1,562 @@
+/* handlers.c: what operators ask: one row of the table at the end for each route. */
+#include "server/api/call.h"
+
+#include "core/error.h"
+#include "core/loop.h"
+#include "schema/inventory.h"
+#include "server/api/api_internal.h"
+
+#include <string.h>
+
+#define AUDIT_ROWS_MAX 1000
+#define AUDIT_ROWS 50
+
+/* The world in force; the caller unrefs it. */
+static struct world *current_world(const struct call *call)
+{
+    sb_auto(resolved) resolved = executor_resolved(call->api->executor);
+    return world_ref(resolved->world);
+}
+
+/* ---- inventory ---- */
+
+static const struct object_class *class_of_path(const struct call *call, GError **error)
+{
+    const struct object_class *class = object_class_find(call->params.value[0]);
+    if (class == NULL)
+        g_set_error(error, SB_ERROR, SB_ERROR_NOT_FOUND,
+                    "kind: found \"%s\", expected a kind of object like room or pops", call->params.value[0]);
+    return class;
+}
+
+static json_t *object_answer(const struct object *object)
+{
+    json_t *json = object_to_json(object);
+    json_object_set_new(json, "revision", json_integer((json_int_t)object->revision));
+    return json;
+}
+
+static bool get_objects(struct call *call, GError **error)
+{
+    const struct object_class *class = class_of_path(call, error);
+    if (class == NULL)
+        return false;
+    sb_auto(world) world = current_world(call);
+    const GPtrArray *objects = inventory_list(world->inventory, class->kind);
+    json_t *list = json_array();
+    for (guint i = 0; i < objects->len; i++)
+        json_array_append_new(list, object_answer(objects->pdata[i]));
+    call->result = json_pack("{s:o}", "objects", list);
+    return true;
+}
+
+static bool get_object(struct call *call, GError **error)
+{
+    const struct object_class *class = class_of_path(call, error);
+    if (class == NULL)
+        return false;
+    sb_auto(world) world = current_world(call);
+    const struct object *object = inventory_get(world->inventory, class->kind, call->params.value[1]);
+    if (object == NULL) {
+        g_set_error(error, SB_ERROR, SB_ERROR_NOT_FOUND, "%s %s: the inventory has none of this name", class->name,
+                    call->params.value[1]);
+        return false;
+    }
+    call->result = object_answer(object);
+    call_set_etag(call, object->revision);
+    return true;
+}
+
+/* A member that the path says already may be repeated, but not contradicted. */
+static bool set_from_path(json_t *body, const char *member, const char *value, GError **error)
+{
+    const json_t *given = json_object_get(body, member);
+    if (given != NULL && g_strcmp0(json_string_value(given), value) != 0) {
+        g_autofree char *found = json_quote(given);
+        g_set_error(error, SB_ERROR, SB_ERROR_INVALID, "%s: found %s, expected \"%s\" as in the path", member, found,
+                    value);
+        return false;
+    }
+    json_object_set_new(body, member, json_string(value));
+    return true;
+}
+
+/* Wraps what is to be done with one object into what apply takes. */
+static void as_apply(struct call *call, const struct object_class *class, const char *list, json_t *item)
+{
+    g_autofree char *id = g_strdup_printf("%s/%s", class->name, call->params.value[1]);
+    json_t *body = json_pack("{s:[o]}", list, item);
+    if (call->if_match >= 0)
+        json_object_set_new(body, "if_match", json_pack("{s:I}", id, (json_int_t)call->if_match));
+    json_decref(call->body);
+    call->body = body;
+}
+
+static bool put_object_prepare(struct call *call, GError **error)
+{
+    const struct object_class *class = class_of_path(call, error);
+    g_autoptr(GPtrArray) findings = finding_list_new();
+    if (class == NULL || !call_if_match(call, error))
+        return false;
+    json_object_del(call->body, "revision"); /* what was got may be put back */
+    if (!set_from_path(call->body, "kind", class->name, error) ||
+        !set_from_path(call->body, "name", call->params.value[1], error))
+        return false;
+    struct object *object = object_from_json(call->body, findings);
+    if (object == NULL) {
+        findings_error(findings, error);
+        call->findings = g_steal_pointer(&findings);
+        return false;
+    }
+    object_free(object);
+    as_apply(call, class, "objects", json_incref(call->body));
+    return true;
+}
+
+static bool delete_object_prepare(struct call *call, GError **error)
+{
+    const struct object_class *class = class_of_path(call, error);
+    if (class == NULL || !call_if_match(call, error))
+        return false;
+    g_autofree char *id = g_strdup_printf("%s/%s", class->name, call->params.value[1]);
+    as_apply(call, class, "remove", json_string(id));
+    return true;
+}
+
+/* All that is wrong with any object or plan by itself, before the engine is asked. */
+static bool apply_prepare(struct call *call, GError **error)
+{
+    g_autoptr(GPtrArray) findings = finding_list_new();
+    size_t i;
+    json_t *item;
+    json_array_foreach (json_object_get(call->body, "objects"), i, item)
+        object_free(object_from_json(item, findings));
+    json_array_foreach (json_object_get(call->body, "plans"), i, item)
+        plan_free(plan_from_json(item, json_string_value(json_object_get(item, "at")), findings));
+    if (findings->len == 0)
+        return true;
+    findings_error(findings, error);
+    call->findings = g_steal_pointer(&findings);
+    return false;
+}
+
+/* Does If-Match: * hold for the one object that the path names? */
+static bool exists(const struct call *call, const struct turn *turn, GError **error)
+{
+    if (call->route->id == ROUTE_APPLY || call->if_match != IF_MATCH_ANY)
+        return true;
+    const struct object_class *class = object_class_find(call->params.value[0]);
+    if (inventory_get(engine_world(turn->engine)->inventory, class->kind, call->params.value[1]) != NULL)
+        return true;
+    g_set_error(error, SB_ERROR, SB_ERROR_STALE, "%s %s: found none, and If-Match: * asks for one", class->name,
+                call->params.value[1]);
+    return false;
+}
+
+static void apply(struct call *call, struct turn *turn, GError **error)
+{
+    struct asker asker = call_asker(call);
+    if (exists(call, turn, error))
+        call->result = engine_apply(turn->engine, call->body, call->dry_run, &asker, turn->now, &turn->effects, error);
+}
+
+static int plan_by_name(const void *a, const void *b)
+{
+    return strcmp((*(const struct plan *const *)a)->name, (*(const struct plan *const *)b)->name);
+}
+
+static json_t *plans_answer(const struct world *world)
+{
+    g_autoptr(GPtrArray) sorted = g_ptr_array_new();
+    GHashTableIter each;
+    void *plan;
+    json_t *list = json_array();
+    g_hash_table_iter_init(&each, world->plans);
+    while (g_hash_table_iter_next(&each, NULL, &plan))
+        g_ptr_array_add(sorted, plan);
+    g_ptr_array_sort(sorted, plan_by_name);
+    for (guint i = 0; i < sorted->len; i++)
+        json_array_append_new(list, plan_to_json(sorted->pdata[i]));
+    return list;
+}
+
+static bool get_export(struct call *call, GError **error)
+{
+    (void)error;
+    sb_auto(world) world = current_world(call);
+    call->result = inventory_to_json(world->inventory);
+    json_object_set_new(call->result, "plans", plans_answer(world));
+    return true;
+}
+
+/* ---- controls ---- */
+
+static const struct lever_class *lever_of_path(const struct call *call, const struct world *world, GError **error)
+{
+    const struct lever_class *lever = lever_class_find(call->params.value[0]);
+    if (lever == NULL)
+        g_set_error(error, SB_ERROR, SB_ERROR_NOT_FOUND,
+                    "lever: found \"%s\", expected the name of a lever like "
+                    "room.ingress",
+                    call->params.value[0]);
+    else if (inventory_get(world->inventory, lever->kind, call->params.value[1]) == NULL) {
+        g_set_error(error, SB_ERROR, SB_ERROR_NOT_FOUND, "%s %s: the inventory has none of this name",
+                    object_class(lever->kind)->name, call->params.value[1]);
+        lever = NULL;
+    }
+    return lever;
+}
+
+static bool get_controls(struct call *call, GError **error)
+{
+    (void)error;
+    sb_auto(world) world = current_world(call);
+    g_autoptr(GPtrArray) controls = controls_list(world->controls);
+    json_t *list = json_array();
+    for (guint i = 0; i < controls->len; i++)
+        json_array_append_new(list, control_to_json(controls->pdata[i]));
+    call->result = json_pack("{s:o}", "controls", list);
+    return true;
+}
+
+static bool get_control(struct call *call, GError **error)
+{
+    sb_auto(world) world = current_world(call);
+    const struct lever_class *lever = lever_of_path(call, world, error);
+    if (lever == NULL)
+        return false;
+    const struct control *control = controls_get(world->controls, lever->lever, call->params.value[1]);
+    call->result = control != NULL ? control_to_json(control)
+                                   : json_pack("{s:s, s:s, s:s, s:i}", "control", lever->name, "object",
+                                               call->params.value[1], "value", "default", "revision", 0);
+    call_set_etag(call, control != NULL ? control->revision : 0);
+    return true;
+}
+
+static bool put_control_prepare(struct call *call, GError **error)
+{
+    sb_auto(world) world = current_world(call);
+    const json_t *value = json_object_get(call->body, "value");
+    if (lever_of_path(call, world, error) == NULL || !call_if_match(call, error))
+        return false;
+    if (!json_is_string(value)) {
+        g_autofree char *found = json_quote(value);
+        g_set_error(error, SB_ERROR, SB_ERROR_INVALID, "value: found %s, expected text", found);
+        return false;
+    }
+    json_t *change = json_pack("{s:s, s:s, s:s}", "control", call->params.value[0], "object", call->params.value[1],
+                               "value", json_string_value(value));
+    json_decref(call->body);
+    call->body = json_pack("{s:[o]}", "changes", change);
+    return true;
+}
+
+/* If-Match is not asked for with several levers: one revision would stand for all. Who gives it means just that. */
+static bool set_controls_prepare(struct call *call, GError **error)
+{
+    call->if_match = IF_MATCH_ANY;
+    return call->request->if_match == NULL || call_if_match(call, error);
+}
+
+static bool forecast_prepare(struct call *call, GError **error)
+{
+    call->dry_run = true;
+    return set_controls_prepare(call, error);
+}
+
+static void set_controls(struct call *call, struct turn *turn, GError **error)
+{
+    struct asker asker = call_asker(call);
+    call->result = engine_set_controls(turn->engine, json_object_get(call->body, "changes"), call->if_match,
+                                       call->dry_run, &asker, turn->now, &turn->effects, error);
+    const json_t *one = json_array_get(json_object_get(call->result, "controls"), 0);
+    if (call->result != NULL && call->route->id == ROUTE_CONTROL_PUT && !call->dry_run)
+        call_set_etag(call, (uint64_t)json_integer_value(json_object_get(one, "revision")));
+}
+
+/* ---- plans and executions ---- */
+
+static bool get_plans(struct call *call, GError **error)
+{
+    (void)error;
+    sb_auto(world) world = current_world(call);
+    call->result = json_pack("{s:o}", "plans", plans_answer(world));
+    return true;
+}
+
+static bool get_plan(struct call *call, GError **error)
+{
+    sb_auto(world) world = current_world(call);
+    const struct plan *plan = g_hash_table_lookup(world->plans, call->params.value[0]);
+    if (plan == NULL) {
+        g_set_error(error, SB_ERROR, SB_ERROR_NOT_FOUND, "plan %s: there is none of this name", call->params.value[0]);
+        return false;
+    }
+    call->result = plan_to_json(plan);
+    call_set_etag(call, plan->revision);
+    return true;
+}
+
+/* Text of a member of the body; false when it is there and no text. *out is borrowed, NULL when absent or null. */
+static bool body_text(const struct call *call, const char *member, const char **out, GError **error)
+{
+    const json_t *value = json_object_get(call->body, member);
+    *out = json_string_value(value);
+    if (value == NULL || json_is_null(value) || json_is_string(value))
+        return true;
+    g_autofree char *found = json_quote(value);
+    g_set_error(error, SB_ERROR, SB_ERROR_INVALID, "%s: found %s, expected text", member, found);
+    return false;
+}
+
+static bool run_prepare(struct call *call, GError **error)
+{
+    const char *target, *confirm;
+    if (!body_text(call, "target", &target, error) || !body_text(call, "confirm", &confirm, error))
+        return false;
+    if (confirm == NULL || g_strcmp0(confirm, target) == 0)
+        return true;
+    g_autofree char *found = text_quote(confirm), *expected = text_quote(target);
+    g_set_error(error, SB_ERROR, SB_ERROR_INVALID, "confirm: found %s, expected %s, the target", found, expected);
+    return false;
+}
+
+static void run_plan(struct call *call, struct turn *turn, GError **error)
+{
+    struct asker asker = call_asker(call);
+    const char *target = json_string_value(json_object_get(call->body, "target"));
+    struct reply *reply = &call->request->reply;
+    call->result = engine_run_plan(turn->engine, call->params.value[0], target, call->dry_run, &asker, turn->now,
+                                   &turn->effects, error);
+    if (call->result == NULL)
+        return;
+    const char *id = json_string_value(json_object_get(call->result, "id"));
+    if (!call->dry_run)
+        reply->location = g_strdup_printf("/v1/executions/%s", id);
+    call->accepted = !call->dry_run;
+}
+
+static void get_executions(struct call *call, struct turn *turn, GError **error)
+{
+    (void)error;
+    call->result = json_pack("{s:o}", "executions", engine_executions(turn->engine));
+}
+
+static bool execution_prepare(struct call *call, GError **error)
+{
+    int64_t wait_s;
+    if (!call_query_int(call, "after", 0, G_MAXINT64, 0, &call->after, error) ||
+        !call_query_int(call, "wait", 0, WAIT_MAX_S, 0, &wait_s, error))
+        return false;
+    call->until_us = loop_now_us() + wait_s * G_USEC_PER_SEC;
+    return true;
+}
+
+static int64_t newest_event(const json_t *execution)
+{
+    const json_t *events = json_object_get(execution, "events");
+    const json_t *last = json_array_get(events, json_array_size(events) - 1);
+    return json_integer_value(json_object_get(last, "seq"));
+}
+
+static bool execution_ready(struct call *call, struct turn *turn, bool last, GError **error)
+{
+    json_t *execution = engine_execution(turn->engine, call->params.value[0]);
+    if (execution == NULL) {
+        g_set_error(error, SB_ERROR, SB_ERROR_NOT_FOUND, "execution %s: there is none of this id",
+                    call->params.value[0]);
+        return true;
+    }
+    if (last || newest_event(execution) > call->after) {
+        call->result = execution;
+        return true;
+    }
+    json_decref(execution);
+    return false;
+}
+
+static void abort_execution(struct call *call, struct turn *turn, GError **error)
+{
+    struct asker asker = call_asker(call);
+    call->result = engine_abort(turn->engine, call->params.value[0], &asker, turn->now, &turn->effects, error);
+    if (call->result != NULL)
+        call->request->reply.location = g_strdup_printf("/v1/executions/%s", call->params.value[0]);
+}
+
+/* ---- looking ---- */
+
+static void get_status(struct call *call, struct turn *turn, GError **error)
+{
+    (void)error;
+    call->result = engine_status(turn->engine, turn->now.us);
+}
+
+static void get_agents(struct call *call, struct turn *turn, GError **error)
+{
+    (void)error;
+    json_t *agents = engine_agents(turn->engine, turn->now.us);
+    call->result = json_is_array(agents) ? json_pack("{s:o}", "agents", agents) : agents;
+}
+
+static void get_explain(struct call *call, struct turn *turn, GError **error)
+{
+    g_autofree char *url = request_query(call->request, "url"), *user = request_query(call->request, "user"),
+                    *from = request_query(call->request, "from");
+    struct explain_query query = {.url = url,
+                                  .user = user != NULL && user[0] != '\0' ? user : NULL,
+                                  .from = from != NULL && from[0] != '\0' ? from : NULL};
+    if (url == NULL || !g_utf8_validate(url, -1, NULL) || (user != NULL && !g_utf8_validate(user, -1, NULL)) ||
+        (from != NULL && !g_utf8_validate(from, -1, NULL))) {
+        g_set_error(error, SB_ERROR, SB_ERROR_INVALID, "expected ?url=, and ?user= and ?from= where wanted, as UTF-8");
+        return;
+    }
+    call->result = explain(engine_resolved(turn->engine), engine_observed(turn->engine), &query, turn->now.us, error);
+}
+
+static bool add_audit_row(void *data, const struct journal_row *row, GError **error)
+{
+    json_t *body = json_loads(row->body, 0, NULL);
+    if (body == NULL) {
+        g_set_error(error, SB_ERROR, SB_ERROR_IO, "journal: audit entry %" G_GUINT64_FORMAT " is not JSON", row->seq);
+        return false;
+    }
+    json_object_set_new(body, "seq", json_integer((json_int_t)row->seq)); /* for ?after= */
+    json_array_append_new(data, body);
+    return true;
+}
+
+/* From the journal, which keeps every entry: the store is behind it and may be away. */
+static bool get_audit(struct call *call, GError **error)
+{
+    int64_t limit;
+    struct api *api = call->api;
+    if (!call_query_int(call, "limit", 1, AUDIT_ROWS_MAX, AUDIT_ROWS, &limit, error) ||
+        !call_query_int(call, "after", 0, G_MAXINT64, -1, &call->after, error))
+        return false;
+    json_t *rows = json_array();
+    pthread_mutex_lock(&api->reader_lock);
+    bool ok = call->after >= 0 ? journal_read_after(api->reader, "audit", (uint64_t)call->after, (unsigned)limit,
+                                                    add_audit_row, rows, error)
+                               : journal_read_newest(api->reader, "audit", (unsigned)limit, add_audit_row, rows, error);
+    pthread_mutex_unlock(&api->reader_lock);
+    call->result = json_pack("{s:o}", "audit", rows);
+    return ok;
+}
+
+static bool get_openapi(struct call *call, GError **error)
+{
+    (void)error;
+    struct reply *reply = &call->request->reply;
+    reply->status = 200;
+    reply->content_type = "application/yaml";
+    reply->body = openapi_yaml();
+    reply->size = strlen(reply->body);
+    return true;
+}
+
+static bool get_livez(struct call *call, GError **error)
+{
+    (void)error;
+    struct reply *reply = &call->request->reply;
+    reply->status = 200;
+    reply->content_type = "text/plain";
+    reply->body = g_strdup("ok\n");
+    reply->size = 3;
+    return true;
+}
+
+/* ---- tokens ---- */
+
+static bool get_tokens(struct call *call, GError **error)
+{
+    (void)error;
+    call->result = tokens_to_json(call->api->tokens);
+    return true;
+}
+
+/* The journal first; call->token reaches the tokens when it is durable. */
+static void journal_token(struct call *call, struct turn *turn, const char *name, json_t *body, const char *what)
+{
+    struct asker asker = call_asker(call);
+    call->token = journal_entry_new("token", name, NULL, body);
+    engine_journal(turn->engine, journal_entry_new("token", name, NULL, json_incref(body)), what, &asker, turn->now,
+                   &turn->effects);
+}
+
+static void create_token(struct call *call, struct turn *turn, GError **error)
+{
+    const char *name, *role;
+    char text[TOKEN_TEXT_SIZE];
+    if (!body_text(call, "name", &name, error) || !body_text(call, "role", &role, error))
+        return;
+    json_t *body = tokens_make(call->api->tokens, name, role, turn->now.wall_us, text, error);
+    if (body == NULL)
+        return;
+    journal_token(call, turn, name, body, "token created");
+    call->result = json_pack("{s:s, s:s, s:s}", "name", name, "role", role, "token", text);
+}
+
+static void delete_token(struct call *call, struct turn *turn, GError **error)
+{
+    const char *name = call->params.value[0];
+    if (!tokens_exists(call->api->tokens, name)) {
+        g_set_error(error, SB_ERROR, SB_ERROR_NOT_FOUND, "token %s: there is none of this name", name);
+        return;
+    }
+    journal_token(call, turn, name, json_null(), "token deleted");
+}
+
+/* ---- the table ---- */
+
+#define COMMON "reason overrides dry_run"
+
+const struct handler *handler_for(enum route_id id)
+{
+    static const struct handler handlers[ROUTES] = {
+        [ROUTE_STATUS] = {.work = get_status, .status = 200},
+        [ROUTE_APPLY] = {.members = "objects plans remove prune if_match " COMMON,
+                         .prepare = apply_prepare,
+                         .work = apply,
+                         .status = 200},
+        [ROUTE_EXPORT] = {.prepare = get_export, .status = 200},
+        [ROUTE_OBJECTS] = {.prepare = get_objects, .status = 200},
+        [ROUTE_OBJECT] = {.prepare = get_object, .status = 200},
+        [ROUTE_OBJECT_PUT] = {.prepare = put_object_prepare, .work = apply, .status = 200},
+        [ROUTE_OBJECT_DELETE] = {.prepare = delete_object_prepare, .work = apply, .status = 200},
+        [ROUTE_CONTROLS] = {.prepare = get_controls, .status = 200},
+        [ROUTE_CONTROL] = {.prepare = get_control, .status = 200},
+        [ROUTE_CONTROL_PUT] = {.members = "value " COMMON,
+                               .prepare = put_control_prepare,
+                               .work = set_controls,
+                               .status = 200},
+        [ROUTE_CONTROLS_SET] = {.members = "changes " COMMON,
+                                .prepare = set_controls_prepare,
+                                .work = set_controls,
+                                .status = 200},
+        [ROUTE_FORECAST] = {.members = "changes " COMMON,
+                            .prepare = forecast_prepare,
+                            .work = set_controls,
+                            .status = 200},
+        [ROUTE_PLANS] = {.prepare = get_plans, .status = 200},
+        [ROUTE_PLAN] = {.prepare = get_plan, .status = 200},
+        [ROUTE_PLAN_RUN] = {.members = "target confirm " COMMON,
+                            .prepare = run_prepare,
+                            .work = run_plan,
+                            .status = 200},
+        [ROUTE_EXECUTIONS] = {.work = get_executions, .status = 200},
+        [ROUTE_EXECUTION] = {.prepare = execution_prepare, .ready = execution_ready, .status = 200},
+        [ROUTE_EXECUTION_ABORT] = {.members = "reason overrides", .work = abort_execution, .status = 202},
+        [ROUTE_EXPLAIN] = {.work = get_explain, .status = 200},
+        [ROUTE_AGENTS] = {.work = get_agents, .status = 200},
+        [ROUTE_AUDIT] = {.prepare = get_audit, .status = 200},
+        [ROUTE_TOKENS] = {.prepare = get_tokens, .status = 200},
+        [ROUTE_TOKEN_CREATE] = {.members = "name role reason", .work = create_token, .status = 201},
+        [ROUTE_TOKEN_DELETE] = {.work = delete_token, .status = 204},
+        [ROUTE_OPENAPI] = {.prepare = get_openapi, .status = 200},
+        [ROUTE_LIVEZ] = {.prepare = get_livez, .status = 200},
+        [ROUTE_AGENT_TABLE] = {.prepare = agent_table, .resumed = agent_table_resumed, .status = 200},
+        [ROUTE_AGENT_PART] = {.prepare = agent_part, .status = 200},
+        [ROUTE_AGENT_REPORT] = {.work = agent_report, .status = 204},
+    };
+    return &handlers[id];
+}

@@ -1,0 +1,412 @@
+#include "server/api/listener.h"
+
+#include "core/error.h"
+#include "core/log.h"
+#include "core/loop.h"
+#include "server/api/framing.h"
+
+#include <errno.h>
+#include <microhttpd.h>
+#include <pthread.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#define HEADERS_TIME_US (10 * G_USEC_PER_SEC)
+#define BODY_TIME_US (60 * G_USEC_PER_SEC)
+#define ANSWER_TIME_US (60 * G_USEC_PER_SEC)
+#define IDLE_TIME_S 60u
+#define END_TIME_S 3                       /* for answers to leave when the listener ends */
+#define CONNECTION_MEMORY_SIZE (32u << 10) /* bytes; larger headers are 431 */
+#define NO_DEADLINE INT64_MAX
+
+/* A connection. */
+struct peer {
+    int fd;
+    uid_t uid;
+    int64_t deadline_us; /* under the listener's lock */
+};
+
+struct listener {
+    struct listener_config config;
+    struct MHD_Daemon *daemon;
+    pthread_mutex_t lock;
+    pthread_cond_t changed; /* n_parked or n_open went down; CLOCK_MONOTONIC */
+    GHashTable *peers;      /* struct peer *; under lock */
+    unsigned n_parked;      /* under lock */
+    unsigned n_open;        /* requests between begin and end; under lock */
+    bool ending;            /* under lock */
+};
+
+/* ---- connections ---- */
+
+static void set_deadline(struct request *request, int64_t deadline_us)
+{
+    pthread_mutex_lock(&request->listener->lock);
+    request->peer->deadline_us = deadline_us;
+    pthread_mutex_unlock(&request->listener->lock);
+}
+
+static void on_connection(void *data, struct MHD_Connection *connection, void **context,
+                          enum MHD_ConnectionNotificationCode code)
+{
+    struct listener *listener = data;
+    pthread_mutex_lock(&listener->lock);
+    if (code == MHD_CONNECTION_NOTIFY_CLOSED) {
+        g_hash_table_remove(listener->peers, *context); /* frees it, before its descriptor is closed */
+    } else {
+        struct peer *peer = g_new0(struct peer, 1);
+        struct ucred credentials = {.uid = (uid_t)-1};
+        socklen_t size = sizeof credentials;
+        peer->fd = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
+        if (listener->config.local)
+            getsockopt(peer->fd, SOL_SOCKET, SO_PEERCRED, &credentials, &size);
+        peer->uid = credentials.uid;
+        peer->deadline_us = loop_now_us() + HEADERS_TIME_US;
+        g_hash_table_add(listener->peers, peer);
+        *context = peer;
+    }
+    pthread_mutex_unlock(&listener->lock);
+}
+
+void listener_reap(struct listener *listener, int64_t now_us)
+{
+    GHashTableIter each;
+    void *key;
+    pthread_mutex_lock(&listener->lock);
+    g_hash_table_iter_init(&each, listener->peers);
+    while (g_hash_table_iter_next(&each, &key, NULL)) {
+        struct peer *peer = key;
+        if (peer->deadline_us > now_us)
+            continue;
+        shutdown(peer->fd, SHUT_RDWR); /* libmicrohttpd sees the end and closes it */
+        peer->deadline_us = NO_DEADLINE;
+    }
+    pthread_mutex_unlock(&listener->lock);
+}
+
+/* ---- answers ---- */
+
+static void free_owner(void *owner)
+{
+    resolved_unref(owner);
+}
+
+static struct MHD_Response *make_response(struct reply *reply)
+{
+    if (reply->part != NULL) {
+        size_t size;
+        const void *bytes = g_bytes_get_data(reply->part, &size);
+        struct resolved *owner = g_steal_pointer(&reply->owner);
+        return MHD_create_response_from_buffer_with_free_callback_cls(size, (void *)(uintptr_t)bytes, free_owner,
+                                                                      owner);
+    }
+    char *body = reply->body != NULL ? g_steal_pointer(&reply->body) : g_strdup("");
+    return MHD_create_response_from_buffer_with_free_callback_cls(reply->size, body, g_free, body);
+}
+
+static void add_header(struct MHD_Response *response, const char *name, const char *value)
+{
+    if (value != NULL)
+        MHD_add_response_header(response, name, value);
+}
+
+static enum MHD_Result answer(struct request *request)
+{
+    struct reply *reply = &request->reply;
+    g_assert(reply->status != 0);
+    request->stage = REQUEST_ANSWERED;
+    set_deadline(request, loop_now_us() + ANSWER_TIME_US);
+    struct MHD_Response *response = make_response(reply);
+    add_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, reply->content_type);
+    add_header(response, MHD_HTTP_HEADER_ETAG, reply->etag);
+    add_header(response, MHD_HTTP_HEADER_LOCATION, reply->location);
+    add_header(response, MHD_HTTP_HEADER_ALLOW, reply->allow);
+    add_header(response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
+    add_header(response, MHD_HTTP_HEADER_WWW_AUTHENTICATE, reply->status == 401 ? "Bearer" : NULL);
+    add_header(response, "X-Content-Type-Options", "nosniff");
+    add_header(response, MHD_HTTP_HEADER_CONNECTION, reply->close ? "close" : NULL);
+    enum MHD_Result result = MHD_queue_response(request->connection, reply->status, response);
+    MHD_destroy_response(response);
+    return result;
+}
+
+/* An answer before the user of the listener is asked, or when it gave none. */
+static void refuse(struct request *request, enum sb_error kind, const char *detail)
+{
+    g_autoptr(GError) error = g_error_new_literal(SB_ERROR, (int)kind, detail);
+    request->reply.status = error_http_status(error);
+    request->reply.content_type = "application/problem+json";
+    request->reply.body =
+        g_strdup_printf("{\"type\":\"urn:signalbox:problem:%s\",\"title\":\"%s\",\"status\":%u,"
+                        "\"detail\":\"%s\"}\n",
+                        error_kind_name(error), error_kind_title(error), request->reply.status, detail);
+    request->reply.size = strlen(request->reply.body);
+    request->reply.close = true;
+}
+
+/* ---- requests ---- */
+
+char *request_query(const struct request *request, const char *name)
+{
+    const char *value = NULL;
+    size_t size;
+    if (MHD_lookup_connection_value_n(request->connection, MHD_GET_ARGUMENT_KIND, name, strlen(name), &value, &size) ==
+        MHD_NO)
+        return NULL;
+    char *decoded = value != NULL ? g_uri_unescape_string(value, NULL) : NULL; /* NULL: %00 or half an escape */
+    return decoded != NULL ? decoded : g_strdup("");
+}
+
+static const char *bearer_of(struct MHD_Connection *connection)
+{
+    const char *value = MHD_lookup_connection_value(connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_AUTHORIZATION);
+    return value != NULL && g_ascii_strncasecmp(value, "Bearer ", 7) == 0 ? value + 7 : NULL;
+}
+
+static struct request *request_new(struct listener *listener, struct MHD_Connection *connection, const char *method,
+                                   const char *path)
+{
+    struct request *request = g_new0(struct request, 1);
+    request->listener = listener;
+    request->connection = connection;
+    request->method = method;
+    request->path = path;
+    request->bearer = bearer_of(connection);
+    request->if_match = MHD_lookup_connection_value(connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_IF_MATCH);
+    request->peer = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT)->socket_context;
+    request->peer_uid = request->peer->uid;
+    request->body = g_byte_array_new();
+    request->body_size_max = BODY_SIZE_MAX;
+    pthread_mutex_lock(&listener->lock);
+    listener->n_open++;
+    request->peer->deadline_us = loop_now_us() + BODY_TIME_US;
+    pthread_mutex_unlock(&listener->lock);
+    return request;
+}
+
+static void refuse_size(struct request *request)
+{
+    g_autofree char *text =
+        g_strdup_printf("body: found more than %zu bytes, expected at most that many", request->body_size_max);
+    refuse(request, SB_ERROR_TOO_LARGE, text);
+}
+
+/* The first call of a request. libmicrohttpd closes the connection when it is answered here, so only a request that is
+ * to be cut off is: one that cannot be trusted to end where it says, or a refused one whose body nobody wants. */
+static enum MHD_Result begin(struct listener *listener, struct request *request)
+{
+    struct framing framing;
+    const char *wrong = framing_check(request->connection, &framing);
+    if (wrong != NULL) {
+        refuse(request, SB_ERROR_INVALID, wrong);
+        return answer(request);
+    }
+    listener->config.begin(listener->config.data, request);
+    if (request->reply.status == 0 && framing.content_length > request->body_size_max)
+        refuse_size(request);
+    if (request->reply.status == 0 || !framing.has_body)
+        return MHD_YES;
+    request->reply.close = true;
+    return answer(request);
+}
+
+/* All of what came is taken: libmicrohttpd may not call again for a rest. */
+static enum MHD_Result take_body(struct request *request, const char *bytes, size_t *size)
+{
+    if (request->reply.status == 0 && request->body->len + *size > request->body_size_max)
+        refuse_size(request);
+    if (request->reply.status == 0)
+        g_byte_array_append(request->body, (const guint8 *)bytes, (guint)*size);
+    *size = 0;
+    return MHD_YES;
+}
+
+static enum MHD_Result on_request(void *data, struct MHD_Connection *connection, const char *path, const char *method,
+                                  const char *version, const char *upload, size_t *upload_size, void **context)
+{
+    struct listener *listener = data;
+    struct request *request = *context;
+    (void)version;
+    if (request == NULL) {
+        request = request_new(listener, connection, method, path);
+        *context = request;
+        return begin(listener, request);
+    }
+    if (*upload_size > 0)
+        return take_body(request, upload, upload_size);
+    if (request->stage == REQUEST_RESUMED) {
+        listener->config.finish(listener->config.data, request);
+        return answer(request);
+    }
+    if (request->reply.status == 0)
+        listener->config.handle(listener->config.data, request);
+    /* Not by its stage: who holds a parked request may have resumed it by now, and then it comes back here. */
+    return request->parked ? MHD_YES : answer(request);
+}
+
+static void reply_clear(struct reply *reply)
+{
+    g_free(reply->body);
+    g_free(reply->etag);
+    g_free(reply->location);
+    g_free(reply->allow);
+    if (reply->owner != NULL)
+        resolved_unref(reply->owner);
+}
+
+static void on_completed(void *data, struct MHD_Connection *connection, void **context,
+                         enum MHD_RequestTerminationCode code)
+{
+    struct listener *listener = data;
+    struct request *request = *context;
+    (void)connection;
+    (void)code;
+    if (request == NULL)
+        return;
+    listener->config.end(listener->config.data, request);
+    pthread_mutex_lock(&listener->lock);
+    request->peer->deadline_us = loop_now_us() + (int64_t)(IDLE_TIME_S + 10) * G_USEC_PER_SEC;
+    listener->n_open--;
+    pthread_cond_broadcast(&listener->changed);
+    pthread_mutex_unlock(&listener->lock);
+    reply_clear(&request->reply);
+    g_byte_array_unref(request->body);
+    g_free(request);
+    *context = NULL;
+}
+
+bool request_park(struct request *request)
+{
+    struct listener *listener = request->listener;
+    pthread_mutex_lock(&listener->lock);
+    bool ok = !listener->ending;
+    if (ok) {
+        g_assert(request->stage == REQUEST_READING);
+        request->stage = REQUEST_PARKED;
+        request->parked = true;
+        request->peer->deadline_us = NO_DEADLINE;
+        listener->n_parked++;
+        MHD_suspend_connection(request->connection);
+    }
+    pthread_mutex_unlock(&listener->lock);
+    return ok;
+}
+
+void request_resume(struct request *request)
+{
+    struct listener *listener = request->listener;
+    pthread_mutex_lock(&listener->lock);
+    g_assert(request->stage == REQUEST_PARKED);
+    request->stage = REQUEST_RESUMED;
+    listener->n_parked--;
+    MHD_resume_connection(request->connection);
+    pthread_cond_broadcast(&listener->changed);
+    pthread_mutex_unlock(&listener->lock);
+}
+
+/* ---- life ---- */
+
+__attribute__((format(printf, 2, 0))) static void on_log(void *data, const char *format, va_list ap)
+{
+    char text[256];
+    vsnprintf(text, sizeof text, format, ap);
+    log_debug("libmicrohttpd", "listener=%s text=\"%s\"", ((struct listener *)data)->config.name, g_strchomp(text));
+}
+
+/* Nothing is decoded here: route_match and request_query know what may stand where. */
+static size_t unescape(void *data, struct MHD_Connection *connection, char *text)
+{
+    (void)data;
+    (void)connection;
+    return strlen(text);
+}
+
+static struct MHD_Daemon *start(struct listener *listener)
+{
+    const struct listener_config *config = &listener->config;
+    struct MHD_OptionItem tls[] = {
+        {MHD_OPTION_HTTPS_MEM_CERT, 0, (void *)(uintptr_t)config->cert},
+        {MHD_OPTION_HTTPS_MEM_KEY, 0, (void *)(uintptr_t)config->key},
+        {MHD_OPTION_HTTPS_PRIORITIES, 0, (void *)(uintptr_t) "SECURE128:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2"},
+        {MHD_OPTION_END, 0, NULL},
+    };
+    unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG;
+    return MHD_start_daemon(config->cert != NULL ? flags | MHD_USE_TLS : flags, 0, NULL, NULL, on_request, listener,
+                            MHD_OPTION_EXTERNAL_LOGGER, on_log, listener, MHD_OPTION_LISTEN_SOCKET, config->fd,
+                            MHD_OPTION_CONNECTION_LIMIT, config->connections_max, MHD_OPTION_CONNECTION_TIMEOUT,
+                            IDLE_TIME_S, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY_SIZE,
+                            MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_NOTIFY_COMPLETED, on_completed, listener,
+                            MHD_OPTION_NOTIFY_CONNECTION, on_connection, listener, MHD_OPTION_UNESCAPE_CALLBACK,
+                            unescape, NULL, MHD_OPTION_ARRAY, config->cert != NULL ? tls : &tls[3], MHD_OPTION_END);
+}
+
+static void listener_release(struct listener *listener)
+{
+    g_hash_table_destroy(listener->peers);
+    pthread_cond_destroy(&listener->changed);
+    pthread_mutex_destroy(&listener->lock);
+    g_free(listener);
+}
+
+struct listener *listener_new(const struct listener_config *config, GError **error)
+{
+    struct listener *listener = g_new0(struct listener, 1);
+    pthread_condattr_t attr;
+    listener->config = *config;
+    listener->peers = g_hash_table_new_full(NULL, NULL, g_free, NULL);
+    pthread_mutex_init(&listener->lock, NULL);
+    pthread_condattr_init(&attr);
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    pthread_cond_init(&listener->changed, &attr);
+    pthread_condattr_destroy(&attr);
+    listener->daemon = start(listener);
+    if (listener->daemon != NULL)
+        return listener;
+    g_set_error(error, SB_ERROR, SB_ERROR_IO, "cannot start the %s listener%s", config->name,
+                config->cert != NULL ? "; do certificate and key fit?" : "");
+    close(config->fd);
+    listener_release(listener);
+    return NULL;
+}
+
+bool listener_is_local(const struct listener *listener)
+{
+    return listener->config.local;
+}
+
+const struct listener_config *listener_config(const struct listener *listener)
+{
+    return &listener->config;
+}
+
+void listener_quiesce(struct listener *listener)
+{
+    pthread_mutex_lock(&listener->lock);
+    listener->ending = true;
+    pthread_mutex_unlock(&listener->lock);
+    int fd = MHD_quiesce_daemon(listener->daemon);
+    if (fd >= 0)
+        close(fd);
+}
+
+/* MHD_stop_daemon aborts the process while a connection is suspended, so the parked ones are waited for without limit:
+ * whoever parked them must resume them. */
+void listener_free(struct listener *listener)
+{
+    struct timespec until;
+    int rc = 0;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_sec += END_TIME_S;
+    pthread_mutex_lock(&listener->lock);
+    while (listener->n_parked > 0)
+        pthread_cond_wait(&listener->changed, &listener->lock);
+    while (listener->n_open > 0 && rc != ETIMEDOUT)
+        rc = pthread_cond_timedwait(&listener->changed, &listener->lock, &until);
+    pthread_mutex_unlock(&listener->lock);
+    MHD_stop_daemon(listener->daemon);
+    listener_release(listener);
+}

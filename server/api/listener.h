@@ -1,0 +1,97 @@
+/* listener.h: one listening socket that speaks HTTP/1.1 (libmicrohttpd), with its own limits, so that a flood on one
+ * cannot lock out another.
+ *
+ * A request comes as: begin (headers are here; may refuse), handle (body is here; answers, or parks), finish (it was
+ * parked and somebody resumed it; answers), end (its memory goes). All four run on the listener's own thread.
+ *
+ * What libmicrohttpd 0.9.75 lets pass is refused here: two Content-Length or Host, Content-Length beside
+ * Transfer-Encoding, any coding but chunked, names that are no tokens (RFC 9112 5, 6.1, 6.3). Such a connection is
+ * closed, for nobody knows where its next request begins.
+ *
+ * Deadlines: 10 s for the headers of a new connection, 60 s for a body, 60 s for sending an answer, 60 s idle; a parked
+ * request has none, because a suspended connection does not see that its client has left: who parks must resume.
+ *
+ * Thread safety: listener_new, _quiesce and _free belong to one thread; request_resume may be called from any; the
+ * other request functions belong to the callbacks, and to whoever holds a parked request until it resumes it.
+ */
+#ifndef API_LISTENER_H
+#define API_LISTENER_H
+
+#include "server/interlocking/resolve.h"
+#include <sys/types.h>
+
+#define BODY_SIZE_MAX (1u << 20)
+
+struct listener;
+struct request;
+
+/* What is sent back. */
+struct reply {
+    unsigned status;          /* HTTP status; 0: no answer yet */
+    const char *content_type; /* static; NULL without a body */
+    char *body;               /* g_malloc'd, or NULL */
+    size_t size;              /* bytes of body */
+    GBytes *part;             /* instead of body: lives in `owner`, which is a reference that the reply holds */
+    struct resolved *owner;
+    char *etag, *location; /* values of the headers, or NULL */
+    char *allow;           /* with 405 */
+    bool close;            /* the connection ends with this answer */
+};
+
+struct request {
+    /* Read by everybody. */
+    struct listener *listener;
+    const char *method, *path; /* path: still percent-encoded, without the query */
+    const char *bearer;        /* token of the Authorization header, or NULL */
+    const char *if_match;      /* header, or NULL */
+    uid_t peer_uid;            /* of a local socket */
+    GByteArray *body;
+    /* Set by the user of the listener. */
+    size_t body_size_max; /* begin may raise it; BODY_SIZE_MAX */
+    void *data;
+    struct reply reply;
+    /* The listener's own. */
+    struct MHD_Connection *connection;
+    struct peer *peer;
+    bool parked; /* was, at some time; the listener's thread only */
+    enum { REQUEST_READING, REQUEST_PARKED, REQUEST_RESUMED, REQUEST_ANSWERED } stage;
+};
+/* Value of ?name=, decoded; NULL when absent, "" when empty or not to be decoded. g_free. */
+char *request_query(const struct request *request, const char *name);
+
+struct listener_config {
+    const char *name;         /* for messages: "operators" */
+    int which;                /* the user's own number for it */
+    int fd;                   /* listening socket; taken */
+    const char *cert, *key;   /* PEM text, or NULL: no TLS */
+    unsigned connections_max; /* more wait in the backlog */
+    bool local;               /* a socket of this machine: peers have a uid */
+    void (*begin)(void *data, struct request *request);
+    void (*handle)(void *data, struct request *request);
+    void (*finish)(void *data, struct request *request);
+    void (*end)(void *data, struct request *request);
+    void *data;
+};
+struct listener *listener_new(const struct listener_config *config, GError **error);
+bool listener_is_local(const struct listener *listener);
+const struct listener_config *listener_config(const struct listener *listener);
+
+/* Puts the request aside; nothing else may be done with it before request_resume. False when the listener is ending:
+ * then it must be answered now. At most once for each request. */
+bool request_park(struct request *request);
+/* Fetches a parked request back: finish will be called. The caller's last touch of it. */
+void request_resume(struct request *request);
+
+/* Ends connections whose deadline has passed; to be called about twice a second. */
+void listener_reap(struct listener *listener, int64_t now_us);
+/* No new connections, nobody parks any more. Then resume all who are parked, then listener_free. */
+void listener_quiesce(struct listener *listener);
+/* Waits for the parked ones to be resumed and, for a short time, for answers to be sent; then ends. */
+void listener_free(struct listener *listener);
+
+/* Sockets to listen on. address: "127.0.0.1:8440". */
+int listen_tcp(const struct endpoint *address, GError **error);
+/* Makes the folder, replaces a socket that nobody listens on; mode: permission bits. */
+int listen_unix(const char *path, mode_t mode, GError **error);
+
+#endif

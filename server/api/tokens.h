@@ -1,0 +1,35 @@
+/* tokens.h: bearer tokens: "sb_" and 256 random bits in base64url. Only the SHA-256 of a token is kept, in the journal
+ * (kind "token", id its name) and here; the token itself is shown once, when it is made.
+ *
+ * Thread safety: any thread. Tokens are made and deleted on the engine's thread, so that their order is the journal's.
+ */
+#ifndef API_TOKENS_H
+#define API_TOKENS_H
+
+#include "core/auto.h"
+#include "server/interlocking/journal_entry.h"
+#include <stdbool.h>
+
+enum token_role { TOKEN_OPERATOR, TOKEN_AGENT };
+#define TOKEN_TEXT_SIZE 64
+
+struct tokens;
+struct tokens *tokens_new(void);
+void tokens_free(struct tokens *tokens);
+SB_AUTO_DEFINE(tokens, tokens_free)
+
+/* A new token for `name`: its text, and the body of its journal entry. SB_ERROR_INVALID for a wrong name or role,
+ * CONFLICT when the name has a token. Nothing is kept yet: tokens_restore does that when the entry is durable. */
+json_t *tokens_make(struct tokens *tokens, const char *name, const char *role, int64_t wall_us,
+                    char text[static TOKEN_TEXT_SIZE], GError **error);
+/* Takes in an entry of the journal; a null body ends the token. */
+bool tokens_restore(struct tokens *tokens, const struct journal_entry *entry, GError **error);
+bool tokens_exists(struct tokens *tokens, const char *name);
+unsigned tokens_count(struct tokens *tokens);
+/* {"tokens": [{"name", "role", "created"}]}, by name, without hashes. */
+json_t *tokens_to_json(struct tokens *tokens);
+
+/* Whose token this is; NULL: nobody's. All hashes are compared, each in constant time. g_free. */
+char *tokens_check(struct tokens *tokens, const char *text, enum token_role *role);
+
+#endif

@@ -1,0 +1,62 @@
+/* cli.h: what the commands of `signalbox` share: the connection, output for people or as JSON, errors.
+ *
+ * A command is a function of commands.def; it gets its own argv (argv[0] is its name) and returns the exit code:
+ * 0 ok, 1 failed, 2 usage, 3 refused by a rule, 5 rolled back, 6 unreachable (4 is kept for "approval needed").
+ * Data goes to standard output, talk to standard error. Thread safety: one thread.
+ */
+#ifndef CLI_CLI_H
+#define CLI_CLI_H
+
+#include "core/httpc.h"
+
+#include <jansson.h>
+
+enum { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_REFUSED = 3, EXIT_ROLLED_BACK = 5, EXIT_UNREACHABLE = 6 };
+
+struct cli {
+    struct httpc_target target;
+    bool json; /* print answers as they are */
+};
+
+#define COMMAND(name, ...) int command_##name(struct cli *cli, int argc, char **argv);
+#include "server/cli/commands.def"
+#undef COMMAND
+
+/* Prints "usage: signalbox ..." of a command to standard error; returns EXIT_USAGE. */
+int cli_usage(const char *command);
+
+/* One request. *answer (may be NULL) is a new reference, JSON null for an empty body. Returns 0, or the exit code after
+ * the error was printed. etag (may be NULL): g_free. if_match: text of the header or NULL. */
+int cli_call(struct cli *cli, const char *method, const char *path, const json_t *body, const char *if_match,
+             long timeout_ms, json_t **answer, char **etag);
+int cli_get(struct cli *cli, const char *path, json_t **answer);
+/* Escapes one path or query component; g_free. */
+char *cli_escape(const char *text);
+
+/* Prints JSON as it is (indented, one object). */
+void cli_print_json(const json_t *json);
+/* Prints rows (JSON array of objects) as a table. columns: "title=member" or "member", NULL-terminated; members of
+ * members by dots. */
+void cli_print_table(const json_t *rows, const char *const *columns);
+/* Text of a value for people: strings bare, null and absent "-", arrays joined by commas. g_free. */
+char *cli_value_text(const json_t *value);
+/* Member by dotted path, borrowed or NULL; text of it, "" when absent (borrowed). */
+const json_t *cli_member(const json_t *json, const char *path);
+const char *cli_text(const json_t *json, const char *path);
+
+/* Ends with the exit code of an error, after printing it. */
+int cli_error(const GError *error);
+
+/* What a dry run ends with: JSON as it is with --json, else the refusals to standard output. EXIT_REFUSED if there are
+ * any, else EXIT_OK. */
+int cli_end_dry_run(struct cli *cli, const json_t *answer);
+
+/* Follows an execution until it ends and shows how it goes; *execution is a new reference or NULL. EXIT_OK: it has
+ * ended, however that was. */
+int cli_follow(struct cli *cli, const char *id, json_t **execution);
+bool cli_execution_ended(const json_t *execution);
+/* Its events, those that repeat a count left out; its steps, times and state. To standard output. */
+void cli_print_events(const json_t *execution);
+void cli_print_summary(const json_t *execution);
+
+#endif

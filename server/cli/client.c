@@ -1,0 +1,79 @@
+/* client.c: requests to the server and its answers; problems (RFC 9457) become text and an exit code. */
+#include "server/cli/cli.h"
+
+#include "core/error.h"
+
+#include <stdio.h>
+#include <string.h>
+
+int cli_error(const GError *error)
+{
+    fprintf(stderr, "signalbox: %s\n", error->message);
+    return error_exit_code(error);
+}
+
+char *cli_escape(const char *text)
+{
+    return g_uri_escape_string(text, NULL, FALSE);
+}
+
+static int problem(const struct httpc_reply *reply, const json_t *json)
+{
+    const char *detail = cli_text(json, "detail");
+    fprintf(stderr, "signalbox: %s\n", detail[0] != '\0' ? detail : cli_text(json, "title"));
+    if (json == NULL)
+        fprintf(stderr, "signalbox: status %u, no problem document\n", reply->status);
+    size_t i;
+    json_t *row;
+    json_array_foreach (json_object_get(json, "errors"), i, row) {
+        const char *text = json_is_string(row) ? json_string_value(row) : cli_text(row, "text");
+        if (strcmp(text, detail) != 0)
+            fprintf(stderr, "  %s\n", text);
+    }
+    json_array_foreach (json_object_get(json, "refusals"), i, row)
+        fprintf(stderr, "  rule %s: %s\n  way round: %s\n", cli_text(row, "rule"), cli_text(row, "figures"),
+                cli_text(row, "way_round"));
+    const char *type = cli_text(json, "type");
+    if (g_str_has_suffix(type, ":refused"))
+        return EXIT_REFUSED;
+    if (reply->status == 502 || reply->status == 503)
+        return EXIT_UNREACHABLE;
+    return reply->status == 400 || reply->status == 405 || reply->status == 413 || reply->status == 428 ? EXIT_USAGE
+                                                                                                        : EXIT_FAILED;
+}
+
+int cli_call(struct cli *cli, const char *method, const char *path, const json_t *body, const char *if_match,
+             long timeout_ms, json_t **answer, char **etag)
+{
+    g_autoptr(GError) error = NULL;
+    g_autofree char *text = body != NULL ? json_dumps(body, JSON_COMPACT) : NULL;
+    g_autofree char *match = if_match != NULL ? g_strconcat("If-Match: ", if_match, NULL) : NULL;
+    const char *const headers[] = {match, NULL};
+    struct httpc_reply reply = {0};
+    if (!httpc_call(&cli->target, method, path, headers, text, timeout_ms, &reply, &error)) {
+        httpc_reply_clear(&reply);
+        int code = cli_error(error);
+        if (code == EXIT_UNREACHABLE && cli->target.unix_socket != NULL)
+            fprintf(stderr, "signalbox: is signalboxd running here? --server URL is for one elsewhere\n");
+        if (code == EXIT_UNREACHABLE && g_str_has_prefix(cli->target.base_url, "http://") &&
+            cli->target.unix_socket == NULL)
+            fprintf(stderr, "signalbox: a server that speaks TLS answers to https:// only\n");
+        return code;
+    }
+    json_t *json = json_loadb(reply.body, reply.size, 0, NULL);
+    int code = EXIT_OK;
+    if (reply.status >= 400)
+        code = problem(&reply, json);
+    else if (answer != NULL)
+        *answer = json != NULL ? json_incref(json) : json_null();
+    if (code == EXIT_OK && etag != NULL)
+        *etag = g_strdup(reply.etag);
+    json_decref(json);
+    httpc_reply_clear(&reply);
+    return code;
+}
+
+int cli_get(struct cli *cli, const char *path, json_t **answer)
+{
+    return cli_call(cli, "GET", path, NULL, NULL, 30000, answer, NULL);
+}

@@ -1,0 +1,169 @@
+/* cmd_inventory.c: apply and export. Files are read and checked here, so that an error names file and line. */
+#include "server/cli/cli.h"
+
+#include "core/error.h"
+#include "schema/inventory.h"
+#include "schema/plan.h"
+#include "schema/yamldoc.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+static bool collect_file(const char *path, json_t *body, GPtrArray *findings, GError **error)
+{
+    json_t *documents = yamldoc_load_file(path, error);
+    if (documents == NULL)
+        return false;
+    yamldoc_collect(documents, path, body, findings);
+    json_decref(documents);
+    return true;
+}
+
+static gint compare_names(gconstpointer a, gconstpointer b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+/* The .yaml and .yml files of a folder, in the order of their names. */
+static bool collect_folder(const char *path, json_t *body, GPtrArray *findings, GError **error)
+{
+    GDir *dir = g_dir_open(path, 0, error);
+    if (dir == NULL)
+        return false;
+    g_autoptr(GPtrArray) names = g_ptr_array_new_with_free_func(g_free);
+    const char *name;
+    while ((name = g_dir_read_name(dir)) != NULL)
+        if (g_str_has_suffix(name, ".yaml") || g_str_has_suffix(name, ".yml"))
+            g_ptr_array_add(names, g_build_filename(path, name, NULL));
+    g_dir_close(dir);
+    g_ptr_array_sort(names, compare_names);
+    for (guint i = 0; i < names->len; i++)
+        if (!collect_file(names->pdata[i], body, findings, error))
+            return false;
+    return true;
+}
+
+static bool collect(const char *path, json_t *body, GPtrArray *findings, GError **error)
+{
+    struct stat st;
+    if (stat(path, &st) == 0 && S_ISDIR(st.st_mode))
+        return collect_folder(path, body, findings, error);
+    return collect_file(path, body, findings, error);
+}
+
+/* Each object and plan by itself; what only the whole can tell is the server's to say. */
+static void check_items(const json_t *body, GPtrArray *findings)
+{
+    size_t i;
+    json_t *item;
+    json_array_foreach (json_object_get(body, "objects"), i, item)
+        object_free(object_from_json(item, findings));
+    json_array_foreach (json_object_get(body, "plans"), i, item) {
+        struct plan *plan = plan_from_json(item, json_string_value(json_object_get(item, "at")), findings);
+        if (plan != NULL)
+            plan_free(plan);
+    }
+}
+
+static int report_findings(const GPtrArray *findings)
+{
+    for (guint i = 0; i < findings->len; i++) {
+        g_autofree char *text = finding_text(findings->pdata[i]);
+        fprintf(stderr, "%s\n", text);
+    }
+    fprintf(stderr, "signalbox: %u %s; nothing was changed\n", findings->len,
+            findings->len == 1 ? "thing is wrong" : "things are wrong");
+    return EXIT_USAGE;
+}
+
+int command_apply(struct cli *cli, int argc, char **argv)
+{
+    g_autoptr(GError) error = NULL;
+    g_autoptr(GPtrArray) findings = finding_list_new();
+    json_t *body = json_object(), *overrides = json_array(), *answer = NULL;
+    const char *reason = NULL;
+    bool dry_run = false, prune = false;
+    int files = 0, code = EXIT_OK;
+    for (int i = 1; i < argc && code == EXIT_OK; i++) {
+        if (strcmp(argv[i], "-f") == 0 && i + 1 < argc) {
+            files++;
+            if (!collect(argv[++i], body, findings, &error)) {
+                fprintf(stderr, "signalbox: %s; nothing was changed\n", error->message);
+                code = EXIT_USAGE;
+            }
+        } else if (strcmp(argv[i], "--reason") == 0 && i + 1 < argc)
+            reason = argv[++i];
+        else if (strcmp(argv[i], "--override") == 0 && i + 1 < argc)
+            json_array_append_new(overrides, json_string(argv[++i]));
+        else if (strcmp(argv[i], "--dry-run") == 0)
+            dry_run = true;
+        else if (strcmp(argv[i], "--prune") == 0)
+            prune = true;
+        else
+            code = cli_usage("apply");
+    }
+    if (code == EXIT_OK && files == 0)
+        code = cli_usage("apply");
+    if (code == EXIT_OK)
+        check_items(body, findings);
+    if (code == EXIT_OK && findings->len > 0)
+        code = report_findings(findings);
+    if (code == EXIT_OK) {
+        json_object_set_new(body, "prune", json_boolean(prune));
+        json_object_set(body, "overrides", overrides);
+        if (reason != NULL)
+            json_object_set_new(body, "reason", json_string(reason));
+        code = cli_call(cli, "POST", dry_run ? "/v1/apply?dry_run=1" : "/v1/apply", body, NULL, 60000, &answer, NULL);
+    }
+    const char *diff = cli_text(answer, "diff");
+    if (code == EXIT_OK && !cli->json) {
+        fputs(diff, stdout);
+        if (diff[0] == '\0')
+            fprintf(stderr, "nothing to change\n");
+    }
+    if (code == EXIT_OK && dry_run) {
+        code = cli_end_dry_run(cli, answer);
+    } else if (code == EXIT_OK && cli->json) {
+        cli_print_json(answer);
+    } else if (code == EXIT_OK && diff[0] != '\0') {
+        g_autofree char *generation = cli_value_text(json_object_get(answer, "generation"));
+        fprintf(stderr, "applied as generation %s\n", generation);
+    }
+    json_decref(body);
+    json_decref(overrides);
+    json_decref(answer);
+    return code;
+}
+
+int command_export(struct cli *cli, int argc, char **argv)
+{
+    bool plans = argc == 2 && strcmp(argv[1], "--plans") == 0;
+    if (argc > 1 && !plans)
+        return cli_usage("export");
+    json_t *answer = NULL;
+    int code = cli_get(cli, "/v1/export", &answer);
+    if (code != EXIT_OK)
+        return code;
+    if (cli->json) {
+        cli_print_json(answer);
+    } else {
+        g_autoptr(GPtrArray) findings = finding_list_new();
+        struct inventory *inv = inventory_from_json(answer, findings);
+        if (inv == NULL) {
+            code = report_findings(findings);
+        } else {
+            g_autofree char *yaml = inventory_to_yaml(inv);
+            fputs(yaml, stdout);
+            inventory_unref(inv);
+        }
+        size_t i;
+        json_t *plan;
+        json_array_foreach (plans ? json_object_get(answer, "plans") : NULL, i, plan) {
+            g_autofree char *yaml = yamldoc_format(plan);
+            printf("---\n%s", yaml);
+        }
+    }
+    json_decref(answer);
+    return code;
+}

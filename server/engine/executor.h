@@ -1,0 +1,65 @@
+/* executor.h: the one thread that owns the engine, and everything that happens around it in order.
+ *
+ * Others hand it work; a turn is: the work runs on the engine, its effects are carried out (journal: durable before
+ * anything else goes on; publish: agents, then name servers), the asker gets its answer, the engine looks at the time.
+ * A write of the journal that fails ends the process at once with status 1: nothing is known about the disk any more,
+ * and a restart restores from what is durable.
+ *
+ * Thread safety: all functions but executor_new, _start and _free may be called from any thread.
+ */
+#ifndef ENGINE_EXECUTOR_H
+#define ENGINE_EXECUTOR_H
+
+#include "server/interlocking/engine.h"
+
+struct executor_config {
+    const char *cluster;
+    const char *state_dir;    /* holds journal.db and a lock; made when absent */
+    const char *store_url;    /* as db_open takes it */
+    const char *keys_dir;     /* TSIG keys, or NULL */
+    const char *runbooks_dir; /* plans for a journal that has none, or NULL */
+    unsigned node;            /* 0..65535 */
+    /* Gets the entries that are not the engine's (kind "token") while the journal is restored; may be NULL. */
+    bool (*restore)(void *data, const struct journal_entry *entry, GError **error);
+    void *restore_data;
+};
+
+struct executor;
+/* Locks the state folder, begins a reign and restores the engine. SB_ERROR_CONFLICT when another server has the folder.
+ */
+struct executor *executor_new(const struct executor_config *config, GError **error);
+/* Starts the threads; returns when the first generation of the reign is published. */
+bool executor_start(struct executor *executor, GError **error);
+/* Carries out what was handed in, ends drivers and threads. Nobody may hand in work any more. NULL is allowed. */
+void executor_free(struct executor *executor);
+
+const char *executor_journal_path(const struct executor *executor);
+
+struct turn {
+    struct engine *engine;
+    struct now now;
+    struct effects effects; /* what the work wants carried out; the engine's functions append to it */
+};
+/* Runs on the engine's thread. */
+typedef void (*turn_fn)(void *data, struct turn *turn);
+/* Runs on the engine's thread when the effects are carried out. */
+typedef void (*turn_done_fn)(void *data);
+void executor_submit(struct executor *executor, turn_fn work, turn_done_fn done, void *data);
+
+/* For those that wait for news: runs `ready` now and after every turn that wrote to the journal, until it returns true;
+ * then `done`. `last`: the time is up, or executor_release was called; it will not be asked again. */
+typedef bool (*turn_ready_fn)(void *data, struct turn *turn, bool last);
+void executor_submit_when(struct executor *executor, turn_ready_fn ready, int64_t until_us, turn_done_fn done,
+                          void *data);
+/* All who wait are asked for the last time; returns when they are done. From then on nobody waits. */
+void executor_release(struct executor *executor);
+
+/* What is published; the caller unrefs. */
+struct resolved *executor_resolved(struct executor *executor);
+/* A part of this or of one of the last generations. *owner is what the part lives in; the caller unrefs it. NULL when
+ * no generation that is kept has it. */
+GBytes *executor_part(struct executor *executor, const char *hash, struct resolved **owner);
+/* Called on the engine's thread after each publication. One listener; fn NULL ends it. */
+void executor_on_publish(struct executor *executor, void (*fn)(void *data), void *data);
+
+#endif

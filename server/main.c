@@ -1,0 +1,112 @@
+/* signalboxd: the control server. Flags and wiring; what it does is in engine/, store/ and api/. */
+#include "core/error.h"
+#include "core/log.h"
+#include "server/api/api.h"
+#include "server/config.h"
+#include "server/engine/executor.h"
+#include "server/notify.h"
+
+#include <signal.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+static bool restore_token(void *tokens, const struct journal_entry *entry, GError **error)
+{
+    return tokens_restore(tokens, entry, error);
+}
+
+static struct executor *start_executor(const struct config *config, struct tokens *tokens, GError **error)
+{
+    struct executor_config executor_config = {
+        .cluster = config->cluster,
+        .state_dir = config->state,
+        .store_url = config->store,
+        .keys_dir = config->keys,
+        .runbooks_dir = config->runbooks,
+        .node = config->node_number,
+        .restore = restore_token,
+        .restore_data = tokens,
+    };
+    struct executor *executor = executor_new(&executor_config, error);
+    if (executor != NULL && !executor_start(executor, error)) {
+        executor_free(executor);
+        return NULL;
+    }
+    return executor;
+}
+
+static struct api *start_api(const struct config *config, struct executor *executor, struct tokens *tokens,
+                             GError **error)
+{
+    struct api_config api_config = {
+        .listen = config->listen_endpoint,
+        .agents_listen = config->agents_endpoint,
+        .socket = config->socket,
+        .cert = config->cert_pem,
+        .key = config->key_pem,
+    };
+    return api_new(&api_config, executor, tokens, error);
+}
+
+static void say_ready(const struct config *config, struct tokens *tokens)
+{
+    if (tokens_count(tokens) == 0)
+        log_info("there is no token yet; the first is made on this machine with this command",
+                 "command=\"signalbox --socket %s token create --name admin --role operator\"", config->socket);
+    log_info("ready", "cluster=%s listen=%s agents_listen=%s socket=%s tls=%s", config->cluster, config->listen,
+             config->agents_listen, config->socket, config->cert_pem != NULL ? "yes" : "no");
+    notify("READY=1");
+}
+
+/* From start to SIGTERM or SIGINT. */
+static bool serve(const struct config *config, const sigset_t *signals, GError **error)
+{
+    sb_auto(tokens) tokens = tokens_new();
+    struct executor *executor = start_executor(config, tokens, error);
+    if (executor == NULL)
+        return false;
+    struct api *api = start_api(config, executor, tokens, error);
+    if (api != NULL) {
+        int number = 0;
+        say_ready(config, tokens);
+        sigwait(signals, &number);
+        notify("STOPPING=1");
+        log_info("ending; what runs goes on after the next start", "signal=%d", number);
+    }
+    bool ok = api != NULL;
+    api_free(api);
+    executor_free(executor);
+    return ok;
+}
+
+int main(int argc, char **argv)
+{
+    g_autoptr(GError) error = NULL;
+    struct config config;
+    sigset_t signals;
+    /* Before the first thread, so that all threads leave the signals to sigwait. */
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGTERM);
+    sigaddset(&signals, SIGINT);
+    pthread_sigmask(SIG_BLOCK, &signals, NULL);
+    signal(SIGPIPE, SIG_IGN);
+    if (sodium_init() < 0)
+        return EXIT_FAILURE;
+    enum config_result result = config_load(&config, argc, argv, &error);
+    int code = EXIT_SUCCESS;
+    if (result == CONFIG_WRONG) {
+        fprintf(stderr, "signalboxd: %s\n", error->message);
+        code = 2;
+    } else if (result == CONFIG_RUN && config.check_only) {
+        puts("the configuration is sound");
+    } else if (result == CONFIG_RUN) {
+        log_set_level(config.debug ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO);
+        if (!serve(&config, &signals, &error)) {
+            log_error("cannot start", "error=\"%s\"", error->message);
+            code = EXIT_FAILURE;
+        }
+    }
+    config_clear(&config);
+    return code;
+}

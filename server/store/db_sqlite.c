@@ -1,0 +1,170 @@
+/* SQLite behind db.h. `$N` is a *named* parameter to SQLite, numbered by first appearance, so that values are bound by
+ * sqlite3_bind_parameter_index and never by N itself. */
+#include "server/store/db_driver.h"
+
+#include "core/error.h"
+
+#include <fcntl.h>
+#include <sqlite3.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#define BUSY_TIMEOUT_MS 5000 /* another connection's write; longer than any of ours */
+
+struct sqlite_db {
+    struct db db;
+    sqlite3 *handle;
+    GHashTable *statements; /* SQL -> sqlite3_stmt *, those not in use */
+};
+struct sqlite_rows {
+    struct db_rows rows;
+    sqlite3_stmt *statement;
+    char *sql;
+};
+
+static bool fail(struct sqlite_db *db, const char *sql, GError **error)
+{
+    int code = sqlite3_extended_errcode(db->handle);
+    g_set_error(error, SB_ERROR, (code & 0xff) == SQLITE_CONSTRAINT ? SB_ERROR_CONFLICT : SB_ERROR_IO,
+                "SQLite: %s (code %d) in: %.200s", sqlite3_errmsg(db->handle), code, sql);
+    return false;
+}
+
+static void finalize(void *statement)
+{
+    sqlite3_finalize(statement);
+}
+
+static void sqlite_close(struct db *base)
+{
+    struct sqlite_db *db = (struct sqlite_db *)base;
+    g_hash_table_destroy(db->statements);
+    sqlite3_close(db->handle);
+    g_free(db);
+}
+
+static bool sqlite_exec(struct db *base, const char *sql, GError **error)
+{
+    struct sqlite_db *db = (struct sqlite_db *)base;
+    return sqlite3_exec(db->handle, sql, NULL, NULL, NULL) == SQLITE_OK || fail(db, sql, error);
+}
+
+static struct db *sqlite_open(const char *path, GError **error)
+{
+    /* Made before SQLite does it, because the file holds hashes of tokens and SQLite would use 0644. */
+    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (fd >= 0)
+        close(fd);
+    struct sqlite_db *db = g_new0(struct sqlite_db, 1);
+    db->db.driver = &db_sqlite;
+    db->statements = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, finalize);
+    int rc = sqlite3_open_v2(path, &db->handle, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL);
+    if (rc != SQLITE_OK) {
+        g_set_error(error, SB_ERROR, SB_ERROR_IO, "cannot open database %s: %s", path, sqlite3_errstr(rc));
+    } else {
+        sqlite3_busy_timeout(db->handle, BUSY_TIMEOUT_MS);
+        if (sqlite_exec(&db->db,
+                        "pragma journal_mode=wal; pragma synchronous=full; pragma foreign_keys=on; "
+                        "pragma trusted_schema=off",
+                        error))
+            return &db->db;
+        g_prefix_error(error, "database %s: ", path);
+    }
+    sqlite_close(&db->db);
+    return NULL;
+}
+
+static sqlite3_stmt *prepare(struct sqlite_db *db, const char *sql, GError **error)
+{
+    void *key = NULL, *statement = NULL;
+    if (g_hash_table_steal_extended(db->statements, sql, &key, &statement)) {
+        g_free(key);
+        return statement;
+    }
+    sqlite3_stmt *fresh = NULL;
+    if (sqlite3_prepare_v3(db->handle, sql, -1, SQLITE_PREPARE_PERSISTENT, &fresh, NULL) != SQLITE_OK)
+        fail(db, sql, error);
+    return fresh;
+}
+
+static int bind_one(sqlite3_stmt *statement, int index, const struct db_value *value)
+{
+    if (value->type == DB_TYPE_NULL || (value->type == DB_TYPE_TEXT && value->text == NULL))
+        return sqlite3_bind_null(statement, index);
+    if (value->type == DB_TYPE_TEXT)
+        return sqlite3_bind_text(statement, index, value->text, -1, SQLITE_STATIC);
+    return sqlite3_bind_int64(statement, index, value->number);
+}
+
+static bool bind_all(struct sqlite_db *db, sqlite3_stmt *statement, const char *sql, const struct db_value *values,
+                     unsigned n, GError **error)
+{
+    g_assert(sqlite3_bind_parameter_count(statement) == (int)n);
+    for (unsigned i = 0; i < n; i++) {
+        char name[16];
+        snprintf(name, sizeof name, "$%u", i + 1);
+        int index = sqlite3_bind_parameter_index(statement, name);
+        g_assert(index > 0);
+        if (bind_one(statement, index, &values[i]) != SQLITE_OK)
+            return fail(db, sql, error);
+    }
+    return true;
+}
+
+static struct db_rows *sqlite_query(struct db *base, const char *sql, const struct db_value *values, unsigned n,
+                                    GError **error)
+{
+    struct sqlite_db *db = (struct sqlite_db *)base;
+    sqlite3_stmt *statement = prepare(db, sql, error);
+    if (statement == NULL)
+        return NULL;
+    if (!bind_all(db, statement, sql, values, n, error)) {
+        sqlite3_finalize(statement);
+        return NULL;
+    }
+    struct sqlite_rows *rows = g_new(struct sqlite_rows, 1);
+    *rows = (struct sqlite_rows){{base}, statement, g_strdup(sql)};
+    return &rows->rows;
+}
+
+static bool sqlite_next(struct db_rows *base, GError **error)
+{
+    struct sqlite_rows *rows = (struct sqlite_rows *)base;
+    int rc = sqlite3_step(rows->statement);
+    if (rc != SQLITE_ROW && rc != SQLITE_DONE)
+        fail((struct sqlite_db *)base->db, rows->sql, error);
+    return rc == SQLITE_ROW;
+}
+
+static void sqlite_rows_free(struct db_rows *base)
+{
+    struct sqlite_rows *rows = (struct sqlite_rows *)base;
+    struct sqlite_db *db = (struct sqlite_db *)base->db;
+    sqlite3_reset(rows->statement); /* its error was told by the step */
+    sqlite3_clear_bindings(rows->statement);
+    g_hash_table_replace(db->statements, rows->sql, rows->statement);
+    g_free(rows);
+}
+
+static const char *sqlite_text(const struct db_rows *rows, unsigned column)
+{
+    return (const char *)sqlite3_column_text(((const struct sqlite_rows *)rows)->statement, (int)column);
+}
+
+static int64_t sqlite_number(const struct db_rows *rows, unsigned column)
+{
+    return sqlite3_column_int64(((const struct sqlite_rows *)rows)->statement, (int)column);
+}
+
+const struct db_driver db_sqlite = {
+    .scheme = "sqlite",
+    .open = sqlite_open,
+    .close = sqlite_close,
+    .exec = sqlite_exec,
+    .query = sqlite_query,
+    .next = sqlite_next,
+    .rows_free = sqlite_rows_free,
+    .text = sqlite_text,
+    .number = sqlite_number,
+    .begin = "begin immediate", /* a deferred one would find out at its first write that it lost a race */
+};

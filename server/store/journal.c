@@ -1,0 +1,267 @@
+#include "server/store/journal.h"
+
+#include "core/error.h"
+#include "server/store/db.h"
+#include "server/store/migrations.h"
+
+#include <string.h>
+
+struct journal_file {
+    struct journal journal;
+    struct db *db;
+    int64_t seq; /* of the last entry */
+};
+
+struct journal_reader {
+    struct db *db;
+};
+
+/* Steps a query that gives one number; rows gone. False with *error set, or without one where there was no row. */
+static bool one_number(struct db *db, const char *sql, int64_t *number, GError **error)
+{
+    sb_auto(db_rows) rows = db_query(db, sql, NULL, 0, error);
+    if (rows == NULL || !db_next(rows, error))
+        return false;
+    *number = db_int(rows, 0);
+    return true;
+}
+
+#define SQL_REIGNS "select coalesce(max(value), 0) from meta where name = 'reigns'"
+
+static bool epoch_is_ours(struct journal_file *file, uint64_t epoch, GError **error)
+{
+    int64_t reigns = 0;
+    if (!one_number(file->db, SQL_REIGNS, &reigns, error))
+        return false;
+    if (epoch == file->journal.epoch && (uint64_t)reigns == epoch >> 16)
+        return true;
+    g_set_error(error, SB_ERROR, SB_ERROR_STALE,
+                "journal: found epoch %" G_GUINT64_FORMAT " of the writer, expected one of reign %" G_GINT64_FORMAT,
+                epoch, reigns);
+    return false;
+}
+
+/* 1: one of the keys is there already; 0: none; -1: failed. */
+static int key_known(struct journal_file *file, const GPtrArray *entries, GError **error)
+{
+    for (guint i = 0; i < entries->len; i++) {
+        const struct journal_entry *entry = entries->pdata[i];
+        if (entry->key == NULL)
+            continue;
+        GError *failure = NULL;
+        struct db_value key = DB_TEXT(entry->key);
+        sb_auto(db_rows) rows = db_query(file->db, "select seq from entries where key = $1", &key, 1, &failure);
+        bool found = rows != NULL && db_next(rows, &failure);
+        if (failure != NULL) {
+            g_propagate_error(error, failure);
+            return -1;
+        }
+        if (found)
+            return 1;
+    }
+    return 0;
+}
+
+/* Audit is history only: a restart needs the newest entry at most, and state would hold all of it for ever. */
+static bool has_state(const struct journal_entry *entry)
+{
+    return strcmp(entry->kind, "audit") != 0;
+}
+
+static bool write_state(struct journal_file *file, const struct journal_entry *entry, int64_t seq, const char *body,
+                        GError **error)
+{
+    struct db_value values[] = {DB_TEXT(entry->kind), DB_TEXT(entry->id), DB_INT(seq), DB_TEXT(body)};
+    if (json_is_null(entry->body))
+        return db_run(file->db, "delete from state where kind = $1 and id = $2", values, 2, error);
+    return db_run(file->db,
+                  "insert into state (kind, id, seq, body) values ($1, $2, $3, $4) "
+                  "on conflict (kind, id) do update set seq = excluded.seq, body = excluded.body",
+                  values, 4, error);
+}
+
+static bool write_entry(struct journal_file *file, const struct journal_entry *entry, int64_t seq, int64_t wall_us,
+                        GError **error)
+{
+    char *body = json_dumps(entry->body, JSON_COMPACT | JSON_ENCODE_ANY);
+    struct db_value values[] = {DB_INT(seq),          DB_INT((int64_t)file->journal.epoch),
+                                DB_TEXT(entry->kind), DB_TEXT(entry->id),
+                                DB_TEXT(entry->key),  DB_TEXT(body),
+                                DB_INT(wall_us)};
+    bool ok = db_run(file->db,
+                     "insert into entries (seq, epoch, kind, id, key, body, at_us) "
+                     "values ($1, $2, $3, $4, $5, $6, $7)",
+                     values, G_N_ELEMENTS(values), error) &&
+              (!has_state(entry) || write_state(file, entry, seq, body, error));
+    free(body);
+    return ok;
+}
+
+static enum journal_result append_in_transaction(struct journal_file *file, uint64_t epoch, const GPtrArray *entries,
+                                                 int64_t wall_us, GError **error)
+{
+    if (!epoch_is_ours(file, epoch, error))
+        return JOURNAL_FAILED;
+    int known = key_known(file, entries, error);
+    if (known != 0)
+        return known > 0 ? JOURNAL_REPEATED : JOURNAL_FAILED;
+    for (guint i = 0; i < entries->len; i++)
+        if (!write_entry(file, entries->pdata[i], file->seq + 1 + (int64_t)i, wall_us, error))
+            return JOURNAL_FAILED;
+    return db_commit(file->db, error) ? JOURNAL_WRITTEN : JOURNAL_FAILED;
+}
+
+static enum journal_result file_append(struct journal *journal, uint64_t epoch, const GPtrArray *entries,
+                                       int64_t wall_us, GError **error)
+{
+    struct journal_file *file = (struct journal_file *)journal;
+    if (!db_begin(file->db, error))
+        return JOURNAL_FAILED;
+    enum journal_result result = append_in_transaction(file, epoch, entries, wall_us, error);
+    if (result == JOURNAL_WRITTEN)
+        file->seq += entries->len;
+    else
+        db_rollback(file->db);
+    return result;
+}
+
+static bool replay_rows(struct journal_file *file, const char *sql, journal_entry_fn fn, void *data, GError **error)
+{
+    GError *failure = NULL;
+    sb_auto(db_rows) rows = db_query(file->db, sql, NULL, 0, error);
+    if (rows == NULL)
+        return false;
+    while (failure == NULL && db_next(rows, &failure)) {
+        json_error_t at;
+        json_t *body = json_loads(db_text(rows, 2), JSON_DECODE_ANY, &at);
+        if (body == NULL) {
+            g_set_error(&failure, SB_ERROR, SB_ERROR_IO, "journal: state of %s %s is not JSON: %s", db_text(rows, 0),
+                        db_text(rows, 1), at.text);
+            break;
+        }
+        struct journal_entry *entry = journal_entry_new(db_text(rows, 0), db_text(rows, 1), NULL, body);
+        fn(data, entry, &failure);
+        journal_entry_free(entry);
+    }
+    if (failure != NULL)
+        g_propagate_error(error, failure);
+    return failure == NULL;
+}
+
+static bool file_replay(struct journal *journal, journal_entry_fn fn, void *data, GError **error)
+{
+    struct journal_file *file = (struct journal_file *)journal;
+    return replay_rows(file, "select kind, id, body from state order by seq", fn, data, error) &&
+           replay_rows(file, "select kind, id, body from entries where kind = 'audit' order by seq desc limit 1", fn,
+                       data, error);
+}
+
+static void file_close(struct journal *journal)
+{
+    struct journal_file *file = (struct journal_file *)journal;
+    db_close(file->db);
+    g_free(file);
+}
+
+static const struct journal_ops file_ops = {file_append, file_replay, file_close};
+
+static bool begin_reign(struct journal_file *file, unsigned node, GError **error)
+{
+    int64_t reigns = 0;
+    if (!db_begin(file->db, error))
+        return false;
+    if (one_number(file->db, SQL_REIGNS, &reigns, error)) {
+        struct db_value next = DB_INT(reigns + 1);
+        file->journal.epoch = (uint64_t)(reigns + 1) << 16 | node;
+        if (db_run(file->db,
+                   "insert into meta (name, value) values ('reigns', $1) "
+                   "on conflict (name) do update set value = excluded.value",
+                   &next, 1, error) &&
+            one_number(file->db, "select coalesce(max(seq), 0) from entries", &file->seq, error) &&
+            db_commit(file->db, error))
+            return true;
+    }
+    db_rollback(file->db);
+    return false;
+}
+
+struct journal *journal_open(const char *path, unsigned node, GError **error)
+{
+    g_assert(node <= 0xffff);
+    struct journal_file *file = g_new0(struct journal_file, 1);
+    file->journal.ops = &file_ops;
+    file->db = db_open(path, error);
+    if (file->db != NULL && db_migrate(file->db, journal_migrations, error) && begin_reign(file, node, error))
+        return &file->journal;
+    g_prefix_error(error, "journal %s: ", path);
+    file_close(&file->journal);
+    return NULL;
+}
+
+void journal_close(struct journal *journal)
+{
+    if (journal != NULL)
+        journal->ops->close(journal);
+}
+
+struct journal_reader *journal_reader_open(const char *path, GError **error)
+{
+    struct db *db = db_open(path, error);
+    if (db == NULL)
+        return NULL;
+    struct journal_reader *reader = g_new(struct journal_reader, 1);
+    reader->db = db;
+    return reader;
+}
+
+void journal_reader_close(struct journal_reader *reader)
+{
+    if (reader == NULL)
+        return;
+    db_close(reader->db);
+    g_free(reader);
+}
+
+/* Takes rows; NULL (with *error set by the query) is passed on as failure. */
+static bool each_row(struct db_rows *rows, journal_row_fn fn, void *data, GError **error)
+{
+    GError *failure = NULL;
+    if (rows == NULL)
+        return false;
+    while (failure == NULL && db_next(rows, &failure)) {
+        struct journal_row row = {
+            .seq = (uint64_t)db_int(rows, 0),
+            .epoch = (uint64_t)db_int(rows, 1),
+            .kind = db_text(rows, 2),
+            .id = db_text(rows, 3),
+            .body = db_text(rows, 4),
+            .at_us = db_int(rows, 5),
+        };
+        if (!fn(data, &row, &failure))
+            break;
+    }
+    db_rows_free(rows);
+    if (failure != NULL)
+        g_propagate_error(error, failure);
+    return failure == NULL;
+}
+
+#define SQL_ROW "select seq, epoch, kind, id, body, at_us from entries "
+
+bool journal_read_after(struct journal_reader *reader, const char *kind, uint64_t after, unsigned limit,
+                        journal_row_fn fn, void *data, GError **error)
+{
+    struct db_value values[] = {DB_INT((int64_t)after), DB_INT(limit), DB_TEXT(kind)};
+    const char *sql = kind == NULL ? SQL_ROW "where seq > $1 order by seq limit $2"
+                                   : SQL_ROW "where kind = $3 and seq > $1 order by seq limit $2";
+    return each_row(db_query(reader->db, sql, values, kind == NULL ? 2 : 3, error), fn, data, error);
+}
+
+bool journal_read_newest(struct journal_reader *reader, const char *kind, unsigned limit, journal_row_fn fn, void *data,
+                         GError **error)
+{
+    struct db_value values[] = {DB_TEXT(kind), DB_INT(limit)};
+    const char *sql = SQL_ROW "where seq in (select seq from entries where kind = $1 order by seq desc limit $2) "
+                              "order by seq";
+    return each_row(db_query(reader->db, sql, values, 2, error), fn, data, error);
+}

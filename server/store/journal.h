@@ -1,0 +1,68 @@
+/* journal.h: the commit point. What journal_append has accepted is durable and survives anything but the disk.
+ *
+ * The engine decides what is written (server/interlocking/journal_entry.h), the journal only writes. A reign begins
+ * when a journal is opened: its epoch is counter x 65536 + node, the counter one more than that of any reign before,
+ * and it is durable before the journal is given to anybody. An append under another epoch is refused.
+ *
+ * `struct journal` is an interface, so that a replicated journal fits; journal_open gives the local one: a SQLite file
+ * with write-ahead log and synchronous=FULL. After a failed append nothing is known about the disk any more: the
+ * process must end and restore (fsync is never tried again).
+ *
+ * Thread safety: a journal belongs to one thread at a time. A reader has its own connection and may be used beside
+ * it, by one thread at a time.
+ */
+#ifndef STORE_JOURNAL_H
+#define STORE_JOURNAL_H
+
+#include "core/auto.h"
+#include "server/interlocking/journal_entry.h"
+#include <stdbool.h>
+#include <stdint.h>
+
+enum journal_result {
+    JOURNAL_WRITTEN,  /* durable */
+    JOURNAL_REPEATED, /* an entry's key is there already: nothing was written; end and restore */
+    JOURNAL_FAILED,   /* *error is set; SB_ERROR_STALE: another reign has begun */
+};
+/* False with *error ends the walk. */
+typedef bool (*journal_entry_fn)(void *data, const struct journal_entry *entry, GError **error);
+
+struct journal;
+struct journal_ops {
+    /* All of `entries` (struct journal_entry *) in one transaction. wall_us: for people. */
+    enum journal_result (*append)(struct journal *journal, uint64_t epoch, const GPtrArray *entries, int64_t wall_us,
+                                  GError **error);
+    /* The newest state of each (kind, id), in the order of writing; of kind "audit", which has no
+     * state, the last entry at the end. */
+    bool (*replay)(struct journal *journal, journal_entry_fn fn, void *data, GError **error);
+    void (*close)(struct journal *journal);
+};
+struct journal {
+    const struct journal_ops *ops;
+    uint64_t epoch; /* of the reign that its opening began */
+};
+
+/* Opens or makes the file and begins a reign. node: 0..65535, this server's number. */
+struct journal *journal_open(const char *path, unsigned node, GError **error);
+void journal_close(struct journal *journal); /* NULL is allowed */
+SB_AUTO_DEFINE(journal, journal_close)
+
+/* Reading beside the writer: history in the order of writing. */
+struct journal_row {
+    uint64_t seq, epoch;
+    const char *kind, *id, *body; /* body: JSON text */
+    int64_t at_us;                /* wall clock */
+};
+typedef bool (*journal_row_fn)(void *data, const struct journal_row *row, GError **error);
+struct journal_reader;
+struct journal_reader *journal_reader_open(const char *path, GError **error);
+void journal_reader_close(struct journal_reader *reader); /* NULL is allowed */
+SB_AUTO_DEFINE(journal_reader, journal_reader_close)
+/* Entries with seq > after, oldest first, at most `limit`; kind NULL: of every kind. */
+bool journal_read_after(struct journal_reader *reader, const char *kind, uint64_t after, unsigned limit,
+                        journal_row_fn fn, void *data, GError **error);
+/* The newest `limit` entries of a kind, oldest of them first. */
+bool journal_read_newest(struct journal_reader *reader, const char *kind, unsigned limit, journal_row_fn fn, void *data,
+                         GError **error);
+
+#endif

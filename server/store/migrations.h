@@ -1,0 +1,10 @@
+/* migrations.h: the schemas of schema/sql/, embedded by the build (embed_sql.cmake). */
+#ifndef STORE_MIGRATIONS_H
+#define STORE_MIGRATIONS_H
+
+#include "server/store/db.h"
+
+extern const struct db_migration journal_migrations[]; /* journal-001.sql, ... */
+extern const struct db_migration store_migrations[];   /* store-001.sql, ... */
+
+#endif
