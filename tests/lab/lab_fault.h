@@ -1,0 +1,20 @@
+/* lab_fault.h: faults of links and POPs.
+ *
+ * Selectors: LINK (see lab_topo.h), all, srlg:NAME (lines that share it), node:NAME (all cables of a node), pop:NAME
+ * (its links with carriers), room:NAME (the same of all its POPs: the fibre of 2 July), edge-control:NAME (the edge's
+ * link with the control site). All links of a selector change in one turn of the wire. The answer, one line of JSON on
+ * standard output:
+ * {"at_us": wall time of the effect, "links": [...]}.
+ */
+#ifndef LAB_FAULT_H
+#define LAB_FAULT_H
+
+#include "tests/lab/lab.h"
+#include <jansson.h>
+
+/* verb: cut, heal, hole, set. argument: of hole (ab, ba, both), of set ("delay_us=1,loss_ppm=2"); else NULL. */
+json_t *fault_wire(const struct lab *lab, const char *verb, const char *argument, const char *selector, GError **error);
+/* The selected POPs refuse connections to their origin with a TCP reset, until healed. */
+json_t *fault_reset(const struct lab *lab, const char *selector, GError **error);
+
+#endif

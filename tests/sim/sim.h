@@ -1,0 +1,169 @@
+/* sim.h: a site in one process, under a virtual clock: one control server (the engine, a journal that survives it),
+ * four edges (the agent's loop, a disk that loses what was not synced, a HAProxy that holds a table), and a network
+ * that loses, doubles, delays and reorders. One seed is one run; the same seed is the same run.
+ *
+ * What runs is the code that ships: engine.h and agent.h. Everything around them is here.
+ *
+ *   sim_world.c   clock, randomness, events, network
+ *   sim_server.c  the server: carries out the engine's effects, and dies between two of them
+ *   sim_edge.c    an edge: carries out the agent's effects
+ *   sim_check.c   what must hold at every step
+ *   sim_site.c    the site, what operators do, faults
+ *   sim_main.c    seeds and options
+ */
+#ifndef SIM_SIM_H
+#define SIM_SIM_H
+
+#include "agent/agent.h"
+#include "server/interlocking/engine.h"
+
+#define EDGES 4
+#define SERVERS 2 /* addresses: the server, and one where an older process may still answer */
+#define SECOND ((int64_t)G_USEC_PER_SEC)
+#define HEAL_US (12 * SECOND) /* no fault begins later, and all end here */
+#define END_US (60 * SECOND)  /* by now everything must have come to its end */
+
+struct sim;
+typedef void (*event_fn)(struct sim *sim, void *node, void *data);
+struct event {
+    int64_t at_us;
+    uint64_t seq; /* equal times: in the order of making */
+    event_fn fn;
+    void *node, *data;
+    GDestroyNotify drop; /* of data */
+};
+
+struct table {                /* manifest and parts: on a disk, or in a HAProxy */
+    struct manifest manifest; /* stamp 0: none */
+    GBytes *parts[PARTS];
+};
+void table_clear(struct table *table);
+void table_copy(struct table *to, const struct table *from);
+
+struct waiting_poll { /* a long-poll that the server holds */
+    bool held;
+    uint64_t id;
+    struct stamp stamp;
+};
+struct server {
+    struct engine *engine; /* NULL: the process is dead */
+    unsigned life;         /* incarnation; timers of older ones are void */
+    uint64_t epoch;
+    int64_t paused_until_us;
+    int crash_in;                        /* effects until it dies; -1: no such fault */
+    bool journal_broken;                 /* its next write fails */
+    struct resolved *published, *before; /* tables it serves, and those it served before */
+    struct waiting_poll polls[EDGES];
+    GPtrArray *journal; /* struct journal_entry * or NULL where a newer state was written */
+    GHashTable *newest; /* "kind id" -> index + 1 */
+    GHashTable *keys;   /* idempotency keys */
+};
+struct edge_node {
+    unsigned index;
+    const char *name;
+    int edge_class;
+    struct agent *agent; /* NULL: dead */
+    unsigned life;
+    int64_t paused_until_us, cut_to_until_us, cut_from_until_us, disk_bad_until_us, apply_bad_until_us;
+    double rate;          /* of its clock */
+    int64_t clock_us;     /* offset of its clock */
+    uint64_t tick;        /* newest timer; older ones are void */
+    uint64_t poll, asked; /* ids: of the poll under way (0: none), of the newest question */
+    GHashTable *fetches;  /* hash -> id of the question */
+    uint64_t disk_promised;
+    struct table disk; /* durable */
+    struct table actuator;
+    struct stamp newest; /* that ever took effect */
+    struct stamp acknowledged;
+};
+
+struct sim {
+    uint64_t seed, random, seq, steps;
+    int64_t now_us, loss_until_us;
+    bool trace, healed;
+    unsigned engine_bug, agent_bug, faults, injected;
+    GPtrArray *heap; /* struct event * */
+    struct server server;
+    struct resolved *old_process; /* what an older process serves at the second address; NULL: nothing is there */
+    struct edge_node edges[EDGES];
+    GHashTable *key_generations; /* cause -> generation + 1 */
+    GHashTable *promises;        /* lever -> struct said *: what an operator was told */
+    GHashTable *legal;           /* hashes of tables that were looked at */
+    GHashTable *began;           /* execution -> generation when it was first written down */
+    GHashTable *written;         /* "execution lever generation": what executions wrote, but for undo */
+    char *failure;               /* first thing that did not hold */
+};
+
+/* sim_world.c */
+int64_t sim_random(struct sim *sim, int64_t low, int64_t high); /* both included */
+bool sim_chance(struct sim *sim, unsigned percent);
+void sim_at(struct sim *sim, int64_t at_us, event_fn fn, void *node, void *data, GDestroyNotify drop);
+bool sim_step(struct sim *sim); /* next event; false: none left */
+/* A message on the way: lost, doubled, late. copy makes the second one. Before HEAL_US only. */
+void sim_send(struct sim *sim, bool cut, event_fn fn, void *node, void *data, gpointer (*copy)(gpointer),
+              GDestroyNotify drop);
+void sim_fail(struct sim *sim, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void sim_trace(const struct sim *sim, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* sim_server.c */
+void server_init(struct sim *sim, const GPtrArray *journal);
+void server_clear(struct sim *sim);
+void server_start(struct sim *sim, void *node, void *data); /* an event */
+void server_kill(struct sim *sim, bool stays_as_old_process);
+/* Carries out effects; false: it died in between. Clears what is left. */
+bool server_carry_out(struct sim *sim, struct effects *effects);
+struct now server_now(const struct sim *sim);
+
+/* Questions of edges, as messages. */
+enum question_kind { ASK_POLL, ASK_PART, TELL_REPORT };
+struct question {
+    enum question_kind kind;
+    unsigned edge, server;
+    uint64_t id;
+    struct stamp stamp;
+    char hash[PART_HASH_SIZE];
+    json_t *report;
+};
+struct answer {
+    unsigned edge;
+    uint64_t id;
+    enum { ANSWER_MANIFEST, ANSWER_UNCHANGED, ANSWER_PART, ANSWER_FAILED } kind;
+    struct manifest manifest;
+    char hash[PART_HASH_SIZE];
+    GBytes *bytes;
+};
+struct answer *answer_new(const struct question *question);
+gpointer answer_copy(gpointer answer);
+void answer_free(gpointer answer);
+gpointer question_copy(gpointer question);
+void question_free(gpointer question);
+void server_take(struct sim *sim, void *node, void *data); /* an event: a question has arrived */
+
+/* sim_edge.c */
+void edge_init(struct sim *sim, unsigned index);
+void edge_clear(struct edge_node *edge);
+void edge_start(struct sim *sim, void *node, void *data); /* an event */
+void edge_kill(struct sim *sim, struct edge_node *edge);
+void edge_take(struct sim *sim, void *node, void *data); /* an event: an answer has arrived */
+void edge_haproxy_restart(struct sim *sim, struct edge_node *edge);
+
+/* sim_check.c */
+struct said {
+    char *value;
+    uint64_t revision;
+};
+void said_free(gpointer said);
+void check_took_effect(struct sim *sim, struct edge_node *edge, const struct table *table);
+void check_acknowledged(struct sim *sim, const struct edge_node *edge); /* after a restart of the agent */
+void check_generation(struct sim *sim, const char *cause, uint64_t generation);
+/* A transaction of the journal, before it is taken: nobody's override is overwritten. */
+void check_transaction(struct sim *sim, const GPtrArray *entries);
+void check_levers(struct sim *sim);             /* after a restart of the server */
+bool check_at_rest(struct sim *sim, bool must); /* all has come to its end */
+
+/* sim_site.c */
+json_t *site_body(void);
+GPtrArray *site_journal(void);       /* of a server that has applied the body; made once */
+void site_schedule(struct sim *sim); /* operators and faults of this seed */
+
+#endif

@@ -1,0 +1,273 @@
+/* sim_check.c: what must hold at every step. */
+#include "tests/sim/sim.h"
+
+#include <string.h>
+
+#define STAMP_FORMAT "%" G_GUINT64_FORMAT ".%" G_GUINT64_FORMAT
+#define STAMP_ARGS(stamp) (stamp).epoch, (stamp).generation
+
+void said_free(gpointer data)
+{
+    struct said *said = data;
+    g_free(said->value);
+    g_free(said);
+}
+
+/* One key is one generation, wherever it is seen. */
+void check_generation(struct sim *sim, const char *cause, uint64_t generation)
+{
+    if (cause[0] == '\0')
+        return;
+    uint64_t known = GPOINTER_TO_SIZE(g_hash_table_lookup(sim->key_generations, cause));
+    if (known == 0)
+        g_hash_table_insert(sim->key_generations, g_strdup(cause), GSIZE_TO_POINTER(generation));
+    else if (known != generation)
+        sim_fail(sim, "doubled effect: %s is generation %" G_GUINT64_FORMAT " and %" G_GUINT64_FORMAT, cause, known,
+                 generation);
+}
+
+static const char *text_of(const json_t *json, const char *member)
+{
+    const char *text = json_string_value(json_object_get(json, member));
+    return text == NULL ? "" : text;
+}
+
+static uint64_t number_of(const json_t *json, const char *member)
+{
+    return (uint64_t)json_integer_value(json_object_get(json, member));
+}
+
+/* A person's lever is not moved by an execution that began before him. */
+static void check_override(struct sim *sim, const struct journal_entry *entry, const char *execution)
+{
+    g_autofree char *id = g_strdup_printf("control %s", entry->id);
+    guint old = GPOINTER_TO_UINT(g_hash_table_lookup(sim->server.newest, id));
+    const struct journal_entry *before = old == 0 ? NULL : sim->server.journal->pdata[old - 1];
+    if (before == NULL || text_of(before->body, "execution")[0] != '\0')
+        return;
+    uint64_t began = GPOINTER_TO_SIZE(g_hash_table_lookup(sim->began, execution));
+    if (number_of(before->body, "revision") > began)
+        sim_fail(sim,
+                 "lost override: %s, set by a person at generation %" G_GUINT64_FORMAT
+                 ", was moved by %s, which began at %" G_GUINT64_FORMAT,
+                 entry->id, number_of(before->body, "revision"), execution, began);
+}
+
+void check_transaction(struct sim *sim, const GPtrArray *entries)
+{
+    const char *cause = "";
+    for (guint i = 0; i < entries->len; i++) {
+        const struct journal_entry *entry = entries->pdata[i];
+        if (strcmp(entry->kind, "generation") != 0)
+            continue;
+        cause = text_of(entry->body, "cause");
+        check_generation(sim, cause, number_of(entry->body, "generation"));
+    }
+    for (guint i = 0; i < entries->len; i++) {
+        const struct journal_entry *entry = entries->pdata[i];
+        const char *execution = text_of(entry->body, "execution");
+        if (strcmp(entry->kind, "execution") == 0 && !g_hash_table_contains(sim->began, entry->id))
+            g_hash_table_insert(sim->began, g_strdup(entry->id),
+                                GSIZE_TO_POINTER(engine_world(sim->server.engine)->stamp.generation));
+        if (strcmp(entry->kind, "control") != 0 || execution[0] == '\0')
+            continue;
+        check_override(sim, entry, execution);
+        if (!g_str_has_suffix(cause, "/undo/set"))
+            g_hash_table_add(sim->written, g_strdup_printf("%s %s %" G_GUINT64_FORMAT, execution, entry->id,
+                                                           number_of(entry->body, "revision")));
+    }
+}
+
+/* Legal roads: whatever room is wanted, a room answers, and has an entrance that is in. */
+
+struct roads {
+    const struct table *table;
+    struct sim *sim;
+    const char *edge, *room;
+    GHashTable *out; /* "multi/room-a/pop-a1" that are out */
+    bool found;
+};
+
+static void note_out(void *data, const char *key, const char *value)
+{
+    struct roads *roads = data;
+    if (strcmp(value, "out") == 0)
+        g_hash_table_add(roads->out, g_strdup(key));
+}
+
+static void find_entrance(void *data, const char *key, const char *value)
+{
+    struct roads *roads = data;
+    g_autofree char *prefix = g_strdup_printf("origin/%s/", roads->room);
+    (void)value;
+    if (!g_str_has_prefix(key, prefix))
+        return;
+    g_autofree char *row = g_strdup_printf("multi/%s", key + strlen("origin/"));
+    roads->found |= !g_hash_table_contains(roads->out, row);
+}
+
+static void foreach(const struct table *table, enum part part, part_fn fn, void *data)
+{
+    gsize size;
+    const char *text = g_bytes_get_data(table->parts[part], &size);
+    if (size > 0)
+        part_foreach(text, size, fn, data);
+}
+
+static void check_room(void *data, const char *key, const char *value)
+{
+    struct roads *roads = data;
+    if (!g_str_has_prefix(key, "multi/"))
+        return;
+    roads->room = value;
+    roads->found = false;
+    foreach(roads->table, PART_LAYOUT, find_entrance, roads);
+    if (!roads->found)
+        sim_fail(roads->sim, "%s: generation %" G_GUINT64_FORMAT " sends %s to %s, which has no entrance that is in",
+                 roads->edge, roads->table->manifest.stamp.generation, key, value);
+}
+
+static void check_legal(struct sim *sim, const struct edge_node *edge, const struct table *table)
+{
+    const char(*hash)[PART_HASH_SIZE] = table->manifest.hash;
+    g_autofree char *id = g_strdup_printf("%s %s %s", hash[PART_LAYOUT], hash[PART_ROOMS], hash[PART_ORIGINS]);
+    if (g_hash_table_contains(sim->legal, id))
+        return;
+    g_hash_table_add(sim->legal, g_steal_pointer(&id));
+    struct roads roads = {.table = table,
+                          .sim = sim,
+                          .edge = edge->name,
+                          .out = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL)};
+    foreach(table, PART_ORIGINS, note_out, &roads);
+    foreach(table, PART_ROOMS, check_room, &roads);
+    g_hash_table_unref(roads.out);
+}
+
+void check_took_effect(struct sim *sim, struct edge_node *edge, const struct table *table)
+{
+    struct stamp stamp = table->manifest.stamp;
+    if (stamp_compare(stamp, edge->newest) < 0 || stamp.generation < edge->newest.generation)
+        sim_fail(sim, "%s: " STAMP_FORMAT " takes effect after " STAMP_FORMAT, edge->name, STAMP_ARGS(stamp),
+                 STAMP_ARGS(edge->newest));
+    edge->newest = stamp;
+    check_generation(sim, table->manifest.cause, stamp.generation);
+    check_legal(sim, edge, table);
+}
+
+void check_acknowledged(struct sim *sim, const struct edge_node *edge)
+{
+    if (stamp_compare(edge->disk.manifest.stamp, edge->acknowledged) < 0)
+        sim_fail(sim, "%s: acknowledged " STAMP_FORMAT ", but its disk has " STAMP_FORMAT, edge->name,
+                 STAMP_ARGS(edge->acknowledged), STAMP_ARGS(edge->disk.manifest.stamp));
+}
+
+/* Levers: what the journal holds is what the engine holds, and what an operator was told. */
+
+static void check_lever(struct sim *sim, const char *lever, const char *value, uint64_t revision)
+{
+    g_auto(GStrv) words = g_strsplit(lever, "/", 2);
+    const struct control *control =
+        controls_get(engine_world(sim->server.engine)->controls, lever_class_find(words[0])->lever, words[1]);
+    if (control == NULL || control->revision < revision ||
+        (control->revision == revision && strcmp(control->value, value) != 0))
+        sim_fail(sim, "lost lever: %s was %s at generation %" G_GUINT64_FORMAT ", found %s at %" G_GUINT64_FORMAT,
+                 lever, value, revision, control == NULL ? "nothing" : control->value,
+                 control == NULL ? 0 : control->revision);
+}
+
+void check_levers(struct sim *sim)
+{
+    for (guint i = 0; i < sim->server.journal->len; i++) {
+        const struct journal_entry *entry = sim->server.journal->pdata[i];
+        if (entry != NULL && strcmp(entry->kind, "control") == 0 && json_is_object(entry->body))
+            check_lever(sim, entry->id, json_string_value(json_object_get(entry->body, "value")),
+                        (uint64_t)json_integer_value(json_object_get(entry->body, "revision")));
+    }
+    GHashTableIter iter;
+    gpointer lever, said;
+    g_hash_table_iter_init(&iter, sim->promises);
+    while (g_hash_table_iter_next(&iter, &lever, &said))
+        check_lever(sim, lever, ((struct said *)said)->value, ((struct said *)said)->revision);
+}
+
+/* The end. */
+
+static bool open_end(struct sim *sim, bool must, const char *format, ...) __attribute__((format(printf, 3, 4)));
+static bool open_end(struct sim *sim, bool must, const char *format, ...)
+{
+    if (!must)
+        return false;
+    va_list args;
+    va_start(args, format);
+    g_autofree char *text = g_strdup_vprintf(format, args);
+    va_end(args);
+    sim_fail(sim, "no end: %s", text);
+    return false;
+}
+
+/* An execution has every lever where it put it, unless someone has moved it since; and it knows all that it wrote,
+ * else it could not undo it. */
+static void check_as_planned(struct sim *sim, const json_t *execution)
+{
+    const char *id = text_of(execution, "id");
+    const json_t *write;
+    size_t i;
+    json_array_foreach (json_object_get(execution, "writes"), i, write) {
+        uint64_t generation = number_of(write, "generation");
+        g_autofree char *lever = g_strdup_printf("%s/%s", text_of(write, "control"), text_of(write, "object"));
+        g_autofree char *written = g_strdup_printf("%s %s %" G_GUINT64_FORMAT, id, lever, generation);
+        if (strcmp(text_of(execution, "state"), "succeeded") == 0 && generation == 0)
+            sim_fail(sim, "%s succeeded, but %s was not written", id, lever);
+        if (generation > 0)
+            check_lever(sim, lever, text_of(write, "after"), generation);
+        g_hash_table_remove(sim->written, written);
+    }
+}
+
+static bool executions_ended(struct sim *sim, bool must)
+{
+    json_t *executions = engine_executions(sim->server.engine), *execution;
+    bool ended = true;
+    size_t i;
+    json_array_foreach (executions, i, execution) {
+        const char *state = json_string_value(json_object_get(execution, "state"));
+        if (strcmp(state, "running") == 0 || strcmp(state, "aborting") == 0) {
+            ended =
+                open_end(sim, must, "execution %s is %s", json_string_value(json_object_get(execution, "id")), state);
+            break;
+        }
+        check_as_planned(sim, execution);
+    }
+    json_decref(executions);
+    return ended;
+}
+
+bool check_at_rest(struct sim *sim, bool must)
+{
+    const struct server *server = &sim->server;
+    if (server->engine == NULL)
+        return open_end(sim, must, "the server is dead");
+    struct stamp stamp = engine_world(server->engine)->stamp;
+    for (unsigned i = 0; i < EDGES; i++) {
+        const struct edge_node *edge = &sim->edges[i];
+        struct manifest wanted = {0};
+        resolved_manifest(engine_resolved(server->engine), edge->name, &wanted);
+        if (edge->agent == NULL)
+            return open_end(sim, must, "the agent of %s is dead", edge->name);
+        if (stamp_compare(edge->actuator.manifest.stamp, stamp) != 0)
+            return open_end(sim, must, "%s has " STAMP_FORMAT ", the server " STAMP_FORMAT, edge->name,
+                            STAMP_ARGS(edge->actuator.manifest.stamp), STAMP_ARGS(stamp));
+        if (memcmp(edge->actuator.manifest.hash, wanted.hash, sizeof wanted.hash) != 0)
+            sim_fail(sim, "%s: generation %" G_GUINT64_FORMAT " has other parts than the server's", edge->name,
+                     stamp.generation);
+    }
+    if (!executions_ended(sim, must))
+        return false;
+    check_levers(sim);
+    GHashTableIter iter;
+    gpointer written;
+    g_hash_table_iter_init(&iter, sim->written);
+    if (g_hash_table_iter_next(&iter, &written, NULL))
+        sim_fail(sim, "an execution does not know that it wrote: %s", (char *)written);
+    return true;
+}

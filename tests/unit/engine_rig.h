@@ -1,0 +1,85 @@
+/* engine_rig.h: the engine with a journal in memory, on the two-rooms site, and the words that its tests speak in.
+ *
+ * A struct server is what a process would be: server_new starts one and applies the site; carrying out effects can end
+ * at any of them (`budget`), which is the crash; start begins anew from the journal. Everything that a helper returns
+ * as json_t * or char * is the test's, but for borrowed members of JSON. Failures abort the test. One thread.
+ */
+#ifndef TESTS_ENGINE_RIG_H
+#define TESTS_ENGINE_RIG_H
+
+#include "core/error.h"
+#include "server/interlocking/engine.h"
+
+#include <check.h>
+#include <string.h>
+
+#define SECOND G_USEC_PER_SEC
+
+struct server {
+    struct engine *engine;
+    GPtrArray *journal; /* struct journal_entry *, all that was ever written */
+    struct effects effects;
+    struct resolved *published;
+    uint64_t epoch;
+    int64_t now_us;
+    int budget; /* effects until the crash; -1: none */
+    unsigned carried;
+};
+
+extern const char *const edges[4], *const servers[3];
+extern const struct asker alice, robot;
+
+/* Life: effects are carried out by settle and by whatever changes something. */
+struct server *server_new(void);
+void server_free(struct server *s);
+void start(struct server *s);
+void tick(struct server *s, int64_t after_us);
+void settle(struct server *s);
+struct now now(const struct server *s);
+json_t *site_body(void);
+void apply_ok(struct server *s, json_t *body);
+void add_plan(struct server *s, const char *yaml);
+
+/* What an edge says: applied `stamp` (0: what is published), and figures. */
+struct saying {
+    struct stamp stamp;
+    const char *policy, *room; /* counters of one policy */
+    unsigned requests, failed;
+    double rate, fail_rate;
+    bool pops_down; /* of room-a */
+};
+
+json_t *saying_json(const char *edge, const struct saying *saying);
+void say(struct server *s, const char *edge, struct saying saying);
+void say_all(struct server *s);
+/* What the driver of a name server says of the generation that is published. */
+void confirm(struct server *s, const char *nameserver, const char *state);
+
+/* Asking. */
+char *run_ok(struct server *s, const char *plan, const char *target);
+json_t *set(struct server *s, const char *control, const char *object, const char *value, int64_t if_match,
+            const struct asker *asker, GError **error);
+void set_ok(struct server *s, const char *control, const char *object, const char *value);
+
+/* Looking: at an execution as the API gives it, at levers, at the journal. */
+json_t *look(const struct server *s, const char *id);
+const char *member(const json_t *json, const char *name);
+const json_t *step_of(const json_t *execution, const char *name);
+const char *lever(const struct server *s, enum lever l, const char *object);
+uint64_t generation(const struct server *s);
+unsigned count_entries(const struct server *s, const char *kind);
+
+/* text: what must stand in the step's text, in an event, in an error; "" for anything. */
+void expect_state(const struct server *s, const char *id, const char *state);
+void expect_event(const struct server *s, const char *id, const char *text);
+void expect_step(const struct server *s, const char *id, const char *step, const char *state, const char *text);
+#define expect_error(error, kind, text)                                                                                \
+    do {                                                                                                               \
+        ck_assert_ptr_nonnull(error);                                                                                  \
+        ck_assert_int_eq((error)->code, SB_ERROR_##kind);                                                              \
+        if (strstr((error)->message, text) == NULL)                                                                    \
+            ck_abort_msg("found \"%s\", expected \"%s\"", (error)->message, text);                                     \
+        g_clear_error(&(error));                                                                                       \
+    } while (0)
+
+#endif

@@ -1,0 +1,227 @@
+#include "tests/unit/served.h"
+
+#include "schema/object.h"
+#include "schema/yamldoc.h"
+
+#include <check.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <glib/gstdio.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define READY_MS 20000 /* a limit, not a wait */
+
+static int free_port(void)
+{
+    struct sockaddr_in sa = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t len = sizeof sa;
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    ck_assert_int_eq(bind(fd, (struct sockaddr *)&sa, len), 0);
+    getsockname(fd, (struct sockaddr *)&sa, &len);
+    close(fd);
+    return ntohs(sa.sin_port);
+}
+
+void served_new(struct served *served)
+{
+    memset(served, 0, sizeof *served);
+    snprintf(served->dir, sizeof served->dir, "/tmp/sb-test-api-XXXXXX");
+    ck_assert_ptr_nonnull(g_mkdtemp(served->dir));
+    snprintf(served->socket, sizeof served->socket, "%s/socket", served->dir);
+    served->port = free_port();
+    served->agents_port = free_port();
+    served->operators = g_strdup_printf("http://127.0.0.1:%d", served->port);
+    served->agents = g_strdup_printf("http://127.0.0.1:%d", served->agents_port);
+    served->log = g_string_new(NULL);
+    served->log_fd = -1;
+}
+
+static void run_child(const struct served *served, const char *const *env, const char *const *flags, int log_fd)
+{
+    g_autofree char *state = g_strdup_printf("--state=%s/state", served->dir);
+    g_autofree char *socket = g_strdup_printf("--socket=%s", served->socket);
+    g_autofree char *listen = g_strdup_printf("--listen=127.0.0.1:%d", served->port);
+    g_autofree char *agents = g_strdup_printf("--agents-listen=127.0.0.1:%d", served->agents_port);
+    const char *argv[32] = {
+        SIGNALBOXD, "--cluster=two-rooms", state, socket, listen, agents, "--runbooks=" SOURCE_DIR "/runbooks"};
+    int n = 7;
+    for (; flags != NULL && *flags != NULL; flags++)
+        argv[n++] = *flags;
+    for (; env != NULL && *env != NULL; env++)
+        putenv((char *)(uintptr_t)*env);
+    prctl(PR_SET_PDEATHSIG, SIGKILL); /* a test that fails leaves no server behind */
+    dup2(log_fd, STDERR_FILENO);
+    execv(SIGNALBOXD, (char **)(uintptr_t)argv);
+    _exit(127);
+}
+
+/* Reads the log until `text` stands in it, or until its end. */
+static bool read_log(struct served *served, const char *text)
+{
+    char buffer[4096];
+    while (text == NULL || strstr(served->log->str, text) == NULL) {
+        struct pollfd wait = {.fd = served->log_fd, .events = POLLIN};
+        ck_assert_msg(poll(&wait, 1, READY_MS) == 1, "signalboxd says nothing more: %s", served->log->str);
+        ssize_t n = read(served->log_fd, buffer, sizeof buffer);
+        if (n <= 0)
+            return false;
+        g_string_append_len(served->log, buffer, n);
+    }
+    return true;
+}
+
+void served_start(struct served *served, const char *const *env, const char *const *flags)
+{
+    int fds[2];
+    ck_assert_int_eq(pipe2(fds, O_CLOEXEC), 0);
+    if (served->log_fd >= 0)
+        close(served->log_fd);
+    g_string_truncate(served->log, 0);
+    served->log_fd = fds[0];
+    served->pid = fork();
+    if (served->pid == 0)
+        run_child(served, env, flags, fds[1]);
+    close(fds[1]);
+    read_log(served, ">ready ");
+}
+
+int served_wait(struct served *served)
+{
+    int status = 0;
+    read_log(served, NULL); /* it ends when the process does */
+    ck_assert_int_eq(waitpid(served->pid, &status, 0), served->pid);
+    served->pid = 0;
+    return status;
+}
+
+int served_end(struct served *served, int number)
+{
+    kill(served->pid, number);
+    return served_wait(served);
+}
+
+static void remove_folder(const char *path)
+{
+    GDir *files = g_dir_open(path, 0, NULL);
+    const char *name;
+    while (files != NULL && (name = g_dir_read_name(files)) != NULL) {
+        g_autofree char *file = g_build_filename(path, name, NULL);
+        if (g_file_test(file, G_FILE_TEST_IS_DIR))
+            remove_folder(file);
+        else
+            g_unlink(file);
+    }
+    if (files != NULL)
+        g_dir_close(files);
+    g_rmdir(path);
+}
+
+void served_clear(struct served *served)
+{
+    if (served->pid != 0) {
+        int status = served_end(served, SIGTERM);
+        ck_assert_msg(WIFEXITED(status) && WEXITSTATUS(status) == 0, "signalboxd ended with %x: %s", (unsigned)status,
+                      served->log->str);
+    }
+    close(served->log_fd);
+    remove_folder(served->dir);
+    g_string_free(served->log, TRUE);
+    g_free(served->operators);
+    g_free(served->agents);
+}
+
+static unsigned call(const struct httpc_target *target, const char *method, const char *path, const char *if_match,
+                     const char *body, json_t **answer, char **etag)
+{
+    g_autoptr(GError) error = NULL;
+    g_autofree char *match = if_match != NULL ? g_strdup_printf("If-Match: %s", if_match) : NULL;
+    const char *const headers[] = {match, NULL};
+    struct httpc_reply reply = {0};
+    if (!httpc_call(target, method, path, headers, body, 60000, &reply, &error))
+        ck_abort_msg("%s %s: %s", method, path, error->message);
+    if (answer != NULL)
+        *answer = json_loads(reply.body, JSON_DECODE_ANY, NULL);
+    if (etag != NULL)
+        *etag = g_strdup(reply.etag);
+    unsigned status = reply.status;
+    httpc_reply_clear(&reply);
+    return status;
+}
+
+unsigned served_call(struct served *served, const char *base, const char *token, const char *method, const char *path,
+                     const char *if_match, const char *body, json_t **answer, char **etag)
+{
+    (void)served;
+    struct httpc_target target = {.base_url = base, .token = token};
+    return call(&target, method, path, if_match, body, answer, etag);
+}
+
+unsigned served_local(struct served *served, const char *method, const char *path, const char *if_match,
+                      const char *body, json_t **answer)
+{
+    struct httpc_target target = {.base_url = "http://localhost", .unix_socket = served->socket};
+    return call(&target, method, path, if_match, body, answer, NULL);
+}
+
+char *served_token(struct served *served, const char *name, const char *role)
+{
+    g_autofree char *body = g_strdup_printf("{\"name\":\"%s\",\"role\":\"%s\"}", name, role);
+    json_t *answer = NULL;
+    ck_assert_uint_eq(served_local(served, "POST", "/v1/tokens", NULL, body, &answer), 201);
+    char *token = g_strdup(json_string_value(json_object_get(answer, "token")));
+    json_decref(answer);
+    return token;
+}
+
+void served_apply_site(struct served *served)
+{
+    const char *file = SOURCE_DIR "/tests/lab/sites/two-rooms.yaml";
+    g_autoptr(GPtrArray) findings = finding_list_new();
+    json_t *documents = yamldoc_load_file(file, NULL), *body = json_object();
+    yamldoc_collect(documents, file, body, findings);
+    ck_assert_uint_eq(findings->len, 0);
+    char *text = json_dumps(body, 0);
+    ck_assert_uint_eq(served_local(served, "POST", "/v1/apply", NULL, text, NULL), 200);
+    free(text);
+    json_decref(body);
+    json_decref(documents);
+}
+
+int served_connect(int port)
+{
+    struct sockaddr_in sa = {
+        .sin_family = AF_INET, .sin_port = htons((uint16_t)port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    ck_assert_int_ge(fd, 0);
+    ck_assert_int_eq(connect(fd, (struct sockaddr *)&sa, sizeof sa), 0);
+    return fd;
+}
+
+char *served_raw(int port, const char *text, size_t size, const char *until)
+{
+    int fd = served_connect(port);
+    GString *got = g_string_new(NULL);
+    char buffer[4096];
+    ssize_t n = send(fd, text, size, MSG_NOSIGNAL);
+    ck_assert_int_eq(n, (ssize_t)size);
+    while (until == NULL || strstr(got->str, until) == NULL) {
+        struct pollfd wait = {.fd = fd, .events = POLLIN};
+        if (poll(&wait, 1, 5000) != 1) {
+            g_string_append(got, "[still open]");
+            break;
+        }
+        if ((n = read(fd, buffer, sizeof buffer)) <= 0)
+            break;
+        g_string_append_len(got, buffer, n);
+    }
+    close(fd);
+    return g_string_free(got, FALSE);
+}

@@ -1,0 +1,155 @@
+#include "schema/control.h"
+
+#include "core/error.h"
+#include "tests/unit/unit.h"
+#include <string.h>
+
+static struct inventory *site(void)
+{
+    g_autoptr(GPtrArray) findings = finding_list_new();
+    json_t *json =
+        json_loads("{\"objects\": [{\"kind\": \"zone\", \"name\": \"z\"},"
+                   "{\"kind\": \"room\", \"name\": \"room-a\", \"zone\": \"z\"},"
+                   "{\"kind\": \"room\", \"name\": \"room-b\", \"zone\": \"z\"},"
+                   "{\"kind\": \"service\", \"name\": \"many\", \"active\": \"multi\"},"
+                   "{\"kind\": \"service\", \"name\": \"one\", \"active\": \"single\", \"home\": \"room-a\"}]}",
+                   0, NULL);
+    struct inventory *inv = inventory_from_json(json, findings);
+    json_decref(json);
+    ck_assert_ptr_nonnull(inv);
+    return inv;
+}
+
+static void put(struct controls *controls, enum lever lever, const char *object, const char *value, uint64_t revision)
+{
+    controls_put(controls, &(struct control){lever, (char *)object, (char *)value, revision, (char *)"ann", NULL});
+}
+
+START_TEST(levers_are_found_by_name)
+{
+    ck_assert_int_eq(lever_class_find("room.compute")->lever, LEVER_ROOM_COMPUTE);
+    ck_assert_int_eq(lever_class_find("split")->kind, OBJECT_service);
+    ck_assert(lever_class_find("split")->is_split && !lever_class_find("pop")->is_split);
+    ck_assert_ptr_null(lever_class_find("room"));
+    for (unsigned i = 0; i < LEVERS; i++)
+        ck_assert_ptr_eq(lever_class_find(lever_class(i)->name), lever_class(i));
+}
+END_TEST
+
+START_TEST(a_set_keeps_the_last_value)
+{
+    sb_auto(controls) controls = controls_new();
+    ck_assert_str_eq(controls_value(controls, LEVER_ROOM_INGRESS, "room-a"), "default");
+    ck_assert_ptr_null(controls_get(controls, LEVER_ROOM_INGRESS, "room-a"));
+    put(controls, LEVER_ROOM_INGRESS, "room-b", "closed", 1);
+    put(controls, LEVER_ROOM_INGRESS, "room-a", "open", 2);
+    put(controls, LEVER_ROOM_INGRESS, "room-a", "closed", 3);
+    ck_assert_str_eq(controls_value(controls, LEVER_ROOM_INGRESS, "room-a"), "closed");
+    ck_assert_uint_eq(controls_get(controls, LEVER_ROOM_INGRESS, "room-a")->revision, 3);
+    ck_assert_str_eq(controls_value(controls, LEVER_ROOM_COMPUTE, "room-a"), "default");
+}
+END_TEST
+
+START_TEST(copies_part_ways_and_lists_are_sorted)
+{
+    sb_auto(controls) controls = controls_new();
+    put(controls, LEVER_POP, "p", "out", 1);
+    put(controls, LEVER_ROOM_INGRESS, "room-b", "closed", 1);
+    sb_auto(controls) copy = controls_copy(controls);
+    put(copy, LEVER_ROOM_INGRESS, "room-a", "closed", 2);
+    g_autoptr(GPtrArray) list = controls_list(copy), old = controls_list(controls);
+    ck_assert_uint_eq(old->len, 2);
+    ck_assert_uint_eq(list->len, 3);
+    ck_assert_str_eq(((struct control *)list->pdata[0])->object, "room-a");
+    ck_assert_str_eq(((struct control *)list->pdata[1])->object, "room-b");
+    ck_assert_int_eq(((struct control *)list->pdata[2])->lever, LEVER_POP);
+}
+END_TEST
+
+START_TEST(values_are_validated_and_made_canonical)
+{
+    static const struct {
+        enum lever lever;
+        const char *object, *value, *canonical, *message;
+        enum sb_error code;
+    } rows[] = {
+        {LEVER_ROOM_INGRESS, "room-a", "closed", "closed", NULL, 0},
+        {LEVER_ROOM_INGRESS, "room-a", "default", "default", NULL, 0},
+        {LEVER_GROUP_EDGE_CLASS, "g", "public", NULL,
+         "group.edge_class: found \"g\", expected the name of a group that exists", SB_ERROR_NOT_FOUND},
+        {LEVER_ROOM_INGRESS, "room-a", "shut", NULL,
+         "room.ingress/room-a: found \"shut\", expected default or one of open, closed", SB_ERROR_INVALID},
+        {LEVER_ROOM_INGRESS, "room-a", "open|closed", NULL,
+         "room.ingress/room-a: found \"open|closed\", expected default or one of open, closed", SB_ERROR_INVALID},
+        {LEVER_SPLIT, "many", "default", "default", NULL, 0},
+        {LEVER_SPLIT, "many", "0-9=room-a,10-99=room-a,100-999=room-b", "0-99=room-a,100-999=room-b", NULL, 0},
+        {LEVER_SPLIT, "many", "0-999=room-c", NULL,
+         "split/many: found room \"room-c\", expected the name of a room that exists", SB_ERROR_NOT_FOUND},
+        {LEVER_SPLIT, "many", "0-99=room-a", NULL,
+         "split/many: split: found \"0-99=room-a\", expected ranges up to slot 999, 100-... is missing",
+         SB_ERROR_INVALID},
+        {LEVER_SPLIT, "one", "0-999=room-a", NULL, "split/one: found a single service, expected a multi service",
+         SB_ERROR_INVALID},
+        {LEVER_SPLIT, "one", "default", "default", NULL, 0},
+    };
+    sb_auto(inventory) inv = site();
+    for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {
+        g_autofree char *canonical = NULL;
+        g_autoptr(GError) error = NULL;
+        bool good = control_validate(inv, rows[i].lever, rows[i].object, rows[i].value, &canonical, &error);
+        ck_assert_pstr_eq(error != NULL ? error->message : NULL, rows[i].message);
+        ck_assert(good == (rows[i].message == NULL));
+        ck_assert_pstr_eq(canonical, rows[i].canonical);
+        ck_assert(good || g_error_matches(error, SB_ERROR, (gint)rows[i].code));
+    }
+}
+END_TEST
+
+START_TEST(json_and_control_are_the_same)
+{
+    struct control given = {LEVER_POP, (char *)"pop-a1", (char *)"out", 9, (char *)"ann", (char *)"ex-1"}, read;
+    json_t *json = control_to_json(&given);
+    ck_assert(control_from_json(json, &read, NULL));
+    json_t *again = control_to_json(&read);
+    ck_assert(json_equal(json, again));
+    control_clear(&read);
+    json_decref(json);
+    json_decref(again);
+}
+END_TEST
+
+START_TEST(json_that_is_no_control_is_refused)
+{
+    static const char *const rows[][2] = {
+        {"[]", "control: control: found nothing, expected the name of a lever"},
+        {"{\"control\": \"door\"}", "control: control: found \"door\", expected the name of a lever"},
+        {"{\"control\": \"pop\"}", "control: object: found nothing, expected text"},
+        {"{\"control\": \"pop\", \"object\": \"p\", \"value\": 1}", "control: value: found 1, expected text"},
+        {"{\"control\": \"pop\", \"object\": \"p\", \"value\": \"in\", \"revision\": -1}",
+         "control: revision: found -1, expected a generation"},
+    };
+    for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {
+        struct control control;
+        g_autoptr(GError) error = NULL;
+        json_t *json = json_loads(rows[i][0], 0, NULL);
+        ck_assert(!control_from_json(json, &control, &error));
+        ck_assert_str_eq(error->message, rows[i][1]);
+        json_decref(json);
+    }
+}
+END_TEST
+
+static void add(TCase *tcase)
+{
+    tcase_add_test(tcase, levers_are_found_by_name);
+    tcase_add_test(tcase, a_set_keeps_the_last_value);
+    tcase_add_test(tcase, copies_part_ways_and_lists_are_sorted);
+    tcase_add_test(tcase, values_are_validated_and_made_canonical);
+    tcase_add_test(tcase, json_and_control_are_the_same);
+    tcase_add_test(tcase, json_that_is_no_control_is_refused);
+}
+
+int main(void)
+{
+    return unit_run("control", add);
+}

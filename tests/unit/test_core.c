@@ -1,0 +1,303 @@
+#include "core/error.h"
+#include "core/fileio.h"
+#include "core/httpc.h"
+
+#include "tests/unit/unit.h"
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* --- loop --- */
+
+struct seen {
+    struct loop *loop;
+    GString *order;
+    struct loop_timer *late;
+    int posts;
+};
+
+static void on_early(void *data)
+{
+    struct seen *seen = data;
+    g_string_append_c(seen->order, 'e');
+}
+
+static void on_late(void *data)
+{
+    struct seen *seen = data;
+    g_string_append_c(seen->order, 'l');
+    loop_stop(seen->loop);
+}
+
+START_TEST(timers_fire_in_the_order_of_their_times)
+{
+    struct seen seen = {.loop = loop_new(NULL), .order = g_string_new(NULL)};
+    struct loop_timer *late = loop_timer_new(seen.loop, on_late, &seen);
+    struct loop_timer *early = loop_timer_new(seen.loop, on_early, &seen);
+    struct loop_timer *never = loop_timer_new(seen.loop, on_early, &seen);
+    int64_t now = loop_now_us();
+    loop_timer_arm(late, now + 20000);
+    loop_timer_arm(early, now + 10000);
+    loop_timer_arm(never, now + 5000);
+    loop_timer_disarm(never);
+    loop_run(seen.loop);
+    ck_assert_int_ge(loop_now_us() - now, 20000);
+    ck_assert_str_eq(seen.order->str, "el");
+    loop_timer_free(late);
+    loop_timer_free(early);
+    loop_timer_free(never);
+    loop_free(seen.loop);
+    g_string_free(seen.order, TRUE);
+}
+END_TEST
+
+static void on_post(void *data)
+{
+    struct seen *seen = data;
+    if (++seen->posts == 400)
+        loop_stop(seen->loop);
+}
+
+static void *post_hundred(void *data)
+{
+    struct seen *seen = data;
+    for (int i = 0; i < 100; i++)
+        loop_post(seen->loop, on_post, seen);
+    return NULL;
+}
+
+START_TEST(work_of_other_threads_runs_once_each)
+{
+    struct seen seen = {.loop = loop_new(NULL)};
+    pthread_t threads[4];
+    for (int i = 0; i < 4; i++)
+        pthread_create(&threads[i], NULL, post_hundred, &seen);
+    loop_run(seen.loop);
+    for (int i = 0; i < 4; i++)
+        pthread_join(threads[i], NULL);
+    ck_assert_int_eq(seen.posts, 400);
+    loop_free(seen.loop);
+}
+END_TEST
+
+static void on_readable(void *data, int fd, uint32_t events)
+{
+    struct seen *seen = data;
+    char byte;
+    ck_assert(events & EPOLLIN);
+    ck_assert_int_eq(read(fd, &byte, 1), 1);
+    g_string_append_c(seen->order, byte);
+    if (byte == 'z') {
+        loop_unwatch(seen->loop, fd);
+        loop_stop(seen->loop);
+    }
+}
+
+START_TEST(descriptors_are_watched_until_unwatched)
+{
+    struct seen seen = {.loop = loop_new(NULL), .order = g_string_new(NULL)};
+    int pipe_fds[2];
+    ck_assert_int_eq(pipe(pipe_fds), 0);
+    ck_assert(loop_watch(seen.loop, pipe_fds[0], EPOLLIN, on_readable, &seen, NULL));
+    ck_assert_int_eq(write(pipe_fds[1], "xyz", 3), 3);
+    loop_run(seen.loop);
+    ck_assert_str_eq(seen.order->str, "xyz");
+    close(pipe_fds[0]);
+    close(pipe_fds[1]);
+    loop_free(seen.loop);
+    g_string_free(seen.order, TRUE);
+}
+END_TEST
+
+/* --- files --- */
+
+START_TEST(a_file_is_old_or_new)
+{
+    g_autofree char *dir = g_dir_make_tmp("sb-core-XXXXXX", NULL);
+    g_autofree char *path = g_build_filename(dir, "f", NULL), *tmp = g_strconcat(path, ".tmp", NULL);
+    g_autoptr(GError) error = NULL;
+    ck_assert(file_write_atomic(path, "one", 3, 0600, &error));
+    ck_assert_int_eq(mkdir(tmp, 0700), 0); /* the temporary file cannot be made: the old one stays */
+    ck_assert(!file_write_atomic(path, "two", 3, 0600, &error));
+    ck_assert(g_error_matches(error, SB_ERROR, SB_ERROR_IO));
+    g_autofree char *text = file_read(path, 100, NULL, NULL);
+    ck_assert_str_eq(text, "one");
+    rmdir(tmp);
+    struct stat st;
+    ck_assert_int_eq(stat(path, &st), 0);
+    ck_assert_int_eq(st.st_mode & 0777, 0600);
+    unlink(path);
+    rmdir(dir);
+}
+END_TEST
+
+START_TEST(reading_is_bounded_and_absence_is_told_apart)
+{
+    g_autofree char *dir = g_dir_make_tmp("sb-core-XXXXXX", NULL);
+    g_autofree char *path = g_build_filename(dir, "f", NULL);
+    g_autoptr(GError) absent = NULL;
+    g_autoptr(GError) large = NULL;
+    ck_assert_ptr_null(file_read(path, 10, NULL, &absent));
+    ck_assert(g_error_matches(absent, SB_ERROR, SB_ERROR_NOT_FOUND));
+    ck_assert(file_write_atomic(path, "0123456789x", 11, 0600, NULL));
+    ck_assert_ptr_null(file_read(path, 10, NULL, &large));
+    ck_assert(g_error_matches(large, SB_ERROR, SB_ERROR_TOO_LARGE));
+    unlink(path);
+    rmdir(dir);
+}
+END_TEST
+
+/* --- HTTP client, against a server of one answer per connection --- */
+
+struct answering {
+    int fd;
+    const char *answer; /* NULL: says nothing until the client goes */
+    char request[2048];
+};
+
+static void *answer_once(void *data)
+{
+    struct answering *a = data;
+    int fd = accept(a->fd, NULL, NULL);
+    size_t len = 0;
+    while (strstr(a->request, "\r\n\r\n") == NULL && len < sizeof a->request - 1) {
+        ssize_t n = read(fd, a->request + len, sizeof a->request - 1 - len);
+        if (n <= 0)
+            break;
+        len += (size_t)n;
+    }
+    char byte;
+    if (a->answer != NULL)
+        ck_assert_int_ge(write(fd, a->answer, strlen(a->answer)), 0);
+    else
+        while (read(fd, &byte, 1) > 0)
+            ;
+    close(fd);
+    return NULL;
+}
+
+static int listen_loopback(char url[static 64])
+{
+    struct sockaddr_in addr = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t len = sizeof addr;
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    ck_assert_int_eq(bind(fd, (struct sockaddr *)&addr, sizeof addr), 0);
+    ck_assert_int_eq(listen(fd, 4), 0);
+    getsockname(fd, (struct sockaddr *)&addr, &len);
+    snprintf(url, 64, "http://127.0.0.1:%u", (unsigned)ntohs(addr.sin_port));
+    return fd;
+}
+
+START_TEST(a_call_brings_status_body_and_headers)
+{
+    char url[64];
+    struct answering a = {.fd = listen_loopback(url),
+                          .answer =
+                              "HTTP/1.1 412 Stale\r\nETag: \"7\"\r\nLocation: /x\r\nContent-Length: 5\r\n\r\nhello"};
+    pthread_t thread;
+    pthread_create(&thread, NULL, answer_once, &a);
+    struct httpc_target target = {.base_url = url, .token = "secret"};
+    struct httpc_reply reply = {0};
+    ck_assert(
+        httpc_call(&target, "PUT", "/v1/x", (const char *const[]){"If-Match: \"6\"", NULL}, "{}", 5000, &reply, NULL));
+    pthread_join(thread, NULL);
+    ck_assert_uint_eq(reply.status, 412);
+    ck_assert_str_eq(reply.body, "hello");
+    ck_assert_str_eq(reply.etag, "\"7\"");
+    ck_assert_str_eq(reply.location, "/x");
+    ck_assert_ptr_nonnull(strstr(a.request, "PUT /v1/x HTTP/1.1\r\n"));
+    ck_assert_ptr_nonnull(strstr(a.request, "Authorization: Bearer secret\r\n"));
+    ck_assert_ptr_nonnull(strstr(a.request, "If-Match: \"6\"\r\n"));
+    httpc_reply_clear(&reply);
+    close(a.fd);
+}
+END_TEST
+
+START_TEST(nobody_there_and_no_answer_are_told_apart)
+{
+    char url[64];
+    struct answering a = {.fd = listen_loopback(url)};
+    struct httpc_target target = {.base_url = url};
+    struct httpc_reply reply = {0};
+    g_autoptr(GError) silent = NULL;
+    g_autoptr(GError) refused = NULL;
+    pthread_t thread;
+    pthread_create(&thread, NULL, answer_once, &a);
+    ck_assert(!httpc_call(&target, "GET", "/", NULL, NULL, 100, &reply, &silent));
+    ck_assert(g_error_matches(silent, SB_ERROR, SB_ERROR_TIMEOUT));
+    httpc_reply_clear(&reply);
+    pthread_join(thread, NULL);
+    close(a.fd);
+    ck_assert(!httpc_call(&target, "GET", "/", NULL, NULL, 1000, &reply, &refused));
+    ck_assert(g_error_matches(refused, SB_ERROR, SB_ERROR_UNREACHABLE));
+    httpc_reply_clear(&reply);
+}
+END_TEST
+
+struct ending {
+    struct loop *loop;
+    unsigned status;
+    int calls;
+};
+
+static void on_reply(void *data, const struct httpc_reply *reply, const GError *error)
+{
+    struct ending *end = data;
+    end->calls++;
+    end->status = reply != NULL ? reply->status : 0;
+    ck_assert((reply == NULL) == (error != NULL));
+    loop_stop(end->loop);
+}
+
+static void on_never(void *data, const struct httpc_reply *reply, const GError *error)
+{
+    (void)data;
+    (void)reply;
+    (void)error;
+    ck_abort_msg("a cancelled request has called back");
+}
+
+START_TEST(requests_on_a_loop_call_back_once_and_cancelled_ones_never)
+{
+    char url[64];
+    struct answering a = {.fd = listen_loopback(url), .answer = "HTTP/1.1 204 No\r\n\r\n"};
+    pthread_t thread;
+    pthread_create(&thread, NULL, answer_once, &a);
+    struct ending end = {.loop = loop_new(NULL)};
+    struct httpc *client = httpc_new(end.loop, NULL);
+    struct httpc_target target = {.base_url = url}, nobody = {.base_url = "http://127.0.0.1:1"};
+    httpc_cancel(httpc_start(client, &nobody, "GET", "/", NULL, 1000, on_never, &end));
+    httpc_start(client, &target, "GET", "/", NULL, 5000, on_reply, &end);
+    loop_run(end.loop);
+    pthread_join(thread, NULL);
+    ck_assert_int_eq(end.calls, 1);
+    ck_assert_uint_eq(end.status, 204);
+    httpc_start(client, &target, "GET", "/", NULL, 5000, on_never, &end); /* under way when the client ends */
+    httpc_free(client);
+    loop_free(end.loop);
+    close(a.fd);
+}
+END_TEST
+
+static void add(TCase *tcase)
+{
+    tcase_add_test(tcase, timers_fire_in_the_order_of_their_times);
+    tcase_add_test(tcase, work_of_other_threads_runs_once_each);
+    tcase_add_test(tcase, descriptors_are_watched_until_unwatched);
+    tcase_add_test(tcase, a_file_is_old_or_new);
+    tcase_add_test(tcase, reading_is_bounded_and_absence_is_told_apart);
+    tcase_add_test(tcase, a_call_brings_status_body_and_headers);
+    tcase_add_test(tcase, nobody_there_and_no_answer_are_told_apart);
+    tcase_add_test(tcase, requests_on_a_loop_call_back_once_and_cancelled_ones_never);
+}
+
+int main(void)
+{
+    return unit_run("core", add);
+}

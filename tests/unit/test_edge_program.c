@@ -1,0 +1,451 @@
+/* The real signalbox-edge beside a real HAProxy, with a control server that is not to be trusted, and with kill -9. */
+#include "core/fileio.h"
+#include "core/loop.h"
+#include "tests/unit/edgeparts.h"
+#include "tests/unit/unit.h"
+
+#include <arpa/inet.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define DEADLINE_US 20000000
+#define EPOCH 131073u
+
+static const struct edge_table_text rest = {.layout = "class public\norigin/room-a/pop-a1 127.0.0.1:1\n"
+                                                      "origin/room-b/pop-b1 127.0.0.1:1\n",
+                                            .origins = ""};
+static const struct edge_table_text closed = {
+    .layout = "class public\norigin/room-a/pop-a1 127.0.0.1:1\norigin/room-b/pop-b1 127.0.0.1:1\n",
+    .rooms = "multi/room-a room-b\nmulti/room-b room-b\nsingle/room-a -\nsingle/room-b room-b\n",
+    .origins = "multi/room-a/pop-a1 out\nsingle/room-a/pop-a1 out\n"};
+
+/* ---- the control server ---- */
+
+enum lie { NONE, WRONG_BYTES, HALF_JSON, STATUS_500, HALF_BODY, NO_ANSWER, NO_PARTS };
+struct server {
+    int listener;
+    uint16_t port;
+    pthread_t thread;
+    pthread_mutex_t lock; /* of what follows */
+    struct edge_parts table;
+    enum lie lie;
+    unsigned polls; /* answered since the last change */
+};
+
+static int listen_any(uint16_t *port)
+{
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t len = sizeof at;
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    ck_assert_int_eq(bind(fd, (struct sockaddr *)&at, sizeof at), 0);
+    ck_assert_int_eq(listen(fd, 64), 0);
+    getsockname(fd, (struct sockaddr *)&at, &len);
+    *port = ntohs(at.sin_port);
+    return fd;
+}
+
+static void send_all(int fd, const char *bytes, size_t size)
+{
+    for (ssize_t n; size > 0 && (n = send(fd, bytes, size, MSG_NOSIGNAL)) > 0; size -= (size_t)n)
+        bytes += n;
+}
+
+/* `said`: the length that the head speaks of. */
+static void reply(int fd, const char *status, const char *body, size_t size, size_t said)
+{
+    g_autofree char *head =
+        g_strdup_printf("HTTP/1.1 %s\r\nContent-Length: %zu\r\nConnection: close\r\n\r\n", status, said);
+    send_all(fd, head, strlen(head));
+    send_all(fd, body, size);
+}
+
+static void reply_table(struct server *server, int fd, const char *head)
+{
+    unsigned long long epoch = 0, generation = 0;
+    sscanf(strstr(head, "epoch="), "epoch=%llu&generation=%llu", &epoch, &generation);
+    struct stamp stamp = server->table.manifest.stamp;
+    json_t *json = manifest_to_json(&server->table.manifest);
+    char *text = json_dumps(json, 0);
+    size_t size = strlen(text);
+    server->polls++;
+    if (server->lie == STATUS_500)
+        reply(fd, "500 Internal Server Error", "{\"detail\":\"out of order\"}", 25, 25);
+    else if (server->lie == HALF_JSON)
+        reply(fd, "200 OK", text, size / 2, size / 2);
+    else if (server->lie == HALF_BODY)
+        reply(fd, "200 OK", text, size / 2, size);
+    else if (stamp.epoch == epoch && stamp.generation == generation)
+        reply(fd, "204 No Content", "", 0, 0);
+    else
+        reply(fd, "200 OK", text, size, size);
+    free(text);
+    json_decref(json);
+}
+
+static void reply_part(struct server *server, int fd, const char *hash)
+{
+    for (unsigned i = 0; i < PARTS; i++) {
+        gsize size;
+        const char *bytes = g_bytes_get_data(server->table.parts[i], &size);
+        if (!g_str_has_prefix(hash, server->table.manifest.hash[i]))
+            continue;
+        if (server->lie == WRONG_BYTES)
+            reply(fd, "200 OK", "class private\n", 14, 14);
+        else if (server->lie != NO_PARTS)
+            reply(fd, "200 OK", size > 0 ? bytes : "", size, size);
+        if (server->lie != NO_PARTS)
+            return;
+    }
+    reply(fd, "404 Not Found", "{}", 2, 2);
+}
+
+static void serve(struct server *server, int fd)
+{
+    char head[65536];
+    size_t len = 0;
+    ssize_t n;
+    const char *end = NULL, *body;
+    while (end == NULL && (n = recv(fd, head + len, sizeof head - 1 - len, 0)) > 0) {
+        len += (size_t)n;
+        head[len] = '\0';
+        end = strstr(head, "\r\n\r\n");
+    }
+    if (end == NULL)
+        return;
+    body = strstr(head, "Content-Length: ");
+    size_t want = body != NULL ? strtoul(body + 16, NULL, 10) + (size_t)(end + 4 - head) : 0;
+    while (len < MIN(want, sizeof head - 1) && (n = recv(fd, head + len, sizeof head - 1 - len, 0)) > 0)
+        len += (size_t)n;
+    pthread_mutex_lock(&server->lock);
+    if (server->lie == NO_ANSWER)
+        server->polls++;
+    else if (g_str_has_prefix(head, "POST "))
+        reply(fd, "204 No Content", "", 0, 0);
+    else if (g_str_has_prefix(head, "GET /agent/v1/parts/"))
+        reply_part(server, fd, head + strlen("GET /agent/v1/parts/"));
+    else
+        reply_table(server, fd, head);
+    pthread_mutex_unlock(&server->lock);
+}
+
+static void *server_run(void *data)
+{
+    struct server *server = data;
+    int fd;
+    while ((fd = accept(server->listener, NULL, NULL)) >= 0) {
+        serve(server, fd);
+        close(fd);
+    }
+    return NULL;
+}
+
+static void server_start(struct server *server)
+{
+    *server = (struct server){.lie = NONE};
+    pthread_mutex_init(&server->lock, NULL);
+    edge_parts_init(&server->table, EPOCH, 5, &rest);
+    server->listener = listen_any(&server->port);
+    pthread_create(&server->thread, NULL, server_run, server);
+}
+
+static void server_stop(struct server *server)
+{
+    shutdown(server->listener, SHUT_RDWR);
+    pthread_join(server->thread, NULL);
+    close(server->listener);
+    edge_parts_clear(&server->table);
+}
+
+static void server_says(struct server *server, uint64_t epoch, uint64_t generation, const char *cluster,
+                        const struct edge_table_text *text, enum lie lie)
+{
+    pthread_mutex_lock(&server->lock);
+    edge_parts_clear(&server->table);
+    edge_parts_init(&server->table, epoch, generation, text);
+    g_strlcpy(server->table.manifest.cluster, cluster, sizeof server->table.manifest.cluster);
+    server->lie = lie;
+    server->polls = 0;
+    pthread_mutex_unlock(&server->lock);
+}
+
+/* ---- the stage ---- */
+
+struct stage {
+    char *dir, *url[2], *listen, *socket, *haproxy_socket, *master_socket;
+    struct server server[2];
+    unsigned n_servers;
+    pid_t edge, haproxy;
+};
+
+static pid_t spawn(const struct stage *s, const char *const *argv)
+{
+    pid_t pid = fork();
+    if (pid != 0)
+        return pid;
+    prctl(PR_SET_PDEATHSIG, SIGTERM); /* a failed test leaves nothing behind */
+    g_autofree char *log = g_build_filename(s->dir, "log", NULL);
+    if (freopen(log, "a", stderr) == NULL)
+        _exit(126);
+    execvp(argv[0], (char **)(uintptr_t)argv);
+    _exit(127);
+}
+
+static pid_t spawn_edge(const struct stage *s, bool render_only)
+{
+    const char *argv[24] = {SIGNALBOX_EDGE,    "--name=edge-1", "--cluster=two-rooms",
+                            "--state",         s->dir,          "--haproxy-socket",
+                            s->haproxy_socket, "--listen",      s->listen,
+                            "--socket",        s->socket,       "--master-socket",
+                            s->master_socket,  "--server",      s->url[0]};
+    int n = 15;
+    if (s->n_servers == 2) {
+        argv[n++] = "--server";
+        argv[n++] = s->url[1];
+    }
+    if (render_only)
+        argv[n++] = "--render-only";
+    return spawn(s, argv);
+}
+
+/* As the service manager does: files from last-good first. */
+static void start_haproxy(struct stage *s)
+{
+    int status = 1;
+    g_autofree char *config = g_build_filename(s->dir, "haproxy.cfg", NULL);
+    ck_assert_int_gt(waitpid(spawn_edge(s, true), &status, 0), 0);
+    ck_assert_int_eq(status, 0);
+    const char *const argv[] = {"haproxy", "-W", "-S", s->master_socket, "-f", config, NULL};
+    s->haproxy = spawn(s, argv);
+}
+
+static char *say(const char *path, const char *command)
+{
+    struct sockaddr_un to = {.sun_family = AF_UNIX};
+    g_strlcpy(to.sun_path, path, sizeof to.sun_path);
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    GString *text = g_string_new(NULL);
+    if (connect(fd, (struct sockaddr *)&to, sizeof to) == 0 && send(fd, command, strlen(command), MSG_NOSIGNAL) > 0) {
+        char buffer[4096];
+        ssize_t n;
+        while ((n = recv(fd, buffer, sizeof buffer, 0)) > 0)
+            g_string_append_len(text, buffer, n);
+    }
+    close(fd);
+    return g_string_free(text, FALSE);
+}
+
+static void stage_begin(struct stage *s, unsigned n_servers)
+{
+    uint16_t port;
+    *s = (struct stage){.dir = g_dir_make_tmp("sb-program-XXXXXX", NULL), .n_servers = n_servers};
+    for (unsigned i = 0; i < n_servers; i++) {
+        server_start(&s->server[i]);
+        s->url[i] = g_strdup_printf("http://127.0.0.1:%u", s->server[i].port);
+    }
+    close(listen_any(&port)); /* free a moment ago */
+    s->listen = g_strdup_printf("127.0.0.1:%u", port);
+    s->socket = g_build_filename(s->dir, "edge.sock", NULL);
+    s->haproxy_socket = g_build_filename(s->dir, "haproxy.sock", NULL);
+    s->master_socket = g_build_filename(s->dir, "master.sock", NULL);
+    start_haproxy(s);
+    s->edge = spawn_edge(s, false);
+}
+
+static void stage_end(struct stage *s)
+{
+    int status = 1;
+    kill(s->edge, SIGTERM);
+    waitpid(s->edge, &status, 0);
+    ck_assert_int_eq(status, 0);
+    kill(s->haproxy, SIGTERM);
+    waitpid(s->haproxy, NULL, 0);
+    for (unsigned i = 0; i < s->n_servers; i++) {
+        server_stop(&s->server[i]);
+        g_free(s->url[i]);
+    }
+    unit_remove_all(s->dir);
+    char *const strings[] = {s->dir, s->listen, s->socket, s->haproxy_socket, s->master_socket};
+    for (size_t i = 0; i < G_N_ELEMENTS(strings); i++)
+        g_free(strings[i]);
+}
+
+/* Waits until the local socket says state, generation and a piece of the error ("": none at all). */
+static void await_status(struct stage *s, const char *state, uint64_t generation, const char *error)
+{
+    int64_t until_us = loop_now_us() + DEADLINE_US;
+    for (;;) {
+        g_autofree char *text = say(s->socket, "status\n");
+        json_t *status = json_loads(text, 0, NULL);
+        const char *why = json_string_value(json_object_get(status, "error"));
+        json_int_t at = json_integer_value(json_object_get(json_object_get(status, "applied"), "generation"));
+        bool there = g_strcmp0(json_string_value(json_object_get(status, "state")), state) == 0 &&
+                     (uint64_t)at == generation &&
+                     (error[0] == '\0' ? why == NULL : why != NULL && strstr(why, error) != NULL);
+        json_decref(status);
+        if (there)
+            return;
+        ck_assert_msg(loop_now_us() < until_us, "never %s at %u with '%s': %s", state, (unsigned)generation, error,
+                      text);
+        poll(NULL, 0, 5);
+    }
+}
+
+static void expect_meta(struct stage *s, const char *generation)
+{
+    g_autofree char *command = g_strdup_printf("show map %s/meta.map\n", s->dir);
+    g_autofree char *row = g_strdup_printf(" generation %s\n", generation);
+    g_autofree char *rows = say(s->haproxy_socket, command);
+    ck_assert_msg(strstr(rows, row) != NULL, "generation %s not in %s", generation, rows);
+}
+
+/* Lines of applied.log; each newer than the one before. */
+static unsigned read_applied_log(struct stage *s)
+{
+    g_autofree char *path = g_build_filename(s->dir, "applied.log", NULL);
+    g_autofree char *text = file_read(path, 1u << 20, NULL, NULL);
+    g_auto(GStrv) lines = g_strsplit(text, "\n", -1);
+    struct stamp last = {0};
+    unsigned n = 0;
+    for (; lines[n] != NULL && lines[n][0] != '\0'; n++) {
+        json_t *json = json_loads(lines[n], 0, NULL);
+        struct stamp stamp = {(uint64_t)json_integer_value(json_object_get(json, "epoch")),
+                              (uint64_t)json_integer_value(json_object_get(json, "generation"))};
+        ck_assert_msg(stamp_compare(stamp, last) > 0, "line %u: %s, in:\n%s", n + 1, lines[n], text);
+        last = stamp;
+        json_decref(json);
+    }
+    return n;
+}
+
+/* ---- tests ---- */
+
+START_TEST(what_a_server_must_not_say_changes_nothing)
+{
+    static const struct edge_table_text hostile = {.rooms = "multi/room-a room-b;shutdown\n"};
+    static const struct {
+        uint64_t epoch, generation;
+        const char *cluster;
+        const struct edge_table_text *text;
+        enum lie lie;
+        const char *state, *error;
+    } rows[] = {
+        {EPOCH - 65536, 99, "two-rooms", &closed, NONE, "refused", "epoch 131073 was promised"},
+        {EPOCH, 4, "two-rooms", &closed, NONE, "refused", "generation 5 of epoch 131073 is in force"},
+        {EPOCH, 5, "two-rooms", &closed, HALF_JSON, "applied", "no JSON"},
+        {EPOCH, 6, "three-rooms", &closed, NONE, "refused", "of cluster 'three-rooms'"},
+        {EPOCH, 6, "two-rooms", &closed, WRONG_BYTES, "refused", "has hash"},
+        {EPOCH, 6, "two-rooms", &hostile, NONE, "refused", "rooms"},
+        {EPOCH, 6, "two-rooms", &closed, STATUS_500, "applied", "500: out of order"},
+        {EPOCH, 6, "two-rooms", &closed, HALF_BODY, "applied", "bytes remaining"},
+        {EPOCH, 6, "two-rooms", &closed, NO_ANSWER, "applied", "127.0.0.1"},
+        {EPOCH, 6, "two-rooms", &closed, NO_PARTS, "failing", "404"},
+    };
+    struct stage s;
+    stage_begin(&s, 1);
+    await_status(&s, "applied", 5, "");
+    for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {
+        server_says(&s.server[0], rows[i].epoch, rows[i].generation, rows[i].cluster, rows[i].text, rows[i].lie);
+        await_status(&s, rows[i].state, 5, rows[i].error);
+        expect_meta(&s, "5");
+        server_says(&s.server[0], EPOCH, 5, "two-rooms", &rest, NONE);
+        await_status(&s, "applied", 5, "");
+    }
+    server_says(&s.server[0], EPOCH, 6, "two-rooms", &closed, NONE);
+    await_status(&s, "applied", 6, "");
+    expect_meta(&s, "6");
+    ck_assert_uint_eq(read_applied_log(&s), 2);
+    g_autofree char *unknown = say(s.socket, "reboot\n");
+    ck_assert_msg(strstr(unknown, "error") != NULL, "%s", unknown);
+    stage_end(&s);
+}
+END_TEST
+
+START_TEST(an_old_server_beside_a_new_one_is_passed_over)
+{
+    struct stage s;
+    stage_begin(&s, 2);
+    await_status(&s, "applied", 5, "");
+    server_says(&s.server[0], EPOCH - 65536, 99, "two-rooms", &closed, NONE);
+    for (uint64_t generation = 6; generation < 12; generation++) {
+        server_says(&s.server[1], EPOCH, generation, "two-rooms", generation % 2 == 0 ? &closed : &rest, NONE);
+        await_status(&s, "applied", generation, "");
+    }
+    ck_assert_uint_eq(read_applied_log(&s), 7);
+    stage_end(&s);
+}
+END_TEST
+
+START_TEST(a_killed_agent_goes_on_where_it_was)
+{
+    struct stage s;
+    uint64_t epoch = EPOCH, generation = 5, promised = 0;
+    g_autofree char *promise = NULL;
+    GRand *random = g_rand_new_with_seed(20240702);
+    stage_begin(&s, 1);
+    promise = g_build_filename(s.dir, "promise", NULL);
+    for (unsigned kills = 0; kills < 40; kills++) {
+        int64_t until_us = loop_now_us() + g_rand_int_range(random, 1000, 250000);
+        epoch += kills % 10 == 9 ? 65536 : 0;
+        while (loop_now_us() < until_us) { /* a stream of generations */
+            generation++;
+            server_says(&s.server[0], epoch, generation, "two-rooms", generation % 2 == 0 ? &closed : &rest, NONE);
+            poll(NULL, 0, g_rand_int_range(random, 1, 30));
+        }
+        kill(s.edge, SIGKILL);
+        waitpid(s.edge, NULL, 0);
+        g_autofree char *text = file_read(promise, 64, NULL, NULL);
+        uint64_t now = text != NULL ? g_ascii_strtoull(text, NULL, 10) : 0;
+        ck_assert_uint_ge(now, promised);
+        promised = now;
+        s.edge = spawn_edge(&s, false);
+    }
+    await_status(&s, "applied", generation, "");
+    g_autofree char *last = g_strdup_printf("%u", (unsigned)generation);
+    expect_meta(&s, last);
+    ck_assert_uint_gt(read_applied_log(&s), 10);
+    g_rand_free(random);
+    stage_end(&s);
+}
+END_TEST
+
+START_TEST(a_killed_haproxy_and_a_lost_socket_are_said_and_repaired)
+{
+    struct stage s;
+    stage_begin(&s, 1);
+    await_status(&s, "applied", 5, "");
+    g_autofree char *info = say(s.haproxy_socket, "show info\n");
+    kill((pid_t)atoi(strstr(info, "\nPid: ") + 6), SIGKILL); /* its master ends as well */
+    waitpid(s.haproxy, NULL, 0);
+    await_status(&s, "failing", 5, "HAProxy: its socket: cannot connect");
+    server_says(&s.server[0], EPOCH, 6, "two-rooms", &closed, NONE);
+    start_haproxy(&s);
+    await_status(&s, "applied", 6, "");
+    g_autofree char *away = g_strconcat(s.haproxy_socket, ".away", NULL);
+    ck_assert_int_eq(rename(s.haproxy_socket, away), 0);
+    await_status(&s, "failing", 6, "No such file");
+    ck_assert_int_eq(rename(away, s.haproxy_socket), 0);
+    await_status(&s, "applied", 6, "");
+    ck_assert_uint_eq(read_applied_log(&s), 2);
+    stage_end(&s);
+}
+END_TEST
+
+static void add(TCase *tcase)
+{
+    tcase_add_test(tcase, what_a_server_must_not_say_changes_nothing);
+    tcase_add_test(tcase, an_old_server_beside_a_new_one_is_passed_over);
+    tcase_add_test(tcase, a_killed_agent_goes_on_where_it_was);
+    tcase_add_test(tcase, a_killed_haproxy_and_a_lost_socket_are_said_and_repaired);
+}
+
+int main(void)
+{
+    return unit_run("edge_program", add);
+}

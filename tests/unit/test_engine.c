@@ -1,0 +1,875 @@
+/* The engine against a journal in memory and reports that the test writes: what it decides, and that no crash between
+ * two of its effects changes what comes out. */
+#include "tests/unit/engine_rig.h"
+
+#include <stdlib.h>
+
+/* ---- apply ---- */
+
+START_TEST(apply_without_change_writes_nothing)
+{
+    struct server *s = server_new();
+    ck_assert_uint_eq(generation(s), 1);
+    guint written = s->journal->len;
+    apply_ok(s, site_body());
+    ck_assert_uint_eq(generation(s), 1);
+    ck_assert_uint_eq(s->journal->len, written);
+    /* and not after a restart either: what was restored is what was applied */
+    start(s);
+    settle(s);
+    written = s->journal->len;
+    apply_ok(s, site_body());
+    ck_assert_uint_eq(generation(s), 1);
+    ck_assert_uint_eq(s->journal->len, written);
+    server_free(s);
+}
+END_TEST
+
+START_TEST(apply_refuses)
+{
+    struct server *s = server_new();
+    static const struct {
+        const char *body, *text;
+        enum sb_error kind;
+    } rows[] = {
+        {"{\"objects\": 1}", "objects: found 1, expected a list", SB_ERROR_INVALID},
+        {"{\"what\": 1}", "found what", SB_ERROR_INVALID},
+        {"{\"objects\": [{\"kind\": \"room\", \"name\": \"room-c\", \"zone\": \"none\"}]}", "none", SB_ERROR_INVALID},
+        {"{\"objects\": [{\"kind\": \"zone\", \"name\": \"z;\"}]}", "z;", SB_ERROR_INVALID},
+        {"{\"remove\": [\"pop/none\"]}", "pop/none", SB_ERROR_INVALID},
+        {"{\"remove\": [\"room/room-a\"]}", "room-a", SB_ERROR_INVALID},
+        {"{\"if_match\": {\"pop/pop-a1\": 9}}", "pop/pop-a1: found revision 1, expected 9", SB_ERROR_STALE},
+        {"{\"if_match\": {\"pop/none\": 1}}", "pop/none: found revision 0 (there is none), expected 1", SB_ERROR_STALE},
+        {"{\"if_match\": {\"nonsense\": 1}}", "nonsense", SB_ERROR_INVALID},
+        /* what no plan can know of the others and of the inventory */
+        {"{\"plans\": [{\"plan\": \"p\", \"steps\": [{\"name\": \"a\", \"run\": \"none\"}]}]}",
+         "plan p, step a: run: found \"none\", expected the name of a plan that exists", SB_ERROR_INVALID},
+        {"{\"plans\": [{\"plan\": \"p\", \"steps\": [{\"name\": \"a\", \"run\": \"q\"}]},"
+         "{\"plan\": \"q\", \"steps\": [{\"name\": \"a\", \"run\": \"p\"}]}]}",
+         "plan p: run: found a plan that runs itself", SB_ERROR_INVALID},
+        {"{\"plans\": [{\"plan\": \"p\", \"steps\": [{\"name\": \"a\", \"set\": [{\"control\": \"pop\", \"on\": "
+         "\"pop-x\", \"value\": \"out\"}]}]}]}",
+         "plan p, step a: on: found \"pop-x\", expected the name of a pop that exists", SB_ERROR_INVALID},
+    };
+    for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {
+        GError *error = NULL;
+        json_t *body = json_loads(rows[i].body, 0, NULL);
+        ck_assert_ptr_null(engine_apply(s->engine, body, false, &alice, now(s), &s->effects, &error));
+        ck_assert_int_eq(error->code, (int)rows[i].kind);
+        if (strstr(error->message, rows[i].text) == NULL)
+            ck_abort_msg("row %zu: found \"%s\", expected \"%s\"", i, error->message, rows[i].text);
+        g_clear_error(&error);
+        json_decref(body);
+        ck_assert_uint_eq(generation(s), 1);
+        ck_assert_ptr_null(effects_pop(&s->effects));
+    }
+    server_free(s);
+}
+END_TEST
+
+/* A plan that works must not be broken by what is taken away from under it. */
+START_TEST(apply_keeps_plans_whole)
+{
+    struct server *s = server_new();
+    GError *error = NULL;
+    add_plan(s, "plan: parent\nsummary: x\ntarget: room\nsteps:\n"
+                "  - {name: child, run: room-isolated}\n"
+                "  - {name: pop, set: [{control: pop, on: pop-a1, value: out}]}\n");
+    const char *const removed[] = {"plan/room-isolated", "pop/pop-a1"};
+    const char *const found[] = {"plan parent, step child: run: found \"room-isolated\"",
+                                 "plan parent, step pop: on: found \"pop-a1\""};
+    for (size_t i = 0; i < G_N_ELEMENTS(removed); i++) {
+        json_t *body = json_pack("{s:[s]}", "remove", removed[i]);
+        ck_assert_ptr_null(engine_apply(s->engine, body, false, &alice, now(s), &s->effects, &error));
+        expect_error(error, INVALID, found[i]);
+        json_decref(body);
+    }
+    json_t *both = json_pack("{s:[s, s]}", "remove", "plan/parent", removed[0]);
+    apply_ok(s, both); /* together they may go */
+    server_free(s);
+}
+END_TEST
+
+/* The step that is to move the lever would move one of nothing. */
+START_TEST(apply_leaves_what_an_execution_owns)
+{
+    struct server *s = server_new();
+    GError *error = NULL;
+    apply_ok(s, json_pack("{s:[{s:s, s:s, s:s, s:[s], s:s}]}", "objects", "kind", "pop", "name", "pop-a3", "room",
+                          "room-a", "carriers", "carrier-1", "origin", "198.51.100.13:80"));
+    add_plan(s, "plan: pop-out\nsummary: x\ntarget: pop\nsteps:\n"
+                "  - {name: edges, wait: edges, needs: [], timeout: 2s, on_failure: continue}\n"
+                "  - {name: out, set: [{control: pop, on: $target, value: out}]}\n");
+    g_autofree char *id = run_ok(s, "pop-out", "pop-a3");
+    json_t *body = json_pack("{s:[s]}", "remove", "pop/pop-a3");
+    ck_assert_ptr_null(engine_apply(s->engine, body, false, &alice, now(s), &s->effects, &error));
+    expect_error(error, CONFLICT, "pop-a3 cannot be removed: its lever pop/pop-a3 belongs to execution pop-out-");
+    tick(s, 2 * SECOND);
+    settle(s);
+    expect_step(s, id, "out", "succeeded", "pop/pop-a3 out");
+    apply_ok(s, body); /* it has ended: the object may go, and its lever with it */
+    ck_assert_str_eq(lever(s, LEVER_POP, "pop-a3"), "default");
+    server_free(s);
+}
+END_TEST
+
+START_TEST(apply_changes_one_object)
+{
+    struct server *s = server_new();
+    GError *error = NULL;
+    json_t *body = json_pack("{s:[{s:s, s:s}], s:{s:i}}", "objects", "kind", "zone", "name", "zone-3", "if_match",
+                             "zone/zone-3", 0);
+    json_t *dry = engine_apply(s->engine, body, true, &alice, now(s), &s->effects, &error);
+    ck_assert_ptr_nonnull(dry);
+    ck_assert_str_eq(member(dry, "diff"), "+ zone zone-3\n");
+    ck_assert_uint_eq(generation(s), 1);
+    json_decref(dry);
+    unsigned objects = count_entries(s, "object");
+    apply_ok(s, body);
+    ck_assert_uint_eq(generation(s), 2);
+    ck_assert_uint_eq(count_entries(s, "object"), objects + 1); /* a change writes little */
+    const struct object *zone = inventory_get(engine_world(s->engine)->inventory, OBJECT_zone, "zone-3");
+    ck_assert_uint_eq(zone->revision, 2);
+    apply_ok(s, json_pack("{s:[s]}", "remove", "zone/zone-3"));
+    start(s);
+    settle(s);
+    ck_assert_ptr_null(inventory_get(engine_world(s->engine)->inventory, OBJECT_zone, "zone-3"));
+    ck_assert_uint_eq(generation(s), 3); /* a restart begins no generation again */
+    json_t *full = site_body();
+    json_object_set_new(full, "prune", json_true());
+    json_array_clear(json_object_get(full, "plans"));
+    apply_ok(s, full);
+    ck_assert_uint_eq(g_hash_table_size(engine_world(s->engine)->plans), 0);
+    server_free(s);
+}
+END_TEST
+
+/* ---- levers ---- */
+
+START_TEST(set_is_judged_and_audited)
+{
+    struct server *s = server_new();
+    GError *error = NULL;
+    set_ok(s, "room.ingress", "room-a", "closed");
+    ck_assert_uint_eq(generation(s), 2);
+    ck_assert_ptr_null(set(s, "room.ingress", "room-b", "closed", -1, &alice, &error));
+    expect_error(error, REFUSED, "last-open");
+    ck_assert_ptr_null(set(s, "room.ingress", "room-a", "open", 1, &alice, &error));
+    expect_error(error, STALE, "room.ingress/room-a: found revision 2 (closed), expected 1");
+    ck_assert_ptr_null(set(s, "room.nothing", "room-a", "open", -1, &alice, &error));
+    expect_error(error, INVALID, "room.nothing");
+    ck_assert_ptr_null(set(s, "room.ingress", "room-x", "open", -1, &alice, &error));
+    g_clear_error(&error);
+    ck_assert_ptr_null(set(s, "room.ingress", "room-a", "open", -1, &robot, &error));
+    expect_error(error, REFUSED, "forecast-known");
+    ck_assert_uint_eq(generation(s), 2);
+    const struct journal_entry *audit = NULL;
+    for (guint i = 0; i < s->journal->len; i++)
+        if (strcmp(((struct journal_entry *)s->journal->pdata[i])->kind, "audit") == 0)
+            audit = s->journal->pdata[i];
+    ck_assert_str_eq(member(audit->body, "actor"), "alice");
+    ck_assert_str_eq(member(audit->body, "reason"), "test");
+    ck_assert_str_eq(member(audit->body, "object"), "room.ingress/room-a");
+    ck_assert_str_eq(member(audit->body, "before"), "default");
+    ck_assert_str_eq(member(audit->body, "after"), "closed");
+    ck_assert_int_eq(json_integer_value(json_object_get(audit->body, "generation")), 2);
+    start(s);
+    settle(s);
+    ck_assert_str_eq(lever(s, LEVER_ROOM_INGRESS, "room-a"), "closed");
+    ck_assert_uint_eq(engine_world(s->engine)->stamp.generation, 2);
+    ck_assert_uint_eq(engine_world(s->engine)->stamp.epoch, 2);
+    server_free(s);
+}
+END_TEST
+
+/* ---- plans ---- */
+
+static void expect_planned(const struct server *s)
+{
+    ck_assert_str_eq(lever(s, LEVER_ROOM_INGRESS, "room-a"), "closed");
+    ck_assert_str_eq(lever(s, LEVER_GROUP_EDGE_CLASS, "creator"), "dedicated");
+    ck_assert_str_eq(lever(s, LEVER_GROUP_EDGE_CLASS, "creator-line"), "dedicated");
+    ck_assert_str_eq(lever(s, LEVER_GROUP_EDGE_CLASS, "core"), "default");
+}
+
+static void expect_undone(const struct server *s)
+{
+    ck_assert_str_eq(lever(s, LEVER_ROOM_INGRESS, "room-a"), "default");
+    ck_assert_str_eq(lever(s, LEVER_GROUP_EDGE_CLASS, "creator"), "default");
+    ck_assert_str_eq(lever(s, LEVER_GROUP_EDGE_CLASS, "creator-line"), "default");
+}
+
+START_TEST(plan_converges_edge_by_edge)
+{
+    struct server *s = server_new();
+    start(s); /* so that there was a reign before */
+    settle(s);
+    say_all(s);
+    g_autofree char *id = run_ok(s, "room-isolated", "room-a");
+    expect_planned(s);
+    g_autofree char *cause = g_strdup_printf("%s/to-lines/set", id);
+    ck_assert_str_eq(s->published->world->cause, cause);
+    expect_step(s, id, "edges", "running", "converging 0/4");
+    for (int i = 0; i < 3; i++)
+        say(s, edges[i], (struct saying){0});
+    expect_step(s, id, "edges", "running", "converging 3/4, waiting for edge-4");
+    expect_state(s, id, "running");
+    say(s, "edge-4", (struct saying){.stamp = {.epoch = s->epoch, .generation = generation(s) - 1}});
+    expect_step(s, id, "edges", "running", "converging 3/4"); /* an older generation proves nothing */
+    say(s, "edge-4", (struct saying){.stamp = {.epoch = s->epoch - 1, .generation = 99}});
+    expect_step(s, id, "edges", "running", "converging 3/4"); /* nor does another reign's */
+    s->now_us += SECOND;
+    say(s, "edge-4", (struct saying){0});
+    expect_step(s, id, "edges", "succeeded", "4/4 edges applied generation 3");
+    confirm(s, "ns-1", "converged");
+    confirm(s, "ns-2", "unreachable");
+    expect_step(s, id, "dns", "running", "1 of 2 primaries, 0 of 1 secondaries, waiting for ns-2 (unreachable), ns-3");
+    confirm(s, "ns-2", "converged");
+    confirm(s, "ns-3", "converged");
+    expect_step(s, id, "dns", "succeeded", "2 of 2 primaries, 1 of 1 secondaries");
+    expect_step(s, id, "proof", "running", "");
+    tick(s, 3 * SECOND); /* no requests and no probes: it says so and does not hang */
+    settle(s);
+    expect_step(s, id, "proof", "succeeded",
+                "16 unproven: core.playback at edge-1, core.playback at edge-2, creator.creator at edge-1");
+    expect_state(s, id, "succeeded");
+    json_t *json = look(s, id);
+    ck_assert_int_eq(json_integer_value(json_object_get(json_object_get(json, "times"), "execute")), 0);
+    ck_assert_int_eq(json_integer_value(json_object_get(json_object_get(json, "times"), "converge")), SECOND);
+    ck_assert_int_eq(json_integer_value(json_object_get(json_object_get(json, "times"), "recover")), 3 * SECOND);
+    json_decref(json);
+    server_free(s);
+}
+END_TEST
+
+START_TEST(straggler_makes_it_incomplete)
+{
+    struct server *s = server_new();
+    say_all(s);
+    g_autofree char *id = run_ok(s, "room-isolated", "room-a");
+    for (size_t i = 0; i < G_N_ELEMENTS(edges); i++)
+        if (i != 1)
+            say(s, edges[i], (struct saying){0});
+    for (size_t i = 0; i < G_N_ELEMENTS(servers); i++)
+        confirm(s, servers[i], "converged");
+    tick(s, 15 * SECOND - 1);
+    settle(s);
+    expect_state(s, id, "running");
+    tick(s, 1);
+    settle(s);
+    expect_state(s, id, "incomplete");
+    expect_step(s, id, "edges", "timed-out", "converging 3/4, waiting for edge-2, not within 15.0 s");
+    expect_step(s, id, "proof", "skipped", "");
+    json_t *json = look(s, id);
+    ck_assert_str_eq(json_string_value(json_array_get(json_object_get(step_of(json, "edges"), "stragglers"), 0)),
+                     "edge-2");
+    json_decref(json);
+    start(s); /* the server forgets none of it */
+    settle(s);
+    s->now_us += 31 * SECOND;
+    say(s, "edge-2", (struct saying){0});
+    expect_event(s, id, "edge-2 applied generation 3, 31.0 s late");
+    expect_state(s, id, "incomplete");
+    json = look(s, id);
+    guint events = (guint)json_array_size(json_object_get(json, "events"));
+    json_decref(json);
+    say(s, "edge-2", (struct saying){0});
+    json = look(s, id);
+    ck_assert_uint_eq(json_array_size(json_object_get(json, "events")), events); /* told once */
+    json_decref(json);
+    server_free(s);
+}
+END_TEST
+
+/* Whose report it is and which site it is of are said in it; what it says is applied must have been published here. */
+START_TEST(reports_of_others_prove_nothing)
+{
+    struct server *s = server_new();
+    GError *error = NULL;
+    say_all(s);
+    g_autofree char *id = run_ok(s, "room-isolated", "room-a");
+    struct stamp stamp = s->published->world->stamp;
+    const struct {
+        json_t *cluster;
+        enum sb_error kind;
+        const char *text;
+    } rows[] = {
+        {json_string("three-rooms"), SB_ERROR_CONFLICT, "cluster: found \"three-rooms\", expected \"two-rooms\""},
+        {json_integer(3), SB_ERROR_INVALID, "cluster: found 3, expected \"two-rooms\""},
+        {NULL, SB_ERROR_INVALID, "cluster: found nothing, expected \"two-rooms\""}};
+    for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {
+        json_t *json = saying_json("edge-1", &(struct saying){.stamp = stamp});
+        json_object_del(json, "cluster");
+        if (rows[i].cluster != NULL)
+            json_object_set_new(json, "cluster", rows[i].cluster);
+        ck_assert(!engine_edge_report(s->engine, "edge-1", json, s->now_us, &s->effects, &error));
+        ck_assert_int_eq(error->code, (int)rows[i].kind);
+        ck_assert_msg(strstr(error->message, rows[i].text) != NULL, "%s", error->message);
+        g_clear_error(&error);
+        json_decref(json);
+    }
+    expect_step(s, id, "edges", "running", "converging 0/4");
+    say(s, "edge-2", (struct saying){.stamp = {stamp.epoch + 1, stamp.generation}});
+    say(s, "edge-3", (struct saying){.stamp = {stamp.epoch, stamp.generation + 1}});
+    say(s, "edge-4", (struct saying){.stamp = {stamp.epoch, stamp.generation - 1}});
+    expect_step(s, id, "edges", "running", "converging 0/4");
+    say(s, "edge-2", (struct saying){0});
+    expect_step(s, id, "edges", "running", "converging 1/4");
+    server_free(s);
+}
+END_TEST
+
+static void say_wrong(struct server *s, const char *room, unsigned requests, unsigned failed)
+{
+    say(s, "edge-1",
+        (struct saying){.policy = "core.playback", .room = room, .requests = requests, .failed = failed, .rate = 10});
+}
+
+START_TEST(counters_contradict)
+{
+    struct server *s = server_new();
+    say_all(s);
+    g_autofree char *id = run_ok(s, "room-isolated", "room-a");
+    say_all(s);
+    say_wrong(s, "room-a", 100, 0);
+    tick(s, 4 * SECOND);
+    settle(s);
+    expect_step(s, id, "proof", "running", "");
+    tick(s, 12 * SECOND);
+    settle(s);
+    expect_step(s, id, "proof", "timed-out",
+                "contradicted: core.playback at edge-1 (0 of 100 requests answered as intended)");
+    expect_state(s, id, "incomplete");
+    server_free(s);
+}
+END_TEST
+
+START_TEST(counters_prove)
+{
+    struct server *s = server_new();
+    say_all(s);
+    g_autofree char *id = run_ok(s, "room-isolated", "room-a");
+    say_all(s);
+    const struct saying failing = {
+        .policy = "core.playback", .room = "room-b", .requests = 100, .failed = 2, .rate = 10, .fail_rate = 0.2};
+    say(s, "edge-1", failing); /* 98 % is not enough */
+    tick(s, 4 * SECOND);
+    settle(s);
+    expect_step(s, id, "proof", "running", "");
+    say_wrong(s, "room-b", 1000, 2);
+    expect_step(s, id, "proof", "succeeded", "unproven");
+    json_t *json = look(s, id);
+    ck_assert_ptr_null(strstr(member(step_of(json, "proof"), "text"), "core.playback at edge-1"));
+    ck_assert_ptr_nonnull(strstr(member(step_of(json, "proof"), "text"), "core.playback at edge-2"));
+    json_decref(json);
+    server_free(s);
+}
+END_TEST
+
+/* Requests that were under way at the switch fail after it: what comes then is what counts. */
+START_TEST(counters_prove_when_failures_are_over)
+{
+    struct server *s = server_new();
+    say_all(s);
+    g_autofree char *id = run_ok(s, "room-isolated", "room-a");
+    say_all(s);
+    say(s, "edge-1",
+        (struct saying){
+            .policy = "core.playback", .room = "room-b", .requests = 40, .failed = 5, .rate = 20, .fail_rate = 2});
+    tick(s, 4 * SECOND);
+    settle(s);
+    say_wrong(s, "room-b", 49, 5); /* too few to say so */
+    say_wrong(s, "room-b", 100, 5);
+    expect_step(s, id, "proof", "succeeded", "");
+    server_free(s);
+}
+END_TEST
+
+START_TEST(run_is_refused)
+{
+    struct server *s = server_new();
+    GError *error = NULL;
+    say_all(s);
+    static const struct {
+        const char *plan, *target, *text;
+        enum sb_error kind;
+    } rows[] = {{"none", "room-a", "plan none", SB_ERROR_NOT_FOUND},
+                {"room-isolated", NULL, "expected the name of a room", SB_ERROR_INVALID},
+                {"room-isolated", "room-x", "no room room-x", SB_ERROR_NOT_FOUND}};
+    for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {
+        ck_assert_ptr_null(
+            engine_run_plan(s->engine, rows[i].plan, rows[i].target, false, &alice, now(s), &s->effects, &error));
+        ck_assert_int_eq(error->code, (int)rows[i].kind);
+        ck_assert_ptr_nonnull(strstr(error->message, rows[i].text));
+        g_clear_error(&error);
+    }
+    ck_assert_ptr_null(
+        engine_run_plan(s->engine, "room-isolated", "room-a", false, &robot, now(s), &s->effects, &error));
+    expect_error(error, REFUSED, "forecast-known");
+    g_autofree char *id = run_ok(s, "room-isolated", "room-a");
+    expect_event(s, id, "warning: no fresh rates");
+    ck_assert_ptr_null(engine_run_plan(s->engine, "failback", "room-a", false, &alice, now(s), &s->effects, &error));
+    expect_error(error, CONFLICT, id);
+    ck_assert_ptr_null(
+        engine_run_plan(s->engine, "room-isolated", "room-b", false, &alice, now(s), &s->effects, &error));
+    expect_error(error, REFUSED, "last-open");
+    ck_assert_ptr_null(set(s, "room.ingress", "room-a", "open", -1, &robot, &error));
+    expect_error(error, CONFLICT, id);
+    server_free(s);
+}
+END_TEST
+
+START_TEST(dry_run_changes_nothing)
+{
+    struct server *s = server_new();
+    GError *error = NULL;
+    guint written = s->journal->len;
+    json_t *dry = engine_run_plan(s->engine, "room-isolated", "room-a", true, &alice, now(s), &s->effects, &error);
+    ck_assert_ptr_nonnull(dry);
+    const json_t *sets = json_object_get(step_of(dry, "to-lines"), "sets");
+    ck_assert_uint_eq(json_array_size(sets), 2);
+    ck_assert_str_eq(member(json_array_get(sets, 0), "object"), "creator");
+    ck_assert_str_eq(member(json_array_get(sets, 0), "before"), "default");
+    ck_assert_str_ne(member(json_object_get(dry, "forecast"), "text"), "");
+    json_decref(dry);
+    ck_assert_ptr_null(effects_pop(&s->effects));
+    ck_assert_uint_eq(s->journal->len, written);
+    json_t *executions = engine_executions(s->engine);
+    ck_assert_uint_eq(json_array_size(executions), 0);
+    json_decref(executions);
+    server_free(s);
+}
+END_TEST
+
+START_TEST(room_open_refuses_with_figures)
+{
+    struct server *s = server_new();
+    const struct asker overriding = {.actor = "alice", .overrides = (const char *const[]){"last-open", NULL}};
+    GError *error = NULL;
+    say_all(s);
+    set_ok(s, "room.ingress", "room-b", "closed");
+    json_t *json =
+        engine_run_plan(s->engine, "room-isolated", "room-a", false, &overriding, now(s), &s->effects, &error);
+    ck_assert_ptr_nonnull(json);
+    settle(s);
+    expect_state(s, member(json, "id"), "refused");
+    expect_step(s, member(json, "id"), "other-room", "refused",
+                "no other room can take the traffic of room-a: room-b: compute open, ingress closed");
+    ck_assert_uint_eq(generation(s), 2);
+    json_decref(json);
+    server_free(s);
+}
+END_TEST
+
+START_TEST(failback_waits_for_health)
+{
+    struct server *s = server_new();
+    set_ok(s, "room.ingress", "room-a", "closed");
+    for (size_t i = 0; i < G_N_ELEMENTS(edges); i++)
+        say(s, edges[i], (struct saying){.pops_down = true});
+    g_autofree char *id = run_ok(s, "failback", "room-a");
+    expect_step(s, id, "healthy", "running", "0 of 2 entrances of room-a healthy: pop-a1 up for 2 s at 0 of 4 edges");
+    s->now_us += SECOND;
+    say_all(s);
+    expect_step(s, id, "healthy", "running", "");
+    tick(s, 2 * SECOND);
+    settle(s);
+    expect_step(s, id, "healthy", "succeeded", "2 of 2 entrances of room-a healthy");
+    ck_assert_str_eq(lever(s, LEVER_ROOM_INGRESS, "room-a"), "default");
+    server_free(s);
+}
+END_TEST
+
+START_TEST(failback_is_refused_when_sick)
+{
+    struct server *s = server_new();
+    set_ok(s, "room.ingress", "room-a", "closed");
+    for (size_t i = 0; i < G_N_ELEMENTS(edges); i++)
+        say(s, edges[i], (struct saying){.pops_down = true});
+    g_autofree char *id = run_ok(s, "failback", "room-a");
+    for (int i = 0; i < 15; i++) {
+        s->now_us += SECOND;
+        say(s, "edge-1", (struct saying){.pops_down = true});
+    }
+    expect_state(s, id, "refused");
+    ck_assert_str_eq(lever(s, LEVER_ROOM_INGRESS, "room-a"), "closed");
+    server_free(s);
+}
+END_TEST
+
+/* ---- abort ---- */
+
+static void abort_ok(struct server *s, const char *id)
+{
+    GError *error = NULL;
+    json_t *json = engine_abort(s->engine, id, &alice, now(s), &s->effects, &error);
+    if (json == NULL)
+        ck_abort_msg("abort: %s", error->message);
+    json_decref(json);
+    settle(s);
+}
+
+/* Brings a run of room-isolated to where `step` is under way. */
+static char *run_until(struct server *s, const char *step)
+{
+    say_all(s);
+    char *id = run_ok(s, "room-isolated", "room-a");
+    if (strcmp(step, "edges") == 0)
+        return id;
+    for (size_t i = 0; i < G_N_ELEMENTS(edges); i++)
+        say(s, edges[i], (struct saying){0});
+    for (size_t i = 0; strcmp(step, "proof") == 0 && i < G_N_ELEMENTS(servers); i++)
+        confirm(s, servers[i], "converged");
+    return id;
+}
+
+static const char *const stages[] = {"edges", "dns", "proof"};
+
+START_TEST(abort_restores_at_each_step)
+{
+    struct server *s = server_new();
+    g_autofree char *id = run_until(s, stages[_i]);
+    expect_step(s, id, stages[_i], "running", "");
+    expect_planned(s);
+    uint64_t before = generation(s);
+    abort_ok(s, id);
+    expect_undone(s);
+    ck_assert_uint_eq(generation(s), before + 1); /* all in one generation */
+    expect_state(s, id, "aborting");
+    say_all(s);
+    expect_state(s, id, "aborted");
+    expect_event(s, id, "undo: 4/4 edges applied generation");
+    g_free(run_ok(s, "room-isolated", "room-a")); /* the levers are free again */
+    server_free(s);
+}
+END_TEST
+
+START_TEST(abort_leaves_an_override)
+{
+    struct server *s = server_new();
+    g_autofree char *id = run_until(s, stages[_i]);
+    set_ok(s, "group.edge_class", "creator", "public");
+    expect_event(s, id, "override by alice: group.edge_class/creator public");
+    abort_ok(s, id);
+    expect_event(s, id, "group.edge_class/creator was moved since by alice to public");
+    ck_assert_str_eq(lever(s, LEVER_GROUP_EDGE_CLASS, "creator"), "public");
+    ck_assert_str_eq(lever(s, LEVER_GROUP_EDGE_CLASS, "creator-line"), "default");
+    ck_assert_str_eq(lever(s, LEVER_ROOM_INGRESS, "room-a"), "default");
+    server_free(s);
+}
+END_TEST
+
+START_TEST(abort_of_what_has_ended)
+{
+    struct server *s = server_new();
+    GError *error = NULL;
+    g_autofree char *id = run_until(s, "edges");
+    tick(s, 20 * SECOND);
+    settle(s);
+    expect_state(s, id, "incomplete");
+    abort_ok(s, id);
+    expect_undone(s);
+    tick(s, 15 * SECOND);
+    settle(s);
+    expect_state(s, id, "aborted");
+    expect_event(s, id, "undo: converging 0/4");
+    ck_assert_ptr_null(engine_abort(s->engine, id, &alice, now(s), &s->effects, &error));
+    expect_error(error, CONFLICT, "aborted");
+    ck_assert_ptr_null(engine_abort(s->engine, "none", &alice, now(s), &s->effects, &error));
+    expect_error(error, NOT_FOUND, "none");
+    server_free(s);
+}
+END_TEST
+
+START_TEST(override_wins_over_a_step_to_come)
+{
+    struct server *s = server_new();
+    set_ok(s, "room.ingress", "room-a", "closed");
+    say_all(s);
+    g_autofree char *id = run_ok(s, "failback", "room-a"); /* waits for two seconds of health */
+    set_ok(s, "group.edge_class", "creator", "dedicated");
+    tick(s, 3 * SECOND);
+    settle(s);
+    ck_assert_str_eq(lever(s, LEVER_ROOM_INGRESS, "room-a"), "default");
+    ck_assert_str_eq(lever(s, LEVER_GROUP_EDGE_CLASS, "creator"), "dedicated");
+    expect_event(s, id, "group.edge_class/creator was moved by alice to dedicated");
+    server_free(s);
+}
+END_TEST
+
+static const char twice_plan[] = "plan: twice\n"
+                                 "summary: x\n"
+                                 "target: room\n"
+                                 "steps:\n"
+                                 "  - name: one\n"
+                                 "    needs: []\n"
+                                 "    set: [{control: room.compute, on: $target, value: maintenance}]\n"
+                                 "  - name: two\n"
+                                 "    set: [{control: room.compute, on: $target, value: quarantined}]\n"
+                                 "  - {name: edges, wait: edges}\n";
+
+START_TEST(abort_of_a_lever_moved_twice)
+{
+    struct server *s = server_new();
+    add_plan(s, twice_plan);
+    say_all(s);
+    g_autofree char *id = run_ok(s, "twice", "room-a");
+    ck_assert_str_eq(lever(s, LEVER_ROOM_COMPUTE, "room-a"), "quarantined");
+    abort_ok(s, id);
+    ck_assert_str_eq(lever(s, LEVER_ROOM_COMPUTE, "room-a"), "default");
+    server_free(s);
+}
+END_TEST
+
+static const char rollback_plan[] = "plan: careful\n"
+                                    "summary: x\n"
+                                    "target: room\n"
+                                    "steps:\n"
+                                    "  - name: close\n"
+                                    "    needs: []\n"
+                                    "    set: [{control: room.ingress, on: $target, value: closed}]\n"
+                                    "  - {name: edges, wait: edges, timeout: 5s, on_failure: rollback}\n";
+static const char parent_plan[] = "plan: parent\n"
+                                  "summary: x\n"
+                                  "target: room\n"
+                                  "steps:\n"
+                                  "  - {name: child, needs: [], run: careful}\n"
+                                  "  - {name: again, wait: edges, timeout: 5s}\n";
+
+START_TEST(rollback_by_itself)
+{
+    struct server *s = server_new();
+    add_plan(s, rollback_plan);
+    say_all(s);
+    g_autofree char *id = run_ok(s, "careful", "room-a");
+    ck_assert_str_eq(lever(s, LEVER_ROOM_INGRESS, "room-a"), "closed");
+    tick(s, 5 * SECOND);
+    settle(s);
+    ck_assert_str_eq(lever(s, LEVER_ROOM_INGRESS, "room-a"), "default");
+    expect_state(s, id, "aborting");
+    say_all(s);
+    expect_state(s, id, "aborted");
+    server_free(s);
+}
+END_TEST
+
+START_TEST(child_runs_under_its_parent)
+{
+    struct server *s = server_new();
+    GError *error = NULL;
+    add_plan(s, rollback_plan);
+    add_plan(s, parent_plan);
+    say_all(s);
+    g_autofree char *id = run_ok(s, "parent", "room-a");
+    ck_assert_str_eq(lever(s, LEVER_ROOM_INGRESS, "room-a"), "closed");
+    ck_assert_ptr_null(engine_run_plan(s->engine, "careful", "room-a", false, &alice, now(s), &s->effects, &error));
+    expect_error(error, CONFLICT, id);
+    json_t *json = look(s, id);
+    const char *child = member(step_of(json, "child"), "child");
+    expect_state(s, child, "running");
+    ck_assert_ptr_null(engine_abort(s->engine, child, &alice, now(s), &s->effects, &error));
+    expect_error(error, INVALID, id);
+    if (_i == 0) {
+        say_all(s);
+        expect_state(s, child, "succeeded");
+        expect_state(s, id, "succeeded");
+    } else {
+        abort_ok(s, id);
+        expect_state(s, child, "aborted");
+        ck_assert_str_eq(lever(s, LEVER_ROOM_INGRESS, "room-a"), "default");
+    }
+    json_decref(json);
+    server_free(s);
+}
+END_TEST
+
+/* ---- crashes ---- */
+
+static unsigned generations_of(const struct server *s, const char *key)
+{
+    unsigned n = 0;
+    g_autoptr(GHashTable) seen = g_hash_table_new(g_str_hash, g_str_equal);
+    for (guint i = 0; i < s->journal->len; i++) {
+        const struct journal_entry *entry = s->journal->pdata[i];
+        if (strcmp(entry->kind, "generation") == 0 && strcmp(member(entry->body, "key"), key) == 0)
+            n += g_hash_table_add(seen, entry->id) ? 1 : 0;
+    }
+    return n;
+}
+
+static void expect_once(const struct server *s, const char *id, const char *step)
+{
+    g_autofree char *key = g_strdup_printf("%s/%s/set", id, step);
+    ck_assert_uint_eq(generations_of(s, key), 1);
+}
+
+/* All that it wrote is known, with what was there before, and set back or not. */
+static void expect_writes(const struct server *s, const char *id, bool restored)
+{
+    json_t *json = look(s, id), *write;
+    size_t i;
+    ck_assert_uint_eq(json_array_size(json_object_get(json, "writes")), 3);
+    json_array_foreach (json_object_get(json, "writes"), i, write) {
+        ck_assert_int_gt(json_integer_value(json_object_get(write, "generation")), 0);
+        ck_assert_str_eq(member(write, "before"), "default");
+        ck_assert_int_eq(json_is_true(json_object_get(write, "restored")), restored);
+    }
+    json_decref(json);
+}
+
+static char *only_execution(const struct server *s)
+{
+    json_t *executions = engine_executions(s->engine);
+    char *id = json_array_size(executions) == 0 ? NULL : g_strdup(member(json_array_get(executions, 0), "id"));
+    json_decref(executions);
+    return id;
+}
+
+static void drive_to_end(struct server *s)
+{
+    for (int i = 0; i < 8; i++) {
+        say_all(s);
+        tick(s, SECOND);
+        settle(s);
+    }
+}
+
+/* Crash after the _i-th effect that follows the press of the button. */
+START_TEST(crash_during_run)
+{
+    struct server *s = server_new();
+    GError *error = NULL;
+    say_all(s);
+    unsigned carried = s->carried;
+    s->budget = _i;
+    json_t *json = engine_run_plan(s->engine, "room-isolated", "room-a", false, &alice, now(s), &s->effects, &error);
+    ck_assert_ptr_nonnull(json);
+    json_decref(json);
+    settle(s);
+    drive_to_end(s);
+    ck_assert_uint_gt(s->carried, carried + (unsigned)_i); /* it did crash, and went on */
+    g_autofree char *id = only_execution(s);
+    if (id == NULL) { /* the crash came before anything was written: the press was never answered */
+        ck_assert_int_eq(_i, 0);
+        expect_undone(s);
+    } else {
+        expect_state(s, id, "succeeded");
+        expect_planned(s);
+        expect_once(s, id, "move-out");
+        expect_once(s, id, "to-lines");
+        expect_writes(s, id, false);
+        ck_assert_uint_eq(generation(s), 3);
+    }
+    server_free(s);
+}
+END_TEST
+
+START_TEST(crash_during_abort)
+{
+    struct server *s = server_new();
+    GError *error = NULL;
+    g_autofree char *id = run_until(s, "edges");
+    s->budget = _i;
+    json_t *json = engine_abort(s->engine, id, &alice, now(s), &s->effects, &error);
+    ck_assert_ptr_nonnull(json);
+    json_decref(json);
+    settle(s);
+    drive_to_end(s);
+    if (_i == 0) {
+        expect_state(s, id, "succeeded"); /* the abort was never written, nor answered */
+    } else {
+        expect_state(s, id, "aborted");
+        expect_undone(s);
+        expect_once(s, id, "undo");
+        expect_writes(s, id, true);
+        ck_assert_uint_eq(generation(s), 4);
+    }
+    server_free(s);
+}
+END_TEST
+
+START_TEST(crash_while_waiting)
+{
+    struct server *s = server_new();
+    g_autofree char *id = run_until(s, stages[_i]);
+    start(s);
+    settle(s);
+    expect_state(s, id, "running");
+    drive_to_end(s);
+    expect_state(s, id, "succeeded");
+    expect_event(s, id, "the server was restarted");
+    expect_planned(s);
+    ck_assert_uint_eq(generation(s), 3);
+    server_free(s);
+}
+END_TEST
+
+START_TEST(status_is_whole)
+{
+    struct server *s = server_new();
+    say_all(s);
+    g_free(run_ok(s, "room-isolated", "room-a"));
+    json_t *status = engine_status(s->engine, s->now_us), *agents = engine_agents(s->engine, s->now_us);
+    ck_assert_uint_eq(json_array_size(json_object_get(status, "rooms")), 2);
+    ck_assert_uint_eq(json_array_size(json_object_get(status, "entrances")), 6);
+    ck_assert_uint_eq(json_array_size(json_object_get(status, "edges")), 4);
+    ck_assert_uint_eq(json_array_size(json_object_get(status, "servers")), 3);
+    ck_assert_uint_eq(json_array_size(json_object_get(status, "services")), 4);
+    ck_assert_uint_eq(json_array_size(json_object_get(status, "executions")), 1);
+    ck_assert_uint_eq(json_array_size(json_object_get(status, "warnings")), 0);
+    ck_assert_str_eq(member(json_array_get(json_object_get(status, "rooms"), 0), "ingress"), "closed");
+    ck_assert_str_eq(member(json_array_get(json_object_get(status, "rooms"), 1), "ingress"), "open");
+    ck_assert_str_eq(member(json_array_get(json_object_get(status, "rooms"), 1), "compute"), "open");
+    ck_assert_str_eq(member(json_array_get(json_object_get(status, "entrances"), 0), "control"), "in");
+    ck_assert_uint_eq(json_array_size(agents), 7);
+    json_decref(status);
+    json_decref(agents);
+    tick(s, 6 * SECOND);
+    settle(s);
+    status = engine_status(s->engine, s->now_us);
+    ck_assert_uint_eq(json_array_size(json_object_get(status, "warnings")), 4); /* old figures are named */
+    json_decref(status);
+    server_free(s);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("engine");
+    TCase *tc = tcase_create("engine");
+    tcase_add_test(tc, apply_without_change_writes_nothing);
+    tcase_add_test(tc, apply_refuses);
+    tcase_add_test(tc, apply_keeps_plans_whole);
+    tcase_add_test(tc, apply_leaves_what_an_execution_owns);
+    tcase_add_test(tc, apply_changes_one_object);
+    tcase_add_test(tc, set_is_judged_and_audited);
+    tcase_add_test(tc, plan_converges_edge_by_edge);
+    tcase_add_test(tc, straggler_makes_it_incomplete);
+    tcase_add_test(tc, reports_of_others_prove_nothing);
+    tcase_add_test(tc, counters_contradict);
+    tcase_add_test(tc, counters_prove_when_failures_are_over);
+    tcase_add_test(tc, counters_prove);
+    tcase_add_test(tc, run_is_refused);
+    tcase_add_test(tc, dry_run_changes_nothing);
+    tcase_add_test(tc, room_open_refuses_with_figures);
+    tcase_add_test(tc, failback_waits_for_health);
+    tcase_add_test(tc, failback_is_refused_when_sick);
+    tcase_add_loop_test(tc, abort_restores_at_each_step, 0, G_N_ELEMENTS(stages));
+    tcase_add_loop_test(tc, abort_leaves_an_override, 0, G_N_ELEMENTS(stages));
+    tcase_add_test(tc, abort_of_what_has_ended);
+    tcase_add_test(tc, abort_of_a_lever_moved_twice);
+    tcase_add_test(tc, override_wins_over_a_step_to_come);
+    tcase_add_test(tc, rollback_by_itself);
+    tcase_add_loop_test(tc, child_runs_under_its_parent, 0, 2);
+    tcase_add_loop_test(tc, crash_during_run, 0,
+                        10); /* start; intent, controls, publish, outcome of both sets; waits */
+    tcase_add_loop_test(tc, crash_during_abort, 0, 4);
+    tcase_add_loop_test(tc, crash_while_waiting, 0, G_N_ELEMENTS(stages));
+    tcase_add_test(tc, status_is_whole);
+    suite_add_tcase(suite, tc);
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_NORMAL);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}

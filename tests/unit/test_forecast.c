@@ -1,0 +1,240 @@
+#include "tests/unit/site.h"
+#include "tests/unit/unit.h"
+
+#include "server/interlocking/forecast.h"
+
+#include <string.h>
+
+#define NOW (100 * G_USEC_PER_SEC)
+
+/* All six groups, 20 requests a second at each edge that serves them: 240 in all, nothing fails. */
+static struct observed *steady_rates(void)
+{
+    struct observed *o = observed_new();
+    for (int i = 1; i <= 2; i++) {
+        g_autofree char *edge = g_strdup_printf("edge-%d", i);
+        SITE_REPORT(o, edge, 10, NOW, "counter core.playback room-a pop-a1 500 0 5 0",
+                    "counter core.playback room-a pop-a2 500 0 5 0", "counter core.playback room-b pop-b1 1000 0 10 0",
+                    "counter manual.home room-a pop-a1 1000 0 10 0", "counter manual.home room-b pop-b1 1000 0 10 0",
+                    "counter creator.creator room-a pop-a1 1500 0 15 0",
+                    "counter creator.upload room-a pop-a2 500 0 5 0");
+    }
+    for (int i = 3; i <= 4; i++) {
+        g_autofree char *edge = g_strdup_printf("edge-%d", i);
+        SITE_REPORT(
+            o, edge, 10, NOW, "counter core-line.playback room-a ring 1000 0 10 0",
+            "counter core-line.playback room-b ring 1000 0 10 0", "counter manual-line.home room-a ring 1000 0 10 0",
+            "counter manual-line.home room-b ring 1000 0 10 0", "counter creator-line.creator room-a ring 2000 0 20 0");
+    }
+    return o;
+}
+
+/* The entrances of room-a are dead: core was moved by the edges, manual and single-room services fail there. */
+static struct observed *isolated_rates(void)
+{
+    struct observed *o = steady_rates();
+    for (int i = 1; i <= 2; i++) {
+        g_autofree char *edge = g_strdup_printf("edge-%d", i);
+        SITE_REPORT(o, edge, 10, NOW, "counter core.playback room-b pop-b1 2000 0 20 0",
+                    "counter manual.home - - 1000 1000 10 10", "counter manual.home room-b pop-b1 1000 0 10 0",
+                    "counter creator.creator room-a pop-a1 1500 1500 15 15", "counter creator.upload - - 500 500 5 5");
+    }
+    return o;
+}
+
+static struct forecast *forecast_of(const struct observed *o, const char *const *now, const char *const *then)
+{
+    sb_auto(inventory) inv = site_inventory("two-rooms");
+    sb_auto(world) a = site_world(inv, now);
+    sb_auto(world) b = site_world(inv, then);
+    sb_auto(resolved) x = resolve(a, NULL);
+    sb_auto(resolved) y = resolve(b, x);
+    return forecast(x, y, o, NOW);
+}
+#define LEVERS(...) ((const char *const[]){__VA_ARGS__, NULL})
+static const char *const none[] = {NULL};
+#define ISOLATED                                                                                                       \
+    LEVERS("room.ingress/room-a=closed", "group.edge_class/creator=dedicated",                                         \
+           "group.edge_class/creator-line=dedicated")
+
+static double after(const struct forecast *f, const char *kind, const char *name)
+{
+    for (guint i = 0; i < f->rows->len; i++) {
+        const struct forecast_row *row = f->rows->pdata[i];
+        if (strcmp(row->kind, kind) == 0 && strcmp(row->name, name) == 0)
+            return row->after;
+    }
+    return 0;
+}
+
+#define NEAR(a, b) ck_assert_double_eq_tol(a, b, 1e-9)
+
+START_TEST(nothing_changes)
+{
+    sb_auto(observed) o = steady_rates();
+    sb_auto(forecast) f = forecast_of(o, none, none);
+    ck_assert(f->known);
+    NEAR(f->total, 240);
+    NEAR(f->failing, 0);
+    NEAR(f->moved, 0);
+    NEAR(f->lost, 0);
+    for (guint i = 0; i < f->rows->len; i++) {
+        const struct forecast_row *row = f->rows->pdata[i];
+        NEAR(row->before, row->after);
+    }
+    ck_assert_uint_eq(f->notes->len, 0);
+}
+END_TEST
+
+/* Just after a switch, and while automatic DR is at work, requests were answered where the table does not send them:
+ * that alone must not have the next change refused. */
+START_TEST(what_the_change_does_not_move_is_not_moved)
+{
+    sb_auto(observed) o = steady_rates();
+    SITE_REPORT(o, "edge-1", 10, NOW, "counter creator.creator room-b pop-b1 100 0 10 0");
+    SITE_REPORT(o, "edge-2", 10, NOW, "counter manual.home room-a pop-a1 100 0 10 0");
+    sb_auto(forecast) f = forecast_of(o, none, none);
+    NEAR(f->moved, 0);
+    sb_auto(forecast) closed =
+        forecast_of(o, LEVERS("room.ingress/room-a=closed"), LEVERS("room.ingress/room-a=closed"));
+    NEAR(closed->moved, 0);
+}
+END_TEST
+
+START_TEST(a_healthy_room_is_drained)
+{
+    sb_auto(observed) o = steady_rates();
+    sb_auto(forecast) f = forecast_of(o, none, LEVERS("room.compute/room-a=maintenance"));
+    NEAR(f->moved, 80); /* half of four multi-active groups of 40 */
+    NEAR(f->lost, 80);  /* two single-room groups */
+    NEAR(after(f, "room", "room-a"), 0);
+    NEAR(after(f, "room", "room-b"), 160);
+    NEAR(after(f, "room", "closed"), 80);
+    NEAR(after(f, "entrance", "room-b/pop-b1"), 60);
+    NEAR(after(f, "entrance", "room-b/pop-b2"), 20); /* what moves is spread over the room's entrances */
+    NEAR(after(f, "edge", "edge-1"), 60);
+    g_autofree char *text = forecast_text(f);
+    golden_check("two-rooms/forecast-drained.txt", text);
+}
+END_TEST
+
+/* The button of 2 July: what fails already does not count as moved. */
+START_TEST(the_isolated_room)
+{
+    sb_auto(observed) o = isolated_rates();
+    sb_auto(forecast) f = forecast_of(o, none, ISOLATED);
+    NEAR(f->total, 240);
+    NEAR(f->failing, 60);
+    NEAR(f->moved, 40);         /* on dedicated edges: half of core-line and of manual-line */
+    NEAR(f->moved_failing, 30); /* who was answered by nobody, and now would be: manual 20, upload 10 */
+    NEAR(f->lost, 0);
+    NEAR(after(f, "room", "closed"), 0);
+    NEAR(after(f, "edge", "edge-1"), 40);      /* creator leaves for */
+    NEAR(after(f, "edge", "edge-3"), 60 + 20); /* the dedicated edges */
+    g_autofree char *text = forecast_text(f);
+    golden_check("two-rooms/forecast-isolated.txt", text);
+}
+END_TEST
+
+START_TEST(a_split_moves_its_share)
+{
+    sb_auto(observed) o = steady_rates();
+    sb_auto(forecast) f = forecast_of(o, none, LEVERS("split/home=0-249=room-a,250-999=room-b"));
+    NEAR(f->moved, 20); /* half of room-a's half of 80 */
+    NEAR(f->lost, 0);
+    /* and back again from there, room by room */
+    sb_auto(forecast) all = forecast_of(o, none, LEVERS("split/home=0-499=room-b,500-999=room-a"));
+    NEAR(all->moved, 80);
+}
+END_TEST
+
+/* A relayed request is counted where it is answered. */
+START_TEST(relays_count_once)
+{
+    sb_auto(observed) o = steady_rates();
+    SITE_REPORT(o, "edge-1", 10, NOW, "counter creator.creator - relay 100 10 10 2");
+    SITE_REPORT(o, "edge-2", 10, NOW, NULL);
+    SITE_REPORT(o, "edge-4", 10, NOW, "counter creator.creator room-a ring 100 0 8 0");
+    SITE_REPORT(o, "edge-3", 10, NOW, NULL);
+    sb_auto(forecast) f = forecast_of(o, ISOLATED, none);
+    NEAR(f->total, 10);
+    NEAR(f->failing, 2);
+    NEAR(f->moved, 0);
+    NEAR(after(f, "edge", "edge-1"), 5);
+    NEAR(after(f, "edge", "edge-2"), 5);
+}
+END_TEST
+
+START_TEST(what_is_not_known)
+{
+    sb_auto(observed) nobody = observed_new();
+    sb_auto(forecast) f = forecast_of(nobody, none, ISOLATED);
+    ck_assert(!f->known);
+    ck_assert_uint_eq(f->notes->len, 5); /* four edges, no rates */
+
+    /* Three of four is enough; one of four is not. */
+    sb_auto(observed) o = steady_rates();
+    SITE_REPORT(o, "edge-1", 10, NOW - OBSERVED_FRESH_US - 1, "counter core.playback room-a pop-a1 1000 0 10 0");
+    sb_auto(forecast) most = forecast_of(o, none, ISOLATED);
+    ck_assert(most->known);
+    NEAR(most->total, 180);
+    ck_assert_str_eq(most->notes->pdata[0], "edge-1 has not reported lately: its requests are not in this forecast");
+    SITE_REPORT(o, "edge-2", 10, NOW - OBSERVED_FRESH_US - 1, NULL);
+    SITE_REPORT(o, "edge-3", 10, NOW - OBSERVED_FRESH_US - 1, NULL);
+    sb_auto(forecast) few = forecast_of(o, none, ISOLATED);
+    ck_assert(!few->known);
+}
+END_TEST
+
+/* Whatever is moved: nothing appears, nothing is gone. */
+START_TEST(requests_are_conserved)
+{
+    static const char *const levers[] = {
+        "room.ingress/room-b=closed",
+        "room.compute/room-b=quarantined",
+        "pop/pop-a1=out",
+        "edge/edge-2=out",
+        "group.edge_class/core=dedicated",
+        "split/playback=0-9=room-a,10-999=room-b",
+        "group.edge_class/manual-line=public",
+    };
+    sb_auto(observed) o = isolated_rates();
+    for (unsigned set = 0; set < 1u << G_N_ELEMENTS(levers); set++) {
+        const char *then[G_N_ELEMENTS(levers) + 1] = {NULL};
+        unsigned n = 0;
+        for (unsigned i = 0; i < G_N_ELEMENTS(levers); i++)
+            if (set >> i & 1)
+                then[n++] = levers[i];
+        sb_auto(forecast) f = forecast_of(o, none, then);
+        double before[3] = {0}, later[3] = {0};
+        for (guint i = 0; i < f->rows->len; i++) {
+            const struct forecast_row *row = f->rows->pdata[i];
+            int k = row->kind[0] == 'r' ? 0 : row->kind[1] == 'd' ? 1 : 2;
+            before[k] += row->before;
+            later[k] += row->after;
+        }
+        for (int k = 0; k < 2; k++) {
+            ck_assert_double_eq_tol(before[k], f->total, 1e-6);
+            ck_assert_double_eq_tol(later[k], f->total, 1e-6);
+        }
+        ck_assert_double_le(f->moved + f->lost, f->total - f->failing + 1e-6);
+    }
+}
+END_TEST
+
+static void add(TCase *tcase)
+{
+    tcase_add_test(tcase, nothing_changes);
+    tcase_add_test(tcase, what_the_change_does_not_move_is_not_moved);
+    tcase_add_test(tcase, a_healthy_room_is_drained);
+    tcase_add_test(tcase, the_isolated_room);
+    tcase_add_test(tcase, a_split_moves_its_share);
+    tcase_add_test(tcase, relays_count_once);
+    tcase_add_test(tcase, what_is_not_known);
+    tcase_add_test(tcase, requests_are_conserved);
+}
+
+int main(void)
+{
+    return unit_run("forecast", add);
+}
