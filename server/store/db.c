@@ -6,20 +6,37 @@
 
 static const struct db_driver *const drivers[] = {&db_sqlite};
 
-struct db *db_open(const char *url, GError **error)
+/* The driver of a URL, and what stands behind its scheme. */
+static const struct db_driver *find_driver(const char *url, const char **rest, GError **error)
 {
     const char *colon = strchr(url, ':');
     const char *slash = strchr(url, '/');
+    *rest = url;
     if (colon == NULL || (slash != NULL && slash < colon)) /* a path may hold colons behind its first slash */
-        return db_sqlite.open(url, error);
+        return &db_sqlite;
+    *rest = colon + 1;
     for (size_t i = 0; i < G_N_ELEMENTS(drivers); i++) {
         size_t len = strlen(drivers[i]->scheme);
         if (len == (size_t)(colon - url) && strncmp(url, drivers[i]->scheme, len) == 0)
-            return drivers[i]->open(colon + 1, error);
+            return drivers[i];
     }
     g_set_error(error, SB_ERROR, SB_ERROR_INVALID,
                 "database URL: found scheme \"%.*s\", expected a path or sqlite:PATH", (int)(colon - url), url);
     return NULL;
+}
+
+struct db *db_open(const char *url, GError **error)
+{
+    const char *rest;
+    const struct db_driver *driver = find_driver(url, &rest, error);
+    return driver == NULL ? NULL : driver->open(rest, error);
+}
+
+struct db *db_open_reading(const char *url, bool *still, GError **error)
+{
+    const char *rest;
+    const struct db_driver *driver = find_driver(url, &rest, error);
+    return driver == NULL ? NULL : driver->open_reading(rest, still, error);
 }
 
 void db_close(struct db *db)

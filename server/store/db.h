@@ -12,7 +12,8 @@
  *   db_rows_free(rows);
  *
  * Errors are SB_ERROR_IO with the engine's words and the SQL; a constraint that refuses a row is SB_ERROR_CONFLICT.
- * After an error inside a transaction the only right call is db_rollback.
+ * After an error inside a transaction the only right call is db_rollback. An error of db_commit leaves open whether
+ * the transaction is durable: only who opens the database anew knows.
  * Thread safety: a connection belongs to one thread at a time.
  */
 #ifndef STORE_DB_H
@@ -40,6 +41,10 @@ struct db_rows;
 /* url: path of a SQLite file, also "sqlite:PATH" (made when absent, mode 0600, write-ahead log, synchronous=FULL).
  * Other schemes are SB_ERROR_INVALID. */
 struct db *db_open(const char *url, GError **error);
+/* The same for reading only: the file must exist, nothing is ever written, and a folder that cannot be written or a
+ * disk that is full is no obstacle. *still (may be NULL): nobody has the file open for writing, and what is read stays
+ * as it is now whoever writes later: open anew to see that. */
+struct db *db_open_reading(const char *url, bool *still, GError **error);
 void db_close(struct db *db); /* NULL is allowed */
 SB_AUTO_DEFINE(db, db_close)
 
@@ -59,7 +64,7 @@ int64_t db_int(const struct db_rows *rows, unsigned column); /* also of boolean:
 
 /* A transaction that writes; commit is durable when it returns true. */
 bool db_begin(struct db *db, GError **error);
-bool db_commit(struct db *db, GError **error); /* on failure nothing of the transaction is there; roll back */
+bool db_commit(struct db *db, GError **error); /* on failure all of it or nothing is there; roll back */
 void db_rollback(struct db *db);               /* no transaction: does nothing */
 
 /* Brings the schema up to date: runs each migration that the database has not had, in order, one transaction each.

@@ -8,6 +8,7 @@
 struct db_driver {
     const char *scheme;                                   /* "sqlite" */
     struct db *(*open)(const char *rest, GError **error); /* rest: the URL behind "scheme:" */
+    struct db *(*open_reading)(const char *rest, bool *still, GError **error);
     void (*close)(struct db *db);
     bool (*exec)(struct db *db, const char *sql, GError **error);
     struct db_rows *(*query)(struct db *db, const char *sql, const struct db_value *values, unsigned n, GError **error);

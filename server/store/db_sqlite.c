@@ -9,7 +9,8 @@
 #include <stdio.h>
 #include <unistd.h>
 
-#define BUSY_TIMEOUT_MS 5000 /* another connection's write; longer than any of ours */
+#define BUSY_TIMEOUT_MS 1500  /* another connection's write; whoever waits behind us is to hear of it within 2 s */
+#define CHECKPOINT_PAGES 1000 /* of the write-ahead log, as SQLite's own default */
 
 struct sqlite_db {
     struct db db;
@@ -24,10 +25,24 @@ struct sqlite_rows {
 
 static bool fail(struct sqlite_db *db, const char *sql, GError **error)
 {
-    int code = sqlite3_extended_errcode(db->handle);
+    int code = sqlite3_extended_errcode(db->handle), system = sqlite3_system_errno(db->handle);
+    bool io = (code & 0xff) == SQLITE_IOERR || (code & 0xff) == SQLITE_CANTOPEN;
     g_set_error(error, SB_ERROR, (code & 0xff) == SQLITE_CONSTRAINT ? SB_ERROR_CONFLICT : SB_ERROR_IO,
-                "SQLite: %s (code %d) in: %.200s", sqlite3_errmsg(db->handle), code, sql);
+                "SQLite: %s%s%s (code %d) in: %.200s", sqlite3_errmsg(db->handle), io && system != 0 ? ": " : "",
+                io && system != 0 ? g_strerror(system) : "", code, sql);
     return false;
+}
+
+/* Instead of SQLite's own checkpoints, which pass over their errors: an fsync of the database that failed would be
+ * repeated at the next one, succeed (the kernel reports an error once) and let the log be overwritten, whose frames
+ * never reached the disk. Here the commit that brought it on fails, though it is in the log. */
+static int on_commit(void *data, sqlite3 *handle, const char *schema, int pages)
+{
+    (void)data;
+    int rc = pages < CHECKPOINT_PAGES
+                 ? SQLITE_OK
+                 : sqlite3_wal_checkpoint_v2(handle, schema, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+    return rc == SQLITE_BUSY || rc == SQLITE_LOCKED ? SQLITE_OK : rc; /* a reader is in the way: next time */
 }
 
 static void finalize(void *statement)
@@ -49,29 +64,49 @@ static bool sqlite_exec(struct db *base, const char *sql, GError **error)
     return sqlite3_exec(db->handle, sql, NULL, NULL, NULL) == SQLITE_OK || fail(db, sql, error);
 }
 
+static struct db *connect_file(const char *name, const char *path, int flags, const char *pragmas, GError **error)
+{
+    struct sqlite_db *db = g_new0(struct sqlite_db, 1);
+    db->db.driver = &db_sqlite;
+    db->statements = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, finalize);
+    int rc = sqlite3_open_v2(name, &db->handle, flags | SQLITE_OPEN_NOMUTEX, NULL);
+    if (rc != SQLITE_OK) {
+        g_set_error(error, SB_ERROR, SB_ERROR_IO, "cannot open database %s: %s", path, sqlite3_errstr(rc));
+    } else {
+        sqlite3_busy_timeout(db->handle, BUSY_TIMEOUT_MS);
+        sqlite3_wal_hook(db->handle, on_commit, NULL);
+        if (sqlite_exec(&db->db, pragmas, error))
+            return &db->db;
+        g_prefix_error(error, "database %s: ", path);
+    }
+    sqlite_close(&db->db);
+    return NULL;
+}
+
 static struct db *sqlite_open(const char *path, GError **error)
 {
     /* Made before SQLite does it, because the file holds hashes of tokens and SQLite would use 0644. */
     int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     if (fd >= 0)
         close(fd);
-    struct sqlite_db *db = g_new0(struct sqlite_db, 1);
-    db->db.driver = &db_sqlite;
-    db->statements = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, finalize);
-    int rc = sqlite3_open_v2(path, &db->handle, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL);
-    if (rc != SQLITE_OK) {
-        g_set_error(error, SB_ERROR, SB_ERROR_IO, "cannot open database %s: %s", path, sqlite3_errstr(rc));
-    } else {
-        sqlite3_busy_timeout(db->handle, BUSY_TIMEOUT_MS);
-        if (sqlite_exec(&db->db,
+    return connect_file(path, path, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE,
                         "pragma journal_mode=wal; pragma synchronous=full; pragma foreign_keys=on; "
                         "pragma trusted_schema=off",
-                        error))
-            return &db->db;
-        g_prefix_error(error, "database %s: ", path);
-    }
-    sqlite_close(&db->db);
-    return NULL;
+                        error);
+}
+
+/* Without a log all that was committed is in the file itself: it may be read as if it never changed ("immutable"),
+ * which needs no other file beside it. With a log SQLite reads both, and needs no room to do it. */
+static struct db *sqlite_open_reading(const char *path, bool *still, GError **error)
+{
+    g_autofree char *log = g_strconcat(path, "-wal", NULL), *absolute = g_canonicalize_filename(path, NULL);
+    g_autofree char *uri = g_filename_to_uri(absolute, NULL, NULL);
+    g_autofree char *fixed = g_strconcat(uri, "?immutable=1", NULL);
+    bool alone = access(log, F_OK) != 0;
+    if (still != NULL)
+        *still = alone;
+    return connect_file(alone ? fixed : path, path, SQLITE_OPEN_READONLY | SQLITE_OPEN_URI,
+                        "pragma trusted_schema=off; select count(*) from sqlite_master", error);
 }
 
 static sqlite3_stmt *prepare(struct sqlite_db *db, const char *sql, GError **error)
@@ -159,6 +194,7 @@ static int64_t sqlite_number(const struct db_rows *rows, unsigned column)
 const struct db_driver db_sqlite = {
     .scheme = "sqlite",
     .open = sqlite_open,
+    .open_reading = sqlite_open_reading,
     .close = sqlite_close,
     .exec = sqlite_exec,
     .query = sqlite_query,

@@ -13,7 +13,9 @@ struct journal_file {
 };
 
 struct journal_reader {
+    char *path;
     struct db *db;
+    bool still; /* db does not see what is written from now on */
 };
 
 /* Steps a query that gives one number; rows gone. False with *error set, or without one where there was no row. */
@@ -36,7 +38,8 @@ static bool epoch_is_ours(struct journal_file *file, uint64_t epoch, GError **er
     if (epoch == file->journal.epoch && (uint64_t)reigns == epoch >> 16)
         return true;
     g_set_error(error, SB_ERROR, SB_ERROR_STALE,
-                "journal: found epoch %" G_GUINT64_FORMAT " of the writer, expected one of reign %" G_GINT64_FORMAT,
+                "another server has begun a reign on this journal: found epoch %" G_GUINT64_FORMAT
+                " of the writer, expected one of reign %" G_GINT64_FORMAT,
                 epoch, reigns);
     return false;
 }
@@ -163,7 +166,27 @@ static void file_close(struct journal *journal)
     g_free(file);
 }
 
-static const struct journal_ops file_ops = {file_append, file_replay, file_close};
+static bool file_reigns(struct journal *journal, GError **error)
+{
+    return epoch_is_ours((struct journal_file *)journal, journal->epoch, error);
+}
+
+static const struct journal_ops file_ops = {file_append, file_replay, file_reigns, file_close};
+
+static enum journal_result refuse_append(struct journal *journal, uint64_t epoch, const GPtrArray *entries,
+                                         int64_t wall_us, GError **error)
+{
+    (void)journal, (void)epoch, (void)entries, (void)wall_us;
+    g_set_error(error, SB_ERROR, SB_ERROR_UNAVAILABLE, "the journal is open for reading only");
+    return JOURNAL_FAILED;
+}
+
+static bool reigns_never(struct journal *journal, GError **error)
+{
+    return refuse_append(journal, 0, NULL, 0, error) == JOURNAL_WRITTEN;
+}
+
+static const struct journal_ops reading_ops = {refuse_append, file_replay, reigns_never, file_close};
 
 static bool begin_reign(struct journal_file *file, unsigned node, GError **error)
 {
@@ -191,7 +214,20 @@ struct journal *journal_open(const char *path, unsigned node, GError **error)
     struct journal_file *file = g_new0(struct journal_file, 1);
     file->journal.ops = &file_ops;
     file->db = db_open(path, error);
-    if (file->db != NULL && db_migrate(file->db, journal_migrations, error) && begin_reign(file, node, error))
+    if (file->db != NULL && db_exec(file->db, "pragma wal_checkpoint(truncate)", error) &&
+        db_migrate(file->db, journal_migrations, error) && begin_reign(file, node, error))
+        return &file->journal;
+    g_prefix_error(error, "journal %s: ", path);
+    file_close(&file->journal);
+    return NULL;
+}
+
+struct journal *journal_open_reading(const char *path, GError **error)
+{
+    struct journal_file *file = g_new0(struct journal_file, 1);
+    file->journal.ops = &reading_ops;
+    file->db = db_open_reading(path, NULL, error);
+    if (file->db != NULL)
         return &file->journal;
     g_prefix_error(error, "journal %s: ", path);
     file_close(&file->journal);
@@ -206,12 +242,23 @@ void journal_close(struct journal *journal)
 
 struct journal_reader *journal_reader_open(const char *path, GError **error)
 {
-    struct db *db = db_open(path, error);
-    if (db == NULL)
-        return NULL;
-    struct journal_reader *reader = g_new(struct journal_reader, 1);
-    reader->db = db;
-    return reader;
+    struct journal_reader *reader = g_new0(struct journal_reader, 1);
+    reader->path = g_strdup(path);
+    reader->db = db_open_reading(path, &reader->still, error);
+    if (reader->db != NULL)
+        return reader;
+    journal_reader_close(reader);
+    return NULL;
+}
+
+/* NULL with *error: it cannot be read now. */
+static struct db *reader_db(struct journal_reader *reader, GError **error)
+{
+    if (reader->db == NULL || reader->still) {
+        db_close(reader->db);
+        reader->db = db_open_reading(reader->path, &reader->still, error);
+    }
+    return reader->db;
 }
 
 void journal_reader_close(struct journal_reader *reader)
@@ -219,6 +266,7 @@ void journal_reader_close(struct journal_reader *reader)
     if (reader == NULL)
         return;
     db_close(reader->db);
+    g_free(reader->path);
     g_free(reader);
 }
 
@@ -254,7 +302,8 @@ bool journal_read_after(struct journal_reader *reader, const char *kind, uint64_
     struct db_value values[] = {DB_INT((int64_t)after), DB_INT(limit), DB_TEXT(kind)};
     const char *sql = kind == NULL ? SQL_ROW "where seq > $1 order by seq limit $2"
                                    : SQL_ROW "where kind = $3 and seq > $1 order by seq limit $2";
-    return each_row(db_query(reader->db, sql, values, kind == NULL ? 2 : 3, error), fn, data, error);
+    struct db *db = reader_db(reader, error);
+    return db != NULL && each_row(db_query(db, sql, values, kind == NULL ? 2 : 3, error), fn, data, error);
 }
 
 bool journal_read_newest(struct journal_reader *reader, const char *kind, unsigned limit, journal_row_fn fn, void *data,
@@ -263,5 +312,6 @@ bool journal_read_newest(struct journal_reader *reader, const char *kind, unsign
     struct db_value values[] = {DB_TEXT(kind), DB_INT(limit)};
     const char *sql = SQL_ROW "where seq in (select seq from entries where kind = $1 order by seq desc limit $2) "
                               "order by seq";
-    return each_row(db_query(reader->db, sql, values, 2, error), fn, data, error);
+    struct db *db = reader_db(reader, error);
+    return db != NULL && each_row(db_query(db, sql, values, 2, error), fn, data, error);
 }

@@ -6,7 +6,8 @@
  *
  * `struct journal` is an interface, so that a replicated journal fits; journal_open gives the local one: a SQLite file
  * with write-ahead log and synchronous=FULL. After a failed append nothing is known about the disk any more: the
- * process must end and restore (fsync is never tried again).
+ * process must end and restore (fsync is never tried again). Opening writes anew what the log holds: after a failed
+ * fsync it may be in the kernel's memory only, and look sound.
  *
  * Thread safety: a journal belongs to one thread at a time. A reader has its own connection and may be used beside
  * it, by one thread at a time.
@@ -35,15 +36,20 @@ struct journal_ops {
     /* The newest state of each (kind, id), in the order of writing; of kind "audit", which has no
      * state, the last entry at the end. */
     bool (*replay)(struct journal *journal, journal_entry_fn fn, void *data, GError **error);
+    /* Is this reign still the newest? SB_ERROR_STALE: another has begun. */
+    bool (*reigns)(struct journal *journal, GError **error);
     void (*close)(struct journal *journal);
 };
 struct journal {
     const struct journal_ops *ops;
-    uint64_t epoch; /* of the reign that its opening began */
+    uint64_t epoch; /* of the reign that its opening began; 0: opened for reading */
 };
 
 /* Opens or makes the file and begins a reign. node: 0..65535, this server's number. */
 struct journal *journal_open(const char *path, unsigned node, GError **error);
+/* Opens what is there without writing anything, for a disk that cannot be written: no reign begins and append is
+ * refused with SB_ERROR_UNAVAILABLE. */
+struct journal *journal_open_reading(const char *path, GError **error);
 void journal_close(struct journal *journal); /* NULL is allowed */
 SB_AUTO_DEFINE(journal, journal_close)
 

@@ -107,6 +107,7 @@ START_TEST(an_older_reign_cannot_write)
     ck_assert_int_eq(append(old, old->epoch, "control", "a", NULL, json_integer(1), &error), JOURNAL_FAILED);
     ck_assert(g_error_matches(error, SB_ERROR, SB_ERROR_STALE));
     ck_assert_int_eq(append(new, old->epoch, "control", "a", NULL, json_integer(1), &wrong), JOURNAL_FAILED);
+    ck_assert(!old->ops->reigns(old, NULL) && new->ops->reigns(new, NULL));
     g_autofree char *text = states(new);
     ck_assert_str_eq(text, "");
     journal_close(old);
