@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # run.sh: runs lab scenarios one after another in one lab. run.sh [--up] [NAME...]; --up: use the lab that is up and
-# leave it. Without names: all. Ends with 0 when all passed, 77 where the lab cannot run.
+# leave it. Without names: all. run.sh --lab-up and --lab-down only build and end the lab. Ends with 0 when all passed,
+# 77 where the lab cannot run.
 set -euo pipefail
 cd "$(dirname "$(readlink -f "$0")")"
 bin=${SIGNALBOX_BIN:-$PWD/../../../build/dev}
@@ -10,6 +11,10 @@ export SIGNALBOX_ARTEFACTS_ROOT=${SIGNALBOX_ARTEFACTS_ROOT:-$bin/artefacts}
     echo "scenarios: network namespaces need root" >&2
     exit 77
 }
+case ${1:-} in
+--lab-up) exec "$bin/tests/lab/lab" up ;;
+--lab-down) exec "$bin/tests/lab/lab" down ;;
+esac
 own=1
 if [[ ${1:-} == --up ]]; then
     own=0
