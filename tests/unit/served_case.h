@@ -1,0 +1,16 @@
+/* served_case.h: the server that each test of a case has to itself, and short ways to ask it. */
+#ifndef TESTS_SERVED_CASE_H
+#define TESTS_SERVED_CASE_H
+
+#include "tests/unit/served.h"
+
+extern struct served served;
+/* For tcase_add_checked_fixture: a server without a site, and its end. */
+void served_setup(void);
+void served_teardown(void);
+
+json_int_t number_at(const json_t *json, const char *member); /* 0 when absent */
+const char *text_at(const json_t *json, const char *member);  /* "" when absent */
+json_int_t status_number(const char *member);                 /* of GET /v1/status */
+
+#endif
