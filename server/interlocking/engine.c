@@ -228,6 +228,8 @@ static void resume(struct engine *engine, struct execution *ex)
 
 static void advance_all(struct engine *engine, struct effects *out)
 {
+    if (engine->reading)
+        return;
     for (guint i = 0; i < engine->order->len; i++) {
         struct execution *ex = engine->order->pdata[i];
         if (!execution_ended(ex) && ex->parent == NULL)
@@ -235,18 +237,32 @@ static void advance_all(struct engine *engine, struct effects *out)
     }
 }
 
-void engine_start(struct engine *engine, uint64_t epoch, int64_t now_us, struct effects *out)
+/* What was restored becomes the world in force. */
+static void take_restored(struct engine *engine, int64_t now_us)
 {
-    assert(!engine->started && epoch > engine->epoch);
-    engine->started = true;
-    engine->epoch = epoch;
-    engine->now_us = engine->started_us = now_us;
-    struct stamp stamp = {.epoch = epoch, .generation = engine->generation};
+    struct stamp stamp = {.epoch = engine->epoch, .generation = engine->generation};
     sb_auto(world) world = world_new(engine->config.cluster, stamp, engine->cause == NULL ? "" : engine->cause,
                                      engine->inventory, engine->controls, engine->plans);
+    engine->started = true;
+    engine->now_us = engine->started_us = now_us;
     engine->resolved = resolve(world, NULL);
     engine_drop_staging(engine);
     g_ptr_array_sort(engine->order, by_start);
+}
+
+void engine_start_reading(struct engine *engine, int64_t now_us, struct effects *out)
+{
+    assert(!engine->started);
+    engine->reading = true;
+    take_restored(engine, now_us);
+    effects_publish(out, engine->resolved);
+}
+
+void engine_start(struct engine *engine, uint64_t epoch, int64_t now_us, struct effects *out)
+{
+    assert(!engine->started && epoch > engine->epoch);
+    engine->epoch = epoch;
+    take_restored(engine, now_us);
     journal_reign(engine, out);
     effects_publish(out, engine->resolved);
     for (guint i = 0; i < engine->order->len; i++)
@@ -265,7 +281,7 @@ int64_t engine_tick(struct engine *engine, int64_t now_us, struct effects *out)
     engine->now_us = now_us;
     advance_all(engine, out);
     int64_t next_us = INT64_MAX;
-    for (guint i = 0; i < engine->order->len; i++) {
+    for (guint i = 0; !engine->reading && i < engine->order->len; i++) {
         const struct execution *ex = engine->order->pdata[i];
         next_us = MIN(next_us, execution_next_us(engine, ex));
     }
@@ -279,7 +295,7 @@ static void note_late(struct engine *engine, const char *kind, const char *name,
 {
     g_autofree char *who = g_strdup_printf("%s %s", kind, name);
     bool is_edge = strcmp(kind, "edge") == 0;
-    for (guint i = 0; i < engine->order->len; i++) {
+    for (guint i = 0; !engine->reading && i < engine->order->len; i++) {
         struct execution *ex = engine->order->pdata[i];
         uint64_t generation = MAX(ex->generation, ex->undo_generation);
         if (!execution_ended(ex) || ex->late->len == 0 ||

@@ -66,6 +66,9 @@ void engine_free(struct engine *engine);
 bool engine_restore(struct engine *engine, const struct journal_entry *entry, GError **error);
 /* Begins a reign: takes the epoch (greater than any before), publishes the last world under it, resumes executions. */
 void engine_start(struct engine *engine, uint64_t epoch, int64_t now_us, struct effects *out);
+/* For a journal that cannot be written: no reign begins. The last world is published under the epoch that it had,
+ * observations are taken, all can be read and tried dry, executions stand still; the caller must refuse changes. */
+void engine_start_reading(struct engine *engine, int64_t now_us, struct effects *out);
 /* Time passes. Returns when it wants to be called next (µs, INT64_MAX: not before something happens). */
 int64_t engine_tick(struct engine *engine, int64_t now_us, struct effects *out);
 

@@ -18,6 +18,7 @@
 struct engine {
     struct engine_config config; /* cluster is a copy */
     bool started;
+    bool reading; /* nothing can be journalled: executions stand still */
     uint64_t epoch, generation;
     int64_t now_us;            /* of the last call */
     int64_t wall_offset_us;    /* wall clock minus now_us */
