@@ -167,9 +167,10 @@ static json_t *origin_row(char *const *word, int name, int status, int check, in
     if (g_strv_length(place) != 2)
         return NULL;
     const char *text = g_str_has_prefix(word[check], "* ") ? word[check] + 2 : word[check]; /* a check is under way */
-    json_int_t latency = word[duration][0] != '\0' ? (json_int_t)strtoll(word[duration], NULL, 10) * 1000 : -1;
+    json_int_t latency_ms = word[duration][0] != '\0' ? CLAMP(strtoll(word[duration], NULL, 10), 0, INT32_MAX) : -1;
     return json_pack("{s:s,s:s,s:b,s:s,s:I}", "room", place[0], "via", place[1], "up",
-                     g_str_has_prefix(word[status], "UP"), "status", text, "latency_us", latency);
+                     g_str_has_prefix(word[status], "UP"), "status", text, "latency_us",
+                     latency_ms < 0 ? latency_ms : latency_ms * 1000);
 }
 
 json_t *origins_from_stat(const char *reply)
