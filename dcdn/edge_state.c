@@ -143,7 +143,6 @@ static void add_server(struct builder *b, const char *backend, const struct orig
 /* room NULL: of every room. others: the other rooms' entrances, as backup. */
 static void add_backend(struct builder *b, const char *backend, const char *class, const char *room, bool others)
 {
-    guint first = b->state->servers->len;
     for (unsigned backup = 0; backup <= (others ? 1u : 0u); backup++)
         for (guint i = 0; i < b->origins->len; i++) {
             const struct origin *o = b->origins->pdata[i];
@@ -151,8 +150,6 @@ static void add_backend(struct builder *b, const char *backend, const char *clas
             if (here != (backup == 1))
                 add_server(b, backend, o, class, backup == 1);
         }
-    if (b->state->servers->len == first + 1)
-        ((struct edge_server *)b->state->servers->pdata[first])->lone = true;
 }
 
 static int compare_text(const void *a, const void *b)

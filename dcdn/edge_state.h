@@ -26,7 +26,6 @@ struct edge_server {
     char *name; /* "room-a.pop-a1"; of a relay the edge's name */
     struct endpoint address;
     bool backup;
-    bool lone; /* its backend has no other: marking it down would help nobody */
     bool out;  /* in maintenance */
 };
 struct edge_state {

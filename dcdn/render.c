@@ -8,7 +8,13 @@
 /* Time-outs, measured with both entrances of a room silently gone: a GET sent to a dead entrance is given up after
  * tcp-ut (no acknowledgement) or `timeout connect`, at most `retries` times, each time at another server; checks have
  * marked both down after 0.7 s at the latest. So the slowest GET takes about 1 s and none fails, where a backup lives.
- * Layer 4 retries (nothing was sent) are for every method; layer 7 retries for GET, HEAD and OPTIONS only. */
+ * Layer 4 retries (nothing was sent) are for every method; layer 7 retries for GET, HEAD and OPTIONS only.
+ *
+ * Where there is a backup, the first connection that fails marks an entrance down, and a request may be sent once more
+ * than it can fail: at each entrance over a connection that was kept and over a new one. So it cannot use up its
+ * retries on entrances that refuse at once, long before a check finds out. The next check that passes, 0.1 s later,
+ * brings an entrance back. Where there is no backup, one lost connection is no reason to do without an entrance. */
+#define RETRIES_MIN 3u /* that of `defaults` */
 static const char globals[] =
     "    stats timeout 1h\n"
     "    hard-stop-after 10s\n"  /* an old worker keeps old maps */
@@ -35,6 +41,7 @@ static const char backend_head[] = "backend %s\n"
                                    "    option allbackups\n"
                                    "    http-request set-timeout server 1200ms unless { method GET HEAD OPTIONS }\n";
 #define CHECK "check observe layer4 error-limit 2 on-error mark-down"
+#define CHECK_BACKED "check observe layer4 error-limit 1 on-error mark-down"
 #define CHECK_LONE "check observe layer4 error-limit 2 on-error fastinter"
 
 bool edge_settings_check(const struct edge_settings *settings, GError **error)
@@ -186,7 +193,24 @@ static void render_response(GString *out, const struct edge_settings *s)
     g_string_append_printf(out, "    http-after-response set-header X-SB-Edge %s\n", s->name);
 }
 
-static void render_server(GString *out, const struct edge_server *server)
+/* Of the backend that begins with server `first`. */
+struct backend_size {
+    unsigned primaries, backups;
+};
+static struct backend_size backend_size(const struct edge_state *state, guint first)
+{
+    struct backend_size size = {0};
+    const struct edge_server *head = state->servers->pdata[first];
+    for (guint i = first; i < state->servers->len; i++) {
+        const struct edge_server *server = state->servers->pdata[i];
+        if (strcmp(server->backend, head->backend) != 0)
+            break;
+        *(server->backup ? &size.backups : &size.primaries) += 1;
+    }
+    return size;
+}
+
+static void render_server(GString *out, const struct edge_server *server, const struct backend_size *size)
 {
     char address[ENDPOINT_TEXT_SIZE];
     g_string_append_printf(out, "    server %s %s ", server->name, endpoint_format(&server->address, address));
@@ -194,8 +218,10 @@ static void render_server(GString *out, const struct edge_server *server)
         g_string_append_printf(out, "track be_health/%s backup", server->name);
     else if (strcmp(server->backend, "be_health") == 0)
         g_string_append(out, "check");
+    else if (size->backups > 0)
+        g_string_append(out, CHECK_BACKED);
     else
-        g_string_append(out, server->lone ? CHECK_LONE : CHECK);
+        g_string_append(out, size->primaries == 1 ? CHECK_LONE : CHECK);
     g_string_append(out, server->out ? " disabled\n" : "\n");
 }
 
@@ -203,14 +229,18 @@ static void render_backends(GString *out, const struct edge_state *state)
 {
     const char *open = "";
     bool relays = false;
+    struct backend_size size = {0};
     for (guint i = 0; i < state->servers->len; i++) {
         const struct edge_server *server = state->servers->pdata[i];
         if (strcmp(open, server->backend) != 0) {
             open = server->backend;
             relays = relays || strcmp(open, "be_relay") == 0;
+            size = backend_size(state, i);
             g_string_append_printf(out, backend_head, open);
+            if (size.backups > 0)
+                g_string_append_printf(out, "    retries %u\n", MAX(RETRIES_MIN, 2 * size.primaries));
         }
-        render_server(out, server);
+        render_server(out, server, &size);
     }
     if (!relays)
         g_string_append(out, "backend be_relay\n");
