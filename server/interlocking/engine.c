@@ -25,6 +25,7 @@ struct engine *engine_new(const struct engine_config *config)
     engine->observed = observed_new();
     engine->executions = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, execution_drop);
     engine->order = g_ptr_array_new();
+    engine->unclaimed = g_ptr_array_new_with_free_func(g_free);
     engine->keys = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
     engine->inventory = inventory_new();
     engine->controls = controls_new();
@@ -47,6 +48,7 @@ void engine_free(struct engine *engine)
     g_clear_pointer(&engine->resolved, resolved_unref);
     observed_free(engine->observed);
     g_ptr_array_unref(engine->order);
+    g_ptr_array_unref(engine->unclaimed);
     g_hash_table_unref(engine->executions);
     g_hash_table_unref(engine->keys);
     g_free(engine->cause);
@@ -230,6 +232,7 @@ static void advance_all(struct engine *engine, struct effects *out)
 {
     if (engine->reading)
         return;
+    claim_look(engine, out);
     for (guint i = 0; i < engine->order->len; i++) {
         struct execution *ex = engine->order->pdata[i];
         if (!execution_ended(ex) && ex->parent == NULL)
@@ -265,6 +268,7 @@ void engine_start(struct engine *engine, uint64_t epoch, int64_t now_us, struct 
     take_restored(engine, now_us);
     journal_reign(engine, out);
     effects_publish(out, engine->resolved);
+    claim_begin(engine);
     for (guint i = 0; i < engine->order->len; i++)
         resume(engine, engine->order->pdata[i]);
     for (guint i = 0; i < engine->order->len; i++) {
@@ -280,7 +284,7 @@ int64_t engine_tick(struct engine *engine, int64_t now_us, struct effects *out)
     assert(engine->started);
     engine->now_us = now_us;
     advance_all(engine, out);
-    int64_t next_us = INT64_MAX;
+    int64_t next_us = engine->claiming ? engine->started_us + CLAIM_WAIT_US : INT64_MAX;
     for (guint i = 0; !engine->reading && i < engine->order->len; i++) {
         const struct execution *ex = engine->order->pdata[i];
         next_us = MIN(next_us, execution_next_us(engine, ex));
@@ -333,6 +337,7 @@ bool engine_edge_report(struct engine *engine, const char *edge, const json_t *r
     if (!is_our_cluster(engine, report, error) || !observed_edge_report(engine->observed, edge, report, now_us, error))
         return false;
     engine->now_us = now_us;
+    claim_take(engine, edge);
     note_late(engine, "edge", edge, out);
     advance_all(engine, out);
     return true;
@@ -344,6 +349,7 @@ void engine_server_report(struct engine *engine, struct server_report *report, i
     g_autofree char *name = g_strdup(report->nameserver);
     engine->now_us = now_us;
     observed_server_report(engine->observed, report);
+    claim_take(engine, name);
     note_late(engine, "nameserver", name, out);
     advance_all(engine, out);
 }

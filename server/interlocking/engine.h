@@ -11,6 +11,17 @@
  *     running --> succeeded | incomplete (a wait or verify timed out; stragglers named) | failed | refused
  *        '------> aborting --> aborted      (undo: compare-and-set to the value recorded before, lever by lever,
  *                                            but not of a lever that someone else has moved since)
+ *
+ * Claim. A reign begins by publishing, under its epoch, the last world of the journal: that is the claim. An edge is
+ * claimed when it has reported that its promise of the epoch, or of a newer one, is durable: from then on it refuses
+ * what older reigns send. Until all edges of the inventory are claimed, or CLAIM_WAIT_US (1 s) has passed, the reign
+ * does not act: plans are started, levers are moved, all is judged, journalled and answered as ever, but no actuator
+ * is given anything newer than the world of the claim; what was committed meanwhile is then published at once, as one
+ * generation. Edges that are missing at the deadline are named, "unclaimed: edge-2", in the events of what runs or is
+ * started and in the warnings of the status, until they have promised. Name servers hold nothing up: a driver
+ * claims the sentinel of its server before it writes there (dns/dns.h); they are named like edges if the deadline comes
+ * before their records of this epoch were read back. What is not claimed never counts as converged.
+ *
  * One lever belongs to one running execution: a second that wants it is refused by name; a person's override is
  * allowed, audited, and wins.
  *
@@ -50,6 +61,7 @@ struct engine_config {
     int64_t wall_offset_us; /* wall clock minus the clock of now_us, for history, until a call brings a struct now */
 };
 #define ENGINE_BUG_NO_IDEMPOTENCY_KEY 1u
+#define ENGINE_BUG_NO_CLAIM 2u
 
 /* Who asks, and why. Strings are borrowed for the call. */
 struct asker {
@@ -106,6 +118,9 @@ json_t *engine_abort(struct engine *engine, const char *execution, const struct 
  * what: "token created". */
 void engine_journal(struct engine *engine, struct journal_entry *entry, const char *what, const struct asker *asker,
                     struct now now, struct effects *out);
+
+/* char *: actuators that were missing when this reign's claim ended, and have not been claimed since. The engine's. */
+const GPtrArray *engine_unclaimed(const struct engine *engine);
 
 /* Reading. JSON is a new reference. World and resolved are NULL before engine_start. */
 const struct world *engine_world(const struct engine *engine);

@@ -80,7 +80,7 @@ void engine_commit(struct engine *engine, struct resolved *draft, GPtrArray *ent
     resolved_unref(engine->resolved);
     engine->resolved = draft;
     engine->generation = world->stamp.generation;
-    effects_publish(out, draft);
+    claim_publish(engine, out);
 }
 
 void entries_add_moves(GPtrArray *entries, const GArray *moves, const struct resolved *draft)

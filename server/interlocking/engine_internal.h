@@ -1,6 +1,7 @@
 /* engine_internal.h: what the files of the engine share.
  *
  *   engine.c         life: restore, start, tick, observations, reading
+ *   engine_claim.c   the claim: nobody obeys an older reign when this one begins to act
  *   engine_commit.c  drafts of worlds, and the one road by which they become a generation
  *   engine_change.c  what people ask for: apply, set controls
  *   engine_plan.c    starting a plan, owning levers, abort and undo
@@ -23,6 +24,9 @@ struct engine {
     int64_t now_us;            /* of the last call */
     int64_t wall_offset_us;    /* wall clock minus now_us */
     int64_t started_us;        /* when this reign began */
+    bool claiming;             /* some edge is waited for; what is committed is held */
+    bool held;                 /* the world in force was not published yet */
+    GPtrArray *unclaimed;      /* char *: actuators that were missing when the claim ended and have not come since */
     struct resolved *resolved; /* of the world in force */
     struct observed *observed;
     GHashTable *executions; /* id -> struct execution * */
@@ -41,6 +45,14 @@ GPtrArray *entries_new(void);
 void entries_add(GPtrArray *entries, const char *kind, const char *id, const char *key, json_t *body);
 void effects_journal(struct effects *out, GPtrArray *entries); /* takes entries */
 void effects_publish(struct effects *out, struct resolved *resolved);
+
+/* engine_claim.c */
+void claim_begin(struct engine *engine);                        /* at the start, after the world was published */
+void claim_publish(struct engine *engine, struct effects *out); /* the world in force, now or when the claim ends */
+void claim_look(struct engine *engine, struct effects *out);    /* ends the claim when it is over */
+void claim_take(struct engine *engine, const char *actuator);   /* after a report of it */
+void claim_count(const struct engine *engine, unsigned *claimed, unsigned *asked); /* edges */
+char *claim_missing(const struct engine *engine);                                  /* for people; g_free */
 
 /* engine_commit.c. A move is a lever's new value, canonical. */
 struct move {
@@ -133,6 +145,7 @@ enum check_result check_forecast(const struct engine *engine, const struct execu
 #define EVIDENCE_WAIT_US                                                                                               \
     (3 * G_USEC_PER_SEC)                   /* for counters to fill and probes to come, before something is unproven */
 #define STABLE_US (2 * G_USEC_PER_SEC)     /* an entrance is healthy when it was up for so long */
+#define CLAIM_WAIT_US G_USEC_PER_SEC       /* for edges to promise a new epoch */
 #define UNDO_WAIT_US (15 * G_USEC_PER_SEC) /* for edges to prove an undo */
 #define SETTLE_US (3 * G_USEC_PER_SEC)     /* after a restart: for the first reports to come */
 #define LOOK_US (100 * 1000)               /* between two looks at something that time may change */

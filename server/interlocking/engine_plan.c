@@ -248,6 +248,10 @@ static void begin(struct engine *engine, const struct freezing *f, const struct 
                    root->reason != NULL ? root->reason : "");
     if (!forecast->known && f->moves->len > 0)
         execution_note(root, root->started_us, NULL, "warning: no fresh rates, so the forecast is not known");
+    if (engine->unclaimed->len > 0) {
+        g_autofree char *text = claim_missing(engine);
+        execution_note(root, root->started_us, NULL, "%s", text);
+    }
     for (guint i = 0; i < f->family->len; i++) {
         struct execution *ex = f->family->pdata[i];
         g_hash_table_insert(engine->executions, ex->id, ex);

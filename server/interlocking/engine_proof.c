@@ -21,7 +21,8 @@ static bool stamp_proves(const struct engine *engine, struct stamp stamp, uint64
 bool edge_proves(const struct engine *engine, const char *edge, uint64_t generation)
 {
     const struct edge_report *report = observed_edge(engine->observed, edge);
-    return report != NULL && stamp_proves(engine, report->applied, generation);
+    /* What is applied without a promise could be replaced by an older reign's at any moment. */
+    return report != NULL && report->promised >= engine->epoch && stamp_proves(engine, report->applied, generation);
 }
 
 bool server_proves(const struct engine *engine, const char *nameserver, uint64_t generation)
@@ -52,10 +53,12 @@ void proof_edges(const struct engine *engine, uint64_t generation, struct proof 
             g_ptr_array_add(out->missing, g_strdup(edge->o.name));
     }
     g_autofree char *names = words_list(out->missing, 8);
-    out->text =
-        out->missing->len == 0
-            ? g_strdup_printf("%u/%u edges applied generation %" G_GUINT64_FORMAT, out->proven, out->asked, generation)
-            : g_strdup_printf("converging %u/%u, waiting for %s", out->proven, out->asked, names);
+    unsigned claimed, asked;
+    claim_count(engine, &claimed, &asked);
+    out->text = out->missing->len == 0 ? g_strdup_printf("%u/%u edges applied generation %" G_GUINT64_FORMAT,
+                                                         out->proven, out->asked, generation)
+                : engine->held         ? g_strdup_printf("claiming %u/%u edges before the first act", claimed, asked)
+                               : g_strdup_printf("converging %u/%u, waiting for %s", out->proven, out->asked, names);
 }
 
 /* How long resolvers may still hold old answers, µs; 0: no more. */

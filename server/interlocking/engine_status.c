@@ -218,6 +218,10 @@ static json_t *warnings_json(const struct engine *engine, int64_t now_us)
             warn(warnings, "%s has promised epoch %" G_GUINT64_FORMAT ", newer than ours, %" G_GUINT64_FORMAT,
                  edge->o.name, report->promised, engine->epoch);
     }
+    if (engine->unclaimed->len > 0) {
+        g_autofree char *text = claim_missing(engine);
+        warn(warnings, "%s", text);
+    }
     for (guint i = 0; i < resolved->findings->len; i++) {
         g_autofree char *text = finding_text(resolved->findings->pdata[i]);
         warn(warnings, "%s", text);

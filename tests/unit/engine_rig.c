@@ -323,3 +323,33 @@ unsigned count_entries(const struct server *s, const char *kind)
         n += strcmp(((struct journal_entry *)s->journal->pdata[i])->kind, kind) == 0;
     return n;
 }
+
+char *run_until(struct server *s, const char *step)
+{
+    say_all(s);
+    char *id = run_ok(s, "room-isolated", "room-a");
+    if (strcmp(step, "edges") == 0)
+        return id;
+    for (size_t i = 0; i < G_N_ELEMENTS(edges); i++)
+        say(s, edges[i], (struct saying){0});
+    for (size_t i = 0; strcmp(step, "proof") == 0 && i < G_N_ELEMENTS(servers); i++)
+        confirm(s, servers[i], "converged");
+    return id;
+}
+
+const char *const stages[STAGES] = {"edges", "dns", "proof"};
+
+void expect_planned(const struct server *s)
+{
+    ck_assert_str_eq(lever(s, LEVER_ROOM_INGRESS, "room-a"), "closed");
+    ck_assert_str_eq(lever(s, LEVER_GROUP_EDGE_CLASS, "creator"), "dedicated");
+    ck_assert_str_eq(lever(s, LEVER_GROUP_EDGE_CLASS, "creator-line"), "dedicated");
+    ck_assert_str_eq(lever(s, LEVER_GROUP_EDGE_CLASS, "core"), "default");
+}
+
+void expect_undone(const struct server *s)
+{
+    ck_assert_str_eq(lever(s, LEVER_ROOM_INGRESS, "room-a"), "default");
+    ck_assert_str_eq(lever(s, LEVER_GROUP_EDGE_CLASS, "creator"), "default");
+    ck_assert_str_eq(lever(s, LEVER_GROUP_EDGE_CLASS, "creator-line"), "default");
+}

@@ -69,6 +69,13 @@ const char *lever(const struct server *s, enum lever l, const char *object);
 uint64_t generation(const struct server *s);
 unsigned count_entries(const struct server *s, const char *kind);
 
+/* The button: brings a run of room-isolated to where `step` is under way, one of stages; what it has set, and not. */
+#define STAGES 3
+extern const char *const stages[STAGES];
+char *run_until(struct server *s, const char *step);
+void expect_planned(const struct server *s);
+void expect_undone(const struct server *s);
+
 /* text: what must stand in the step's text, in an event, in an error; "" for anything. */
 void expect_state(const struct server *s, const char *id, const char *state);
 void expect_event(const struct server *s, const char *id, const char *text);
