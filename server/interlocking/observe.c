@@ -247,6 +247,26 @@ bool observed_edge_report(struct observed *observed, const char *edge, const jso
     return true;
 }
 
+/* A member that is an age. */
+static int64_t since(const json_t *json, const char *member, int64_t now_us)
+{
+    return now_us - json_integer_value(json_object_get(json, member));
+}
+
+bool observed_edge_restore(struct observed *observed, const json_t *json, int64_t now_us, GError **error)
+{
+    const char *edge = json_string_value(json_object_get(json, "edge"));
+    if (!observed_edge_report(observed, edge == NULL ? "" : edge, json, since(json, "age_us", now_us), error))
+        return false;
+    struct edge_report *report = g_hash_table_lookup(observed->edges, edge);
+    const json_t *origins = json_object_get(json, "origins");
+    report->applied_at_us = since(json, "applied_for_us", now_us);
+    for (guint i = 0; i < report->origins->len; i++)
+        ((struct origin_health *)report->origins->pdata[i])->since_us =
+            since(json_array_get(origins, i), "for_us", now_us);
+    return true;
+}
+
 void observed_server_report(struct observed *observed, struct server_report *report)
 {
     const struct server_report *before = observed_server(observed, report->nameserver);

@@ -58,6 +58,8 @@ SB_AUTO_DEFINE(observed, observed_free)
  * `edge`. Keeps applied_at_us and since_us where nothing changed. */
 bool observed_edge_report(struct observed *observed, const char *edge, const json_t *report, int64_t now_us,
                           GError **error);
+/* Back from edge_report_to_json, with its times. */
+bool observed_edge_restore(struct observed *observed, const json_t *report, int64_t now_us, GError **error);
 /* Takes the report (g_new'd strings and all). */
 void observed_server_report(struct observed *observed, struct server_report *report);
 const struct edge_report *observed_edge(const struct observed *observed, const char *edge);
