@@ -30,6 +30,7 @@ struct engine *engine_new(const struct engine_config *config)
     engine->inventory = inventory_new();
     engine->controls = controls_new();
     engine->plans = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, plan_drop);
+    tell_config(engine);
     return engine;
 }
 
@@ -180,6 +181,7 @@ bool engine_restore(struct engine *engine, const struct journal_entry *entry, GE
                  {"execution", restore_execution}, {"event", restore_event},
                  {"audit", restore_audit}};
     assert(!engine->started);
+    tell_restore(engine, entry);
     for (size_t i = 0; i < G_N_ELEMENTS(kinds); i++)
         if (strcmp(entry->kind, kinds[i].kind) == 0)
             return kinds[i].restore(engine, entry, error);
@@ -240,8 +242,7 @@ static void advance_all(struct engine *engine, struct effects *out)
     }
 }
 
-/* What was restored becomes the world in force. */
-static void take_restored(struct engine *engine, int64_t now_us)
+void engine_take_restored(struct engine *engine, int64_t now_us)
 {
     struct stamp stamp = {.epoch = engine->epoch, .generation = engine->generation};
     sb_auto(world) world = world_new(engine->config.cluster, stamp, engine->cause == NULL ? "" : engine->cause,
@@ -256,16 +257,18 @@ static void take_restored(struct engine *engine, int64_t now_us)
 void engine_start_reading(struct engine *engine, int64_t now_us, struct effects *out)
 {
     assert(!engine->started);
+    tell_start(engine, 0, now_us);
     engine->reading = true;
-    take_restored(engine, now_us);
+    engine_take_restored(engine, now_us);
     effects_publish(out, engine->resolved);
 }
 
 void engine_start(struct engine *engine, uint64_t epoch, int64_t now_us, struct effects *out)
 {
     assert(!engine->started && epoch > engine->epoch);
+    tell_start(engine, epoch, now_us);
     engine->epoch = epoch;
-    take_restored(engine, now_us);
+    engine_take_restored(engine, now_us);
     journal_reign(engine, out);
     effects_publish(out, engine->resolved);
     claim_begin(engine);
@@ -330,6 +333,7 @@ bool engine_edge_report(struct engine *engine, const char *edge, const json_t *r
                         struct effects *out, GError **error)
 {
     assert(engine->started);
+    tell_edge(engine, edge, report, now_us);
     if (inventory_get(engine->resolved->world->inventory, OBJECT_edge, edge) == NULL) {
         g_set_error(error, SB_ERROR, SB_ERROR_NOT_FOUND, "edge %s: the inventory has no such edge", edge);
         return false;
@@ -346,6 +350,7 @@ bool engine_edge_report(struct engine *engine, const char *edge, const json_t *r
 void engine_server_report(struct engine *engine, struct server_report *report, int64_t now_us, struct effects *out)
 {
     assert(engine->started);
+    tell_server(engine, report, now_us);
     g_autofree char *name = g_strdup(report->nameserver);
     engine->now_us = now_us;
     observed_server_report(engine->observed, report);

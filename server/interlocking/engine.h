@@ -53,12 +53,17 @@ void effects_clear(struct effects *effects);
 struct effect *effects_pop(struct effects *effects); /* NULL: none left; effect_free */
 void effect_free(struct effect *effect);
 
+/* Gets each input as incident.h documents it, borrowed. */
+typedef void (*engine_told_fn)(void *data, const json_t *input);
+
 struct engine_config {
     char *cluster;
     struct rules_config rules;
     uint64_t seed;          /* of ids; the daemon gives randomness, the simulator its seed */
     unsigned bug;           /* simulator only: a planted bug (ENGINE_BUG_...), 0 in programs */
     int64_t wall_offset_us; /* wall clock minus the clock of now_us, for history, until a call brings a struct now */
+    engine_told_fn told;    /* the black box, or NULL */
+    void *told_data;
 };
 #define ENGINE_BUG_NO_IDEMPOTENCY_KEY 1u
 #define ENGINE_BUG_NO_CLAIM 2u

@@ -149,6 +149,7 @@ static json_t *controls_answer(const struct engine *engine, const GArray *moves,
 json_t *engine_set_controls(struct engine *engine, const json_t *changes, int64_t if_match, bool dry_run,
                             const struct asker *asker, struct now now, struct effects *out, GError **error)
 {
+    tell_set(engine, changes, if_match, dry_run, asker, now);
     engine_take_now(engine, now);
     g_autoptr(GArray) moves = read_changes(engine, changes, error);
     if (moves == NULL || !check_overrides(asker, error) || !revisions_match(engine, moves, if_match, error) ||
@@ -541,6 +542,7 @@ static json_t *judge_and_apply(struct applying *a, bool dry_run, const struct as
 json_t *engine_apply(struct engine *engine, const json_t *body, bool dry_run, const struct asker *asker, struct now now,
                      struct effects *out, GError **error)
 {
+    tell_apply(engine, body, dry_run, asker, now);
     engine_take_now(engine, now);
     if (!body_is_known(body, error) || !check_overrides(asker, error) ||
         !apply_matches(engine, json_object_get(body, "if_match"), error))

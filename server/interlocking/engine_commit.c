@@ -114,6 +114,7 @@ void entries_add_audit(struct engine *engine, GPtrArray *entries, const struct a
 void engine_journal(struct engine *engine, struct journal_entry *entry, const char *what, const struct asker *asker,
                     struct now now, struct effects *out)
 {
+    tell_journal(engine, entry, what, asker, now);
     engine_take_now(engine, now);
     GPtrArray *entries = entries_new();
     g_ptr_array_add(entries, entry);

@@ -9,6 +9,7 @@
  *   engine_check.c   the checks of plans
  *   engine_proof.c   evidence: who has applied what, and where requests really go
  *   engine_status.c  the site now, for people
+ *   engine_input.c   the black box: inputs told on, and told again
  */
 #ifndef INTERLOCKING_ENGINE_INTERNAL_H
 #define INTERLOCKING_ENGINE_INTERNAL_H
@@ -39,6 +40,9 @@ struct engine {
     GHashTable *plans; /* name -> struct plan * */
     char *cause;
 };
+
+/* engine.c: what was restored becomes the world in force. */
+void engine_take_restored(struct engine *engine, int64_t now_us);
 
 /* effects.c */
 GPtrArray *entries_new(void);
@@ -82,6 +86,23 @@ struct audit {
 };
 void entries_add_audit(struct engine *engine, GPtrArray *entries, const struct audit *audit);
 json_t *refusals_to_json(const GPtrArray *refusals);
+
+/* engine_input.c: hands an input on to config.told, if there is one. */
+void tell_config(const struct engine *engine);
+void tell_restore(const struct engine *engine, const struct journal_entry *entry);
+void tell_start(const struct engine *engine, uint64_t epoch, int64_t now_us);
+void tell_tick(const struct engine *engine, int64_t now_us);
+void tell_edge(const struct engine *engine, const char *edge, const json_t *report, int64_t now_us);
+void tell_server(const struct engine *engine, const struct server_report *report, int64_t now_us);
+void tell_apply(const struct engine *engine, const json_t *body, bool dry_run, const struct asker *asker,
+                struct now now);
+void tell_set(const struct engine *engine, const json_t *changes, int64_t if_match, bool dry_run,
+              const struct asker *asker, struct now now);
+void tell_run(const struct engine *engine, const char *plan, const char *target, bool dry_run,
+              const struct asker *asker, struct now now);
+void tell_abort(const struct engine *engine, const char *execution, const struct asker *asker, struct now now);
+void tell_journal(const struct engine *engine, const struct journal_entry *entry, const char *what,
+                  const struct asker *asker, struct now now);
 
 /* engine_change.c */
 json_t *forecast_answer(const struct forecast *forecast); /* forecast_to_json with "text" */

@@ -310,6 +310,7 @@ bool check_overrides(const struct asker *asker, GError **error)
 json_t *engine_run_plan(struct engine *engine, const char *name, const char *target, bool dry_run,
                         const struct asker *asker, struct now now, struct effects *out, GError **error)
 {
+    tell_run(engine, name, target, dry_run, asker, now);
     engine_take_now(engine, now);
     const struct plan *plan = find_plan(engine, name, error);
     if (plan == NULL || !check_target(engine, plan, target, error) || !check_overrides(asker, error))
@@ -577,6 +578,7 @@ static bool undo_is_free(const struct engine *engine, struct execution *ex, GErr
 json_t *engine_abort(struct engine *engine, const char *id, const struct asker *asker, struct now now,
                      struct effects *out, GError **error)
 {
+    tell_abort(engine, id, asker, now);
     engine_take_now(engine, now);
     struct execution *ex = engine_find(engine, id);
     if (ex == NULL) {
