@@ -12,8 +12,8 @@
  *
  * Where there is a backup, the first connection that fails marks an entrance down, and a request may be sent once more
  * than it can fail: at each entrance over a connection that was kept and over a new one. So it cannot use up its
- * retries on entrances that refuse at once, long before a check finds out. The next check that passes, 0.1 s later,
- * brings an entrance back. Where there is no backup, one lost connection is no reason to do without an entrance. */
+ * retries on entrances that refuse at once, long before a check finds out. Checks bring it back.
+ * Where there is no backup, one lost connection is no reason to do without an entrance. */
 #define RETRIES_MIN 3u /* that of `defaults` */
 static const char globals[] =
     "    stats timeout 1h\n"
