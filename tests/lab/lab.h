@@ -4,6 +4,7 @@
  *   namespaces           names, one a line, written before they are made
  *   prefix               of the namespaces; the mark of a lab's folder: written first, removed last
  *   site.yaml, build     the site file and the build folder that the lab was brought up with
+ *   owner                "PID START" of the process that the lab is for, if any (lab_lock.h)
  *   pids/NODE.PROC       "PID START", START as in field 22 of /proc/PID/stat; `lab.wire` has no node
  *   cmds/NODE.PROC       {"argv": [...], "priority": N}: what `start` runs again
  *   log/NODE.PROC.log    its output
@@ -22,6 +23,8 @@
 
 #include "tests/lab/lab_topo.h"
 
+#include <sys/types.h>
+
 #define LAB_RUN_DEFAULT "/run/signalbox-lab"
 #define LAB_PREFIX_DEFAULT "sb-"
 
@@ -29,6 +32,7 @@ struct lab {
     char *run;         /* folder */
     char *build;       /* folder with server/signalboxd, dcdn/signalbox-edge, tests/lab/... */
     char *prefix;      /* of namespaces; begins with "sb-" */
+    pid_t owner;       /* of a lab that comes up: the process that it is for; 0: nobody's */
     struct topo *topo; /* NULL before it is loaded */
 };
 

@@ -12,7 +12,7 @@
 #include "tests/lab/lab.h"
 #include <jansson.h>
 
-/* verb: cut, heal, hole, set. argument: of hole (ab, ba, both), of set ("delay_us=1,loss_ppm=2"); else NULL. */
+/* verb and argument as wire.c takes them; argument NULL: cut and heal, which have none. */
 json_t *fault_wire(const struct lab *lab, const char *verb, const char *argument, const char *selector, GError **error);
 /* The selected POPs refuse connections to their origin with a TCP reset, until healed. */
 json_t *fault_reset(const struct lab *lab, const char *selector, GError **error);

@@ -3,6 +3,7 @@
 #include "core/fileio.h"
 #include "tests/lab/lab_control.h"
 #include "tests/lab/lab_fault.h"
+#include "tests/lab/lab_origin.h"
 #include "tests/lab/lab_proc.h"
 #include "tests/lab/lab_ready.h"
 #include "tests/lab/lab_status.h"
@@ -18,18 +19,24 @@
 #define WAIT_S 30
 
 static const char usage[] =
-    "usage: lab [--run DIR] [--bin DIR] [--prefix sb-...] [--site FILE] VERB [...]\n"
+    "usage: lab [--run DIR] [--bin DIR] [--prefix sb-...] [--site FILE] [--owner PID] VERB [...]\n"
     "  up [--no-control | --network]   builds the lab; ends an earlier one of the same DIR first.\n"
     "                     --no-control: no control server, no agents; --network: only network, routing and DNS\n"
+    "                     --owner: while this process runs, only its children take the lab down or build it anew\n"
     "  down               ends every process, deletes every namespace, removes DIR\n"
     "  wait [SECONDS]     until everything is ready (default 30)\n"
     "  status [--json]\n"
     "  cut SEL            carrier lost at both ends\n"
     "  hole SEL [ab|ba]   silent loss, in one direction or in both\n"
+    "  flap SEL HZ [hole|cut]  broken and whole again HZ times a second, half of the time each (default: hole)\n"
+    "  loss SEL PERCENT   so much lost in each direction\n"
+    "  slow SEL MS        so much later in each direction\n"
     "  rst SEL            POPs refuse connections (pop:NAME, room:NAME)\n"
-    "  heal SEL           undoes cut, hole and rst\n"
-    "  set SEL KEY=N...   delay_us, jitter_us, loss_ppm, rate_kbit\n"
-    "  kill|pause|cont|stop|start NODE PROCESS\n"
+    "  heal SEL           undoes cut, hole, flap, loss, slow and rst; heal all: what origin has set, too\n"
+    "  set SEL KEY=N...   the cables themselves: delay_us, jitter_us, loss_ppm, rate_kbit\n"
+    "  origin WHAT [ROOM] [status=N] [delay_ms=N]   how WHAT is answered, in ROOM or everywhere; counts its requests.\n"
+    "                     WHAT: service:NAME, host:HOST[/PREFIX], entrance:NAME or all (these two: health checks too)\n"
+    "  kill|pause|resume|stop|start NODE PROCESS\n"
     "  exec NODE COMMAND...\n"
     "  env                shell lines for programs that use the lab\n"
     "SEL: LINK, all, srlg:NAME, node:NAME, pop:NAME, room:NAME, edge-control:NAME\n"
@@ -78,7 +85,53 @@ static bool verb_status(struct lab *lab, int argc, char **argv, GError **error)
 
 static bool verb_wire(struct lab *lab, int argc, char **argv, GError **error)
 {
-    return argc == 2 ? print_json(fault_wire(lab, argv[0], NULL, argv[1], error)) : usage_error(error, argv[0]);
+    if (argc != 2)
+        return usage_error(error, argv[0]);
+    if (strcmp(argv[0], "heal") == 0 && strcmp(argv[1], "all") == 0)
+        origin_heal(lab);
+    return print_json(fault_wire(lab, argv[0], NULL, argv[1], error));
+}
+
+static bool number_in(const char *text, double from, double to, double *value)
+{
+    char *end;
+    *value = g_ascii_strtod(text, &end);
+    return end != text && *end == '\0' && *value >= from && *value <= to;
+}
+
+static bool verb_flap(struct lab *lab, int argc, char **argv, GError **error)
+{
+    const char *kind = argc == 4 ? argv[3] : "hole";
+    double hz;
+    if (argc < 3 || argc > 4 || !number_in(argv[2], 1, 100, &hz) ||
+        (strcmp(kind, "hole") != 0 && strcmp(kind, "cut") != 0))
+        return usage_error(error, argv[0]);
+    g_autofree char *argument = g_strdup_printf("%.0f,%s", hz, kind);
+    return print_json(fault_wire(lab, "flap", argument, argv[1], error));
+}
+
+/* loss SEL PERCENT and slow SEL MS, in the wire's units. */
+static bool verb_worse(struct lab *lab, int argc, char **argv, GError **error)
+{
+    bool loss = strcmp(argv[0], "loss") == 0;
+    double value;
+    if (argc != 3 || !number_in(argv[2], 0, loss ? 100 : 60000, &value))
+        return usage_error(error, argv[0]);
+    g_autofree char *argument = g_strdup_printf("%.0f", value * (loss ? 10000 : 1000));
+    return print_json(fault_wire(lab, argv[0], argument, argv[1], error));
+}
+
+static bool verb_origin(struct lab *lab, int argc, char **argv, GError **error)
+{
+    if (argc < 2)
+        return usage_error(error, argv[0]);
+    const char *room = argc > 2 && strchr(argv[2], '=') == NULL ? argv[2] : NULL;
+    if (room != NULL && INVENTORY_GET(lab->topo->inventory, room, room) == NULL) {
+        g_set_error(error, SB_ERROR, SB_ERROR_NOT_FOUND, "origin: no room %s", room);
+        return false;
+    }
+    const char *const *settings = (const char *const *)argv + (room != NULL ? 3 : 2);
+    return print_json(origin_behave(lab, argv[1], room, settings, error));
 }
 
 static bool verb_hole(struct lab *lab, int argc, char **argv, GError **error)
@@ -161,10 +214,13 @@ static const struct verb {
     bool needs_lab;
     bool (*run)(struct lab *lab, int argc, char **argv, GError **error);
 } verbs[] = {
-    {"down", false, verb_down},  {"wait", true, verb_wait},    {"status", true, verb_status}, {"cut", true, verb_wire},
-    {"heal", true, verb_wire},   {"hole", true, verb_hole},    {"set", true, verb_set},       {"rst", true, verb_rst},
-    {"kill", true, verb_signal}, {"pause", true, verb_signal}, {"cont", true, verb_signal},   {"stop", true, verb_stop},
-    {"start", true, verb_start}, {"exec", true, verb_exec},    {"env", true, verb_env},
+    {"down", false, verb_down},  {"wait", true, verb_wait},    {"status", true, verb_status},
+    {"cut", true, verb_wire},    {"heal", true, verb_wire},    {"hole", true, verb_hole},
+    {"set", true, verb_set},     {"rst", true, verb_rst},      {"flap", true, verb_flap},
+    {"loss", true, verb_worse},  {"slow", true, verb_worse},   {"origin", true, verb_origin},
+    {"kill", true, verb_signal}, {"pause", true, verb_signal}, {"resume", true, verb_signal},
+    {"stop", true, verb_stop},   {"start", true, verb_start},  {"exec", true, verb_exec},
+    {"env", true, verb_env},
 };
 
 /* ---- which lab ---- */
@@ -229,16 +285,23 @@ static char *from_env(const char *variable, const char *fallback)
 
 int main(int argc, char **argv)
 {
-    static const struct option options[] = {
-        {"run", required_argument, NULL, 'r'},    {"bin", required_argument, NULL, 'b'},
-        {"prefix", required_argument, NULL, 'p'}, {"site", required_argument, NULL, 's'},
-        {"help", no_argument, NULL, 'h'},         {NULL, 0, NULL, 0}};
+    static const struct option options[] = {{"run", required_argument, NULL, 'r'},
+                                            {"bin", required_argument, NULL, 'b'},
+                                            {"prefix", required_argument, NULL, 'p'},
+                                            {"site", required_argument, NULL, 's'},
+                                            {"owner", required_argument, NULL, 'o'},
+                                            {"help", no_argument, NULL, 'h'},
+                                            {NULL, 0, NULL, 0}};
     struct lab lab = {.run = from_env("SIGNALBOX_LAB_RUN", LAB_RUN_DEFAULT),
                       .build = build_folder(),
                       .prefix = from_env("SIGNALBOX_LAB_PREFIX", LAB_PREFIX_DEFAULT)};
     g_autofree char *site = g_strdup(LAB_SITE_DEFAULT);
     int option;
     while ((option = getopt_long(argc, argv, "+h", options, NULL)) != -1) {
+        if (option == 'o') {
+            lab.owner = (pid_t)g_ascii_strtoll(optarg, NULL, 10);
+            continue;
+        }
         char **slot = option == 'r' ? &lab.run : option == 'b' ? &lab.build : option == 'p' ? &lab.prefix : &site;
         if (option == 'h' || option == '?') {
             fputs(usage, option == 'h' ? stdout : stderr);

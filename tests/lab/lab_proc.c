@@ -21,8 +21,7 @@
 #define KILL_US (5 * G_USEC_PER_SEC) /* and the kernel this long to end it */
 #define LOG_TAIL 800                 /* bytes */
 
-/* State letter and start time of a process; false if there is none. */
-static bool stat_read(pid_t pid, char *state, unsigned long long *start)
+bool proc_stat_read(pid_t pid, struct proc_stat *out)
 {
     char path[64], text[1024];
     snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
@@ -37,8 +36,8 @@ static bool stat_read(pid_t pid, char *state, unsigned long long *start)
     /* The second field is the name, in parentheses, and may hold anything. */
     const char *rest = strrchr(text, ')');
     return rest != NULL &&
-           sscanf(rest, ") %c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %llu", state,
-                  start) == 2;
+           sscanf(rest, ") %c %d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %llu", &out->state,
+                  &out->parent, &out->start) == 3;
 }
 
 /* ---- records ---- */
@@ -59,15 +58,15 @@ static bool record_read(const struct lab *lab, const char *node, const char *nam
 enum proc_state proc_state(const struct lab *lab, const char *node, const char *name, pid_t *pid)
 {
     pid_t found;
-    unsigned long long start, now_start;
-    char state;
+    unsigned long long start;
+    struct proc_stat now;
     if (!record_read(lab, node, name, &found, &start))
         return PROC_ABSENT;
     if (pid != NULL)
         *pid = found;
-    if (!stat_read(found, &state, &now_start) || now_start != start || state == 'Z' || state == 'X')
+    if (!proc_stat_read(found, &now) || now.start != start || now.state == 'Z' || now.state == 'X')
         return PROC_DEAD;
-    return state == 'T' ? PROC_PAUSED : PROC_RUNNING;
+    return now.state == 'T' ? PROC_PAUSED : PROC_RUNNING;
 }
 
 GPtrArray *proc_list(const struct lab *lab)
@@ -98,12 +97,12 @@ char *proc_obituary(const struct lab *lab, const char *node, const char *name)
 static void wait_reaped(const struct lab *lab, const char *node, const char *name)
 {
     pid_t pid;
-    unsigned long long start, now_start;
-    char state;
+    unsigned long long start;
+    struct proc_stat now;
     int64_t deadline_us = loop_now_us() + TERM_US;
     if (!record_read(lab, node, name, &pid, &start))
         return;
-    while (stat_read(pid, &state, &now_start) && now_start == start && loop_now_us() < deadline_us)
+    while (proc_stat_read(pid, &now) && now.start == start && loop_now_us() < deadline_us)
         poll(NULL, 0, 10);
 }
 
@@ -133,15 +132,15 @@ struct launch {
 /* Returns only on failure. */
 static void child_become(const struct launch *launch)
 {
-    char record[64], state;
-    unsigned long long start;
+    char record[64];
+    struct proc_stat self;
     sigset_t none;
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
     int null_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
-    if (setsid() < 0 || !stat_read(getpid(), &state, &start))
+    if (setsid() < 0 || !proc_stat_read(getpid(), &self))
         return;
-    int size = snprintf(record, sizeof record, "%d %llu\n", (int)getpid(), start);
+    int size = snprintf(record, sizeof record, "%d %llu\n", (int)getpid(), self.start);
     if (write(launch->pid_fd, record, (size_t)size) != size)
         return;
     if (launch->ns_fd >= 0 && setns(launch->ns_fd, CLONE_NEWNET) != 0)

@@ -8,8 +8,17 @@
 #define LAB_PROC_H
 
 #include "tests/lab/lab.h"
+#include <sys/types.h>
 
 #define PROC_NO_NODE "lab" /* stands for the node of a process that is in no namespace of the lab */
+
+/* What the kernel says of a process (proc(5), /proc/PID/stat). */
+struct proc_stat {
+    char state;               /* R, S, T, Z ... */
+    pid_t parent;             /* 0: it has none here */
+    unsigned long long start; /* in ticks since the machine's start: with the pid, whom nobody else can be */
+};
+bool proc_stat_read(pid_t pid, struct proc_stat *out); /* false: there is no such process */
 
 enum proc_state { PROC_ABSENT, PROC_RUNNING, PROC_PAUSED, PROC_DEAD };
 

@@ -87,8 +87,8 @@ static void print_link(const json_t *link)
 {
     printf("%-14s %-12s %-12s %-8s", text_of(link, "name"), text_of(link, "a"), text_of(link, "b"),
            text_of(link, "state"));
-    for (int i = 0; i < 4; i++) {
-        static const char *const keys[] = {"delay_us", "jitter_us", "loss_ppm", "rate_kbit"};
+    static const char *const keys[] = {"delay_us", "jitter_us", "loss_ppm", "rate_kbit", "slow_us", "more_loss_ppm"};
+    for (size_t i = 0; i < G_N_ELEMENTS(keys); i++) {
         json_int_t value = json_integer_value(json_object_get(link, keys[i]));
         if (value > 0)
             printf(" %s=%lld", keys[i], (long long)value);

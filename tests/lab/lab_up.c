@@ -5,6 +5,7 @@
 #include "core/loop.h"
 #include "tests/lab/lab_config.h"
 #include "tests/lab/lab_control.h"
+#include "tests/lab/lab_lock.h"
 #include "tests/lab/lab_net.h"
 #include "tests/lab/lab_proc.h"
 #include "tests/lab/lab_ready.h"
@@ -175,57 +176,6 @@ static bool step_origins(const struct lab *lab, GError **error)
     return ready_wait(lab, ready_origins, STEP_S, error);
 }
 
-/* ---- up ---- */
-
-/* `prefix` is the mark of a lab's folder: written first, removed last. */
-static bool run_make(const struct lab *lab, const char *site, GError **error)
-{
-    return lab_write(lab, "prefix", lab->prefix, error) && lab_write(lab, "build", lab->build, error) &&
-           lab_write(lab, "site.yaml", site, error);
-}
-
-static const struct step {
-    const char *name;
-    enum lab_extent from; /* smallest extent that takes it */
-    bool (*run)(const struct lab *lab, GError **error);
-} steps[] = {
-    {"namespaces", LAB_NETWORK, net_make},
-    {"wire", LAB_NETWORK, step_wire},
-    {"veth", LAB_NETWORK, net_veth},
-    {"addresses", LAB_NETWORK, net_addresses},
-    {"bird", LAB_NETWORK, step_bird},
-    {"primaries", LAB_NETWORK, step_primaries},
-    {"origins", LAB_NO_CONTROL, step_origins},
-    {"certificates", LAB_WHOLE, control_certificates},
-    {"server", LAB_WHOLE, control_server},
-    {"routing", LAB_NETWORK, step_routing},
-    {"dns", LAB_NETWORK, step_dns},
-    {"edges", LAB_NO_CONTROL, control_edges},
-    {"publish", LAB_WHOLE, control_publish},
-    {"agents", LAB_WHOLE, control_agents},
-};
-
-bool lab_up(struct lab *lab, const char *site, enum lab_extent extent, GError **error)
-{
-    int64_t began_us = loop_now_us();
-    lab->topo = topo_load(site, error);
-    g_autofree char *text = lab->topo != NULL ? file_read(site, 64 << 20, NULL, error) : NULL;
-    if (text == NULL || !lab_down(lab, error) || !run_make(lab, text, error))
-        return false;
-    for (size_t i = 0; i < G_N_ELEMENTS(steps); i++) {
-        if (steps[i].from > extent)
-            continue;
-        int64_t start_us = loop_now_us();
-        if (!steps[i].run(lab, error)) {
-            g_prefix_error(error, "step %s: ", steps[i].name);
-            return false;
-        }
-        fprintf(stderr, "lab: %-12s %5ld ms\n", steps[i].name, (loop_now_us() - start_us) / 1000);
-    }
-    fprintf(stderr, "lab: up after %.1f s\n", (double)(loop_now_us() - began_us) / G_USEC_PER_SEC);
-    return true;
-}
-
 /* ---- down ---- */
 
 static int remove_one(const char *path, const struct stat *status, int type, struct FTW *ftw)
@@ -253,8 +203,75 @@ static bool run_remove(const struct lab *lab, GError **error)
     return false;
 }
 
-bool lab_down(const struct lab *lab, GError **error)
+static bool down(const struct lab *lab, GError **error)
 {
     g_auto(GStrv) namespaces = net_recorded(lab);
     return proc_stop_all(lab, namespaces, error) && net_delete(namespaces, error) && run_remove(lab, error);
+}
+
+bool lab_down(const struct lab *lab, GError **error)
+{
+    int lock = lab_lock(lab, error);
+    bool ok = lock >= 0 && down(lab, error);
+    lab_unlock(lock);
+    return ok;
+}
+
+/* ---- up ---- */
+
+/* `prefix` is the mark of a lab's folder: written first, removed last. */
+static bool run_make(const struct lab *lab, const char *site, GError **error)
+{
+    return lab_write(lab, "prefix", lab->prefix, error) && lab_owner_write(lab, error) &&
+           lab_write(lab, "build", lab->build, error) && lab_write(lab, "site.yaml", site, error);
+}
+
+static const struct step {
+    const char *name;
+    enum lab_extent from; /* smallest extent that takes it */
+    bool (*run)(const struct lab *lab, GError **error);
+} steps[] = {
+    {"namespaces", LAB_NETWORK, net_make},
+    {"wire", LAB_NETWORK, step_wire},
+    {"veth", LAB_NETWORK, net_veth},
+    {"addresses", LAB_NETWORK, net_addresses},
+    {"bird", LAB_NETWORK, step_bird},
+    {"primaries", LAB_NETWORK, step_primaries},
+    {"origins", LAB_NO_CONTROL, step_origins},
+    {"certificates", LAB_WHOLE, control_certificates},
+    {"server", LAB_WHOLE, control_server},
+    {"routing", LAB_NETWORK, step_routing},
+    {"dns", LAB_NETWORK, step_dns},
+    {"edges", LAB_NO_CONTROL, control_edges},
+    {"publish", LAB_WHOLE, control_publish},
+    {"agents", LAB_WHOLE, control_agents},
+};
+
+static bool up(struct lab *lab, const char *site, enum lab_extent extent, GError **error)
+{
+    int64_t began_us = loop_now_us();
+    lab->topo = topo_load(site, error);
+    g_autofree char *text = lab->topo != NULL ? file_read(site, 64 << 20, NULL, error) : NULL;
+    if (text == NULL || !down(lab, error) || !run_make(lab, text, error))
+        return false;
+    for (size_t i = 0; i < G_N_ELEMENTS(steps); i++) {
+        if (steps[i].from > extent)
+            continue;
+        int64_t start_us = loop_now_us();
+        if (!steps[i].run(lab, error)) {
+            g_prefix_error(error, "step %s: ", steps[i].name);
+            return false;
+        }
+        fprintf(stderr, "lab: %-12s %5ld ms\n", steps[i].name, (loop_now_us() - start_us) / 1000);
+    }
+    fprintf(stderr, "lab: up after %.1f s\n", (double)(loop_now_us() - began_us) / G_USEC_PER_SEC);
+    return true;
+}
+
+bool lab_up(struct lab *lab, const char *site, enum lab_extent extent, GError **error)
+{
+    int lock = lab_lock(lab, error);
+    bool ok = lock >= 0 && up(lab, site, extent, error);
+    lab_unlock(lock);
+    return ok;
 }

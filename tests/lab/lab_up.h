@@ -10,10 +10,11 @@ enum lab_extent {
     LAB_WHOLE,      /* and the control server and the edges' agents */
 };
 
-/* Ends what an earlier run left in RUN, then starts. On failure the lab is left as it is, to be looked at. */
+/* Ends what an earlier run left in RUN, then starts. On failure the lab is left as it is, to be looked at.
+ * SB_ERROR_CONFLICT, with the pid, when the lab is somebody's who still runs (lab_lock.h). */
 bool lab_up(struct lab *lab, const char *site, enum lab_extent extent, GError **error);
 
-/* Idempotent; needs nothing but RUN. */
+/* Idempotent; needs nothing but RUN. SB_ERROR_CONFLICT as above. */
 bool lab_down(const struct lab *lab, GError **error);
 
 #endif

@@ -8,8 +8,11 @@
  *
  *   cut NAME...                  both ends lose their carrier; what is under way is lost
  *   hole ab|ba|both NAME...      silent loss, in one direction or in both; the carrier stays
- *   heal NAME...
- *   set key=value,... NAME...    delay_us jitter_us loss_ppm rate_kbit; 0 is none
+ *   flap HZ,hole|cut NAME...     so often a second broken for half of the time, beginning now; all in step
+ *   loss PPM NAME...             so many lost of a million, besides the cable's own loss
+ *   slow US NAME...              so much later, besides the cable's own delay
+ *   heal NAME...                 undoes all of these
+ *   set key=value,... NAME...    the cable itself: delay_us jitter_us loss_ppm rate_kbit; 0 is none
  *   show                         all cables with their counters
  *
  * A command takes all its cables or, if one is unknown, none. `at_us` in the answer is the wall time at which it took
@@ -68,7 +71,10 @@ struct cable {
     char name[64];
     char ns[2][64], dev[2][IFNAMSIZ];
     uint64_t delay_us, jitter_us, loss_ppm, rate_kbit;
+    uint64_t slow_us, more_loss_ppm; /* faults */
     bool cut;
+    uint64_t flap_us, flap_next_us; /* half of a flap's period and its next turn; 0: it does not flap */
+    bool flap_cuts, flap_down;
     struct direction *dir[2]; /* [0]: a to b */
 };
 
@@ -195,7 +201,7 @@ static uint64_t queue_send(struct direction *dir, uint64_t now_us)
 /* When a packet of `size` that arrives now is to leave; false if the rate has no room for it. */
 static bool packet_due(const struct cable *cable, struct direction *dir, size_t size, uint64_t now_us, uint64_t *due_us)
 {
-    uint64_t due = now_us + cable->delay_us;
+    uint64_t due = now_us + cable->delay_us + cable->slow_us;
     if (cable->jitter_us > 0)
         due += random_next() % (cable->jitter_us + 1);
     if (cable->rate_kbit > 0) {
@@ -217,7 +223,8 @@ static void packet_take(struct cable *cable, struct direction *dir, const unsign
         dir->dropped++;
         return;
     }
-    if (cable->loss_ppm > 0 && random_next() % 1000000 < cable->loss_ppm) {
+    uint64_t loss_ppm = cable->loss_ppm + cable->more_loss_ppm;
+    if (loss_ppm > 0 && random_next() % 1000000 < loss_ppm) {
         dir->lost++;
         return;
     }
@@ -279,14 +286,55 @@ static void cable_hole(struct cable *cable, char *argument)
     }
 }
 
-static void cable_heal(struct cable *cable, char *argument)
+/* Undoes cut and hole. */
+static void cable_mend(struct cable *cable)
 {
-    (void)argument;
     for (int i = 0; i < 2; i++)
         cable->dir[i]->hole = false;
     if (cable->cut)
         cable_carrier(cable, true);
     cable->cut = false;
+}
+
+static void flap_turn(struct cable *cable)
+{
+    char both[] = "both";
+    cable->flap_next_us += cable->flap_us;
+    cable->flap_down = !cable->flap_down;
+    if (!cable->flap_down)
+        cable_mend(cable);
+    else if (cable->flap_cuts)
+        cable_cut(cable, NULL);
+    else
+        cable_hole(cable, both);
+}
+
+static void cable_flap(struct cable *cable, char *argument)
+{
+    unsigned long hz = strtoul(argument, NULL, 10);
+    cable_mend(cable);
+    cable->flap_us = 500000 / (hz > 0 ? hz : 1);
+    cable->flap_cuts = strstr(argument, ",cut") != NULL;
+    cable->flap_down = false;
+    cable->flap_next_us = clock_us(CLOCK_MONOTONIC);
+    flap_turn(cable);
+}
+
+static void cable_loss(struct cable *cable, char *argument)
+{
+    cable->more_loss_ppm = strtoul(argument, NULL, 10);
+}
+
+static void cable_slow(struct cable *cable, char *argument)
+{
+    cable->slow_us = strtoul(argument, NULL, 10);
+}
+
+static void cable_heal(struct cable *cable, char *argument)
+{
+    (void)argument;
+    cable->flap_us = cable->slow_us = cable->more_loss_ppm = 0;
+    cable_mend(cable);
 }
 
 static void cable_set(struct cable *cable, char *argument)
@@ -316,10 +364,8 @@ static const struct command {
     bool has_argument;
     void (*run)(struct cable *cable, char *argument);
 } commands[] = {
-    {"cut", false, cable_cut},
-    {"hole", true, cable_hole},
-    {"heal", false, cable_heal},
-    {"set", true, cable_set},
+    {"cut", false, cable_cut},  {"hole", true, cable_hole},  {"flap", true, cable_flap}, {"loss", true, cable_loss},
+    {"slow", true, cable_slow}, {"heal", false, cable_heal}, {"set", true, cable_set},
 };
 
 static struct cable *cable_find(const char *name)
@@ -332,6 +378,8 @@ static struct cable *cable_find(const char *name)
 
 static const char *cable_state(const struct cable *cable)
 {
+    if (cable->flap_us > 0)
+        return cable->flap_cuts ? "flap-cut" : "flap-hole";
     if (cable->cut)
         return "cut";
     if (cable->dir[0]->hole && cable->dir[1]->hole)
@@ -347,6 +395,7 @@ static void answer_show(FILE *out)
         fprintf(out, "%s{\"name\": \"%s\", \"state\": \"%s\"", i > 0 ? ", " : "", c->name, cable_state(c));
         fprintf(out, ", \"delay_us\": %lu, \"jitter_us\": %lu, \"loss_ppm\": %lu, \"rate_kbit\": %lu", c->delay_us,
                 c->jitter_us, c->loss_ppm, c->rate_kbit);
+        fprintf(out, ", \"slow_us\": %lu, \"more_loss_ppm\": %lu", c->slow_us, c->more_loss_ppm);
         for (int d = 0; d < 2; d++)
             fprintf(out, ", \"%s\": {\"sent\": %lu, \"lost\": %lu, \"dropped\": %lu}", d == 0 ? "ab" : "ba",
                     c->dir[d]->sent, c->dir[d]->lost, c->dir[d]->dropped);
@@ -438,10 +487,16 @@ static void epoll_add(int epoll, int fd, uint32_t data)
         die("epoll_ctl");
 }
 
-/* Sends what is due everywhere; returns for how long nothing will be. */
+/* Turns what flaps and sends what is due everywhere; returns for how long nothing will be. */
 static uint64_t send_due(void)
 {
     uint64_t now_us = clock_us(CLOCK_MONOTONIC), next_us = now_us + HEARTBEAT_US;
+    for (unsigned i = 0; i < n_cables; i++) {
+        while (cables[i].flap_us > 0 && cables[i].flap_next_us <= now_us)
+            flap_turn(&cables[i]);
+        if (cables[i].flap_us > 0 && cables[i].flap_next_us < next_us)
+            next_us = cables[i].flap_next_us;
+    }
     for (unsigned i = 0; i < 2 * n_cables; i++) {
         struct direction *dir = cables[i / 2].dir[i % 2];
         uint64_t due_us = dir->head == dir->tail ? UINT64_MAX : queue_send(dir, now_us);

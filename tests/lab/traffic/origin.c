@@ -3,12 +3,14 @@
  *
  *   origin --room room-a --listen 198.51.100.11:80=pop-a1 --listen 10.1.0.1:80=ring [--log FILE] [--control SOCKET]
  *
- * GET /hz         health: 200, or the status that was set by the control socket
+ * GET /hz         health
  * POST anything   a write: a line "wall-µs X-Request-Id entrance user path" goes to the log, then 200
  * anything else   200 and a small JSON body that repeats what the edge said in X-SB-... headers
- * The control socket takes lines, each answered by one: `delay_ms N`, `status N` (200: none), `show`. */
+ * Status 200, at once, unless the control socket has set another behaviour (behaviour.h). It takes lines, each answered
+ * by a line of JSON. */
 #include "core/error.h"
 #include "core/loop.h"
+#include "tests/lab/traffic/behaviour.h"
 #include "tests/lab/traffic/httpmsg.h"
 
 #include <arpa/inet.h>
@@ -31,10 +33,8 @@
 struct origin {
     struct loop *loop;
     const char *room;
-    int log_fd;       /* -1: writes are counted only */
-    int64_t delay_us; /* before each answer */
-    int status;       /* of every answer */
-    uint64_t requests, writes;
+    int log_fd; /* -1: writes are not logged */
+    GPtrArray *behaviours;
 };
 
 struct listener {
@@ -48,6 +48,7 @@ struct conn {
     const struct listener *listener;
     int fd;
     struct httpmsg msg;
+    int status;               /* of the answer to msg */
     GString *out;             /* answer that the socket has not taken yet */
     struct loop_timer *delay; /* armed while an answer is held back; NULL before the first time */
 };
@@ -80,7 +81,6 @@ static bool log_write(struct conn *conn, const char *user)
     struct origin *origin = conn->origin;
     char id[64], line[512];
     httpmsg_header(&conn->msg, "X-Request-Id", id, sizeof id);
-    origin->writes++;
     if (origin->log_fd < 0)
         return true;
     int len = snprintf(line, sizeof line, "%lld %s %s %s %.200s\n", (long long)wall_now_us(), id[0] ? id : "-",
@@ -110,7 +110,7 @@ static void answer(struct conn *conn)
 {
     struct origin *origin = conn->origin;
     const struct httpmsg *msg = &conn->msg;
-    int status = origin->status;
+    int status = conn->status;
     char user[64];
     user_of(msg, user);
     if (status == 200 && strcmp(msg->method, "POST") == 0 && !log_write(conn, user))
@@ -125,7 +125,6 @@ static void answer(struct conn *conn)
     if (strcmp(msg->method, "HEAD") != 0 && body != NULL)
         g_string_append(conn->out, body);
     free(body);
-    origin->requests++;
 }
 
 /* Sends what is left; at the end the connection reads its next request, or is closed. False: conn is gone. */
@@ -162,14 +161,20 @@ static void answer_now(void *data)
 static void request_done(struct conn *conn)
 {
     struct origin *origin = conn->origin;
-    if (origin->delay_us == 0) {
+    char host[256];
+    httpmsg_header(&conn->msg, "Host", host, sizeof host);
+    host[strcspn(host, ":")] = '\0';
+    const struct behaviour *behaviour =
+        behaviours_match(origin->behaviours, host, conn->msg.path, conn->listener->entrance);
+    conn->status = behaviour != NULL ? behaviour->status : 200;
+    if (behaviour == NULL || behaviour->delay_us == 0) {
         answer_now(conn);
         return;
     }
     if (conn->delay == NULL)
         conn->delay = loop_timer_new(origin->loop, answer_now, conn);
     loop_watch(origin->loop, conn->fd, 0, conn_ready, conn, NULL); /* no pipelining while an answer is held back */
-    loop_timer_arm(conn->delay, loop_now_us() + origin->delay_us);
+    loop_timer_arm(conn->delay, loop_now_us() + behaviour->delay_us);
 }
 
 static void conn_ready(void *data, int fd, uint32_t events)
@@ -246,8 +251,7 @@ static bool listen_on(struct origin *origin, const char *spec, GError **error)
 static void control_line(void *data, int fd, uint32_t events)
 {
     struct origin *origin = data;
-    char line[128] = "", reply[160];
-    int value;
+    char line[512] = "";
     (void)events;
     ssize_t got = recv(fd, line, sizeof line - 1, 0);
     if (got < 0 && errno == EAGAIN)
@@ -257,19 +261,12 @@ static void control_line(void *data, int fd, uint32_t events)
         close(fd);
         return;
     }
-    if (sscanf(line, "delay_ms %d", &value) == 1 && value >= 0 && value <= 60000)
-        origin->delay_us = (int64_t)value * 1000;
-    else if (sscanf(line, "status %d", &value) == 1 && value >= 200 && value <= 599)
-        origin->status = value;
-    else if (strncmp(line, "show", 4) != 0) {
-        const char *usage = "error: expected delay_ms 0..60000, status 200..599 or show\n";
-        send(fd, usage, strlen(usage), MSG_NOSIGNAL);
-        return;
-    }
-    int len = snprintf(reply, sizeof reply, "delay_ms %lld status %d requests %llu writes %llu\n",
-                       (long long)(origin->delay_us / 1000), origin->status, (unsigned long long)origin->requests,
-                       (unsigned long long)origin->writes);
-    send(fd, reply, (size_t)len, MSG_NOSIGNAL);
+    json_t *answer = behaviours_command(origin->behaviours, line);
+    char *text = json_dumps(answer, JSON_COMPACT);
+    g_autofree char *reply = g_strconcat(text, "\n", NULL);
+    send(fd, reply, strlen(reply), MSG_NOSIGNAL);
+    free(text);
+    json_decref(answer);
 }
 
 static void control_accept(void *data, int fd, uint32_t events)
@@ -355,8 +352,9 @@ static bool parse_flags(struct origin *origin, int argc, char **argv, GError **e
 int main(int argc, char **argv)
 {
     g_autoptr(GError) error = NULL;
-    static struct origin origin = {.log_fd = -1, .status = 200}; /* the process's end frees and closes what it holds */
+    static struct origin origin = {.log_fd = -1}; /* the process's end frees and closes what it holds */
     origin.loop = loop_new(&error);
+    origin.behaviours = behaviours_new();
     if (origin.loop == NULL || !parse_flags(&origin, argc, argv, &error)) {
         fprintf(stderr, "origin: %s\n", error != NULL ? error->message : "wrong arguments");
         return error != NULL ? error_exit_code(error) : 2;
