@@ -3,18 +3,21 @@
 #include <string.h>
 
 /*            +---------------------- failure, refusal: WAITING with a retry ----------------------+
- *            v                       |                |                 |                         |
- *   WAITING --newer manifest--> FETCHING --last part--> PROMISING --> PERSISTING --> APPLYING ----+--> WAITING
- *      |                                                (a newer epoch only)            ^        applied
- *      '--- START with last-good, RESTARTED, TICK after a failed apply -----------------'
+ *            v                     |                  |                 |                         |
+ *   WAITING --newer epoch--> PROMISING --manifest--> FETCHING --last part--> PERSISTING --> APPLYING --> WAITING
+ *    | | ^ '------------- newer manifest --------------^ |                       ^             ^      applied
+ *    | | '-- claimed without a manifest; held: the table waits in `ahead` -------|             |
+ *    | '-------------------- released: the table that waited --------------------'             |
+ *    '------------------- START with last-good, RESTARTED, TICK after a failed apply ----------'
  *
  * A poll is asked only in WAITING, but may be under way in any phase. Its answer in another phase is dropped: the next
  * poll gets it again at once, because the server compares stamps and keeps nothing for a connection. */
-enum phase { WAITING, FETCHING, PROMISING, PERSISTING, APPLYING };
+enum phase { WAITING, PROMISING, FETCHING, PERSISTING, APPLYING };
 
 #define RETRY_MIN_US 100000 /* first pause after a failure; doubled each time */
 #define RETRY_MAX_US 500000 /* an edge that comes back is converged within 2 s */
 #define POLL_AGAIN_US 20000 /* against a server that does not wait */
+#define SHUN_US 2000000     /* a server that failed is asked after the others for so long */
 
 /* One table: what it is, and its bytes. */
 struct table {
@@ -24,20 +27,29 @@ struct table {
 
 struct agent {
     char *cluster, *edge;
-    unsigned n_servers, bug;
+    unsigned bug;
     enum phase phase;
-    uint64_t promised;    /* durable */
-    struct table kept;    /* durable: last-good; stamp 0: none */
-    struct table next;    /* on its way from FETCHING to PERSISTED */
-    bool proven;          /* the actuator was read back equal to `kept` since it was last (re)started */
-    struct stamp applied; /* last stamp that was read back */
+    uint64_t promised;      /* durable */
+    uint64_t claim;         /* newest epoch that a server told of */
+    uint64_t promising;     /* being made durable */
+    struct manifest wanted; /* fetched when the promise is durable; stamp 0: none */
+    struct table kept;      /* durable: last-good; stamp 0: none */
+    struct table next;      /* on its way from FETCHING to PERSISTED; afterwards what came of a table that did not */
+    struct table ahead;     /* whole, and waits for the end of the hold; stamp 0: none */
+    char *hold;             /* who holds and why; NULL: nobody */
+    bool proven;            /* the actuator was read back equal to `kept` since it was last (re)started */
+    struct stamp applied;   /* last stamp that was read back */
     const char *state;
     char *error;
     char *poll_error; /* of the last poll, when there is nothing worse to say */
-    unsigned server;  /* asked next, or being asked */
+    struct servers servers;
+    unsigned server; /* asked next, or being asked */
     bool polling;
     int64_t poll_at_us, apply_at_us; /* INT64_MAX: not wanted */
+    int64_t retry_at_us;             /* not before: what the disk refused */
     int64_t poll_pause_us, apply_pause_us;
+    int64_t give_up_us; /* when the fetch, or a poll that has an answer to get, has taken too long; INT64_MAX: never */
+    int64_t patience_us;
 };
 
 /* Where a step collects its effects. */
@@ -45,7 +57,7 @@ struct step {
     struct agent_effect *out;
     unsigned n;
     int64_t now_us;
-    bool changed; /* state or applied stamp */
+    bool changed; /* state, promise or applied stamp */
 };
 
 static struct agent_effect *add_effect(struct step *step, enum agent_effect_kind kind)
@@ -68,11 +80,13 @@ struct agent *agent_new(const struct agent_config *config)
     struct agent *agent = g_new0(struct agent, 1);
     agent->cluster = g_strdup(config->cluster);
     agent->edge = g_strdup(config->edge);
-    agent->n_servers = config->n_servers;
+    g_assert(config->n_servers <= AGENT_SERVERS_MAX);
+    agent->servers.n = config->n_servers;
     agent->bug = config->bug;
     agent->state = "applying";
-    agent->poll_at_us = agent->apply_at_us = INT64_MAX;
+    agent->poll_at_us = agent->apply_at_us = agent->give_up_us = INT64_MAX;
     agent->poll_pause_us = agent->apply_pause_us = RETRY_MIN_US;
+    agent->patience_us = AGENT_PATIENCE_US;
     return agent;
 }
 
@@ -82,6 +96,8 @@ void agent_free(struct agent *agent)
         return;
     table_clear(&agent->kept);
     table_clear(&agent->next);
+    table_clear(&agent->ahead);
+    g_free(agent->hold);
     g_free(agent->cluster);
     g_free(agent->edge);
     g_free(agent->error);
@@ -105,33 +121,61 @@ static int64_t grow(int64_t *pause_us)
     return pause;
 }
 
-/* Back to WAITING; the next poll goes to the next server of the list after a growing pause. */
+/* Newest table that is here; servers are asked for what is newer. */
+static struct stamp newest_here(const struct agent *agent)
+{
+    return agent->ahead.manifest.stamp.epoch != 0 ? agent->ahead.manifest.stamp : agent->kept.manifest.stamp;
+}
+
+/* Back to WAITING. Parts that came stay in `next`: the table may be the same when it is asked for again. */
 static void wait_and_retry(struct agent *agent, struct step *step)
 {
-    table_clear(&agent->next);
     agent->phase = WAITING;
-    if (agent->n_servers > 0)
-        agent->server = (agent->server + 1) % agent->n_servers;
+    agent->give_up_us = INT64_MAX;
     agent->poll_at_us = step->now_us + grow(&agent->poll_pause_us);
+}
+
+/* The server asked was no help: the others first, for a while. */
+static void try_another(struct agent *agent, struct step *step)
+{
+    if (agent->servers.n > 0) {
+        servers_shun(&agent->servers, agent->server, step->now_us + SHUN_US);
+        agent->server = (agent->server + 1) % agent->servers.n;
+    }
+    wait_and_retry(agent, step);
 }
 
 static void refuse(struct agent *agent, struct step *step, char *why)
 {
     set_state(agent, step, "refused", why);
-    wait_and_retry(agent, step);
+    try_another(agent, step);
 }
 
-static void fail(struct agent *agent, struct step *step, const char *what, const char *why)
+static void say_failing(struct agent *agent, struct step *step, const char *what, const char *why)
 {
     set_state(agent, step, "failing", g_strdup_printf("%s: %s", what, why != NULL ? why : "no reason given"));
-    wait_and_retry(agent, step);
 }
 
-/* What is in force is proven again, or has been all the time: the state says what is true of it. */
+/* What is in force was read back equal; a newer one may wait. */
+static void say_in_force(struct agent *agent, struct step *step)
+{
+    struct stamp ahead = agent->ahead.manifest.stamp;
+    if (ahead.epoch == 0)
+        set_state(agent, step, "applied", NULL);
+    else
+        set_state(agent, step, "held",
+                  g_strdup_printf("held by %s; generation %" G_GUINT64_FORMAT " of epoch %" G_GUINT64_FORMAT " waits",
+                                  agent->hold, ahead.generation, ahead.epoch));
+}
+
+/* What is in force is proven again, or has been all the time: the state says what is true of it. A promise that could
+ * not be written is still wanted. */
 static void settle(struct agent *agent, struct step *step)
 {
+    if (agent->claim > agent->promised)
+        return;
     if (agent->proven)
-        set_state(agent, step, "applied", NULL);
+        say_in_force(agent, step);
     else if (strcmp(agent->state, "refused") == 0)
         set_state(agent, step, "applying", NULL);
 }
@@ -156,7 +200,7 @@ static void on_applied(struct agent *agent, struct step *step)
     agent->apply_pause_us = RETRY_MIN_US;
     step->changed = step->changed || stamp_compare(agent->applied, agent->kept.manifest.stamp) != 0;
     agent->applied = agent->kept.manifest.stamp;
-    set_state(agent, step, "applied", NULL);
+    say_in_force(agent, step);
     agent->poll_at_us = step->now_us;
 }
 
@@ -181,21 +225,35 @@ static void on_restarted(struct agent *agent, struct step *step)
 
 /* ---- a newer table ---- */
 
-static void promise_or_persist(struct agent *agent, struct step *step)
+static void persist(struct agent *agent, struct step *step)
 {
     if (agent->bug & AGENT_BUG_ACK_BEFORE_PERSIST) {
         agent->applied = agent->next.manifest.stamp;
         set_state(agent, step, "applied", NULL);
         step->changed = true;
     }
-    uint64_t epoch = agent->next.manifest.stamp.epoch;
-    if (epoch > agent->promised) {
-        agent->phase = PROMISING;
-        add_effect(step, AGENT_WRITE_PROMISE)->epoch = epoch;
-    } else {
-        agent->phase = PERSISTING;
-        add_effect(step, AGENT_WRITE_TABLE)->stamp = agent->next.manifest.stamp;
+    agent->phase = PERSISTING;
+    agent->give_up_us = INT64_MAX;
+    add_effect(step, AGENT_WRITE_TABLE)->stamp = agent->next.manifest.stamp;
+}
+
+/* All parts of `next` are here. */
+static void persist_or_hold(struct agent *agent, struct step *step)
+{
+    agent->patience_us = AGENT_PATIENCE_US;
+    if (agent->hold == NULL) {
+        persist(agent, step);
+        return;
     }
+    table_clear(&agent->ahead);
+    agent->ahead = agent->next;
+    agent->next = (struct table){0};
+    agent->phase = WAITING;
+    agent->give_up_us = INT64_MAX;
+    agent->poll_pause_us = RETRY_MIN_US;
+    agent->poll_at_us = step->now_us;
+    if (agent->proven)
+        say_in_force(agent, step);
 }
 
 static bool all_here(const struct table *table)
@@ -215,29 +273,58 @@ static bool asked_before(const struct table *table, unsigned part)
     return false;
 }
 
+/* A part that is here already, of this table or another. */
+static GBytes *part_at_hand(const struct agent *agent, const struct table *kept, const char *hash)
+{
+    const struct table *const tables[] = {&agent->kept, &agent->ahead, kept};
+    for (size_t t = 0; t < G_N_ELEMENTS(tables); t++)
+        for (unsigned i = 0; i < PARTS; i++)
+            if (tables[t]->parts[i] != NULL && strcmp(tables[t]->manifest.hash[i], hash) == 0)
+                return g_bytes_ref(tables[t]->parts[i]);
+    return NULL;
+}
+
+/* Of the table whose manifest is in `next`; its parts, if any, are left over from an earlier attempt. */
 static void start_fetch(struct agent *agent, struct step *step, const struct manifest *manifest)
 {
-    table_clear(&agent->next);
-    agent->next.manifest = *manifest;
+    struct table before = agent->next;
+    agent->next = (struct table){.manifest = *manifest};
     agent->phase = FETCHING;
     for (unsigned i = 0; i < PARTS; i++) {
-        for (unsigned k = 0; k < PARTS && agent->next.parts[i] == NULL; k++)
-            if (agent->kept.parts[k] != NULL && strcmp(agent->kept.manifest.hash[k], manifest->hash[i]) == 0)
-                agent->next.parts[i] = g_bytes_ref(agent->kept.parts[k]);
+        agent->next.parts[i] = part_at_hand(agent, &before, manifest->hash[i]);
         if (agent->next.parts[i] != NULL || asked_before(&agent->next, i))
             continue;
         struct agent_effect *fetch = add_effect(step, AGENT_FETCH);
         fetch->server = agent->server;
         g_strlcpy(fetch->hash, manifest->hash[i], sizeof fetch->hash);
     }
+    table_clear(&before);
     if (all_here(&agent->next))
-        promise_or_persist(agent, step);
+        persist_or_hold(agent, step);
+    else
+        agent->give_up_us = step->now_us + agent->patience_us;
+}
+
+static void take_claim(struct agent *agent, uint64_t epoch)
+{
+    if (epoch > agent->claim && !(agent->bug & AGENT_BUG_NO_PROMISE))
+        agent->claim = epoch;
+}
+
+static void promise(struct agent *agent, struct step *step)
+{
+    agent->phase = PROMISING;
+    agent->give_up_us = INT64_MAX;
+    agent->promising = agent->claim;
+    add_effect(step, AGENT_WRITE_PROMISE)->epoch = agent->promising;
 }
 
 /* NULL: it may be taken. Otherwise why not; g_free. */
 static char *why_refused(const struct agent *agent, const struct manifest *m)
 {
-    struct stamp have = agent->kept.manifest.stamp;
+    struct stamp have = newest_here(agent);
+    const struct manifest *same =
+        agent->ahead.manifest.stamp.epoch != 0 ? &agent->ahead.manifest : &agent->kept.manifest;
     if (strcmp(m->cluster, agent->cluster) != 0)
         return g_strdup_printf("the table is of cluster '%s', this edge belongs to '%s'", m->cluster, agent->cluster);
     if (strcmp(m->edge, agent->edge) != 0)
@@ -249,9 +336,10 @@ static char *why_refused(const struct agent *agent, const struct manifest *m)
                                m->stamp.epoch, agent->promised);
     if (stamp_compare(m->stamp, have) < 0)
         return g_strdup_printf("the table has generation %" G_GUINT64_FORMAT ", generation %" G_GUINT64_FORMAT
-                               " of epoch %" G_GUINT64_FORMAT " is in force",
-                               m->stamp.generation, have.generation, have.epoch);
-    if (stamp_compare(m->stamp, have) == 0 && memcmp(m->hash, agent->kept.manifest.hash, sizeof m->hash) != 0)
+                               " of epoch %" G_GUINT64_FORMAT " %s",
+                               m->stamp.generation, have.generation, have.epoch,
+                               same == &agent->kept.manifest ? "is in force" : "waits");
+    if (stamp_compare(m->stamp, have) == 0 && memcmp(m->hash, same->hash, sizeof m->hash) != 0)
         return g_strdup_printf("generation %" G_GUINT64_FORMAT " of epoch %" G_GUINT64_FORMAT
                                " has other parts than when it was taken",
                                m->stamp.generation, m->stamp.epoch);
@@ -261,6 +349,8 @@ static char *why_refused(const struct agent *agent, const struct manifest *m)
 static void poll_answered(struct agent *agent)
 {
     agent->polling = false;
+    if (agent->phase == WAITING)
+        agent->give_up_us = INT64_MAX;
     g_clear_pointer(&agent->poll_error, g_free);
 }
 
@@ -274,9 +364,15 @@ static void on_manifest(struct agent *agent, struct step *step, const struct man
         refuse(agent, step, why);
         return;
     }
-    if (stamp_compare(manifest->stamp, agent->kept.manifest.stamp) == 0) { /* a server that does not compare stamps */
+    if (stamp_compare(manifest->stamp, newest_here(agent)) == 0) { /* a server that does not compare stamps */
         settle(agent, step);
         agent->poll_at_us = step->now_us + RETRY_MAX_US;
+        return;
+    }
+    take_claim(agent, manifest->stamp.epoch);
+    if (agent->claim > agent->promised) {
+        agent->wanted = *manifest;
+        promise(agent, step);
         return;
     }
     start_fetch(agent, step, manifest);
@@ -298,7 +394,7 @@ static void on_poll_failed(struct agent *agent, struct step *step, const char *w
     g_free(agent->poll_error);
     agent->poll_error = g_strdup(why != NULL ? why : "poll failed");
     if (agent->phase == WAITING)
-        wait_and_retry(agent, step);
+        try_another(agent, step);
 }
 
 static void on_part(struct agent *agent, struct step *step, const char *hash, GBytes *bytes)
@@ -324,15 +420,47 @@ static void on_part(struct agent *agent, struct step *step, const char *hash, GB
         agent->next.parts[i] = g_bytes_ref(bytes);
     }
     if (all_here(&agent->next))
-        promise_or_persist(agent, step);
+        persist_or_hold(agent, step);
+}
+
+static void on_part_failed(struct agent *agent, struct step *step, const char *why)
+{
+    if (agent->phase != FETCHING)
+        return;
+    say_failing(agent, step, "a part could not be fetched", why);
+    try_another(agent, step);
 }
 
 static void on_promised(struct agent *agent, struct step *step)
 {
     if (agent->phase != PROMISING)
         return;
-    agent->promised = agent->next.manifest.stamp.epoch;
-    promise_or_persist(agent, step);
+    struct manifest wanted = agent->wanted;
+    agent->wanted = (struct manifest){0};
+    agent->promised = agent->promising;
+    step->changed = true; /* whoever claims waits for it */
+    agent->phase = WAITING;
+    agent->poll_at_us = agent->polling ? INT64_MAX : step->now_us;
+    bool over = agent->ahead.manifest.stamp.epoch != 0 && agent->ahead.manifest.stamp.epoch < agent->promised;
+    if (over)
+        table_clear(&agent->ahead);
+    if (over || strcmp(agent->state, "failing") == 0)
+        settle(agent, step);
+    if (wanted.stamp.epoch >= agent->promised)
+        start_fetch(agent, step, &wanted);
+}
+
+static void on_disk_failed(struct agent *agent, struct step *step, const char *why)
+{
+    if (agent->phase != PROMISING && agent->phase != PERSISTING)
+        return;
+    say_failing(agent, step,
+                agent->phase == PROMISING ? "the promise could not be written to disk"
+                                          : "the table could not be written to disk",
+                why);
+    agent->wanted = (struct manifest){0};
+    wait_and_retry(agent, step); /* no server can help */
+    agent->retry_at_us = agent->poll_at_us;
 }
 
 static void on_persisted(struct agent *agent, struct step *step)
@@ -342,19 +470,70 @@ static void on_persisted(struct agent *agent, struct step *step)
     table_clear(&agent->kept);
     agent->kept = agent->next;
     agent->next = (struct table){0};
+    table_clear(&agent->ahead);
     agent->proven = false;
     agent->poll_pause_us = agent->apply_pause_us = RETRY_MIN_US;
     start_apply(agent, step);
 }
 
+/* ---- servers ---- */
+
+static void on_heard(struct agent *agent, struct step *step, unsigned server, struct stamp stamp)
+{
+    servers_heard(&agent->servers, server, stamp);
+    take_claim(agent, stamp.epoch);
+    if (agent->phase == FETCHING && agent->claim > agent->promised) {
+        agent->phase = WAITING; /* of a reign that is over */
+        agent->give_up_us = INT64_MAX;
+        agent->poll_at_us = step->now_us;
+    }
+}
+
+static void on_silent(struct agent *agent, struct step *step, unsigned server, const char *why)
+{
+    servers_silent(&agent->servers, server);
+    if (agent->polling && server == agent->server && agent->phase == WAITING)
+        on_poll_failed(agent, step, why);
+}
+
+/* A server whose answer to a report came, but no manifest or no part: a trickle, or something in between that eats it.
+ */
+static void give_up(struct agent *agent, struct step *step)
+{
+    g_autofree char *why = g_strdup_printf("nothing whole came within %.1f s", (double)agent->patience_us / 1e6);
+    agent->patience_us = MIN(agent->patience_us * 2, AGENT_PATIENCE_MAX_US);
+    if (agent->phase == FETCHING)
+        on_part_failed(agent, step, why);
+    else
+        on_poll_failed(agent, step, why);
+}
+
+static void on_hold(struct agent *agent, struct step *step, const char *text)
+{
+    g_free(agent->hold);
+    agent->hold = g_strdup(text);
+    if (agent->ahead.manifest.stamp.epoch != 0 && agent->phase == WAITING)
+        settle(agent, step);
+}
+
+/* The hold is over: what waited goes on from where it stood. */
+static void release(struct agent *agent, struct step *step)
+{
+    table_clear(&agent->next);
+    agent->next = agent->ahead;
+    for (unsigned i = 0; i < PARTS; i++)
+        g_bytes_ref(agent->next.parts[i]); /* `ahead` stays until it is durable */
+    persist(agent, step);
+}
+
 static void on_start(struct agent *agent, struct step *step, const struct agent_event *event)
 {
-    agent->promised = event->promised;
+    agent->promised = agent->claim = event->promised;
     agent->poll_at_us = step->now_us;
     if (event->manifest == NULL || event->manifest->stamp.epoch == 0)
         return;
     agent->kept.manifest = *event->manifest;
-    agent->promised = MAX(agent->promised, event->manifest->stamp.epoch);
+    agent->promised = agent->claim = MAX(agent->promised, event->manifest->stamp.epoch);
     start_apply(agent, step);
 }
 
@@ -407,8 +586,7 @@ static void take_event(struct agent *agent, struct step *step, const struct agen
         on_part(agent, step, event->hash, event->bytes);
         break;
     case AGENT_PART_FAILED:
-        if (agent->phase == FETCHING)
-            fail(agent, step, "a part could not be fetched", event->text);
+        on_part_failed(agent, step, event->text);
         break;
     case AGENT_PROMISED:
         on_promised(agent, step);
@@ -417,8 +595,7 @@ static void take_event(struct agent *agent, struct step *step, const struct agen
         on_persisted(agent, step);
         break;
     case AGENT_DISK_FAILED:
-        if (agent->phase == PROMISING || agent->phase == PERSISTING)
-            fail(agent, step, "the table could not be written to disk", event->text);
+        on_disk_failed(agent, step, event->text);
         break;
     case AGENT_APPLIED:
         on_applied(agent, step);
@@ -431,21 +608,71 @@ static void take_event(struct agent *agent, struct step *step, const struct agen
         break;
     case AGENT_TICK:
         break;
+    case AGENT_HEARD:
+        on_heard(agent, step, event->server, event->stamp);
+        break;
+    case AGENT_SILENT:
+        on_silent(agent, step, event->server, event->text);
+        break;
+    case AGENT_HOLD:
+        on_hold(agent, step, event->text);
+        break;
     }
 }
 
-/* Starts what is due in WAITING; both may be wanted, and an apply does not wait for a poll. */
+static void start_poll(struct agent *agent, struct step *step)
+{
+    struct agent_effect *poll = add_effect(step, AGENT_POLL);
+    poll->server = agent->server;
+    poll->stamp = newest_here(agent);
+    agent->polling = true;
+    agent->poll_at_us = agent->give_up_us = INT64_MAX;
+}
+
+/* Where the newest table is. A long-poll that waits elsewhere is left; one that waits where there is something to get
+ * must not take long. */
+static void poll_where_newest(struct agent *agent, struct step *step)
+{
+    struct stamp have = newest_here(agent);
+    bool due = !agent->polling && agent->poll_at_us <= step->now_us;
+    unsigned best = servers_choose(&agent->servers, agent->server, have, agent->promised, step->now_us);
+    bool ahead = servers_is_ahead(&agent->servers, best, have, agent->promised, step->now_us);
+    if (due || (agent->polling && ahead && best != agent->server)) {
+        agent->server = best;
+        start_poll(agent, step);
+    }
+    if (agent->polling && ahead && agent->give_up_us == INT64_MAX)
+        agent->give_up_us = step->now_us + agent->patience_us;
+}
+
+/* Starts what is due in WAITING. An apply does not wait for a poll, and a promise waits for nothing. */
 static void start_due(struct agent *agent, struct step *step)
 {
-    if (agent->phase == WAITING && !agent->polling && agent->n_servers > 0 && agent->poll_at_us <= step->now_us) {
-        struct agent_effect *poll = add_effect(step, AGENT_POLL);
-        poll->server = agent->server;
-        poll->stamp = agent->kept.manifest.stamp;
-        agent->polling = true;
-        agent->poll_at_us = INT64_MAX;
-    }
+    if ((agent->phase == WAITING || agent->phase == FETCHING) && agent->give_up_us <= step->now_us)
+        give_up(agent, step);
+    if (agent->phase == WAITING && agent->claim > agent->promised && agent->retry_at_us <= step->now_us)
+        promise(agent, step);
+    if (agent->phase == WAITING && agent->ahead.manifest.stamp.epoch != 0 && agent->hold == NULL &&
+        agent->retry_at_us <= step->now_us)
+        release(agent, step);
+    if (agent->phase == WAITING && agent->servers.n > 0)
+        poll_where_newest(agent, step);
     if (agent->phase == WAITING && agent->apply_at_us <= step->now_us)
         start_apply(agent, step);
+}
+
+/* When agent_step is wanted again though nothing has happened. */
+static int64_t next_due_us(const struct agent *agent)
+{
+    int64_t at_us = agent->phase == WAITING || agent->phase == FETCHING ? agent->give_up_us : INT64_MAX;
+    if (agent->phase != WAITING)
+        return at_us;
+    at_us = MIN(at_us, agent->apply_at_us);
+    if (!agent->polling && agent->servers.n > 0)
+        at_us = MIN(at_us, agent->poll_at_us);
+    if (agent->claim > agent->promised || (agent->ahead.manifest.stamp.epoch != 0 && agent->hold == NULL))
+        at_us = MIN(at_us, agent->retry_at_us);
+    return at_us;
 }
 
 unsigned agent_step(struct agent *agent, const struct agent_event *event, int64_t now_us,
@@ -456,12 +683,7 @@ unsigned agent_step(struct agent *agent, const struct agent_event *event, int64_
     start_due(agent, &step);
     if (step.changed)
         add_effect(&step, AGENT_REPORT);
-    *next_us = INT64_MAX;
-    if (agent->phase == WAITING) {
-        *next_us = agent->apply_at_us;
-        if (!agent->polling && agent->n_servers > 0)
-            *next_us = MIN(*next_us, agent->poll_at_us);
-    }
+    *next_us = next_due_us(agent);
     return step.n;
 }
 

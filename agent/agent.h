@@ -2,13 +2,20 @@
  *
  * agent_step takes one event and returns effects, which the shell (agent/shell.h, or the simulator) carries out in
  * order; the outcome of each comes back as an event. The order is the safety: a promise is durable before anything of
- * its epoch is applied; a table is durable before it is applied, so that a reload cannot bring back an older one; only
- * what was read back is reported as applied.
+ * its epoch is fetched, let alone applied; a table is durable before it is applied, so that a reload cannot bring back
+ * an older one; only what was read back is reported as applied.
  *
- *   WAITING --manifest newer--> FETCHING --parts here--> PROMISING --durable--> PERSISTING --durable--> APPLYING
- *      ^                            |                                                                      |
- *      '---- refused, with why -----'                  reported applied <--- equal --- READING BACK <------'
+ *   WAITING --newer epoch--> PROMISING --durable--> FETCHING --parts here--> PERSISTING --durable--> APPLYING
+ *      ^  '----------------- newer generation ---------^ |                                              |
+ *      '---- refused, with why --------------------------'   reported applied <-- equal -- READING BACK <'
  * An outcome that is a failure goes back to WAITING with a retry after a growing delay; last-good stays in force.
+ *
+ * Claim: an epoch is promised as soon as any server tells of it, in a manifest or in the answer to a report, with or
+ * without a table of it; what is being applied ends first, so that nothing of an older epoch takes effect after the
+ * promise was reported.
+ * Servers (agent/servers.h): the table is asked for where the newest is. A poll or a fetch that does not come forward
+ * is given up after AGENT_PATIENCE_US, doubled each time, and the next server is asked; parts that came are kept.
+ * Hold: while it lasts a newer table is promised and fetched, but not made durable and not applied.
  *
  * Refused: another cluster, an epoch older than promised, a generation older than applied within the epoch, a part
  * that does not fit its hash or its grammar.  Thread safety: a struct agent belongs to one thread.
@@ -16,7 +23,11 @@
 #ifndef AGENT_AGENT_H
 #define AGENT_AGENT_H
 
+#include "agent/servers.h"
 #include "schema/table.h"
+
+#define AGENT_PATIENCE_US 1000000      /* for all parts of a table, or for a manifest that a server says it has */
+#define AGENT_PATIENCE_MAX_US 30000000 /* a large table over a slow line must come in the end */
 
 enum agent_event_kind {
     AGENT_START,       /* state loaded from disk is in `manifest` (stamp 0: none) and `promised` */
@@ -32,6 +43,9 @@ enum agent_event_kind {
     AGENT_APPLY_FAILED, /* text: why */
     AGENT_RESTARTED,    /* actuator is a new process, or was changed by someone else: apply again */
     AGENT_TICK,         /* time passed */
+    AGENT_HEARD,        /* `server` answered a report; its newest table is `stamp` (epoch 0: it did not say) */
+    AGENT_SILENT,       /* `server` did not answer a report; text: why */
+    AGENT_HOLD,         /* text: who holds and why; NULL: released */
 };
 struct agent_event {
     enum agent_event_kind kind;
@@ -40,10 +54,12 @@ struct agent_event {
     const char *hash;
     GBytes *bytes;
     const char *text;
+    unsigned server;
+    struct stamp stamp;
 };
 
 enum agent_effect_kind {
-    AGENT_POLL,          /* ask server `server` for a table newer than `stamp` */
+    AGENT_POLL,          /* ask server `server` for a table newer than `stamp`; ends every question under way */
     AGENT_FETCH,         /* ask it for part `hash` */
     AGENT_WRITE_PROMISE, /* make `epoch` durable */
     AGENT_WRITE_TABLE,   /* make manifest and parts durable */
@@ -61,11 +77,12 @@ struct agent_effect {
 
 struct agent_config {
     const char *cluster, *edge;
-    unsigned n_servers;
-    unsigned bug; /* simulator only, see AGENT_BUG_... */
+    unsigned n_servers; /* at most AGENT_SERVERS_MAX */
+    unsigned bug;       /* simulator only, see AGENT_BUG_... */
 };
 #define AGENT_BUG_NO_EPOCH_CHECK 1u
 #define AGENT_BUG_ACK_BEFORE_PERSIST 2u
+#define AGENT_BUG_NO_PROMISE 4u /* promises nothing but what it has applied */
 
 struct agent;
 struct agent *agent_new(const struct agent_config *config);
@@ -77,7 +94,7 @@ unsigned agent_step(struct agent *agent, const struct agent_event *event, int64_
 /* Reading. */
 uint64_t agent_promised(const struct agent *agent);
 struct stamp agent_applied(const struct agent *agent); /* proven by read-back; what reports say */
-const char *agent_state(const struct agent *agent);    /* "applied", "applying", "refused", "failing" */
+const char *agent_state(const struct agent *agent);    /* "applied", "applying", "refused", "failing", "held" */
 const char *agent_error(const struct agent *agent);    /* or NULL */
 /* The table that WRITE_TABLE and APPLY speak of; parts are the agent's. NULL before there is one. */
 const struct manifest *agent_table(const struct agent *agent, GBytes *const **parts);

@@ -7,8 +7,8 @@
 #include <string.h>
 
 #define POLL_TIMEOUT_MS ((AGENT_POLL_WAIT_S + 5) * 1000)
-#define FETCH_TIMEOUT_MS 10000
-#define REPORT_TIMEOUT_MS 1500 /* a server that takes longer is as good as away */
+#define FETCH_TIMEOUT_MS (AGENT_PATIENCE_MAX_US / 1000 + 5000) /* the agent loses its patience before */
+#define REPORT_TIMEOUT_MS 1500                                 /* a server that takes longer is as good as away */
 
 struct server {
     struct link *link;
@@ -17,6 +17,7 @@ struct server {
     bool reporting, again; /* a report is under way; another is wanted after it */
     uint64_t sent, seen;   /* newest event in the report under way; newest that it has answered for */
     int64_t answered_us;   /* 0: never */
+    struct stamp told;     /* by its last answer; epoch 0: nothing */
     char *error;           /* of the last report, or NULL */
 };
 
@@ -33,6 +34,7 @@ struct link {
 
 struct fetch {
     struct link *link;
+    struct httpc_request *request;
     char hash[PART_HASH_SIZE];
 };
 
@@ -141,9 +143,20 @@ static void on_poll(void *data, const struct httpc_reply *reply, const GError *e
     }
 }
 
+/* What was asked before is of no interest any more. */
+static void end_questions(struct link *link)
+{
+    httpc_cancel(link->poll);
+    link->poll = NULL;
+    for (guint i = 0; i < link->fetches->len; i++)
+        httpc_cancel(((struct fetch *)link->fetches->pdata[i])->request);
+    g_ptr_array_set_size(link->fetches, 0);
+}
+
 void link_poll(struct link *link, unsigned server, struct stamp have)
 {
-    g_assert(link->poll == NULL && server < link->n_servers);
+    g_assert(server < link->n_servers);
+    end_questions(link);
     g_autofree char *path =
         g_strdup_printf("/agent/v1/edges/%s/table?epoch=%" G_GUINT64_FORMAT "&generation=%" G_GUINT64_FORMAT "&wait=%d",
                         link->edge, have.epoch, have.generation, AGENT_POLL_WAIT_S);
@@ -188,7 +201,7 @@ void link_fetch(struct link *link, unsigned server, const char *hash)
     g_ptr_array_add(link->fetches, fetch);
     g_autofree char *path = g_strdup_printf("/agent/v1/parts/%s", hash);
     struct httpc_target target = target_of(link, server);
-    httpc_start(link->http, &target, "GET", path, NULL, FETCH_TIMEOUT_MS, on_fetch, fetch);
+    fetch->request = httpc_start(link->http, &target, "GET", path, NULL, FETCH_TIMEOUT_MS, on_fetch, fetch);
 }
 
 /* ---- reports ---- */
@@ -206,25 +219,35 @@ static void note_outcome(struct server *server, char *error)
     server->error = error;
 }
 
+/* The newest stamp that the server has; epoch 0 when its answer does not tell. */
+static struct stamp told(const struct httpc_reply *reply)
+{
+    json_t *json = reply->status == 200 ? json_loadb(reply->body, reply->size, 0, NULL) : NULL;
+    json_int_t epoch = json_integer_value(json_object_get(json, "epoch"));
+    json_int_t generation = json_integer_value(json_object_get(json, "generation"));
+    json_decref(json);
+    return epoch > 0 && generation >= 0 ? (struct stamp){(uint64_t)epoch, (uint64_t)generation} : (struct stamp){0};
+}
+
 static void on_report(void *data, const struct httpc_reply *reply, const GError *error)
 {
     struct server *server = data;
     struct link *link = server->link;
+    struct agent_event event = {.kind = error != NULL ? AGENT_SILENT : AGENT_HEARD,
+                                .server = server->index,
+                                .text = error != NULL ? error->message : NULL};
     server->reporting = false;
     if (reply != NULL && reply->status / 100 == 2) {
         server->seen = server->sent;
         server->answered_us = loop_now_us();
+        event.stamp = server->told = told(reply);
         note_outcome(server, NULL);
     } else {
         note_outcome(server, error != NULL ? g_strdup(error->message) : describe(reply));
     }
     if (server->again)
         send_report(server);
-    if (error != NULL && link->poll != NULL && link->poll_server == server->index) {
-        httpc_cancel(link->poll);
-        link->poll = NULL;
-        give_failure(link, AGENT_POLL_FAILED, NULL, NULL, error->message);
-    }
+    link->callbacks.event(link->callbacks.data, &event);
 }
 
 static void send_report(struct server *server)
@@ -255,8 +278,10 @@ json_t *link_status(const struct link *link)
     for (unsigned i = 0; i < link->n_servers; i++) {
         const struct server *server = &link->servers[i];
         json_t *ago = server->answered_us == 0 ? json_null() : json_integer(loop_now_us() - server->answered_us);
-        json_array_append_new(
-            list, json_pack("{s:s,s:o,s:s?}", "url", server->url, "reported_us_ago", ago, "error", server->error));
+        json_array_append_new(list, json_pack("{s:s,s:o,s:{s:I,s:I},s:b,s:s?}", "url", server->url, "reported_us_ago",
+                                              ago, "newest", "epoch", (json_int_t)server->told.epoch, "generation",
+                                              (json_int_t)server->told.generation, "asked",
+                                              link->poll != NULL && link->poll_server == i, "error", server->error));
     }
     return list;
 }

@@ -1,7 +1,7 @@
 /* link.h: the agent's side of agent/protocol.h: long-polls, parts and reports, to every server of a list, on a loop.
  *
- * A server that does not answer reports is dead also to the long-poll that waits there: the poll ends as failed, so
- * that a lost network is noticed in seconds and not when the long-poll's time is over.
+ * Every report is answered or not, and that is an event too: so a dead server is noticed in seconds and not when the
+ * long-poll's time is over, and a server with a newer table in one second.
  *
  * Thread safety: belongs to its loop's thread.
  */
@@ -12,7 +12,7 @@
 #include "core/auto.h"
 #include "core/httpc.h"
 
-#define LINK_SERVERS_MAX 16
+#define LINK_SERVERS_MAX AGENT_SERVERS_MAX
 
 struct link_config {
     const char *edge;
@@ -22,7 +22,7 @@ struct link_config {
 };
 struct link_callbacks {
     void *data;
-    /* Outcome of a poll or a fetch, as the state machine takes it; gone after the call. */
+    /* Outcome of a poll, a fetch or a report, as the state machine takes it; gone after the call. */
     void (*event)(void *data, const struct agent_event *event);
     /* Body of a report, with the events after event `seen`; *newest: the newest one in it. New reference. */
     json_t *(*report)(void *data, uint64_t seen, uint64_t *newest);
@@ -36,11 +36,13 @@ void link_free(struct link *link);
 SB_AUTO_DEFINE(link, link_free)
 
 unsigned link_servers(const struct link *link);
+/* Ends the poll and the fetches under way, without events. */
 void link_poll(struct link *link, unsigned server, struct stamp have);
 void link_fetch(struct link *link, unsigned server, const char *hash);
 /* To every server; one that has not answered the last report gets the newest one when it does. */
 void link_report(struct link *link);
-/* [{"url","reported_us_ago"|null,"error"|null}] for the local socket; new reference. */
+/* [{"url","reported_us_ago"|null,"newest":{"epoch","generation"},"asked","error"|null}] for the local socket; new
+ * reference. */
 json_t *link_status(const struct link *link);
 
 #endif

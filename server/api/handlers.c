@@ -556,7 +556,7 @@ const struct handler *handler_for(enum route_id id)
         [ROUTE_LIVEZ] = {.prepare = get_livez, .status = 200},
         [ROUTE_AGENT_TABLE] = {.prepare = agent_table, .resumed = agent_table_resumed, .status = 200},
         [ROUTE_AGENT_PART] = {.prepare = agent_part, .status = 200},
-        [ROUTE_AGENT_REPORT] = {.work = agent_report, .status = 204},
+        [ROUTE_AGENT_REPORT] = {.work = agent_report, .status = 200},
     };
     return &handlers[id];
 }

@@ -82,5 +82,10 @@ bool agent_part(struct call *call, GError **error)
 
 void agent_report(struct call *call, struct turn *turn, GError **error)
 {
-    engine_edge_report(turn->engine, call->params.value[0], call->body, turn->now.us, &turn->effects, error);
+    if (!engine_edge_report(turn->engine, call->params.value[0], call->body, turn->now.us, &turn->effects, error))
+        return;
+    sb_auto(resolved) published =
+        executor_resolved(call->api->executor); /* not what this turn has yet to make durable */
+    struct stamp stamp = published->world->stamp;
+    call->result = json_pack("{s:I,s:I}", "epoch", (json_int_t)stamp.epoch, "generation", (json_int_t)stamp.generation);
 }

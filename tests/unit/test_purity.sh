@@ -68,18 +68,23 @@ for name in clock_gettime time gettimeofday open fopen read write socket connect
     prove "$name"
 done
 
-# agent.c stands in an archive with impure neighbours, so their names don't count: only a member is looked at.
+# Pure members stand in an archive with impure neighbours, whose names don't count: only what was asked for is pure.
 status=0
 pure=
 for a in "$@"; do
-    case $a in *:*) ;; *) pure="$pure $a" ;; esac
+    case $a in
+    *:*)
+        ar p "${a%%:*}" "${a#*:}" >"$work/${a#*:}"
+        pure="$pure $work/${a#*:}"
+        ;;
+    *) pure="$pure $a" ;;
+    esac
 done
 for a in "$@"; do
     # shellcheck disable=SC2086 # a list of paths of our own build folder
     case $a in
     *:*)
-        ar p "${a%%:*}" "${a#*:}" >"$work/member.o"
-        check "$work/member.o" $pure || { echo "(member ${a#*:} of ${a%%:*})"; status=1; }
+        check "$work/${a#*:}" $pure || { echo "(member ${a#*:} of ${a%%:*})"; status=1; }
         ;;
     *) check "$a" $pure || status=1 ;;
     esac
