@@ -206,6 +206,18 @@ static bool check_names(struct config *config, GError **error)
     return true;
 }
 
+static bool check_ballast(struct config *config, GError **error)
+{
+    guint64 mib;
+    if (g_ascii_string_to_unsigned(config->ballast, 10, 0, 1 << 20, &mib, NULL)) {
+        config->ballast_size = mib << 20;
+        return true;
+    }
+    g_autofree char *found = text_quote(config->ballast);
+    g_set_error(error, SB_ERROR, SB_ERROR_INVALID, "--ballast: found %s, expected MiB from 0 to %d", found, 1 << 20);
+    return false;
+}
+
 static bool check_tls(struct config *config, GError **error)
 {
     if ((config->tls_cert == NULL) != (config->tls_key == NULL)) {
@@ -220,7 +232,8 @@ static bool check_tls(struct config *config, GError **error)
 
 static bool check(struct config *config, GError **error)
 {
-    return check_names(config, error) && parse_endpoint("listen", config->listen, &config->listen_endpoint, error) &&
+    return check_names(config, error) && check_ballast(config, error) &&
+           parse_endpoint("listen", config->listen, &config->listen_endpoint, error) &&
            parse_endpoint("agents-listen", config->agents_listen, &config->agents_endpoint, error) &&
            check_tls(config, error) &&
            api_check_address("--listen", &config->listen_endpoint, config->cert_pem != NULL, error) &&

@@ -15,6 +15,7 @@ struct config {
 #undef SETTING
     /* The same, parsed. */
     unsigned node_number;
+    uint64_t ballast_size; /* bytes */
     struct endpoint listen_endpoint, agents_endpoint;
     char *cert_pem, *key_pem; /* or NULL */
     bool check_only, debug;

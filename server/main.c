@@ -25,6 +25,7 @@ static struct executor *start_executor(const struct config *config, struct token
         .keys_dir = config->keys,
         .runbooks_dir = config->runbooks,
         .node = config->node_number,
+        .ballast_size = config->ballast_size,
         .restore = restore_token,
         .restore_data = tokens,
     };

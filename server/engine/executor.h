@@ -2,8 +2,16 @@
  *
  * Others hand it work; a turn is: the work runs on the engine, its effects are carried out (journal: durable before
  * anything else goes on; publish: agents, then name servers), the asker gets its answer, the engine looks at the time.
- * A write of the journal that fails ends the process at once with status 1: nothing is known about the disk any more,
- * and a restart restores from what is durable.
+ * A write of the journal that fails ends the process with status 1: nothing is known about the disk any more, and a
+ * restart restores from what is durable. The one who asked for it is told first, if that takes less than half a second.
+ *
+ * A journal that cannot be written when the process starts (disk full or read-only, another program holds the
+ * database) does not keep it down: it then serves what the journal holds, to agents too, under the epoch of the last
+ * reign, takes reports, and refuses changes (turn.unwritable). Each second it tries to begin a reign, and goes on under
+ * it without a restart.
+ *
+ * The lease (lease.h) is looked at before each turn, each write and each answer to agents; who has lost it ends at
+ * once.
  *
  * Thread safety: all functions but executor_new, _start and _free may be called from any thread.
  */
@@ -14,19 +22,20 @@
 
 struct executor_config {
     const char *cluster;
-    const char *state_dir;    /* holds journal.db and a lock; made when absent */
+    const char *state_dir;    /* holds journal.db, a lock and the ballast; made when absent */
     const char *store_url;    /* as db_open takes it */
     const char *keys_dir;     /* TSIG keys, or NULL */
     const char *runbooks_dir; /* plans for a journal that has none, or NULL */
     unsigned node;            /* 0..65535 */
+    uint64_t ballast_size;    /* bytes; 0: none */
     /* Gets the entries that are not the engine's (kind "token") while the journal is restored; may be NULL. */
     bool (*restore)(void *data, const struct journal_entry *entry, GError **error);
     void *restore_data;
 };
 
 struct executor;
-/* Locks the state folder, begins a reign and restores the engine. SB_ERROR_CONFLICT when another server has the folder.
- */
+/* Takes the lease, begins a reign (or finds that none can begin now) and restores the engine. SB_ERROR_CONFLICT when
+ * another server has the folder. */
 struct executor *executor_new(const struct executor_config *config, GError **error);
 /* Starts the threads; returns when the first generation of the reign is published. */
 bool executor_start(struct executor *executor, GError **error);
@@ -34,16 +43,26 @@ bool executor_start(struct executor *executor, GError **error);
 void executor_free(struct executor *executor);
 
 const char *executor_journal_path(const struct executor *executor);
+/* Why nothing can be written now, NULL: it can. g_free. */
+char *executor_unwritable(struct executor *executor);
+/* Appends what a person should know about disk and journal to an array of texts. */
+void executor_warn(struct executor *executor, json_t *warnings);
 
 struct turn {
     struct engine *engine;
     struct now now;
     struct effects effects; /* what the work wants carried out; the engine's functions append to it */
+    /* Why nothing can be written now: who wants to change something is to be refused. NULL: it can. Borrowed. */
+    const char *unwritable;
 };
 /* Runs on the engine's thread. */
 typedef void (*turn_fn)(void *data, struct turn *turn);
-/* Runs on the engine's thread when the effects are carried out. */
+/* Runs on the engine's thread when the effects are carried out, or could not be: see executor_failed. */
 typedef void (*turn_done_fn)(void *data);
+/* For `done`: why this turn's write failed; NULL: it did not. Who gets a reason has to tell the asker, and call
+ * executor_answered (any thread) when that is done: the process waits for it for a moment, then ends. */
+const char *executor_failed(struct executor *executor);
+void executor_answered(struct executor *executor);
 void executor_submit(struct executor *executor, turn_fn work, turn_done_fn done, void *data);
 
 /* For those that wait for news: runs `ready` now and after every turn that wrote to the journal, until it returns true;

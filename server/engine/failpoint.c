@@ -4,6 +4,7 @@
 
 #include <signal.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -13,7 +14,10 @@ void fail_point(const char *name)
     static atomic_ulong hits;
     const char *spec = getenv("SIGNALBOX_FP");
     size_t len = strlen(name);
-    if (spec == NULL || strncmp(spec, name, len) != 0 || strncmp(spec + len, ":kill", 5) != 0)
+    if (spec == NULL || strncmp(spec, name, len) != 0)
+        return;
+    bool stop = strncmp(spec + len, ":stop", 5) == 0;
+    if (!stop && strncmp(spec + len, ":kill", 5) != 0)
         return;
     const char *armed = getenv("SIGNALBOX_FP_ARMED");
     if (armed != NULL && access(armed, F_OK) != 0)
@@ -21,7 +25,7 @@ void fail_point(const char *name)
     const char *at = strchr(spec + len, '@');
     unsigned long wanted = at != NULL ? strtoul(at + 1, NULL, 10) : 1;
     if (atomic_fetch_add(&hits, 1) + 1 == wanted)
-        raise(SIGKILL);
+        raise(stop ? SIGSTOP : SIGKILL);
 }
 
 #else
