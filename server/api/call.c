@@ -236,10 +236,22 @@ static bool read_body(struct call *call, GError **error)
 
 /* ---- the engine's thread ---- */
 
+/* Would it write to the journal? */
+static bool is_change(const struct call *call)
+{
+    return strcmp(call->request->method, "GET") != 0 && !call->dry_run && call->route->role != ROUTE_AGENT &&
+           call->route->id != ROUTE_FORECAST;
+}
+
 static void on_work(void *data, struct turn *turn)
 {
     struct call *call = data;
-    call->handler->work(call, turn, &call->error);
+    if (turn->unwritable != NULL && is_change(call))
+        g_set_error(&call->error, SB_ERROR, SB_ERROR_UNAVAILABLE,
+                    "the journal cannot be written, so nothing can be changed; what was in force stays: %s",
+                    turn->unwritable);
+    else
+        call->handler->work(call, turn, &call->error);
     settle(call);
 }
 
@@ -255,6 +267,16 @@ static bool on_ready(void *data, struct turn *turn, bool last)
 static void on_done(void *data)
 {
     struct call *call = data;
+    const char *failed = executor_failed(call->api->executor);
+    if (failed != NULL) {
+        call->unwritten = true;
+        g_clear_error(&call->error);
+        g_set_error(&call->error, SB_ERROR, SB_ERROR_UNAVAILABLE,
+                    "the journal cannot be written; the server ends and starts anew, and only then is it known whether "
+                    "this change is in force: look before you repeat it: %s",
+                    failed);
+        settle(call);
+    }
     if (call->token != NULL && call->error == NULL)
         tokens_restore(call->api->tokens, call->token, NULL);
     request_resume(call->request); /* the call is not ours any more */
@@ -303,6 +325,8 @@ void dispatch_end(void *data, struct request *request)
     (void)data;
     if (call == NULL)
         return;
+    if (call->unwritten)
+        executor_answered(call->api->executor);
     g_free(call->who);
     g_free(call->reason_text);
     g_strfreev(call->overrides);

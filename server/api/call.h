@@ -40,6 +40,7 @@ struct call {
     /* The outcome. */
     json_t *result;              /* becomes the reply's body */
     bool accepted;               /* 202 instead of the handler's status: it goes on */
+    bool unwritten;              /* the executor waits for the answer to be sent */
     GError *error;               /* becomes a problem */
     GPtrArray *findings;         /* errors[] of the problem, or NULL */
     struct journal_entry *token; /* taken into the tokens when it is durable */
