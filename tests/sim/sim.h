@@ -70,6 +70,10 @@ struct edge_node {
     uint64_t tick;        /* newest timer; older ones are void */
     uint64_t poll, asked; /* ids: of the poll under way (0: none), of the newest question */
     GHashTable *fetches;  /* hash -> id of the question */
+    struct {
+        uint64_t id; /* of the report under way; 0: none */
+        bool again;  /* another is wanted after it */
+    } reports[SERVERS];
     uint64_t disk_promised;
     struct table disk; /* durable */
     struct table actuator;
@@ -125,9 +129,11 @@ struct question {
     json_t *report;
 };
 struct answer {
-    unsigned edge;
+    enum question_kind of;
+    unsigned edge, server;
     uint64_t id;
-    enum { ANSWER_MANIFEST, ANSWER_UNCHANGED, ANSWER_PART, ANSWER_FAILED } kind;
+    enum { ANSWER_MANIFEST, ANSWER_UNCHANGED, ANSWER_PART, ANSWER_HEARD, ANSWER_FAILED } kind;
+    struct stamp stamp; /* HEARD: the newest that the server has */
     struct manifest manifest;
     char hash[PART_HASH_SIZE];
     GBytes *bytes;

@@ -3,7 +3,8 @@
 
 #include <string.h>
 
-#define ANSWER_WAIT_US (2 * SECOND) /* before a question counts as failed */
+#define ANSWER_WAIT_US (2 * SECOND)     /* before a question counts as failed */
+#define REPORT_WAIT_US (3 * SECOND / 2) /* and a report */
 
 void table_clear(struct table *table)
 {
@@ -29,6 +30,7 @@ struct later {
     unsigned life;
     enum agent_event_kind kind;
     uint64_t id, epoch;
+    unsigned server;
     char hash[PART_HASH_SIZE];
     struct table table;
 };
@@ -90,12 +92,47 @@ static void ask(struct sim *sim, struct edge_node *edge, const struct agent_effe
     unanswered->id = question->id;
     memcpy(question->hash, effect->hash, sizeof question->hash);
     memcpy(unanswered->hash, effect->hash, sizeof unanswered->hash);
-    if (effect->kind == AGENT_POLL)
+    if (effect->kind == AGENT_POLL) {
         edge->poll = question->id;
-    else
+        g_hash_table_remove_all(edge->fetches); /* what was asked before is waited for no more */
+    } else {
         g_hash_table_replace(edge->fetches, g_strdup(effect->hash), GSIZE_TO_POINTER(question->id));
+    }
     sim_at(sim, sim->now_us + ANSWER_WAIT_US, question_unanswered, edge, unanswered, later_free);
     sim_send(sim, edge->cut_to_until_us > sim->now_us, server_take, NULL, question, question_copy, question_free);
+}
+
+/* Reports: one under way to each server, as agent/link.h has it. */
+
+static void send_report(struct sim *sim, struct edge_node *edge, unsigned server);
+
+static void report_ended(struct sim *sim, struct edge_node *edge, unsigned server, const struct agent_event *outcome)
+{
+    edge->reports[server].id = 0;
+    if (edge->reports[server].again)
+        send_report(sim, edge, server);
+    step(sim, edge, outcome);
+}
+
+static void report_unanswered(struct sim *sim, void *node, void *data)
+{
+    struct edge_node *edge = node;
+    const struct later *later = data;
+    unsigned server = later->server;
+    if (edge->agent != NULL && later->life == edge->life && edge->reports[server].id == later->id)
+        report_ended(sim, edge, server,
+                     &(struct agent_event){.kind = AGENT_SILENT, .server = server, .text = "no answer"});
+}
+
+static void report_answered(struct sim *sim, struct edge_node *edge, const struct answer *answer)
+{
+    bool heard = answer->kind == ANSWER_HEARD;
+    if (edge->reports[answer->server].id == answer->id)
+        report_ended(sim, edge, answer->server,
+                     &(struct agent_event){.kind = heard ? AGENT_HEARD : AGENT_SILENT,
+                                           .server = answer->server,
+                                           .stamp = answer->stamp,
+                                           .text = heard ? NULL : "refused"});
 }
 
 /* An answer that nobody waits for any more still arrives now and then: the loop above HTTP must bear it. */
@@ -105,8 +142,12 @@ void edge_take(struct sim *sim, void *node, void *data)
     const struct answer *answer = data;
     if (edge->agent == NULL)
         return;
+    if (answer->of == TELL_REPORT) {
+        report_answered(sim, edge, answer);
+        return;
+    }
     struct agent_event event = {.manifest = &answer->manifest, .hash = answer->hash, .bytes = answer->bytes};
-    bool part = answer->hash[0] != '\0';
+    bool part = answer->of == ASK_PART;
     bool awaited = part ? GPOINTER_TO_SIZE(g_hash_table_lookup(edge->fetches, answer->hash)) == answer->id
                         : edge->poll == answer->id;
     if (!awaited && answer->kind != ANSWER_MANIFEST)
@@ -125,6 +166,7 @@ void edge_take(struct sim *sim, void *node, void *data)
     case ANSWER_PART:
         event.kind = AGENT_PART;
         break;
+    case ANSWER_HEARD: /* answers no poll and no fetch */
     case ANSWER_FAILED:
         event.kind = part ? AGENT_PART_FAILED : AGENT_POLL_FAILED;
         event.text = "refused";
@@ -151,13 +193,28 @@ static json_t *report_json(const struct edge_node *edge)
                      0, "rate", 10.0, "fail_rate", 0.0, "origins", rows);
 }
 
-static void send_report(struct sim *sim, struct edge_node *edge)
+static void send_report(struct sim *sim, struct edge_node *edge, unsigned server)
 {
+    edge->reports[server].again = edge->reports[server].id != 0;
+    if (edge->reports[server].id != 0)
+        return;
     struct question *report = g_new0(struct question, 1);
-    *report = (struct question){.kind = TELL_REPORT, .edge = edge->index, .report = report_json(edge)};
+    *report = (struct question){
+        .kind = TELL_REPORT, .edge = edge->index, .server = server, .id = ++edge->asked, .report = report_json(edge)};
+    edge->reports[server].id = report->id;
+    struct later *unanswered = later_new(edge, AGENT_SILENT);
+    unanswered->id = report->id;
+    unanswered->server = server;
+    sim_at(sim, sim->now_us + REPORT_WAIT_US, report_unanswered, edge, unanswered, later_free);
     if (stamp_compare(agent_applied(edge->agent), edge->acknowledged) > 0)
         edge->acknowledged = agent_applied(edge->agent);
     sim_send(sim, edge->cut_to_until_us > sim->now_us, server_take, NULL, report, question_copy, question_free);
+}
+
+static void send_reports(struct sim *sim, struct edge_node *edge)
+{
+    for (unsigned i = 0; i < SERVERS; i++)
+        send_report(sim, edge, i);
 }
 
 static void report_again(struct sim *sim, void *node, void *data)
@@ -166,7 +223,7 @@ static void report_again(struct sim *sim, void *node, void *data)
     if (edge->agent == NULL || GPOINTER_TO_UINT(data) != edge->life)
         return;
     if (edge->paused_until_us <= sim->now_us)
-        send_report(sim, edge);
+        send_reports(sim, edge);
     sim_at(sim, sim->now_us + (int64_t)((double)SECOND / edge->rate), report_again, edge, data, NULL);
 }
 
@@ -260,7 +317,7 @@ static void carry_out(struct sim *sim, struct edge_node *edge, const struct agen
         sim_at(sim, sim->now_us + takes_us, apply_done, edge, later, later_free);
         break;
     case AGENT_REPORT:
-        send_report(sim, edge);
+        send_reports(sim, edge);
         break;
     }
 }
@@ -369,6 +426,7 @@ void edge_kill(struct sim *sim, struct edge_node *edge)
     sim_trace(sim, "%s: agent dies", edge->name);
     g_clear_pointer(&edge->agent, agent_free);
     g_hash_table_remove_all(edge->fetches);
+    memset(edge->reports, 0, sizeof edge->reports);
     edge->poll = 0;
     edge->life++;
     edge->paused_until_us = 0;

@@ -169,11 +169,17 @@ static void take_fetch(struct sim *sim, const struct question *question, const s
 
 static void refuse_connection(struct sim *sim, const struct question *question)
 {
-    if (question->kind == TELL_REPORT)
-        return;
     struct answer *refused = answer_new(question);
     refused->kind = ANSWER_FAILED;
     answer(sim, refused);
+}
+
+static void answer_heard(struct sim *sim, const struct question *question, const struct resolved *serves)
+{
+    struct answer *heard = answer_new(question);
+    heard->kind = ANSWER_HEARD;
+    heard->stamp = serves->world->stamp;
+    answer(sim, heard);
 }
 
 void server_take(struct sim *sim, void *node, void *data)
@@ -198,7 +204,12 @@ void server_take(struct sim *sim, void *node, void *data)
         if (!engine_edge_report(server->engine, sim->edges[question->edge].name, question->report, sim->now_us,
                                 &effects, NULL))
             sim_fail(sim, "the engine did not take a report of %s", sim->edges[question->edge].name);
-        server_carry_out(sim, &effects);
+        if (server_carry_out(sim, &effects))
+            answer_heard(sim, question, server->published);
+        else
+            refuse_connection(sim, question);
+    } else {
+        answer_heard(sim, question, serves);
     }
 }
 
@@ -321,7 +332,9 @@ void server_start(struct sim *sim, void *node, void *data)
 struct answer *answer_new(const struct question *question)
 {
     struct answer *answer = g_new0(struct answer, 1);
+    answer->of = question->kind;
     answer->edge = question->edge;
+    answer->server = question->server;
     answer->id = question->id;
     memcpy(answer->hash, question->hash, sizeof answer->hash);
     return answer;
