@@ -1,0 +1,114 @@
+#include "dcdn/hold.h"
+
+#include <string.h>
+
+void hold_init(struct hold *hold)
+{
+    *hold = (struct hold){.home = HOLD_SLOTS};
+}
+
+void hold_restore(struct hold *hold, const struct hold_limits *limits, unsigned home, int64_t now_us)
+{
+    *hold = (struct hold){.home = MIN(home, HOLD_SLOTS), .next_us = now_us + limits->hold_us};
+}
+
+static enum hold_event seen_down(struct hold *hold, const struct hold_limits *limits, bool elsewhere, int64_t now_us)
+{
+    bool again = hold->sighted && now_us - hold->sighted_us <= HOLD_SIGHTED_US;
+    hold->sighted = true;
+    hold->sighted_us = now_us;
+    if (hold->home == HOLD_SLOTS && !(again && elsewhere))
+        return HOLD_NOTHING;
+    enum hold_event event = hold->home == HOLD_SLOTS ? HOLD_BEGUN : hold->home > 0 ? HOLD_AGAIN : HOLD_NOTHING;
+    hold->home = 0;
+    hold->next_us = now_us + limits->hold_us;
+    return event;
+}
+
+enum hold_event hold_step(struct hold *hold, const struct hold_limits *limits, enum hold_health health, bool elsewhere,
+                          int64_t now_us)
+{
+    if (health == HOLD_DOWN)
+        return seen_down(hold, limits, elsewhere, now_us);
+    if (hold->home == HOLD_SLOTS)
+        return HOLD_NOTHING;
+    if (health == HOLD_UNSEEN) {
+        /* A HAProxy that comes back believes in every entrance until its first checks. */
+        hold->next_us = MAX(hold->next_us, now_us + limits->stage_us);
+        return HOLD_NOTHING;
+    }
+    if (now_us < hold->next_us)
+        return HOLD_NOTHING;
+    hold->home = MIN(hold->home + HOLD_STAGE, HOLD_SLOTS);
+    hold->next_us = now_us + limits->stage_us; /* of now: time that was slept away makes no two stages at once */
+    return hold->home == HOLD_SLOTS ? HOLD_ENDED : HOLD_RETURNS;
+}
+
+char *hold_say(const struct hold *hold, const struct hold_limits *limits, enum hold_event event, const char *room)
+{
+    double hold_s = (double)limits->hold_us / 1e6;
+    switch (event) {
+    case HOLD_BEGUN:
+        return g_strdup_printf("%s held away: all its entrances are down as seen from here; its users with automatic "
+                               "DR go to the other rooms until it has been up for %g s",
+                               room, hold_s);
+    case HOLD_AGAIN:
+        return g_strdup_printf("%s held away: it failed again on their return; all go to the other rooms until it has "
+                               "been up for %g s",
+                               room, hold_s);
+    case HOLD_RETURNS:
+        return g_strdup_printf("%s held away: %u of its %u slots are home", room, hold->home, HOLD_SLOTS);
+    case HOLD_ENDED:
+        return g_strdup_printf("%s no longer held away: all its slots are home", room);
+    case HOLD_NOTHING:
+        break;
+    }
+    return NULL;
+}
+
+/* ---- reading ---- */
+
+/* Column of `show stat`'s head, or -1. */
+static int column(const char *stat, const char *name)
+{
+    g_autofree char *line = g_strndup(stat, strcspn(stat, "\n"));
+    g_auto(GStrv) head = g_strsplit(g_str_has_prefix(line, "# ") ? line + 2 : line, ",", -1);
+    for (int i = 0; head[i] != NULL; i++)
+        if (strcmp(head[i], name) == 0)
+            return i;
+    return -1;
+}
+
+/* status: of the server `name` in `stat`; "" when it is not there; g_free. */
+static char *status_of(const char *stat, const char *name)
+{
+    int at_name = column(stat, "svname"), at_status = column(stat, "status");
+    g_auto(GStrv) lines = g_strsplit(stat, "\n", -1);
+    for (char **line = lines; at_name >= 0 && at_status >= 0 && *line != NULL; line++) {
+        g_auto(GStrv) word = g_strsplit(*line, ",", -1);
+        if ((int)g_strv_length(word) > MAX(at_name, at_status) && strcmp(word[at_name], name) == 0)
+            return g_strdup(word[at_status]);
+    }
+    return g_strdup("");
+}
+
+enum hold_health hold_health_read(const char *traffic, const char *health, const char *room)
+{
+    enum hold_health found = HOLD_UNSEEN;
+    g_autofree char *prefix = g_strconcat(room, ".", NULL);
+    int at_name = column(traffic, "svname");
+    g_auto(GStrv) lines = g_strsplit(traffic, "\n", -1);
+    for (char **line = lines; at_name >= 0 && *line != NULL; line++) {
+        g_auto(GStrv) word = g_strsplit(*line, ",", -1);
+        if ((int)g_strv_length(word) <= at_name || !g_str_has_prefix(word[at_name], prefix))
+            continue;
+        g_autofree char *status = status_of(traffic, word[at_name]);
+        g_autofree char *checked =
+            g_str_has_prefix(status, "MAINT") ? status_of(health, word[at_name]) : g_strdup(status);
+        if (g_str_has_prefix(checked, "UP") || g_str_has_prefix(checked, "no check"))
+            return HOLD_UP;
+        if (g_str_has_prefix(checked, "DOWN"))
+            found = HOLD_DOWN;
+    }
+    return found;
+}
