@@ -16,6 +16,7 @@
 #define OPERATORS_MAX 512u
 #define AGENTS_MAX 8192u /* connections; each agent keeps two or three */
 #define LOCAL_MAX 64u
+#define SECOND_US ((int64_t)G_USEC_PER_SEC)
 #define OTHER_FILES 128u /* descriptors for all that is not a connection */
 #define SOCKET_MODE 0660
 
@@ -98,6 +99,22 @@ static void stop_clock(struct api *api)
 
 /* ---- listeners ---- */
 
+/* Each listener's own: what happens on one takes nothing from another. Half of it may come from one address, as many
+ * agents, or all operators, may come through one proxy; strangers have less than that, so that they push out each other
+ * and nobody else. */
+static struct listener_limits limits_for(unsigned connections_max)
+{
+    return (struct listener_limits){
+        .connections_max = connections_max,
+        .per_address_max = connections_max / 2,
+        .strangers_max = connections_max / 4,
+        .headers_us = 5 * SECOND_US,
+        .body_us = 30 * SECOND_US,
+        .answer_us = 60 * SECOND_US,
+        .idle_us = 60 * SECOND_US,
+    };
+}
+
 /* As many descriptors as we may have; returns how many agents' connections fit. */
 static unsigned raise_limit(void)
 {
@@ -115,7 +132,7 @@ static unsigned raise_limit(void)
     return fit;
 }
 
-static bool listen_on(struct api *api, int which, int fd, const char *name, unsigned connections_max,
+static bool listen_on(struct api *api, int which, int fd, const char *name, const struct listener_limits *limits,
                       const struct api_config *config, GError **error)
 {
     if (fd < 0)
@@ -126,7 +143,7 @@ static bool listen_on(struct api *api, int which, int fd, const char *name, unsi
         .fd = fd,
         .cert = which == LISTENER_LOCAL ? NULL : config->cert,
         .key = config->key,
-        .connections_max = connections_max,
+        .limits = *limits,
         .local = which == LISTENER_LOCAL,
         .begin = dispatch_begin,
         .handle = dispatch_handle,
@@ -140,7 +157,8 @@ static bool listen_on(struct api *api, int which, int fd, const char *name, unsi
 
 static bool listen_all(struct api *api, const struct api_config *config, GError **error)
 {
-    unsigned agents_max = raise_limit();
+    const struct listener_limits operators = limits_for(OPERATORS_MAX), agents = limits_for(raise_limit()),
+                                 local = limits_for(LOCAL_MAX);
     int fds[LISTENERS] = {-1, -1, -1};
     /* All sockets before the first request is answered, so that a request never sees half a server. */
     bool ok = (fds[LISTENER_OPERATORS] = listen_tcp(&config->listen, error)) >= 0 &&
@@ -153,9 +171,9 @@ static bool listen_all(struct api *api, const struct api_config *config, GError 
         return false;
     }
     api->socket = g_strdup(config->socket);
-    return listen_on(api, LISTENER_OPERATORS, fds[0], "operators", OPERATORS_MAX, config, error) &&
-           listen_on(api, LISTENER_AGENTS, fds[1], "agents", agents_max, config, error) &&
-           listen_on(api, LISTENER_LOCAL, fds[2], "local", LOCAL_MAX, config, error);
+    return listen_on(api, LISTENER_OPERATORS, fds[0], "operators", &operators, config, error) &&
+           listen_on(api, LISTENER_AGENTS, fds[1], "agents", &agents, config, error) &&
+           listen_on(api, LISTENER_LOCAL, fds[2], "local", &local, config, error);
 }
 
 /* ---- life ---- */

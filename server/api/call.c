@@ -10,8 +10,6 @@
 
 #include <string.h>
 
-#define APPLY_SIZE_MAX (64u << 20)
-
 /* ---- outcome ---- */
 
 static void settle(struct call *call)
@@ -130,8 +128,11 @@ void dispatch_begin(void *data, struct request *request)
         settle(call);
         return;
     }
+    if (call->who != NULL)
+        request_trust(request);
     call->handler = handler_for(call->route->id);
-    request->body_size_max = call->route->id == ROUTE_APPLY ? APPLY_SIZE_MAX : BODY_SIZE_MAX;
+    if (call->handler->body_size_max > 0)
+        request->body_size_max = call->handler->body_size_max;
 }
 
 /* ---- body ---- */
@@ -139,15 +140,10 @@ void dispatch_begin(void *data, struct request *request)
 static bool parse_body(struct call *call, GError **error)
 {
     const GByteArray *bytes = call->request->body;
-    bool takes_one = strcmp(call->request->method, "POST") == 0 || strcmp(call->request->method, "PUT") == 0;
-    if (bytes->len == 0) {
+    if (bytes->len == 0) { /* framing.h lets no other method have one */
+        bool takes_one = strcmp(call->request->method, "POST") == 0 || strcmp(call->request->method, "PUT") == 0;
         call->body = takes_one ? json_object() : NULL;
         return true;
-    }
-    if (!takes_one) {
-        g_set_error(error, SB_ERROR, SB_ERROR_INVALID, "body: found %u bytes, expected none with %s", bytes->len,
-                    call->request->method);
-        return false;
     }
     call->body = jsondoc_parse((const char *)bytes->data, bytes->len, "body", error);
     if (call->body == NULL)

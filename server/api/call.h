@@ -56,6 +56,7 @@ struct handler {
     bool (*ready)(struct call *call, struct turn *turn, bool last, GError **error); /* or NULL: for those that wait */
     void (*resumed)(struct call *call); /* or NULL: of calls that prepare has parked */
     unsigned status;                    /* of a success */
+    size_t body_size_max;               /* 0: BODY_SIZE_MAX */
 };
 const struct handler *handler_for(enum route_id id);
 /* What agents ask (handlers_agent.c). */

@@ -10,6 +10,8 @@
 
 #define AUDIT_ROWS_MAX 1000
 #define AUDIT_ROWS 50
+#define APPLY_SIZE_MAX (64u << 20) /* bytes: 100,000 domains are a tenth of it */
+#define REPORT_SIZE_MAX (1u << 20) /* bytes: counters of some thousand policies */
 
 /* The world in force; the caller unrefs it. */
 static struct world *current_world(const struct call *call)
@@ -390,6 +392,7 @@ static void get_status(struct call *call, struct turn *turn, GError **error)
     (void)error;
     call->result = engine_status(turn->engine, turn->now.us);
     executor_warn(call->api->executor, json_object_get(call->result, "warnings"));
+    executor_warn(call->api->executor, json_object_get(call->result, "warnings"));
 }
 
 static void get_agents(struct call *call, struct turn *turn, GError **error)
@@ -518,7 +521,8 @@ const struct handler *handler_for(enum route_id id)
         [ROUTE_APPLY] = {.members = "objects plans remove prune if_match " COMMON,
                          .prepare = apply_prepare,
                          .work = apply,
-                         .status = 200},
+                         .status = 200,
+                         .body_size_max = APPLY_SIZE_MAX},
         [ROUTE_EXPORT] = {.prepare = get_export, .status = 200},
         [ROUTE_OBJECTS] = {.prepare = get_objects, .status = 200},
         [ROUTE_OBJECT] = {.prepare = get_object, .status = 200},

@@ -9,82 +9,91 @@
 #include <microhttpd.h>
 #include <pthread.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
-#define HEADERS_TIME_US (10 * G_USEC_PER_SEC)
-#define BODY_TIME_US (60 * G_USEC_PER_SEC)
-#define ANSWER_TIME_US (60 * G_USEC_PER_SEC)
-#define IDLE_TIME_S 60u
 #define END_TIME_S 3                       /* for answers to leave when the listener ends */
-#define CONNECTION_MEMORY_SIZE (32u << 10) /* bytes; larger headers are 431 */
-#define NO_DEADLINE INT64_MAX
-
-/* A connection. */
-struct peer {
-    int fd;
-    uid_t uid;
-    int64_t deadline_us; /* under the listener's lock */
-};
+#define CONNECTION_MEMORY_SIZE (16u << 10) /* bytes; larger headers are 431, a larger URI 414 */
 
 struct listener {
     struct listener_config config;
     struct MHD_Daemon *daemon;
     pthread_mutex_t lock;
     pthread_cond_t changed; /* n_parked or n_open went down; CLOCK_MONOTONIC */
-    GHashTable *peers;      /* struct peer *; under lock */
-    unsigned n_parked;      /* under lock */
-    unsigned n_open;        /* requests between begin and end; under lock */
-    bool ending;            /* under lock */
+    struct peers *peers;
+    unsigned n_parked;                           /* under lock */
+    unsigned n_open;                             /* requests between begin and end; under lock */
+    bool ending;                                 /* under lock */
+    _Atomic uint64_t answers[LISTENER_STATUSES]; /* by status - 100 */
+};
+
+/* What is kept of a connection between its requests. */
+struct channel {
+    struct peer *peer;
+    uid_t uid;
+    size_t uri_size; /* of the request that is being read */
 };
 
 /* ---- connections ---- */
 
 static void set_deadline(struct request *request, int64_t deadline_us)
 {
-    pthread_mutex_lock(&request->listener->lock);
-    request->peer->deadline_us = deadline_us;
-    pthread_mutex_unlock(&request->listener->lock);
+    peers_set_deadline(request->listener->peers, request->channel->peer, deadline_us);
+}
+
+static struct channel *channel_new(struct listener *listener, struct MHD_Connection *connection)
+{
+    struct channel *channel = g_new0(struct channel, 1);
+    struct ucred credentials = {.uid = (uid_t)-1};
+    socklen_t size = sizeof credentials;
+    int fd = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
+    if (listener->config.local)
+        getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &credentials, &size);
+    channel->uid = credentials.uid;
+    channel->peer =
+        peers_add(listener->peers, fd, !listener->config.local, loop_now_us() + listener->config.limits.headers_us);
+    return channel;
 }
 
 static void on_connection(void *data, struct MHD_Connection *connection, void **context,
                           enum MHD_ConnectionNotificationCode code)
 {
     struct listener *listener = data;
-    pthread_mutex_lock(&listener->lock);
-    if (code == MHD_CONNECTION_NOTIFY_CLOSED) {
-        g_hash_table_remove(listener->peers, *context); /* frees it, before its descriptor is closed */
-    } else {
-        struct peer *peer = g_new0(struct peer, 1);
-        struct ucred credentials = {.uid = (uid_t)-1};
-        socklen_t size = sizeof credentials;
-        peer->fd = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
-        if (listener->config.local)
-            getsockopt(peer->fd, SOL_SOCKET, SO_PEERCRED, &credentials, &size);
-        peer->uid = credentials.uid;
-        peer->deadline_us = loop_now_us() + HEADERS_TIME_US;
-        g_hash_table_add(listener->peers, peer);
-        *context = peer;
+    struct channel *channel = *context;
+    if (code == MHD_CONNECTION_NOTIFY_STARTED) {
+        *context = channel_new(listener, connection);
+    } else { /* its descriptor is still open */
+        peers_remove(listener->peers, channel->peer);
+        g_free(channel);
     }
-    pthread_mutex_unlock(&listener->lock);
+}
+
+static struct channel *channel_of(struct MHD_Connection *connection)
+{
+    return MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT)->socket_context;
+}
+
+void request_trust(struct request *request)
+{
+    peers_trust(request->listener->peers, request->channel->peer);
 }
 
 void listener_reap(struct listener *listener, int64_t now_us)
 {
-    GHashTableIter each;
-    void *key;
+    peers_reap(listener->peers, now_us);
+}
+
+void listener_count(struct listener *listener, struct listener_figures *figures)
+{
+    peers_count(listener->peers, &figures->peers);
+    for (unsigned i = 0; i < LISTENER_STATUSES; i++)
+        figures->answers[i] = atomic_load_explicit(&listener->answers[i], memory_order_relaxed);
     pthread_mutex_lock(&listener->lock);
-    g_hash_table_iter_init(&each, listener->peers);
-    while (g_hash_table_iter_next(&each, &key, NULL)) {
-        struct peer *peer = key;
-        if (peer->deadline_us > now_us)
-            continue;
-        shutdown(peer->fd, SHUT_RDWR); /* libmicrohttpd sees the end and closes it */
-        peer->deadline_us = NO_DEADLINE;
-    }
+    figures->parked = listener->n_parked;
     pthread_mutex_unlock(&listener->lock);
 }
 
@@ -117,9 +126,11 @@ static void add_header(struct MHD_Response *response, const char *name, const ch
 static enum MHD_Result answer(struct request *request)
 {
     struct reply *reply = &request->reply;
-    g_assert(reply->status != 0);
+    g_assert(reply->status >= 100 && reply->status < 100 + LISTENER_STATUSES);
     request->stage = REQUEST_ANSWERED;
-    set_deadline(request, loop_now_us() + ANSWER_TIME_US);
+    reply->close |= reply->status >= 400 && reply->status < 500; /* who errs may have meant another end than we do */
+    atomic_fetch_add_explicit(&request->listener->answers[reply->status - 100], 1, memory_order_relaxed);
+    set_deadline(request, loop_now_us() + request->listener->config.limits.answer_us);
     struct MHD_Response *response = make_response(reply);
     add_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, reply->content_type);
     add_header(response, MHD_HTTP_HEADER_ETAG, reply->etag);
@@ -177,13 +188,13 @@ static struct request *request_new(struct listener *listener, struct MHD_Connect
     request->path = path;
     request->bearer = bearer_of(connection);
     request->if_match = MHD_lookup_connection_value(connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_IF_MATCH);
-    request->peer = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT)->socket_context;
-    request->peer_uid = request->peer->uid;
+    request->channel = channel_of(connection);
+    request->peer_uid = request->channel->uid;
     request->body = g_byte_array_new();
     request->body_size_max = BODY_SIZE_MAX;
+    set_deadline(request, loop_now_us() + listener->config.limits.body_us);
     pthread_mutex_lock(&listener->lock);
     listener->n_open++;
-    request->peer->deadline_us = loop_now_us() + BODY_TIME_US;
     pthread_mutex_unlock(&listener->lock);
     return request;
 }
@@ -197,14 +208,16 @@ static void refuse_size(struct request *request)
 
 /* The first call of a request. libmicrohttpd closes the connection when it is answered here, so only a request that is
  * to be cut off is: one that cannot be trusted to end where it says, or a refused one whose body nobody wants. */
-static enum MHD_Result begin(struct listener *listener, struct request *request)
+static enum MHD_Result begin(struct listener *listener, struct request *request, const char *version)
 {
     struct framing framing;
-    const char *wrong = framing_check(request->connection, &framing);
+    const struct request_line line = {request->method, request->path, version, request->channel->uri_size};
+    const char *wrong = framing_check(request->connection, &line, &framing);
     if (wrong != NULL) {
         refuse(request, SB_ERROR_INVALID, wrong);
         return answer(request);
     }
+    request->reply.close = framing.chunked; /* framing.h */
     listener->config.begin(listener->config.data, request);
     if (request->reply.status == 0 && framing.content_length > request->body_size_max)
         refuse_size(request);
@@ -230,11 +243,10 @@ static enum MHD_Result on_request(void *data, struct MHD_Connection *connection,
 {
     struct listener *listener = data;
     struct request *request = *context;
-    (void)version;
     if (request == NULL) {
         request = request_new(listener, connection, method, path);
         *context = request;
-        return begin(listener, request);
+        return begin(listener, request, version);
     }
     if (*upload_size > 0)
         return take_body(request, upload, upload_size);
@@ -268,8 +280,10 @@ static void on_completed(void *data, struct MHD_Connection *connection, void **c
     if (request == NULL)
         return;
     listener->config.end(listener->config.data, request);
+    const struct listener_limits *limits = &listener->config.limits;
+    bool stranger = peers_is_stranger(listener->peers, request->channel->peer);
+    set_deadline(request, loop_now_us() + (stranger ? limits->headers_us : limits->idle_us));
     pthread_mutex_lock(&listener->lock);
-    request->peer->deadline_us = loop_now_us() + (int64_t)(IDLE_TIME_S + 10) * G_USEC_PER_SEC;
     listener->n_open--;
     pthread_cond_broadcast(&listener->changed);
     pthread_mutex_unlock(&listener->lock);
@@ -288,7 +302,7 @@ bool request_park(struct request *request)
         g_assert(request->stage == REQUEST_READING);
         request->stage = REQUEST_PARKED;
         request->parked = true;
-        request->peer->deadline_us = NO_DEADLINE;
+        set_deadline(request, PEERS_NO_DEADLINE);
         listener->n_parked++;
         MHD_suspend_connection(request->connection);
     }
@@ -317,6 +331,14 @@ __attribute__((format(printf, 2, 0))) static void on_log(void *data, const char 
     log_debug("libmicrohttpd", "listener=%s text=\"%s\"", ((struct listener *)data)->config.name, g_strchomp(text));
 }
 
+/* Before libmicrohttpd takes the URI apart; what it returns would be the request's context. */
+static void *on_uri(void *data, const char *uri, struct MHD_Connection *connection)
+{
+    (void)data;
+    channel_of(connection)->uri_size = framing_uri(uri);
+    return NULL;
+}
+
 /* Nothing is decoded here: route_match and request_query know what may stand where. */
 static size_t unescape(void *data, struct MHD_Connection *connection, char *text)
 {
@@ -328,6 +350,7 @@ static size_t unescape(void *data, struct MHD_Connection *connection, char *text
 static struct MHD_Daemon *start(struct listener *listener)
 {
     const struct listener_config *config = &listener->config;
+    const struct listener_limits *limits = &config->limits;
     struct MHD_OptionItem tls[] = {
         {MHD_OPTION_HTTPS_MEM_CERT, 0, (void *)(uintptr_t)config->cert},
         {MHD_OPTION_HTTPS_MEM_KEY, 0, (void *)(uintptr_t)config->key},
@@ -335,18 +358,20 @@ static struct MHD_Daemon *start(struct listener *listener)
         {MHD_OPTION_END, 0, NULL},
     };
     unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG;
-    return MHD_start_daemon(config->cert != NULL ? flags | MHD_USE_TLS : flags, 0, NULL, NULL, on_request, listener,
-                            MHD_OPTION_EXTERNAL_LOGGER, on_log, listener, MHD_OPTION_LISTEN_SOCKET, config->fd,
-                            MHD_OPTION_CONNECTION_LIMIT, config->connections_max, MHD_OPTION_CONNECTION_TIMEOUT,
-                            IDLE_TIME_S, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY_SIZE,
-                            MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_NOTIFY_COMPLETED, on_completed, listener,
-                            MHD_OPTION_NOTIFY_CONNECTION, on_connection, listener, MHD_OPTION_UNESCAPE_CALLBACK,
-                            unescape, NULL, MHD_OPTION_ARRAY, config->cert != NULL ? tls : &tls[3], MHD_OPTION_END);
+    return MHD_start_daemon(
+        config->cert != NULL ? flags | MHD_USE_TLS : flags, 0, NULL, NULL, on_request, listener,
+        MHD_OPTION_EXTERNAL_LOGGER, on_log, listener, MHD_OPTION_LISTEN_SOCKET, config->fd, MHD_OPTION_CONNECTION_LIMIT,
+        limits->connections_max, MHD_OPTION_PER_IP_CONNECTION_LIMIT, limits->per_address_max,
+        MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)(limits->idle_us / G_USEC_PER_SEC) + 1,
+        MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY_SIZE, MHD_OPTION_STRICT_FOR_CLIENT, 1,
+        MHD_OPTION_NOTIFY_COMPLETED, on_completed, listener, MHD_OPTION_NOTIFY_CONNECTION, on_connection, listener,
+        MHD_OPTION_URI_LOG_CALLBACK, on_uri, NULL, MHD_OPTION_UNESCAPE_CALLBACK, unescape, NULL, MHD_OPTION_ARRAY,
+        config->cert != NULL ? tls : &tls[3], MHD_OPTION_END);
 }
 
 static void listener_release(struct listener *listener)
 {
-    g_hash_table_destroy(listener->peers);
+    peers_free(listener->peers);
     pthread_cond_destroy(&listener->changed);
     pthread_mutex_destroy(&listener->lock);
     g_free(listener);
@@ -357,7 +382,7 @@ struct listener *listener_new(const struct listener_config *config, GError **err
     struct listener *listener = g_new0(struct listener, 1);
     pthread_condattr_t attr;
     listener->config = *config;
-    listener->peers = g_hash_table_new_full(NULL, NULL, g_free, NULL);
+    listener->peers = peers_new(config->limits.strangers_max);
     pthread_mutex_init(&listener->lock, NULL);
     pthread_condattr_init(&attr);
     pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);

@@ -4,23 +4,25 @@
  * A request comes as: begin (headers are here; may refuse), handle (body is here; answers, or parks), finish (it was
  * parked and somebody resumed it; answers), end (its memory goes). All four run on the listener's own thread.
  *
- * What libmicrohttpd 0.9.75 lets pass is refused here: two Content-Length or Host, Content-Length beside
- * Transfer-Encoding, any coding but chunked, names that are no tokens (RFC 9112 5, 6.1, 6.3). Such a connection is
- * closed, for nobody knows where its next request begins.
+ * What libmicrohttpd lets pass of broken framing is refused (framing.h). The connection is closed then, with every
+ * other 4xx, and behind a chunked body.
  *
- * Deadlines: 10 s for the headers of a new connection, 60 s for a body, 60 s for sending an answer, 60 s idle; a parked
- * request has none, because a suspended connection does not see that its client has left: who parks must resume.
+ * Deadlines (peers.h) are those of struct listener_limits; a parked request has none, because a suspended connection
+ * does not see that its client has left: who parks must resume.
  *
- * Thread safety: listener_new, _quiesce and _free belong to one thread; request_resume may be called from any; the
- * other request functions belong to the callbacks, and to whoever holds a parked request until it resumes it.
+ * Thread safety: listener_new, _quiesce and _free belong to one thread; listener_reap, listener_count and
+ * request_resume may be called from any; the other request functions belong to the callbacks, and to whoever holds a
+ * parked request until it resumes it.
  */
 #ifndef API_LISTENER_H
 #define API_LISTENER_H
 
+#include "server/api/peers.h"
 #include "server/interlocking/resolve.h"
 #include <sys/types.h>
 
-#define BODY_SIZE_MAX (1u << 20)
+#define BODY_SIZE_MAX (64u << 10) /* bytes, unless begin raises it */
+#define LISTENER_STATUSES 500     /* HTTP statuses 100 to 599 */
 
 struct listener;
 struct request;
@@ -52,20 +54,31 @@ struct request {
     struct reply reply;
     /* The listener's own. */
     struct MHD_Connection *connection;
-    struct peer *peer;
+    struct channel *channel;
     bool parked; /* was, at some time; the listener's thread only */
     enum { REQUEST_READING, REQUEST_PARKED, REQUEST_RESUMED, REQUEST_ANSWERED } stage;
 };
 /* Value of ?name=, decoded; NULL when absent, "" when empty or not to be decoded. g_free. */
 char *request_query(const struct request *request, const char *name);
 
-struct listener_config {
-    const char *name;         /* for messages: "operators" */
-    int which;                /* the user's own number for it */
-    int fd;                   /* listening socket; taken */
-    const char *cert, *key;   /* PEM text, or NULL: no TLS */
+/* What a listener lets strangers and others do. */
+struct listener_limits {
     unsigned connections_max; /* more wait in the backlog */
-    bool local;               /* a socket of this machine: peers have a uid */
+    unsigned per_address_max; /* connections of one address, more are closed at once; 0: no limit */
+    unsigned strangers_max;   /* of whom nobody knows yet who asks (peers.h); less than the two above */
+    int64_t headers_us;       /* from the connection, or from a stranger's last answer, to the end of the headers */
+    int64_t body_us;          /* from there to the end of the body */
+    int64_t answer_us;        /* for an answer to be taken */
+    int64_t idle_us;          /* from an answer to the end of the next headers */
+};
+
+struct listener_config {
+    const char *name;       /* for messages: "operators" */
+    int which;              /* the user's own number for it */
+    int fd;                 /* listening socket; taken */
+    const char *cert, *key; /* PEM text, or NULL: no TLS */
+    struct listener_limits limits;
+    bool local; /* a socket of this machine: peers have a uid */
     void (*begin)(void *data, struct request *request);
     void (*handle)(void *data, struct request *request);
     void (*finish)(void *data, struct request *request);
@@ -76,14 +89,23 @@ struct listener *listener_new(const struct listener_config *config, GError **err
 bool listener_is_local(const struct listener *listener);
 const struct listener_config *listener_config(const struct listener *listener);
 
+/* Who asks is known: the connection is no stranger's any more. */
+void request_trust(struct request *request);
 /* Puts the request aside; nothing else may be done with it before request_resume. False when the listener is ending:
  * then it must be answered now. At most once for each request. */
 bool request_park(struct request *request);
 /* Fetches a parked request back: finish will be called. The caller's last touch of it. */
 void request_resume(struct request *request);
 
-/* Ends connections whose deadline has passed; to be called about twice a second. */
+/* Ends connections whose deadline has passed; to be called several times a second. */
 void listener_reap(struct listener *listener, int64_t now_us);
+
+struct listener_figures {
+    struct peers_figures peers;
+    unsigned parked;                     /* requests, now */
+    uint64_t answers[LISTENER_STATUSES]; /* by status - 100, since the start */
+};
+void listener_count(struct listener *listener, struct listener_figures *figures);
 /* No new connections, nobody parks any more. Then resume all who are parked, then listener_free. */
 void listener_quiesce(struct listener *listener);
 /* Waits for the parked ones to be resumed and, for a short time, for answers to be sent; then ends. */

@@ -32,8 +32,9 @@ unsigned served_local(struct served *served, const char *method, const char *pat
 char *served_token(struct served *served, const char *name, const char *role); /* g_free */
 /* Applies the site of 2 July. */
 void served_apply_site(struct served *served);
-/* Sends text, reads until the other side closes or `until` (may be NULL) was read; g_free. */
-char *served_raw(int port, const char *text, size_t size, const char *until);
+/* Sends bytes and reads until the other side closes; "[still open]" stands behind what came when it does not; g_free.
+ */
+char *served_raw(int port, const char *text, size_t size, int limit_ms);
 int served_connect(int port);
 
 #endif
