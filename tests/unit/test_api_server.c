@@ -61,8 +61,11 @@ START_TEST(killed_at_each_place)
         const char *const headers[] = {"If-Match: *", NULL};
         struct httpc_reply reply = {0};
         g_autoptr(GError) error = NULL;
-        ck_assert(!httpc_call(&target, "PUT", "/v1/controls/pop/pop-a1", headers, "{\"value\":\"out\"}", 20000, &reply,
-                              &error));
+        bool answered = httpc_call(&target, "PUT", "/v1/controls/pop/pop-a1", headers, "{\"value\":\"out\"}", 20000,
+                                   &reply, &error);
+        httpc_reply_clear(&reply);
+        /* A reign that still claims its edges answers when it is durable, and publishes when they have promised. */
+        ck_assert(!answered || strstr(place, "publish") != NULL);
         ck_assert_int_eq(served_wait(&served), SIGKILL);
         break;
     }
