@@ -285,8 +285,12 @@ void engine_start(struct engine *engine, uint64_t epoch, int64_t now_us, struct 
 int64_t engine_tick(struct engine *engine, int64_t now_us, struct effects *out)
 {
     assert(engine->started);
+    guint effects = g_queue_get_length(&out->queue);
+    bool claiming = engine->claiming;
     engine->now_us = now_us;
     advance_all(engine, out);
+    if (g_queue_get_length(&out->queue) != effects || engine->claiming != claiming)
+        tell_tick(engine, now_us);
     int64_t next_us = engine->claiming ? engine->started_us + CLAIM_WAIT_US : INT64_MAX;
     for (guint i = 0; !engine->reading && i < engine->order->len; i++) {
         const struct execution *ex = engine->order->pdata[i];
