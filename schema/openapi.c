@@ -260,7 +260,7 @@ static json_t *operation(const struct route_class *route)
     g_autofree char *id = g_ascii_strdown(ids[route->id], -1);
     json_t *out = json_pack("{s:s, s:s, s:s}", "operationId", id, "summary", route->summary, "x-role",
                             route_role_name(route->role));
-    if (route->role == ROUTE_ANY || route->role == ROUTE_LOCAL)
+    if (route->role == ROUTE_ANY)
         json_object_set_new(out, "security", json_array());
     if (strchr(route->path, '{') != NULL)
         json_object_set_new(out, "parameters", parameters_of(route->path));

@@ -16,10 +16,43 @@ const struct route_class *route_class(enum route_id id)
     return &classes[id];
 }
 
+static const char *const role_names[] = {"any", "viewer", "operator", "admin", "agent"};
+
 const char *route_role_name(enum route_role role)
 {
-    static const char *const names[] = {"any", "operator", "agent", "local"};
-    return names[role];
+    return role_names[role];
+}
+
+bool route_role_parse(const char *text, enum route_role *role)
+{
+    for (unsigned i = ROUTE_VIEWER; i < G_N_ELEMENTS(role_names); i++)
+        if (g_strcmp0(text, role_names[i]) == 0) {
+            *role = (enum route_role)i;
+            return true;
+        }
+    return false;
+}
+
+bool route_role_may(enum route_role have, enum route_role want)
+{
+    if (want == ROUTE_ANY || have == want)
+        return true;
+    return have != ROUTE_AGENT && want != ROUTE_AGENT && have > want;
+}
+
+char *route_roles_text(enum route_role want)
+{
+    GString *text = g_string_new(NULL);
+    const char *last = NULL;
+    for (unsigned i = ROUTE_VIEWER; i < G_N_ELEMENTS(role_names); i++) {
+        if (!route_role_may((enum route_role)i, want))
+            continue;
+        if (last != NULL)
+            g_string_append_printf(text, "%s%s", text->len > 0 ? ", " : "", last);
+        last = role_names[i];
+    }
+    g_string_append_printf(text, "%s%s", text->len > 0 ? " or " : "", last);
+    return g_string_free(text, FALSE);
 }
 
 static bool param_char_valid(char c)

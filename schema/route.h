@@ -13,11 +13,13 @@ enum route_id {
 #undef ROUTE
     ROUTES
 };
+/* Of a route: who may ask it. Of a token: what its holder is; never ROUTE_ANY. */
 enum route_role {
     ROUTE_ANY, /* no token is needed */
-    ROUTE_OPERATOR,
-    ROUTE_AGENT, /* {name} must be the token's own name */
-    ROUTE_LOCAL, /* local socket only */
+    ROUTE_VIEWER,
+    ROUTE_OPERATOR, /* and what a viewer may */
+    ROUTE_ADMIN,    /* and what an operator may */
+    ROUTE_AGENT,    /* {name} must be the token's own name */
 };
 struct route_class {
     enum route_id id;
@@ -29,6 +31,12 @@ struct route_class {
 const struct route_class *route_class(enum route_id id);
 /* "operator" */
 const char *route_role_name(enum route_role role);
+/* The role of a token by its name; false: there is none of it. text may be NULL. */
+bool route_role_parse(const char *text, enum route_role *role);
+/* May who has the one role ask what wants the other? */
+bool route_role_may(enum route_role have, enum route_role want);
+/* The roles of tokens that may, "operator or admin"; of ROUTE_ANY all of them. g_free. */
+char *route_roles_text(enum route_role want);
 
 #define ROUTE_PARAMS_MAX 2
 #define ROUTE_PARAM_SIZE 256 /* bytes with NUL */

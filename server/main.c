@@ -54,7 +54,7 @@ static void say_ready(const struct config *config, struct tokens *tokens)
 {
     if (tokens_count(tokens) == 0)
         log_info("there is no token yet; the first is made on this machine with this command",
-                 "command=\"signalbox --socket %s token create --name admin --role operator\"", config->socket);
+                 "command=\"signalbox --socket %s token create --name admin --role admin\"", config->socket);
     log_info("ready", "cluster=%s listen=%s agents_listen=%s socket=%s tls=%s", config->cluster, config->listen,
              config->agents_listen, config->socket, config->cert_pem != NULL ? "yes" : "no");
     notify("READY=1");

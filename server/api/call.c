@@ -53,18 +53,13 @@ static bool check_listener(const struct call *call, GError **error)
     return false;
 }
 
-static bool check_role(const struct call *call, enum token_role have, GError **error)
+static bool check_role(const struct call *call, enum route_role have, GError **error)
 {
-    static const char *const names[] = {"operator", "agent"};
     enum route_role want = call->route->role;
-    if (want == ROUTE_LOCAL) {
-        g_set_error(error, SB_ERROR, SB_ERROR_FORBIDDEN, "%s is only on the local socket of the server",
-                    call->request->path);
-        return false;
-    }
-    if ((want == ROUTE_AGENT) != (have == TOKEN_AGENT)) {
-        g_set_error(error, SB_ERROR, SB_ERROR_FORBIDDEN, "%s: found the role %s, expected %s", call->request->path,
-                    names[have], want == ROUTE_AGENT ? "agent" : "operator");
+    if (!route_role_may(have, want)) {
+        g_autofree char *expected = route_roles_text(want);
+        g_set_error(error, SB_ERROR, SB_ERROR_FORBIDDEN, "%s %s: found the role %s, expected %s", call->route->method,
+                    call->request->path, route_role_name(have), expected);
         return false;
     }
     bool named = want == ROUTE_AGENT && strstr(call->route->path, "{name}") != NULL;
@@ -78,7 +73,7 @@ static bool check_role(const struct call *call, enum token_role have, GError **e
 
 static bool authorize(struct call *call, GError **error)
 {
-    enum token_role role;
+    enum route_role role;
     if (!check_listener(call, error))
         return false;
     if (call->route->role == ROUTE_ANY)

@@ -12,7 +12,7 @@
 
 struct token {
     char *name;
-    enum token_role role;
+    enum route_role role;
     char *created; /* ISO 8601 */
     unsigned char hash[crypto_hash_sha256_BYTES];
 };
@@ -21,24 +21,12 @@ struct tokens {
     GHashTable *by_name; /* name -> struct token * */
 };
 
-static const char *const role_names[] = {"operator", "agent"};
-
 static void token_free(void *data)
 {
     struct token *token = data;
     g_free(token->name);
     g_free(token->created);
     g_free(token);
-}
-
-static bool parse_role(const char *text, enum token_role *role)
-{
-    for (unsigned i = 0; i < G_N_ELEMENTS(role_names); i++)
-        if (g_strcmp0(text, role_names[i]) == 0) {
-            *role = (enum token_role)i;
-            return true;
-        }
-    return false;
 }
 
 static void hash_token(const char *text, unsigned char hash[static crypto_hash_sha256_BYTES])
@@ -64,15 +52,15 @@ void tokens_free(struct tokens *tokens)
 json_t *tokens_make(struct tokens *tokens, const char *name, const char *role, int64_t wall_us,
                     char text[static TOKEN_TEXT_SIZE], GError **error)
 {
-    enum token_role parsed;
+    enum route_role parsed;
     if (name == NULL || !text_valid(FIELD_NAME, name)) {
         g_autofree char *found = text_quote(name);
         g_set_error(error, SB_ERROR, SB_ERROR_INVALID, "name: found %s, expected %s", found, text_expected(FIELD_NAME));
         return NULL;
     }
-    if (!parse_role(role, &parsed)) {
-        g_autofree char *found = text_quote(role);
-        g_set_error(error, SB_ERROR, SB_ERROR_INVALID, "role: found %s, expected operator or agent", found);
+    if (!route_role_parse(role, &parsed)) {
+        g_autofree char *found = text_quote(role), *expected = route_roles_text(ROUTE_ANY);
+        g_set_error(error, SB_ERROR, SB_ERROR_INVALID, "role: found %s, expected %s", found, expected);
         return NULL;
     }
     if (tokens_exists(tokens, name)) {
@@ -103,7 +91,7 @@ bool tokens_restore(struct tokens *tokens, const struct journal_entry *entry, GE
         token->name = g_strdup(entry->id);
         if (json_unpack(entry->body, "{s:s, s:s, s:I}", "role", &role, "sha256", &hex, "created_us", &created_us) !=
                 0 ||
-            !parse_role(role, &token->role) ||
+            !route_role_parse(role, &token->role) ||
             sodium_hex2bin(token->hash, sizeof token->hash, hex, strlen(hex), NULL, &size, NULL) != 0 ||
             size != sizeof token->hash) {
             g_set_error(error, SB_ERROR, SB_ERROR_IO, "journal: entry token %s: expected role, sha256 and created_us",
@@ -156,14 +144,14 @@ json_t *tokens_to_json(struct tokens *tokens)
     g_ptr_array_sort(sorted, by_name);
     for (guint i = 0; i < sorted->len; i++) {
         const struct token *token = sorted->pdata[i];
-        json_array_append_new(list, json_pack("{s:s, s:s, s:s}", "name", token->name, "role", role_names[token->role],
-                                              "created", token->created));
+        json_array_append_new(list, json_pack("{s:s, s:s, s:s}", "name", token->name, "role",
+                                              route_role_name(token->role), "created", token->created));
     }
     pthread_rwlock_unlock(&tokens->lock);
     return json_pack("{s:o}", "tokens", list);
 }
 
-char *tokens_check(struct tokens *tokens, const char *text, enum token_role *role)
+char *tokens_check(struct tokens *tokens, const char *text, enum route_role *role)
 {
     unsigned char hash[crypto_hash_sha256_BYTES];
     GHashTableIter each;

@@ -7,10 +7,10 @@
 #define API_TOKENS_H
 
 #include "core/auto.h"
+#include "schema/route.h"
 #include "server/interlocking/journal_entry.h"
 #include <stdbool.h>
 
-enum token_role { TOKEN_OPERATOR, TOKEN_AGENT };
 #define TOKEN_TEXT_SIZE 64
 
 struct tokens;
@@ -30,6 +30,6 @@ unsigned tokens_count(struct tokens *tokens);
 json_t *tokens_to_json(struct tokens *tokens);
 
 /* Whose token this is; NULL: nobody's. All hashes are compared, each in constant time. g_free. */
-char *tokens_check(struct tokens *tokens, const char *text, enum token_role *role);
+char *tokens_check(struct tokens *tokens, const char *text, enum route_role *role);
 
 #endif

@@ -12,7 +12,7 @@
 START_TEST(writes_need_the_revision_they_replace)
 {
     served_apply_site(&served);
-    g_autofree char *token = served_token(&served, "alice", "operator"), *first = NULL, *second = NULL;
+    g_autofree char *token = served_token(&served, "alice", "admin"), *first = NULL, *second = NULL;
     const char *lever = "/v1/controls/pop/pop-a1", *room = "/v1/inventory/rooms/room-c";
     const char *out = "{\"value\":\"out\",\"reason\":\"a test\"}", *base = served.operators;
     served_call(&served, base, token, "GET", lever, NULL, NULL, NULL, &first);

@@ -368,7 +368,7 @@ static void attack_check(const struct attack *attack, const char *token)
 
 START_TEST(every_attack_has_its_verdict)
 {
-    g_autofree char *token = served_token(&served, "alice", "operator");
+    g_autofree char *token = served_token(&served, "alice", "admin");
     unsigned refused = 0, sound = 0, cut = 0;
     served_apply_site(&served);
     json_int_t before = status_number("generation");
