@@ -78,9 +78,10 @@ traffic_stop() {
 }
 
 # traffic_figure NAME FILTER [FROM_US [TO_US]]: a jq expression over the requests (array) that were due in a time.
-# A request: s stream, q number, u user, t due, e end (µs), c status, post, edge, room, entrance.
+# A request: s stream, q number, u user, t due, e end (µs), c status, post, edge, room, entrance. $streams[.s]: its
+# name, edge_class and client.
 traffic_figure() {
-    jq -s "[.[] | select(.q != null and .t >= ${3:-0} and .t <= ${4:-9000000000000000})] | $2" "$scratch/$1.log"
+    jq -s ".[0].streams as \$streams | [.[] | select(.q != null and .t >= ${3:-0} and .t <= ${4:-9000000000000000})] | $2" "$scratch/$1.log"
 }
 
 # failed_gets NAME [FROM_US [TO_US]]
@@ -103,10 +104,29 @@ settled() { [[ $(sb agents --json | jq '[.agents[] | select(.state != "applied" 
 # Settled, and no resolver may hold an old answer any more.
 rested() { settled && sb agents --json | jq -e '[.agents[] | .residual_ms // 0] | max == 0'; }
 
-# All levers at their defaults, all faults healed, every agent and name server converged.
+# What the lab had running when its first scenario began is at work again: paused goes on, dead or stopped is started.
+processes_up() {
+    local node process state
+    rm -f "$run/armed"
+    [[ -e $run/at-rest ]] || ls "$run/pids" >"$run/at-rest"
+    while read -r node process state; do
+        case $state in
+        running) ;;
+        paused) lab resume "$node" "$process" >/dev/null || : ;;
+        *) lab start "$node" "$process" >/dev/null || : ;;
+        esac
+    done < <(lab status --json | jq -r --rawfile names "$run/at-rest" '
+        ([.nodes[] | .name as $node | .processes[] | {key: "\($node).\(.name)", value: .state}] | from_entries) as $states
+        | $names | split("\n")[] | select(. != "") | "\(split(".") | join(" ")) \($states[.] // "absent")"')
+}
+
+# All processes at work, all levers at their defaults, all faults healed, every agent and name server converged: whatever
+# a scenario that failed has left behind, the next one does not fail of it.
 site_reset() {
     local lever object
     lab heal all >/dev/null 2>&1 || :
+    processes_up
+    within 30 "the server answers" sb status
     while read -r lever object; do
         sb control set "$lever" "$object" default --reason "scenario ended" --override share-moved >/dev/null 2>&1 || :
     done < <(sb control list --json | jq -r '.controls[] | select(.value != "default") | "\(.control) \(.object)"')
