@@ -10,74 +10,31 @@
  *              unreachable        conflict: a newer epoch's sentinel        refused: the server or the guard said no
  *   From each of them the next turn leads to any other.
  */
-#include "dns/dns.h"
+#include "dns/driver_internal.h"
 
 #include <assert.h>
 #include <errno.h>
 #include <poll.h>
-#include <pthread.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <sys/random.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "core/error.h"
 #include "core/loop.h"
-#include "dns/exchange.h"
-#include "dns/fence.h"
-#include "dns/notify.h"
-#include "dns/readback.h"
-#include "dns/response.h"
-#include "dns/update.h"
 
-#define CONNECT_MS 500
-#define REQUEST_MS 1000
-#define AUDIT_US 500000       /* sentinel, while converged or beaten */
-#define AUDIT_ALL_US 60000000 /* every name: finds what others wrote past the sentinel */
-#define BACKOFF_FIRST_US 200000
+#define AUDIT_US 500000       /* sentinel and serial, while converged or beaten */
+#define AUDIT_ALL_US 60000000 /* every name, also where the serial stands still */
+#define NOTE_US 60000000      /* how long it is said that something was mended */
 #define BACKOFF_LAST_US 5000000
 #define POLL_FIRST_US 25000 /* secondary that is not there yet */
 #define POLL_LAST_US 500000
-#define PROVE_US 500000 /* servers may answer from caches for a moment after NOERROR */
-#define PROVE_EACH_US 20000
-#define LAG_US 1000000 /* a secondary that is later than this says what it still holds */
-
-struct dns_driver {
-    struct dns_server_config config;
-    knot_tsig_key_t key;
-    dns_report_fn report;
-    void *report_data;
-    pthread_t thread;
-    int wake_fd, stop_fd; /* eventfd: there is mail; end */
-
-    pthread_mutex_t lock;      /* mail, latest */
-    struct zone_records *mail; /* newest desired state that the thread has not taken */
-    struct stamp mail_stamp, latest;
-
-    /* The thread's own. */
-    struct readback *readback;
-    struct notify *notify; /* NULL: no secondaries */
-    struct stamp stamp;
-    GPtrArray *expected; /* NULL: nothing to do */
-    bool settled;        /* expected was seen whole since it came */
-    char *refusal;       /* why a newer desired state is not acted on; NULL: none. Nothing is done until the next */
-    GHashTable *seen;    /* rrset_key -> struct rrset *: what the server last showed */
-    GHashTable *doubt;   /* keys of seen that must be read again */
-    bool doubt_all;
-    bool outstanding; /* an update without an answer */
-    bool notify_due;  /* secondaries were not told of this generation yet */
-    bool beaten;      /* a prerequisite failed since the desired state came */
-    int tcp_fd;       /* connection of this turn, or -1 */
-    int64_t set_us, audit_all_us, backoff_us;
-    struct dns_status status, reported;
-    char *error, *reported_error;
-};
+#define LAG_US 1000000 /* a secondary that is later than this says what it still holds, and is told itself */
 
 /* ---- status ---- */
 
-static void say(struct dns_driver *driver, const char *state, const char *error)
+void driver_say(struct dns_driver *driver, const char *state, const char *error)
 {
     g_free(driver->error);
     driver->error = g_strdup(error);
@@ -95,18 +52,17 @@ static void say(struct dns_driver *driver, const char *state, const char *error)
     driver->report(driver->report_data, driver->config.name, now);
 }
 
-/* Waits longer after each failure. */
-static int64_t back_off(struct dns_driver *driver)
+int64_t driver_back_off(struct dns_driver *driver)
 {
     int64_t wait_us = driver->backoff_us;
     driver->backoff_us = MIN(driver->backoff_us * 2, BACKOFF_LAST_US);
     return wait_us;
 }
 
-static int64_t say_failure(struct dns_driver *driver, const char *state, const char *error)
+int64_t driver_fail(struct dns_driver *driver, const char *state, const char *error)
 {
-    say(driver, state, error);
-    return back_off(driver);
+    driver_say(driver, state, error);
+    return driver_back_off(driver);
 }
 
 /* ---- waiting, mail ---- */
@@ -117,15 +73,19 @@ static bool readable(int fd)
     return poll(&poll_fd, 1, 0) > 0;
 }
 
-static bool interrupted(const struct dns_driver *driver)
+bool driver_stopping(const struct dns_driver *driver)
+{
+    return readable(driver->stop_fd);
+}
+
+bool driver_interrupted(const struct dns_driver *driver)
 {
     return readable(driver->stop_fd) || readable(driver->wake_fd);
 }
 
-/* Until `until_us`, mail or the end; meanwhile secondaries that have not answered are told again. */
-static void wait_until(struct dns_driver *driver, int64_t until_us)
+void driver_wait(struct dns_driver *driver, int64_t until_us)
 {
-    unsigned n_targets = driver->notify != NULL ? driver->config.n_notify : 0;
+    unsigned n_targets = driver->notify != NULL ? MAX(driver->config.n_notify, 1) : 0;
     g_autofree struct pollfd *fds = g_new0(struct pollfd, n_targets + 2);
     for (;;) {
         int64_t now_us = loop_now_us(), due_us = until_us;
@@ -143,6 +103,13 @@ static void wait_until(struct dns_driver *driver, int64_t until_us)
         if (fds[0].revents != 0 || fds[1].revents != 0)
             return;
     }
+}
+
+static void forget_change(struct dns_driver *driver)
+{
+    if (driver->change != NULL)
+        g_ptr_array_unref(driver->change);
+    driver->change = NULL;
 }
 
 /* Makes the newest desired state the thread's own, unless the guard refuses it. */
@@ -164,6 +131,7 @@ static void take_mail(struct dns_driver *driver)
     driver->refusal = expected == NULL ? g_strdup(error->message) : NULL;
     if (expected == NULL)
         return;
+    forget_change(driver);
     if (driver->expected != NULL)
         g_ptr_array_unref(driver->expected);
     driver->expected = expected;
@@ -171,224 +139,15 @@ static void take_mail(struct dns_driver *driver)
     driver->settled = false;
     driver->set_us = loop_now_us();
     driver->backoff_us = BACKOFF_FIRST_US;
-    driver->notify_due = true;
+    driver->notify_due = driver->config.primary;
     driver->beaten = false;
-}
-
-/* ---- looking ---- */
-
-static void take_answer(void *data, struct rrset *set)
-{
-    struct dns_driver *driver = data;
-    char *key = rrset_key(set);
-    const struct rrset *old = g_hash_table_lookup(driver->seen, key);
-    if (old != NULL && !update_same(old, set)) {
-        driver->status.names++;
-        /* The old set may have been given out until a moment ago. */
-        if (!rrset_absent(old))
-            driver->status.residual_until_us =
-                MAX(driver->status.residual_until_us, loop_now_us() + (int64_t)old->ttl * 1000000);
-    }
-    g_hash_table_remove(driver->doubt, key);
-    g_hash_table_replace(driver->seen, key, set);
-}
-
-static bool matches(const struct dns_driver *driver, const struct rrset *expected)
-{
-    g_autofree char *key = rrset_key(expected);
-    const struct rrset *seen = g_hash_table_lookup(driver->seen, key);
-    return seen != NULL && update_same(seen, expected);
-}
-
-/* What is known of a set stays known until an update touched it, somebody else may have, or the audit is due. A
- * secondary changes without us: there, what does not match is read again. */
-static bool must_read(const struct dns_driver *driver, const struct rrset *expected)
-{
-    g_autofree char *key = rrset_key(expected);
-    return driver->doubt_all || !g_hash_table_contains(driver->seen, key) ||
-           g_hash_table_contains(driver->doubt, key) || (!driver->config.primary && !matches(driver, expected));
-}
-
-static bool read_names(struct dns_driver *driver, GError **error)
-{
-    g_autoptr(GPtrArray) questions = g_ptr_array_new();
-    for (unsigned i = 0; i < driver->expected->len; i++)
-        if (must_read(driver, driver->expected->pdata[i]))
-            g_ptr_array_add(questions, driver->expected->pdata[i]);
-    if (!readback_ask(driver->readback, (struct rrset *const *)questions->pdata, questions->len, take_answer, driver,
-                      error))
-        return false;
-    driver->doubt_all = false;
-    return true;
-}
-
-static void take_set(void *data, struct rrset *set)
-{
-    rrset_delete(*(struct rrset **)data);
-    *(struct rrset **)data = set;
-}
-
-/* What the server shows at one owner and type; NULL and error if it does not say. */
-static struct rrset *read_one(struct dns_driver *driver, const char *owner, uint16_t type, GError **error)
-{
-    struct rrset question = {.owner = (char *)owner, .type = type}, *const questions[] = {&question};
-    struct rrset *answer = NULL;
-    if (readback_ask(driver->readback, questions, 1, take_set, &answer, error))
-        return answer;
-    rrset_delete(answer);
-    return NULL;
-}
-
-/* *held: the sentinel's text, NULL if there is none. */
-static bool read_sentinel(struct dns_driver *driver, char **held, GError **error)
-{
-    g_autofree char *owner = fence_owner(driver->config.zone);
-    struct rrset *set = read_one(driver, owner, KNOT_RRTYPE_TXT, error);
-    if (set == NULL)
-        return false;
-    *held = rrset_absent(set) ? NULL : g_strjoinv("\", \"", set->rdata); /* several are no sentinel: refused */
-    rrset_delete(set);
-    return true;
-}
-
-static int64_t lost(struct dns_driver *driver, const GError *error)
-{
-    driver->doubt_all = true;
-    if (readable(driver->stop_fd))
-        return 0;
-    bool silent = g_error_matches(error, SB_ERROR, SB_ERROR_UNREACHABLE);
-    return say_failure(driver, driver->outstanding ? "unknown" : silent ? "unreachable" : "refused", error->message);
-}
-
-/* ---- writing ---- */
-
-static enum update_outcome exchange(struct dns_driver *driver, const struct message *message, char **reason)
-{
-    g_autoptr(GError) error = NULL;
-    g_autoptr(GByteArray) answer =
-        exchange_message(driver->tcp_fd, message->wire, message->size, REQUEST_MS, driver->stop_fd, &error);
-    if (answer != NULL)
-        return response_judge(message, &driver->key, driver->config.zone, answer->data, answer->len, reason);
-    *reason = g_strdup_printf("an update was sent, but %s: it may have been applied", error->message);
-    return UPDATE_UNKNOWN;
-}
-
-/* What a failed update means for the turn. */
-static int64_t update_failed(struct dns_driver *driver, enum update_outcome outcome, const char *reason)
-{
-    driver->doubt_all = true;
-    close(driver->tcp_fd);
-    driver->tcp_fd = -1;
-    if (readable(driver->stop_fd))
-        return 0;
-    if (outcome == UPDATE_REJECTED)
-        return say_failure(driver, "refused", reason);
-    if (outcome == UPDATE_UNKNOWN) {
-        driver->outstanding = true;
-        say(driver, "unknown", reason);
-        return 0;
-    }
-    bool first = !driver->beaten; /* a second time, the server may say one thing to readers and another to writers */
-    driver->beaten = true;
-    return first ? 0 : back_off(driver);
-}
-
-/* One update that is applied only where the sentinel is *held, and makes it `next`; *held then follows. False: *wait_us
- * says when to look again. */
-static bool write_update(struct dns_driver *driver, char **held, const struct fence *next, struct rrset *const *sets,
-                         unsigned n, int64_t *wait_us)
-{
-    g_autoptr(GError) error = NULL;
-    char text[FENCE_TEXT_SIZE];
-    struct update update = {driver->config.zone, *held, fence_format(next, text), sets, n};
-    struct message message = {0};
-    uint16_t id = 0;
-    (void)!getrandom(&id, sizeof id, 0);
-    if (driver->tcp_fd < 0)
-        driver->tcp_fd = exchange_connect(&driver->config.address, CONNECT_MS, driver->stop_fd, &error);
-    if (driver->tcp_fd < 0 || !update_encode(&update, id, &driver->key, (uint64_t)time(NULL), &message, &error)) {
-        *wait_us = lost(driver, error);
-        return false;
-    }
-    g_autofree char *reason = NULL;
-    enum update_outcome outcome = exchange(driver, &message, &reason);
-    message_clear(&message);
-    if (outcome != UPDATE_APPLIED) {
-        *wait_us = update_failed(driver, outcome, reason);
-        return false;
-    }
-    for (unsigned i = 0; i < n; i++)
-        g_hash_table_add(driver->doubt, rrset_key(sets[i]));
-    g_free(*held);
-    *held = g_strdup(text);
-    return true;
-}
-
-/* ---- proof ---- */
-
-/* Why the server may have kept a set as it was: what stands in its way at the same name. "" or text; g_free. */
-static char *explain_mismatch(struct dns_driver *driver, const struct rrset *expected)
-{
-    static const uint16_t types[] = {KNOT_RRTYPE_CNAME, KNOT_RRTYPE_A, KNOT_RRTYPE_AAAA};
-    for (unsigned i = 0; i < G_N_ELEMENTS(types); i++) {
-        if ((types[i] == KNOT_RRTYPE_CNAME) == (expected->type == KNOT_RRTYPE_CNAME))
-            continue;
-        struct rrset *set = read_one(driver, expected->owner, types[i], NULL);
-        g_autofree char *text = set != NULL && !rrset_absent(set) ? rrset_describe(set) : NULL;
-        rrset_delete(set);
-        if (text != NULL)
-            return g_strdup_printf("; the name holds %s %s from another hand, which must be removed there first",
-                                   rrtype_name(types[i]), text);
-    }
-    return g_strdup("");
-}
-
-static char *mismatch_text(struct dns_driver *driver, const struct rrset *expected)
-{
-    g_autofree char *key = rrset_key(expected);
-    const struct rrset *seen = g_hash_table_lookup(driver->seen, key);
-    g_autofree char *shown = rrset_describe(seen), *wanted = rrset_describe(expected);
-    g_autofree char *why = explain_mismatch(driver, expected);
-    return g_strdup_printf("%s %s: the server took the update but shows %s, expected %s%s", expected->owner,
-                           rrtype_name(expected->type), shown, wanted, why);
-}
-
-static const struct rrset *first_mismatch(const struct dns_driver *driver, struct rrset *const *sets, unsigned n)
-{
-    for (unsigned i = 0; i < n; i++)
-        if (!matches(driver, sets[i]))
-            return sets[i];
-    return NULL;
-}
-
-/* Reads back what an update wrote, until it shows. False: *wait_us says when to look again. */
-static bool prove(struct dns_driver *driver, struct rrset *const *sets, unsigned n, int64_t *wait_us)
-{
-    int64_t deadline_us = loop_now_us() + PROVE_US;
-    for (;;) {
-        g_autoptr(GError) error = NULL;
-        if (!readback_ask(driver->readback, sets, n, take_answer, driver, &error)) {
-            *wait_us = lost(driver, error);
-            return false;
-        }
-        const struct rrset *wrong = first_mismatch(driver, sets, n);
-        if (wrong == NULL)
-            return true;
-        *wait_us = 0;
-        if (interrupted(driver))
-            return false;
-        if (loop_now_us() > deadline_us) {
-            g_autofree char *text = mismatch_text(driver, wrong);
-            *wait_us = say_failure(driver, "refused", text);
-            return false;
-        }
-        wait_until(driver, loop_now_us() + PROVE_EACH_US);
-    }
+    g_clear_pointer(&driver->note, g_free);
+    g_clear_pointer(&driver->left, g_free);
 }
 
 /* ---- turns ---- */
 
-static void tell_secondaries(struct dns_driver *driver)
+void driver_tell_secondaries(struct dns_driver *driver)
 {
     driver->notify_due = false;
     if (driver->notify != NULL)
@@ -399,11 +158,12 @@ static int64_t converged(struct dns_driver *driver)
 {
     driver->status.confirmed = driver->stamp;
     driver->settled = true;
+    forget_change(driver);
     driver->beaten = false;
     driver->backoff_us = BACKOFF_FIRST_US;
     if (driver->notify_due)
-        tell_secondaries(driver);
-    say(driver, "converged", NULL);
+        driver_tell_secondaries(driver);
+    driver_say(driver, "converged", loop_now_us() < driver->note_until_us ? driver->note : NULL);
     return AUDIT_US;
 }
 
@@ -414,65 +174,88 @@ static void not_converged(struct dns_driver *driver, const char *error)
         driver->status.confirmed = (struct stamp){0, 0};
     driver->settled = false;
     if (driver->backoff_us == BACKOFF_FIRST_US) /* a retry keeps saying what is wrong */
-        say(driver, "updating", error);
+        driver_say(driver, "updating", error);
 }
 
-static bool carry_out(struct dns_driver *driver, const struct update_plan *plan, char **held, int64_t *wait_us)
+/* What was proven is no more: another hand has written past us, or the server came back with an older zone. */
+static void name_disturbance(struct dns_driver *driver, const char *held)
 {
-    struct rrset *const *changes = (struct rrset *const *)plan->changes->pdata;
-    unsigned parts = MAX(plan->batches->len, 1), proven = 0;
-    for (unsigned i = 0; i < parts; i++) {
-        struct update_batch batch = {0};
-        if (plan->batches->len > 0)
-            batch = g_array_index(plan->batches, struct update_batch, i);
-        *wait_us = 0;
-        if (i > 0 && interrupted(driver))
-            return false;
-        if (batch.removes && proven < batch.first) { /* additions are proven before anything goes */
-            if (!prove(driver, changes + proven, batch.first - proven, wait_us))
-                return false;
-            proven = batch.first;
-        }
-        struct fence next = {.stamp = driver->stamp};
-        if (i + 1 < parts)
-            next = (struct fence){driver->stamp, i + 1, parts};
-        if (!write_update(driver, held, &next, changes + batch.first, batch.n, wait_us))
-            return false;
+    struct rrset *const *sets = (struct rrset *const *)driver->expected->pdata;
+    unsigned n_wrong = 0;
+    for (unsigned i = 0; i < driver->expected->len; i++)
+        n_wrong += !look_matches(driver, sets[i]);
+    const struct rrset *wrong = look_first_mismatch(driver, sets, driver->expected->len);
+    g_autoptr(GString) text = g_string_new(NULL);
+    if (wrong != NULL) {
+        g_autofree char *shown = rrset_describe(look_seen(driver, wrong)), *wanted = rrset_describe(wrong);
+        g_string_append_printf(text, "%u of %u sets are not as proven, the first %s %s: shows %s, expected %s", n_wrong,
+                               driver->expected->len, wrong->owner, rrtype_name(wrong->type), shown, wanted);
+    } else {
+        g_string_append(text, "every set is as proven");
     }
-    tell_secondaries(driver);
-    return prove(driver, changes + proven, plan->changes->len - proven, wait_us);
+    g_string_append_printf(text, "; the sentinel is \"%s\", the serial %u: another hand, or an older zone; mended",
+                           held != NULL ? held : "", driver->serial);
+    driver_say(driver, "conflict", text->str);
+    g_free(driver->note);
+    driver->note = g_strdup(text->str);
+    driver->note_until_us = loop_now_us() + NOTE_US;
 }
 
-static int64_t primary_turn(struct dns_driver *driver, char **held, bool whole)
+static int64_t primary_turn(struct dns_driver *driver, char **held, const struct fence *fence)
 {
+    bool whole = fence_settled(fence, driver->stamp);
     g_autoptr(GError) error = NULL;
-    if (!read_names(driver, &error))
-        return lost(driver, error);
+    if (!look_names(driver, &error))
+        return look_lost(driver, error);
     sb_auto(update_plan) plan =
         update_plan_new(driver->expected, driver->seen, driver->config.zone, UPDATE_BYTES_MAX, &error);
     if (plan == NULL)
-        return say_failure(driver, "refused", error->message);
+        return driver_fail(driver, "refused", error->message);
     if (plan->batches->len == 0 && whole)
         return converged(driver);
+    if (driver->settled)
+        name_disturbance(driver, *held);
     not_converged(driver, NULL);
+    /* A change that stopped is taken up where it stopped, and goes on counting. */
+    unsigned done = stamp_compare(fence->stamp, driver->stamp) == 0 ? fence->part : 0;
     int64_t wait_us;
-    return carry_out(driver, plan, held, &wait_us) ? converged(driver) : wait_us;
+    return write_plan(driver, plan, done, held, &wait_us) ? converged(driver) : wait_us;
 }
 
-static bool claim(struct dns_driver *driver, char **held, int64_t *wait_us)
+/* Why it lags, as far as its server says. */
+static char *lag_text(struct dns_driver *driver, const char *held)
 {
-    driver->doubt_all = true; /* what was read before the claim may have been written over since */
-    struct fence next = {.stamp = {driver->stamp.epoch, 0}};
-    return write_update(driver, held, &next, NULL, 0, wait_us);
+    const struct rrset *wrong =
+        look_first_mismatch(driver, (struct rrset *const *)driver->expected->pdata, driver->expected->len);
+    g_autoptr(GString) text = g_string_new(NULL);
+    g_string_append_printf(text, "holds the sentinel \"%s\", expected \"%" G_GUINT64_FORMAT " %" G_GUINT64_FORMAT "\"",
+                           held != NULL ? held : "", driver->stamp.epoch, driver->stamp.generation);
+    if (wrong != NULL && look_seen(driver, wrong) != NULL) {
+        g_autofree char *shown = rrset_describe(look_seen(driver, wrong)), *wanted = rrset_describe(wrong);
+        g_string_append_printf(text, "; %s %s: shows %s, expected %s", wrong->owner, rrtype_name(wrong->type), shown,
+                               wanted);
+    }
+    g_autofree char *notified = driver->notify != NULL ? notify_words(driver->notify) : NULL;
+    if (notified != NULL)
+        g_string_append_printf(text, "; %s", notified);
+    return g_strdup(text->str);
+}
+
+/* A primary's NOTIFY may be lost for ever; a second one, straight from here, mends that or says what is wrong. */
+static void wake_secondary(struct dns_driver *driver)
+{
+    if (driver->notify == NULL || loop_now_us() < driver->wake_us)
+        return;
+    driver->wake_us = loop_now_us() + LAG_US;
+    driver_tell_secondaries(driver);
 }
 
 static int64_t secondary_lags(struct dns_driver *driver, const char *held)
 {
     int64_t late_us = loop_now_us() - driver->set_us;
-    g_autofree char *text = NULL;
-    if (late_us > LAG_US)
-        text = g_strdup_printf("still holds \"%s\", expected \"%" G_GUINT64_FORMAT " %" G_GUINT64_FORMAT "\"",
-                               held != NULL ? held : "", driver->stamp.epoch, driver->stamp.generation);
+    g_autofree char *text = late_us > LAG_US ? lag_text(driver, held) : NULL;
+    if (late_us > LAG_US / 2)
+        wake_secondary(driver);
     not_converged(driver, text);
     return CLAMP(late_us / 20, POLL_FIRST_US, POLL_LAST_US);
 }
@@ -483,11 +266,12 @@ static int64_t secondary_turn(struct dns_driver *driver, const char *held, const
     bool lags = order < 0 || (order == 0 && fence->parts > 0), first = g_hash_table_size(driver->seen) == 0;
     g_autoptr(GError) error = NULL;
     /* At first contact the old sets are read as well: their TTL says how long they live on. */
-    if ((!lags || first) && !read_names(driver, &error))
-        return lost(driver, error);
+    if ((!lags || first) && !look_names(driver, &error))
+        return look_lost(driver, error);
     if (lags)
         return secondary_lags(driver, held);
-    bool same = first_mismatch(driver, (struct rrset *const *)driver->expected->pdata, driver->expected->len) == NULL;
+    bool same =
+        look_first_mismatch(driver, (struct rrset *const *)driver->expected->pdata, driver->expected->len) == NULL;
     return same ? converged(driver) : secondary_lags(driver, held);
 }
 
@@ -497,7 +281,14 @@ static int64_t say_beaten(struct dns_driver *driver, const char *state, const ch
     g_autofree char *text = g_strdup_printf("the sentinel holds \"%s\", ours is \"%" G_GUINT64_FORMAT
                                             " %" G_GUINT64_FORMAT "\": nothing is written",
                                             held, driver->stamp.epoch, driver->stamp.generation);
-    say(driver, state, text);
+    /* A change that was overtaken half-way is measured once: from then on it is another's. */
+    if (driver->change != NULL) {
+        g_free(driver->left);
+        driver->left = write_progress(driver);
+        forget_change(driver);
+    }
+    g_autofree char *all = g_strconcat(text, driver->left, NULL);
+    driver_say(driver, state, all);
     return AUDIT_US;
 }
 
@@ -505,7 +296,7 @@ static int64_t say_beaten(struct dns_driver *driver, const char *state, const ch
 static bool undisturbed(const struct dns_driver *driver, const char *held, const struct fence *fence)
 {
     return held != NULL && fence_settled(fence, driver->stamp) && driver->settled && !driver->doubt_all &&
-           g_hash_table_size(driver->doubt) == 0;
+           g_hash_table_size(driver->doubt) == 0 && !look_disturbed(driver);
 }
 
 static int64_t look_and_act(struct dns_driver *driver)
@@ -513,16 +304,18 @@ static int64_t look_and_act(struct dns_driver *driver)
     g_autofree char *held = NULL;
     g_autoptr(GError) error = NULL;
     struct fence fence = {0};
-    if (!read_sentinel(driver, &held, &error))
-        return lost(driver, error);
+    if (!look_head(driver, &held, &error))
+        return look_lost(driver, error);
     driver->outstanding = false;
     if (held != NULL && !fence_parse(held, &fence)) {
         g_autofree char *text =
             g_strdup_printf("_signalbox.%s TXT holds \"%s\", expected \"EPOCH GENERATION\"", driver->config.zone, held);
-        return say_failure(driver, "refused", text);
+        return driver_fail(driver, "refused", text);
     }
     if (undisturbed(driver, held, &fence))
         return converged(driver);
+    if (look_disturbed(driver))
+        driver->doubt_all = true;
     int64_t wait_us;
     enum fence_verdict verdict = fence_judge(held != NULL ? &fence : NULL, driver->stamp);
     if (verdict == FENCE_LOST)
@@ -531,15 +324,18 @@ static int64_t look_and_act(struct dns_driver *driver)
         return secondary_turn(driver, held, &fence);
     if (verdict == FENCE_OLDER_THAN_HELD)
         return say_beaten(driver, "refused", held);
-    if (verdict == FENCE_CLAIM && !claim(driver, &held, &wait_us))
-        return wait_us;
-    return primary_turn(driver, &held, verdict == FENCE_OURS && fence_settled(&fence, driver->stamp));
+    if (verdict == FENCE_CLAIM) {
+        if (!write_claim(driver, &held, &wait_us))
+            return wait_us;
+        fence = (struct fence){.stamp = {driver->stamp.epoch, 0}};
+    }
+    return primary_turn(driver, &held, &fence);
 }
 
 static int64_t turn(struct dns_driver *driver)
 {
     if (driver->refusal != NULL) {
-        say(driver, "refused", driver->refusal);
+        driver_say(driver, "refused", driver->refusal);
         return AUDIT_ALL_US;
     }
     if (driver->expected == NULL)
@@ -562,7 +358,7 @@ static void *run(void *data)
     while (!readable(driver->stop_fd)) {
         take_mail(driver);
         int64_t wait_us = turn(driver);
-        wait_until(driver, loop_now_us() + wait_us);
+        driver_wait(driver, loop_now_us() + wait_us);
     }
     return NULL;
 }
@@ -595,12 +391,15 @@ static void driver_delete(struct dns_driver *driver)
     pthread_mutex_destroy(&driver->lock);
     close(driver->wake_fd);
     close(driver->stop_fd);
+    forget_change(driver);
     knot_tsig_key_deinit(&driver->key);
     g_free(driver->config.name);
     g_free(driver->config.zone);
     g_free(driver->config.key_name);
     g_free(driver->config.notify);
     g_free(driver->refusal);
+    g_free(driver->note);
+    g_free(driver->left);
     g_free(driver->error);
     g_free(driver->reported_error);
     g_free(driver);
@@ -612,7 +411,7 @@ static bool open_parts(struct dns_driver *driver, const struct dns_server_config
         g_set_error(error, SB_ERROR, SB_ERROR_IO, "eventfd: %s", g_strerror(errno));
         return false;
     }
-    bool signs = config->primary || config->n_notify > 0;
+    bool signs = config->primary || config->n_notify > 0 || config->key_secret != NULL;
     if (signs && (config->key_name == NULL || config->key_secret == NULL ||
                   knot_tsig_key_init(&driver->key, "hmac-sha256", config->key_name, config->key_secret) != KNOT_EOK)) {
         g_set_error(error, SB_ERROR, SB_ERROR_INVALID,
@@ -625,6 +424,8 @@ static bool open_parts(struct dns_driver *driver, const struct dns_server_config
         return false;
     if (config->n_notify > 0)
         driver->notify = notify_new(config->zone, config->notify, config->n_notify, &driver->key);
+    else if (!config->primary && signs)
+        driver->notify = notify_new(config->zone, &config->address, 1, &driver->key);
     return true;
 }
 

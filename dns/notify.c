@@ -14,6 +14,8 @@ struct target {
     int fd; /* -1: has answered, or was never told */
     struct message message;
     int64_t next_us, interval_us;
+    bool taken;
+    char *refusal; /* why the last answer was no; NULL: none came */
 };
 struct notify {
     char *zone;
@@ -44,8 +46,10 @@ static void target_rest(struct target *target)
 
 void notify_free(struct notify *notify)
 {
-    for (unsigned i = 0; i < notify->n; i++)
+    for (unsigned i = 0; i < notify->n; i++) {
         target_rest(&notify->targets[i]);
+        g_free(notify->targets[i].refusal);
+    }
     g_free(notify->targets);
     g_free(notify->zone);
     g_free(notify);
@@ -87,6 +91,7 @@ void notify_start(struct notify *notify, uint64_t time_s, int64_t now_us)
             continue;
         }
         target->interval_us = FIRST_RETRY_US;
+        target->taken = false;
         target_send(notify, target, time_s, now_us);
     }
 }
@@ -94,10 +99,29 @@ void notify_start(struct notify *notify, uint64_t time_s, int64_t now_us)
 static bool target_answered(const struct notify *notify, struct target *target)
 {
     uint8_t wire[4096], rcode;
-    for (ssize_t size; (size = recv(target->fd, wire, sizeof wire, MSG_DONTWAIT)) > 0;)
+    for (ssize_t size; (size = recv(target->fd, wire, sizeof wire, MSG_DONTWAIT)) > 0;) {
         if (response_verified(&target->message, notify->key, wire, (size_t)size, &rcode) && rcode == KNOT_RCODE_NOERROR)
-            return true;
-    return false;
+            target->taken = true;
+        char *refusal = response_refusal(&target->message, notify->key, notify->zone, wire, (size_t)size);
+        if (refusal != NULL) {
+            g_free(target->refusal);
+            target->refusal = refusal;
+        }
+    }
+    if (target->taken)
+        g_clear_pointer(&target->refusal, g_free);
+    return target->taken;
+}
+
+char *notify_words(const struct notify *notify)
+{
+    const struct target *target = &notify->targets[0];
+    for (unsigned i = 1; i < notify->n && target->taken; i++)
+        target = &notify->targets[i];
+    if (target->refusal != NULL)
+        return g_strdup_printf("it refuses our NOTIFY: %s", target->refusal);
+    return g_strdup(target->taken ? "it has taken our NOTIFY: its transfer from its primary fails or is slow"
+                                  : "it has not answered our NOTIFY");
 }
 
 int64_t notify_turn(struct notify *notify, uint64_t time_s, int64_t now_us)

@@ -18,6 +18,8 @@ void notify_free(struct notify *notify);
 void notify_start(struct notify *notify, uint64_t time_s, int64_t now_us);
 /* Takes in answers, sends again what is due. Returns when it wants to be called again (INT64_MAX: nothing to do). */
 int64_t notify_turn(struct notify *notify, uint64_t time_s, int64_t now_us);
+/* How it was taken, in words, of the first target that has not taken it: "it refuses our NOTIFY: ..."; g_free. */
+char *notify_words(const struct notify *notify);
 /* Sockets to wait on, room for one for each target; returns how many. */
 unsigned notify_fds(const struct notify *notify, struct pollfd *fds);
 

@@ -42,7 +42,8 @@ static char *skew_reason(const knot_rrset_t *tsig)
         theirs = theirs << 8 | bytes[i];
     g_autoptr(GDateTime) date = g_date_time_new_from_unix_utc((gint64)theirs);
     g_autofree char *text = date != NULL ? g_date_time_format_iso8601(date) : g_strdup("?");
-    return g_strdup_printf("clock skew: the server's time is %s, %" PRId64 " s after ours; at most %d s are allowed",
+    return g_strdup_printf("clock skew: the server's time is %s, %" PRId64 " s after ours; at most %d s are allowed; "
+                           "set the clock that is wrong",
                            text, (int64_t)(theirs - ours), MESSAGE_FUDGE_S);
 }
 
@@ -59,13 +60,14 @@ static char *not_authorised_reason(const knot_pkt_t *packet, const knot_tsig_key
     case KNOT_RCODE_BADTIME:
         return skew_reason(packet->tsig_rr);
     case KNOT_RCODE_BADSIG:
-        return g_strdup_printf("wrong key: the server has another secret for %s", name);
-    case KNOT_RCODE_BADKEY: /* Knot says this where the ACL is at fault, too */
-        return g_strdup_printf("wrong key: the server does not know %s, or its access list does not allow the key to "
-                               "update A, AAAA, CNAME and TXT in %s",
+        return g_strdup_printf("wrong secret: the server has another one for key %s; give both the same", name);
+    case KNOT_RCODE_BADKEY: /* Knot says this where the ACL is at fault, too: see driver_permission.c */
+        return g_strdup_printf("unknown key: the server has no key %s for %s; add the key to its "
+                               "configuration and to the access list of the zone",
                                name, zone);
     default:
-        return g_strdup_printf("unknown zone: the server is no primary of %s", zone);
+        return g_strdup_printf("unknown zone: the server is no primary of %s; add the zone there, or mend the address",
+                               zone);
     }
 }
 
@@ -75,8 +77,12 @@ static char *rejection_reason(const knot_pkt_t *packet, const knot_tsig_key_t *k
     switch (rcode) {
     case KNOT_RCODE_NOTAUTH:
         return not_authorised_reason(packet, key, zone);
-    case KNOT_RCODE_REFUSED:
-        return g_strdup_printf("not allowed: the server refuses updates of %s from here with this key", zone);
+    case KNOT_RCODE_REFUSED: {
+        g_autofree char *name = key_name(key);
+        return g_strdup_printf("access list: the server refuses us %s with key %s; allow the key there (primaries: to "
+                               "update A, AAAA, CNAME and TXT)",
+                               zone, name);
+    }
     case KNOT_RCODE_NOTZONE:
         return g_strdup_printf("not allowed: a name of the update is outside of %s for the server", zone);
     case KNOT_RCODE_NOTIMPL:
@@ -126,6 +132,19 @@ enum update_outcome response_judge(const struct message *request, const knot_tsi
     return outcome;
 }
 
+enum response_cause response_cause(const struct message *request, const uint8_t *wire, size_t size)
+{
+    knot_pkt_t *packet = parse(request, wire, size);
+    enum response_cause cause = RESPONSE_OTHER;
+    if (packet != NULL && knot_wire_get_rcode(packet->wire) == KNOT_RCODE_REFUSED)
+        cause = RESPONSE_REFUSED;
+    else if (packet != NULL && knot_wire_get_rcode(packet->wire) == KNOT_RCODE_NOTAUTH && packet->tsig_rr != NULL &&
+             knot_tsig_rdata_error(packet->tsig_rr) == KNOT_RCODE_BADKEY)
+        cause = RESPONSE_BADKEY;
+    knot_pkt_free(packet);
+    return cause;
+}
+
 bool response_verified(const struct message *request, const knot_tsig_key_t *key, const uint8_t *wire, size_t size,
                        uint8_t *rcode)
 {
@@ -135,4 +154,15 @@ bool response_verified(const struct message *request, const knot_tsig_key_t *key
         *rcode = knot_wire_get_rcode(packet->wire);
     knot_pkt_free(packet);
     return ok;
+}
+
+char *response_refusal(const struct message *request, const knot_tsig_key_t *key, const char *zone, const uint8_t *wire,
+                       size_t size)
+{
+    knot_pkt_t *packet = parse(request, wire, size);
+    char *refusal = packet != NULL && knot_wire_get_rcode(packet->wire) != KNOT_RCODE_NOERROR
+                        ? rejection_reason(packet, key, zone)
+                        : NULL;
+    knot_pkt_free(packet);
+    return refusal;
 }

@@ -19,8 +19,20 @@ const char *update_outcome_name(enum update_outcome outcome);
 enum update_outcome response_judge(const struct message *request, const knot_tsig_key_t *key, const char *zone,
                                    const uint8_t *wire, size_t size, char **reason);
 
+/* Which of the refusals that servers word alike it is. Only for an answer that was judged UPDATE_REJECTED. */
+enum response_cause {
+    RESPONSE_OTHER,
+    RESPONSE_BADKEY,  /* the key is unknown, or (Knot) the access list does not allow what the update holds */
+    RESPONSE_REFUSED, /* an access list: of the zone, or (BIND) of what the update holds */
+};
+enum response_cause response_cause(const struct message *request, const uint8_t *wire, size_t size);
+
 /* True: an answer to this NOTIFY or UPDATE, signed by the key, with this rcode. For NOTIFY. */
 bool response_verified(const struct message *request, const knot_tsig_key_t *key, const uint8_t *wire, size_t size,
                        uint8_t *rcode);
+
+/* Why an answer to a NOTIFY or UPDATE says no, and what mends it; NULL: it does not, or is no answer to it. g_free. */
+char *response_refusal(const struct message *request, const knot_tsig_key_t *key, const char *zone, const uint8_t *wire,
+                       size_t size);
 
 #endif

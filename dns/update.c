@@ -165,8 +165,8 @@ static bool put_update(knot_pkt_t *packet, const struct update *update, const ch
     for (unsigned i = 0; i < update->n; i++)
         if (!put_set(packet, update->sets[i]))
             return false;
-    return put(packet, sentinel, KNOT_RRTYPE_TXT, KNOT_CLASS_ANY, 0, NULL, 0) &&
-           put_text(packet, sentinel, update->next);
+    return update->next == NULL || (put(packet, sentinel, KNOT_RRTYPE_TXT, KNOT_CLASS_ANY, 0, NULL, 0) &&
+                                    put_text(packet, sentinel, update->next));
 }
 
 bool update_encode(const struct update *update, uint16_t id, const knot_tsig_key_t *key, uint64_t time_s,

@@ -36,7 +36,7 @@ bool update_same(const struct rrset *a, const struct rrset *b);
 struct update {
     const char *zone;
     const char *held;          /* text of the sentinel, the prerequisite; NULL: that there is none */
-    const char *next;          /* its new text */
+    const char *next;          /* its new text; NULL: it stays as it is */
     struct rrset *const *sets; /* each replaces what is at its owner and type; absent: nothing does */
     unsigned n;                /* may be 0: the sentinel alone */
 };

@@ -93,6 +93,12 @@ struct knotd *knotd_prepare(const char *root, const char *name, const struct kno
     return server;
 }
 
+void knotd_allow(struct knotd *server, const char *types)
+{
+    server->types = types;
+    write_config(server);
+}
+
 void knotd_run(struct knotd *server)
 {
     g_autofree char *config = g_build_filename(server->folder, "conf", NULL);

@@ -26,7 +26,8 @@ struct knotd *knotd_start(const char *root, const char *name, const struct knotd
 /* Only writes its folder and picks its port: for a primary that must name its secondary, and for servers that are not
  * up. */
 struct knotd *knotd_prepare(const char *root, const char *name, const struct knotd *primary, const char *types);
-void knotd_run(struct knotd *server); /* starts what was prepared, or what was killed */
+void knotd_allow(struct knotd *server, const char *types); /* what updates may hold, from its next start on */
+void knotd_run(struct knotd *server);                      /* starts what was prepared, or what was killed */
 void knotd_signal(struct knotd *server, int signal);
 void knotd_kill(struct knotd *server); /* SIGKILL and reap */
 void knotd_free(struct knotd *server);

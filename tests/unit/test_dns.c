@@ -374,7 +374,7 @@ START_TEST(answers_are_judged)
         {KNOT_RCODE_NXRRSET, false, UPDATE_UNKNOWN, "not signed"},
         {KNOT_RCODE_YXRRSET, true, UPDATE_CONFLICT, NULL},
         {KNOT_RCODE_YXDOMAIN, true, UPDATE_CONFLICT, NULL},
-        {KNOT_RCODE_REFUSED, true, UPDATE_REJECTED, "not allowed"},
+        {KNOT_RCODE_REFUSED, true, UPDATE_REJECTED, "access list"},
         {KNOT_RCODE_NOTAUTH, false, UPDATE_REJECTED, "unknown zone"},
         {KNOT_RCODE_NOTZONE, true, UPDATE_REJECTED, "outside of example.test"},
         {KNOT_RCODE_SERVFAIL, true, UPDATE_REJECTED, "SERVFAIL"},
