@@ -53,7 +53,7 @@ void effects_clear(struct effects *effects);
 struct effect *effects_pop(struct effects *effects); /* NULL: none left; effect_free */
 void effect_free(struct effect *effect);
 
-/* Gets each input as incident.h documents it, borrowed. */
+/* Gets each input as incident.h documents it, borrowed; never the body of a token. */
 typedef void (*engine_told_fn)(void *data, const json_t *input);
 
 struct engine_config {

@@ -33,10 +33,16 @@ static json_t *restore_json(const char *kind, const char *id, json_t *body)
     return json_pack("{s:s, s:s, s:s, s:o}", "in", "restore", "kind", kind, "id", id, "body", body);
 }
 
+json_t *told_body(const struct journal_entry *entry)
+{
+    bool secret = strcmp(entry->kind, "token") == 0 && !json_is_null(entry->body);
+    return secret ? json_object() : json_incref(entry->body);
+}
+
 void tell_restore(const struct engine *engine, const struct journal_entry *entry)
 {
     if (engine->config.told != NULL)
-        tell(engine, restore_json(entry->kind, entry->id, json_incref(entry->body)));
+        tell(engine, restore_json(entry->kind, entry->id, told_body(entry)));
 }
 
 void tell_start(const struct engine *engine, uint64_t epoch, int64_t now_us)
@@ -200,7 +206,7 @@ static bool input_restore(struct engine *engine, const json_t *input, struct eff
     const char *kind = text_of(input, "kind"), *id = text_of(input, "id");
     json_t *body = json_object_get(input, "body");
     (void)out;
-    if (kind == NULL || id == NULL || body == NULL)
+    if (body == NULL)
         return no_input(input, error);
     struct journal_entry *entry = journal_entry_new(kind, id, NULL, json_incref(body));
     bool ok = engine_restore(engine, entry, error);
@@ -229,10 +235,8 @@ static bool input_tick(struct engine *engine, const json_t *input, struct effect
 
 static bool input_edge(struct engine *engine, const json_t *input, struct effects *out, GError **error)
 {
-    const char *edge = text_of(input, "edge");
-    if (edge == NULL)
-        return no_input(input, error);
-    return engine_edge_report(engine, edge, json_object_get(input, "report"), int_of(input, "at"), out, error);
+    return engine_edge_report(engine, text_of(input, "edge"), json_object_get(input, "report"), int_of(input, "at"),
+                              out, error);
 }
 
 static struct server_report *server_of(const json_t *json)
@@ -268,21 +272,18 @@ static bool input_change(struct engine *engine, const json_t *input, struct effe
     struct now now = {.us = at_us, .wall_us = at_us + int_of(input, "offset")};
     struct asker asker = asker_of(input);
     bool dry_run = is_true(input, "dry_run");
-    const char *in = text_of(input, "in"), *plan = text_of(input, "plan"), *execution = text_of(input, "execution");
-    json_t *answer = NULL;
-    if (asker.actor == NULL)
-        no_input(input, error);
-    else if (strcmp(in, "apply") == 0)
+    const char *in = text_of(input, "in");
+    json_t *answer;
+    if (strcmp(in, "apply") == 0)
         answer = engine_apply(engine, json_object_get(input, "body"), dry_run, &asker, now, out, error);
     else if (strcmp(in, "set") == 0)
         answer = engine_set_controls(engine, json_object_get(input, "changes"), int_of(input, "if_match"), dry_run,
                                      &asker, now, out, error);
-    else if (strcmp(in, "run") == 0 && plan != NULL)
-        answer = engine_run_plan(engine, plan, text_of(input, "target"), dry_run, &asker, now, out, error);
-    else if (strcmp(in, "abort") == 0 && execution != NULL)
-        answer = engine_abort(engine, execution, &asker, now, out, error);
+    else if (strcmp(in, "run") == 0)
+        answer =
+            engine_run_plan(engine, text_of(input, "plan"), text_of(input, "target"), dry_run, &asker, now, out, error);
     else
-        no_input(input, error);
+        answer = engine_abort(engine, text_of(input, "execution"), &asker, now, out, error);
     g_free((gpointer)(uintptr_t)asker.overrides);
     bool ok = answer != NULL;
     json_decref(answer);
@@ -292,19 +293,26 @@ static bool input_change(struct engine *engine, const json_t *input, struct effe
 static bool input_journal(struct engine *engine, const json_t *input, struct effects *out, GError **error)
 {
     int64_t at_us = int_of(input, "at");
-    const char *kind = text_of(input, "kind"), *id = text_of(input, "id"), *what = text_of(input, "what");
     struct asker asker = asker_of(input);
-    bool ok = asker.actor != NULL && kind != NULL && id != NULL && what != NULL;
-    if (ok)
-        engine_journal(engine, journal_entry_new(kind, id, NULL, is_true(input, "ended") ? json_null() : json_object()),
-                       what, &asker, (struct now){.us = at_us, .wall_us = at_us + int_of(input, "offset")}, out);
-    else
-        no_input(input, error);
+    struct now now = {.us = at_us, .wall_us = at_us + int_of(input, "offset")};
+    json_t *body = is_true(input, "ended") ? json_null() : json_object();
+    (void)error;
+    engine_journal(engine, journal_entry_new(text_of(input, "kind"), text_of(input, "id"), NULL, body),
+                   text_of(input, "what"), &asker, now, out);
     g_free((gpointer)(uintptr_t)asker.overrides);
-    return ok;
+    return true;
 }
 
 static bool input_state(struct engine *engine, const json_t *input, struct effects *out, GError **error);
+
+/* needs: texts without which it is none; "actor" is the asker's. */
+static bool is_whole(const json_t *input, const char *const *needs)
+{
+    for (; *needs != NULL; needs++)
+        if (text_of(strcmp(*needs, "actor") == 0 ? json_object_get(input, "asker") : input, *needs) == NULL)
+            return false;
+    return true;
+}
 
 bool engine_input(struct engine *engine, const json_t *input, struct effects *out, bool *refused, GError **error)
 {
@@ -313,18 +321,24 @@ bool engine_input(struct engine *engine, const json_t *input, struct effects *ou
         bool (*tell)(struct engine *engine, const json_t *input, struct effects *out, GError **error);
         bool before; /* engine_start */
         bool may_refuse;
+        const char *needs[5]; /* NULL-terminated */
     } inputs[] = {
-        {"restore", input_restore, true, false},  {"start", input_start, true, false},
-        {"state", input_state, true, false},      {"tick", input_tick, false, false},
-        {"edge", input_edge, false, true},        {"server", input_server, false, false},
-        {"apply", input_change, false, true},     {"set", input_change, false, true},
-        {"run", input_change, false, true},       {"abort", input_change, false, true},
-        {"journal", input_journal, false, false},
+        {"restore", input_restore, true, false, {"kind", "id"}},
+        {"start", input_start, true, false, {NULL}},
+        {"state", input_state, true, false, {NULL}},
+        {"tick", input_tick, false, false, {NULL}},
+        {"edge", input_edge, false, true, {"edge"}},
+        {"server", input_server, false, false, {NULL}},
+        {"apply", input_change, false, true, {"actor"}},
+        {"set", input_change, false, true, {"actor"}},
+        {"run", input_change, false, true, {"actor", "plan"}},
+        {"abort", input_change, false, true, {"actor", "execution"}},
+        {"journal", input_journal, false, false, {"actor", "kind", "id", "what"}},
     };
     const char *in = text_of(input, "in");
     *refused = false;
     for (size_t i = 0; in != NULL && i < G_N_ELEMENTS(inputs); i++)
-        if (strcmp(inputs[i].in, in) == 0 && inputs[i].before == !engine->started) {
+        if (strcmp(inputs[i].in, in) == 0 && inputs[i].before == !engine->started && is_whole(input, inputs[i].needs)) {
             bool ok = inputs[i].tell(engine, input, out, error);
             *refused = !ok && inputs[i].may_refuse;
             return ok;

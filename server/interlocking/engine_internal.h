@@ -10,6 +10,7 @@
  *   engine_proof.c   evidence: who has applied what, and where requests really go
  *   engine_status.c  the site now, for people
  *   engine_input.c   the black box: inputs told on, and told again
+ *   incident.c       recordings replayed, effects as text
  */
 #ifndef INTERLOCKING_ENGINE_INTERNAL_H
 #define INTERLOCKING_ENGINE_INTERNAL_H
@@ -88,6 +89,7 @@ void entries_add_audit(struct engine *engine, GPtrArray *entries, const struct a
 json_t *refusals_to_json(const GPtrArray *refusals);
 
 /* engine_input.c: hands an input on to config.told, if there is one. */
+json_t *told_body(const struct journal_entry *entry); /* what may be said of the body: a token's is {}; a reference */
 void tell_config(const struct engine *engine);
 void tell_restore(const struct engine *engine, const struct journal_entry *entry);
 void tell_start(const struct engine *engine, uint64_t epoch, int64_t now_us);
