@@ -1,6 +1,9 @@
 #include "tests/unit/engine_rig.h"
 
 #include "schema/yamldoc.h"
+#include "server/interlocking/incident.h"
+
+#include <stdlib.h>
 
 const char *const edges[4] = {"edge-1", "edge-2", "edge-3", "edge-4"};
 const char *const servers[3] = {"ns-1", "ns-2", "ns-3"};
@@ -46,6 +49,8 @@ static bool carry_out(struct server *s)
         }
         s->budget -= s->budget > 0;
         s->carried++;
+        if (s->done != NULL)
+            effect_text(effect, s->done);
         if (effect->kind == EFFECT_JOURNAL)
             journal_write(s, effect->entries);
         else {
@@ -57,10 +62,21 @@ static bool carry_out(struct server *s)
     return true;
 }
 
+void record_input(void *data, const json_t *input)
+{
+    char *line = json_dumps(input, JSON_COMPACT);
+    g_string_append_printf(data, "%s\n", line);
+    free(line);
+}
+
 void start(struct server *s)
 {
     struct engine_config config = {
         .cluster = (char *)"two-rooms", .rules = {.share_moved_max = 0.6}, .seed = 7, .wall_offset_us = 1000 * SECOND};
+    if (s->inputs != NULL) {
+        config.told = record_input;
+        config.told_data = s->inputs;
+    }
     engine_free(s->engine);
     s->engine = engine_new(&config);
     for (guint i = 0; i < s->journal->len; i++) {

@@ -24,6 +24,7 @@ struct server {
     int64_t now_us;
     int budget; /* effects until the crash; -1: none */
     unsigned carried;
+    GString *inputs, *done; /* the black box: what the engine is told, as incident.h has it, and effect_text; or NULL */
 };
 
 extern const char *const edges[4], *const servers[3];
@@ -54,6 +55,9 @@ void say(struct server *s, const char *edge, struct saying saying);
 void say_all(struct server *s);
 /* What the driver of a name server says of the generation that is published. */
 void confirm(struct server *s, const char *nameserver, const char *state);
+
+/* Of engine_told_fn: a line of a recording; data: GString *. */
+void record_input(void *data, const json_t *input);
 
 /* Asking. */
 char *run_ok(struct server *s, const char *plan, const char *target);
