@@ -197,8 +197,10 @@ struct api *api_new(const struct api_config *config, struct executor *executor, 
     pthread_mutex_init(&api->reader_lock, NULL);
     executor_on_publish(executor, on_publish, api);
     if ((api->reader = journal_reader_open(executor_journal_path(executor), error)) != NULL &&
-        (api->clock = loop_new(error)) != NULL && listen_all(api, config, error) && start_clock(api, error))
+        (api->clock = loop_new(error)) != NULL && listen_all(api, config, error) && start_clock(api, error)) {
+        atomic_store(&api->listening, true);
         return api;
+    }
     api_free(api);
     return NULL;
 }

@@ -7,6 +7,7 @@
 #include "server/api/waiters.h"
 #include "server/store/journal.h"
 #include <pthread.h>
+#include <stdatomic.h>
 
 enum { LISTENER_OPERATORS, LISTENER_AGENTS, LISTENER_LOCAL, LISTENERS };
 
@@ -15,6 +16,7 @@ struct api {
     struct executor *executor;
     struct tokens *tokens;
     struct listener *listeners[LISTENERS];
+    atomic_bool listening; /* on all of them: from then on the array does not change */
     struct waiters *waiters;
     struct loop *clock; /* wakes who waited long enough, ends slow connections */
     struct loop_timer *clock_timer;

@@ -5,6 +5,7 @@
 #include "core/loop.h"
 #include "schema/inventory.h"
 #include "server/api/api_internal.h"
+#include "server/api/metrics.h"
 
 #include <string.h>
 
@@ -469,6 +470,44 @@ static bool get_livez(struct call *call, GError **error)
     return true;
 }
 
+/* Ready to change things: a balancer or a service manager asks. Looking works all the same. */
+static bool get_readyz(struct call *call, GError **error)
+{
+    (void)error;
+    g_autofree char *unwritable = executor_unwritable(call->api->executor);
+    json_t *reasons = json_array();
+    if (!atomic_load(&call->api->listening))
+        json_array_append_new(reasons, json_string("the server is starting"));
+    if (unwritable != NULL)
+        json_array_append_new(reasons, json_string(unwritable));
+    bool ready = json_array_size(reasons) == 0;
+    struct reply *reply = &call->request->reply;
+    call->result = json_pack("{s:b, s:o}", "ready", ready, "reasons", reasons);
+    reply->status = ready ? 200 : 503;
+    reply->content_type = "application/json";
+    reply->body = json_dumps(call->result, JSON_COMPACT);
+    reply->size = strlen(reply->body);
+    return true;
+}
+
+static bool metrics_prepare(struct call *call, GError **error)
+{
+    if (atomic_load(&call->api->listening))
+        return true;
+    g_set_error(error, SB_ERROR, SB_ERROR_UNAVAILABLE, "the server is starting");
+    return false;
+}
+
+static void get_metrics(struct call *call, struct turn *turn, GError **error)
+{
+    (void)error;
+    struct reply *reply = &call->request->reply;
+    reply->status = 200;
+    reply->content_type = "text/plain; version=0.0.4; charset=utf-8";
+    reply->body = metrics_text(call->api, turn);
+    reply->size = strlen(reply->body);
+}
+
 /* ---- tokens ---- */
 
 static bool get_tokens(struct call *call, GError **error)
@@ -559,9 +598,11 @@ const struct handler *handler_for(enum route_id id)
         [ROUTE_TOKEN_DELETE] = {.work = delete_token, .status = 204},
         [ROUTE_OPENAPI] = {.prepare = get_openapi, .status = 200},
         [ROUTE_LIVEZ] = {.prepare = get_livez, .status = 200},
+        [ROUTE_READYZ] = {.prepare = get_readyz, .status = 200},
+        [ROUTE_METRICS] = {.prepare = metrics_prepare, .work = get_metrics, .status = 200},
         [ROUTE_AGENT_TABLE] = {.prepare = agent_table, .resumed = agent_table_resumed, .status = 200},
         [ROUTE_AGENT_PART] = {.prepare = agent_part, .status = 200},
-        [ROUTE_AGENT_REPORT] = {.work = agent_report, .status = 200},
+        [ROUTE_AGENT_REPORT] = {.work = agent_report, .status = 200, .body_size_max = REPORT_SIZE_MAX},
     };
     return &handlers[id];
 }

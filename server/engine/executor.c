@@ -62,6 +62,7 @@ struct executor {
     char *disk_warning;      /* or NULL */
     unsigned unanswered;     /* askers that are being told of a failure */
 
+    struct histogram append_times; /* any thread */
     struct outbox *outbox;
     struct publication *publication;
     pthread_t thread;
@@ -111,7 +112,9 @@ static bool write_journal(struct executor *x, const GPtrArray *entries)
     check_lease(x);
     keep_room(x);
     FAIL_POINT("before-journal");
+    int64_t start_us = loop_now_us();
     enum journal_result result = x->journal->ops->append(x->journal, x->journal->epoch, entries, wall_now_us(), &error);
+    histogram_add(&x->append_times, loop_now_us() - start_us);
     if (result == JOURNAL_FAILED && g_error_matches(error, SB_ERROR, SB_ERROR_STALE))
         die("another server leads; ending, nothing was written", error);
     if (result == JOURNAL_REPEATED)
@@ -430,6 +433,11 @@ static struct journal *begin_journal(struct executor *x, GError **error)
     struct disk disk;
     if (!disk_look(x->state_dir, &disk, error))
         return NULL;
+    if (access(x->state_dir, W_OK) != 0) { /* SQLite does not say it so clearly */
+        g_set_error(error, SB_ERROR, SB_ERROR_IO, "journal %s: its folder cannot be written: %s", x->journal_path,
+                    g_strerror(errno));
+        return NULL;
+    }
     if (disk.free < DISK_ROOM_MIN && !ballast_give_up(x->ballast)) {
         g_set_error(error, SB_ERROR, SB_ERROR_IO,
                     "journal %s: the disk is full: found %" G_GUINT64_FORMAT " bytes free, expected %u at least",
@@ -569,7 +577,7 @@ static void try_reign(struct executor *x)
 static char *disk_text(const struct executor *x, const struct disk *disk)
 {
     double mib = (double)disk->free / (1 << 20);
-    if (x->ballast_size > 0 && !ballast_kept(x->ballast))
+    if (!ballast_kept(x->ballast) && disk->free / 2 < x->ballast_size)
         return g_strdup_printf("the disk of %s is too full for the ballast: %.1f MiB are free; make room", x->state_dir,
                                mib);
     if (disk->used_percent < DISK_USED_WARN)
@@ -695,6 +703,11 @@ void executor_free(struct executor *x)
     g_free(x->store_url);
     g_free(x->runbooks_dir);
     g_free(x);
+}
+
+const struct histogram *executor_append_times(const struct executor *x)
+{
+    return &x->append_times;
 }
 
 const char *executor_journal_path(const struct executor *x)

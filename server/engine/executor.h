@@ -18,6 +18,7 @@
 #ifndef ENGINE_EXECUTOR_H
 #define ENGINE_EXECUTOR_H
 
+#include "core/histogram.h"
 #include "server/interlocking/engine.h"
 
 struct executor_config {
@@ -43,6 +44,8 @@ bool executor_start(struct executor *executor, GError **error);
 void executor_free(struct executor *executor);
 
 const char *executor_journal_path(const struct executor *executor);
+/* How long appends to the journal took, those that failed too. */
+const struct histogram *executor_append_times(const struct executor *executor);
 /* Why nothing can be written now, NULL: it can. g_free. */
 char *executor_unwritable(struct executor *executor);
 /* Appends what a person should know about disk and journal to an array of texts. */

@@ -102,6 +102,12 @@ START_TEST(manifest_parts_and_reports)
     g_string_replace(text, "two-rooms", "elsewhere", 0);
     ck_assert_uint_eq(served_call(&served, served.agents, token, "POST", url, NULL, text->str, NULL, NULL), 409);
     ck_assert_uint_eq(served_call(&served, served.agents, token, "POST", url, NULL, "{\"edge\":7}", NULL, NULL), 400);
+    /* Counters of many policies are more than other bodies may have; there is an end to it. */
+    g_string_replace(text, "elsewhere", "two-rooms", 0);
+    g_autofree char *spaces = g_strnfill(1 << 20, ' '), *large = g_strconcat(spaces + (7 << 17), text->str, NULL),
+                    *larger = g_strconcat(spaces, text->str, NULL);
+    ck_assert_uint_eq(served_call(&served, served.agents, token, "POST", url, NULL, large, NULL, NULL), 200);
+    ck_assert_uint_eq(served_call(&served, served.agents, token, "POST", url, NULL, larger, NULL, NULL), 413);
     g_string_free(text, TRUE);
     json_decref(manifest);
 }
