@@ -393,7 +393,6 @@ static void get_status(struct call *call, struct turn *turn, GError **error)
     (void)error;
     call->result = engine_status(turn->engine, turn->now.us);
     executor_warn(call->api->executor, json_object_get(call->result, "warnings"));
-    executor_warn(call->api->executor, json_object_get(call->result, "warnings"));
 }
 
 static void get_agents(struct call *call, struct turn *turn, GError **error)

@@ -74,6 +74,8 @@ static struct db *connect_file(const char *name, const char *path, int flags, co
         g_set_error(error, SB_ERROR, SB_ERROR_IO, "cannot open database %s: %s", path, sqlite3_errstr(rc));
     } else {
         sqlite3_busy_timeout(db->handle, BUSY_TIMEOUT_MS);
+        if (flags & SQLITE_OPEN_READONLY) /* who only reads leaves the log to the writer */
+            sqlite3_db_config(db->handle, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
         sqlite3_wal_hook(db->handle, on_commit, NULL);
         if (sqlite_exec(&db->db, pragmas, error))
             return &db->db;
@@ -105,8 +107,16 @@ static struct db *sqlite_open_reading(const char *path, bool *still, GError **er
     bool alone = access(log, F_OK) != 0;
     if (still != NULL)
         *still = alone;
-    return connect_file(alone ? fixed : path, path, SQLITE_OPEN_READONLY | SQLITE_OPEN_URI,
-                        "pragma trusted_schema=off; select count(*) from sqlite_master", error);
+    struct db *db = connect_file(alone ? fixed : path, path, SQLITE_OPEN_READONLY | SQLITE_OPEN_URI,
+                                 "pragma trusted_schema=off; select count(*) from sqlite_master", NULL);
+    /* Where not even the index of the log can be written nobody else writes either: then no locks are needed, and the
+     * index may live in memory. */
+    g_autofree char *unlocked = g_strconcat(uri, "?vfs=unix-none", NULL);
+    return db != NULL ? db
+                      : connect_file(unlocked, path, SQLITE_OPEN_READONLY | SQLITE_OPEN_URI,
+                                     "pragma locking_mode=exclusive; pragma trusted_schema=off; "
+                                     "select count(*) from sqlite_master",
+                                     error);
 }
 
 static sqlite3_stmt *prepare(struct sqlite_db *db, const char *sql, GError **error)
