@@ -32,6 +32,7 @@ struct agent {
     uint64_t promised;      /* durable */
     uint64_t claim;         /* newest epoch that a server told of */
     uint64_t promising;     /* being made durable */
+    struct stamp floor;     /* was in force before the start, whatever the disk has kept of it */
     struct manifest wanted; /* fetched when the promise is durable; stamp 0: none */
     struct table kept;      /* durable: last-good; stamp 0: none */
     struct table next;      /* on its way from FETCHING to PERSISTED; afterwards what came of a table that did not */
@@ -339,6 +340,10 @@ static char *why_refused(const struct agent *agent, const struct manifest *m)
                                " of epoch %" G_GUINT64_FORMAT " %s",
                                m->stamp.generation, have.generation, have.epoch,
                                same == &agent->kept.manifest ? "is in force" : "waits");
+    if (stamp_compare(m->stamp, agent->floor) < 0)
+        return g_strdup_printf("the table has generation %" G_GUINT64_FORMAT ", generation %" G_GUINT64_FORMAT
+                               " of epoch %" G_GUINT64_FORMAT " was in force",
+                               m->stamp.generation, agent->floor.generation, agent->floor.epoch);
     if (stamp_compare(m->stamp, have) == 0 && memcmp(m->hash, same->hash, sizeof m->hash) != 0)
         return g_strdup_printf("generation %" G_GUINT64_FORMAT " of epoch %" G_GUINT64_FORMAT
                                " has other parts than when it was taken",
@@ -528,13 +533,17 @@ static void release(struct agent *agent, struct step *step)
 
 static void on_start(struct agent *agent, struct step *step, const struct agent_event *event)
 {
-    agent->promised = agent->claim = event->promised;
+    agent->floor = event->stamp;
+    agent->promised = agent->claim = MAX(event->promised, event->stamp.epoch);
     agent->poll_at_us = step->now_us;
+    if (event->text != NULL)
+        say_failing(agent, step, "what was saved is damaged", event->text);
     if (event->manifest == NULL || event->manifest->stamp.epoch == 0)
         return;
     agent->kept.manifest = *event->manifest;
     agent->promised = agent->claim = MAX(agent->promised, event->manifest->stamp.epoch);
-    start_apply(agent, step);
+    if (stamp_compare(event->manifest->stamp, agent->floor) >= 0) /* else a newer one is in force, and stays there */
+        start_apply(agent, step);
 }
 
 void agent_keep_part(struct agent *agent, const char *hash, GBytes *bytes)

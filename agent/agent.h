@@ -17,6 +17,9 @@
  * is given up after AGENT_PATIENCE_US, doubled each time, and the next server is asked; parts that came are kept.
  * Hold: while it lasts a newer table is promised and fetched, but not made durable and not applied.
  *
+ * Damage: when last-good is lost and only an older table is left on disk, that one is not applied at the start: what
+ * was in force stays until a server has it or a newer one. It is for a data plane that itself starts anew.
+ *
  * Refused: another cluster, an epoch older than promised, a generation older than applied within the epoch, a part
  * that does not fit its hash or its grammar.  Thread safety: a struct agent belongs to one thread.
  */
@@ -30,9 +33,10 @@
 #define AGENT_PATIENCE_MAX_US 30000000 /* a large table over a slow line must come in the end */
 
 enum agent_event_kind {
-    AGENT_START,       /* state loaded from disk is in `manifest` (stamp 0: none) and `promised` */
-    AGENT_MANIFEST,    /* poll answered with `manifest` */
-    AGENT_UNCHANGED,   /* poll answered: nothing new */
+    AGENT_START,     /* state loaded from disk is in `manifest` (stamp 0: none) and `promised`; `stamp`: newest that was
+                      * ever applied; text: what of it is damaged, or NULL */
+    AGENT_MANIFEST,  /* poll answered with `manifest` */
+    AGENT_UNCHANGED, /* poll answered: nothing new */
     AGENT_POLL_FAILED, /* text: why */
     AGENT_PART,        /* part `hash` came: `bytes` */
     AGENT_PART_FAILED,

@@ -286,6 +286,11 @@ bool keep_write_table(struct keep *keep, const struct manifest *manifest, GBytes
     return ok;
 }
 
+struct stamp keep_logged(const struct keep *keep)
+{
+    return keep->logged;
+}
+
 bool keep_log_applied(struct keep *keep, const struct manifest *manifest, int64_t wall_us, GError **error)
 {
     if (stamp_compare(manifest->stamp, keep->logged) == 0)

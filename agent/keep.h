@@ -35,6 +35,8 @@ void keep_load(struct keep *keep, const char *cluster, const char *edge, struct 
 bool keep_write_promise(struct keep *keep, uint64_t epoch, GError **error);
 bool keep_write_table(struct keep *keep, const struct manifest *manifest, GBytes *const parts[static PARTS],
                       GError **error);
+/* Of the last whole line of applied.log; epoch 0: none. */
+struct stamp keep_logged(const struct keep *keep);
 /* Appends to applied.log unless its last line has this stamp already. */
 bool keep_log_applied(struct keep *keep, const struct manifest *manifest, int64_t wall_us, GError **error);
 

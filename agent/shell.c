@@ -19,7 +19,9 @@ struct shell {
     struct keep *keep;
     struct link *link;
     struct actuator actuator;
-    struct kept kept; /* as loaded; given to the agent at start */
+    struct kept kept;       /* as loaded; given to the agent at start */
+    char *damage;           /* what could not be loaded, or NULL */
+    int64_t unlogged_at_us; /* wall clock; what took effect then is not in applied.log yet; 0: it is */
     char *cluster, *edge;
     struct loop_timer *agent_timer, *report_timer;
     bool sampling;
@@ -157,13 +159,32 @@ static void on_agent_timer(void *data)
     step(data, &event);
 }
 
+/* What is in force stays so when it cannot be written down; that is tried again with every report. */
+static void log_applied(struct shell *shell, const struct manifest *manifest, int64_t at_us)
+{
+    g_autoptr(GError) error = NULL;
+    bool was_logged = shell->unlogged_at_us == 0;
+    bool logged = keep_log_applied(shell->keep, manifest, at_us, &error);
+    shell->unlogged_at_us = logged ? 0 : at_us;
+    if (logged || !was_logged)
+        return;
+    g_autofree char *text = g_strdup_printf("what took effect is not logged yet: %s", error->message);
+    shell_note(shell, text);
+}
+
+static void log_again(struct shell *shell)
+{
+    GBytes *const *parts;
+    const struct manifest *manifest = agent_table(shell->agent, &parts);
+    if (shell->unlogged_at_us != 0 && stamp_compare(agent_applied(shell->agent), manifest->stamp) == 0)
+        log_applied(shell, manifest, shell->unlogged_at_us);
+}
+
 void shell_applied(struct shell *shell)
 {
     GBytes *const *parts;
     const struct manifest *manifest = agent_table(shell->agent, &parts);
-    g_autoptr(GError) error = NULL;
-    if (!keep_log_applied(shell->keep, manifest, wall_now_us(), &error))
-        log_error("cannot log what took effect; it is in force all the same", "why=\"%s\"", error->message);
+    log_applied(shell, manifest, wall_now_us());
     if (stamp_compare(agent_applied(shell->agent), manifest->stamp) != 0)
         log_info("applied and read back", "epoch=%" G_GUINT64_FORMAT " generation=%" G_GUINT64_FORMAT " cause=\"%s\"",
                  manifest->stamp.epoch, manifest->stamp.generation, manifest->cause);
@@ -230,6 +251,7 @@ static void on_report_timer(void *data)
 {
     struct shell *shell = data;
     loop_timer_arm(shell->report_timer, loop_now_us() + AGENT_REPORT_EVERY_US);
+    log_again(shell);
     if (shell->sampling) { /* the actuator hangs; servers must hear from us all the same */
         link_report(shell->link);
         return;
@@ -268,7 +290,10 @@ struct shell *shell_new(struct loop *loop, const struct shell_config *config, co
     g_autoptr(GPtrArray) notes = g_ptr_array_new_with_free_func(g_free);
     keep_load(shell->keep, shell->cluster, shell->edge, &shell->kept, notes);
     for (guint i = 0; i < notes->len; i++)
-        log_warning("part of the saved state is not used", "why=\"%s\"", (char *)notes->pdata[i]);
+        shell_note(shell, notes->pdata[i]);
+    g_ptr_array_add(notes, NULL);
+    if (notes->len > 1)
+        shell->damage = g_strjoinv("; ", (char **)notes->pdata);
     struct agent_config agent = {shell->cluster, shell->edge, link_servers(shell->link), 0};
     shell->agent = agent_new(&agent);
     return shell;
@@ -286,6 +311,7 @@ void shell_free(struct shell *shell)
     loop_timer_free(shell->report_timer);
     g_queue_clear_full(&shell->notes, note_free);
     g_queue_clear_full(&shell->events, outcome_free);
+    g_free(shell->damage);
     g_free(shell->cluster);
     g_free(shell->edge);
     g_free(shell);
@@ -296,8 +322,11 @@ void shell_start(struct shell *shell)
     bool known = shell->kept.manifest.stamp.epoch != 0;
     for (unsigned i = 0; known && i < PARTS; i++)
         agent_keep_part(shell->agent, shell->kept.manifest.hash[i], shell->kept.parts[i]);
-    struct agent_event event = {
-        .kind = AGENT_START, .manifest = known ? &shell->kept.manifest : NULL, .promised = shell->kept.promised};
+    struct agent_event event = {.kind = AGENT_START,
+                                .manifest = known ? &shell->kept.manifest : NULL,
+                                .promised = shell->kept.promised,
+                                .stamp = keep_logged(shell->keep),
+                                .text = shell->damage};
     step(shell, &event);
     kept_clear(&shell->kept);
     on_report_timer(shell);

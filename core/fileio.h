@@ -11,7 +11,9 @@
 #include <glib.h>
 
 /* Writes `size` bytes to a temporary file beside `path`, fsyncs it, renames it over `path` and fsyncs the folder.
- * On failure `path` is as it was and the temporary file is gone. mode: permission bits of the new file. */
+ * On failure `path` is as it was and the temporary file is gone; but when only the fsync of the folder failed, `path`
+ * is new already, and a loss of power may bring the old one back: write again. mode: permission bits of the new file.
+ */
 bool file_write_atomic(const char *path, const void *bytes, size_t size, mode_t mode, GError **error);
 
 /* Reads a whole file of at most `max` bytes. The result has a NUL behind its last byte and is freed with g_free;

@@ -13,7 +13,7 @@ void send_event(struct run *run, struct agent_event event)
 
 void send_kind(struct run *run, enum agent_event_kind kind)
 {
-    send_event(run, (struct agent_event){.kind = kind, .text = "because"});
+    send_event(run, (struct agent_event){.kind = kind, .text = kind == AGENT_START ? NULL : "because"});
 }
 
 void send_manifest(struct run *run, const struct manifest *manifest)

@@ -17,7 +17,7 @@ struct run {
 
 void run_begin(struct run *run, unsigned servers, unsigned bug); /* edge-1 of two-rooms, at 1 s */
 void send_event(struct run *run, struct agent_event event);
-void send_kind(struct run *run, enum agent_event_kind kind); /* text: "because" */
+void send_kind(struct run *run, enum agent_event_kind kind); /* text: "because", but of START */
 void send_manifest(struct run *run, const struct manifest *manifest);
 void send_parts(struct run *run, const struct edge_parts *table); /* those that the last step asked for */
 void tick_to(struct run *run, int64_t at_us);

@@ -28,6 +28,7 @@ struct stage {
 void stage_begin(struct stage *s, char *dir);
 void stage_end(struct stage *s);
 void stage_say(struct stage *s, struct stamp stamp, enum lie lie);
+void stage_say_again(struct stage *s, struct stamp stamp); /* one that is over */
 
 /* inject: as strace has it, from the first instruction on, or NULL. */
 void stage_spawn(struct stage *s, const char *inject);
@@ -36,14 +37,15 @@ void stage_kill(struct stage *s);
 void stage_trace(struct stage *s, const char *inject, const char *path);
 void stage_untrace(struct stage *s);
 
-/* Waits until a report says state and applied stamp, and a piece of its error or events ("": anything). False: the
- * agent has died instead. Fails after deadline_us. */
+/* Waits until a report says state and applied stamp (state NULL: any), and a piece of its error or events ("":
+ * anything). False: the agent has died instead. Fails after deadline_us. */
 bool stage_await(struct stage *s, const char *state, struct stamp applied, const char *error, int64_t deadline_us);
 /* Last stamp in FOLDER/force. Fails when one is older than the one before or has other bytes than the server's. */
 struct stamp stage_force(const struct stage *s);
 /* What is on disk can be read, is not older than what is in force, and keeps what was promised. */
 void stage_expect_disk(const struct stage *s);
 /* Each stamp that was said stands in applied.log once, in order. */
+void stage_await_log(const struct stage *s, int64_t deadline_us);
 void stage_expect_log(const struct stage *s);
 
 #endif
