@@ -193,8 +193,9 @@ static void name_disturbance(struct dns_driver *driver, const char *held)
     } else {
         g_string_append(text, "every set is as proven");
     }
-    g_string_append_printf(text, "; the sentinel is \"%s\", the serial %u: another hand, or an older zone; mended",
-                           held != NULL ? held : "", driver->serial);
+    g_string_append_printf(
+        text, "; the sentinel is \"%s\", the serial %u: another hand, or an older zone; it is written again",
+        held != NULL ? held : "", driver->serial);
     driver_say(driver, "conflict", text->str);
     g_free(driver->note);
     driver->note = g_strdup(text->str);

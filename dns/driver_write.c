@@ -325,10 +325,11 @@ bool write_plan(struct dns_driver *driver, const struct update_plan *plan, unsig
         g_free(stop.reason);
         stop.reason = reason;
     }
-    g_autofree char *progress = stop.state == NULL       ? NULL
-                                : stop.lost && parts > 1 ? g_strdup_printf("; updates 1 to %u were taken", done + at)
-                                : !stop.lost             ? write_progress(driver)
-                                                         : NULL;
+    g_autofree char *progress = stop.state == NULL ? NULL
+                                : stop.lost && done + at > 0
+                                    ? g_strdup_printf("; updates 1 to %u were taken", done + at)
+                                : !stop.lost ? write_progress(driver)
+                                             : NULL;
     *wait_us = say_stop(driver, &stop, progress);
     return false;
 }
