@@ -1,11 +1,13 @@
-/* sim.h: a site in one process, under a virtual clock: one control server (the engine, a journal that survives it),
- * four edges (the agent's loop, a disk that loses what was not synced, a HAProxy that holds a table), and a network
- * that loses, doubles, delays and reorders. One seed is one run; the same seed is the same run.
+/* sim.h: a site in one process, under a virtual clock: two control servers (the engine) with a lease that fails, so
+ * that both may believe that they lead; the journal that they share, which refuses what an older reign appends; four
+ * edges (the agent's loop, a disk that loses what was not synced, a HAProxy that holds a table), and a network that
+ * loses, doubles, delays and reorders. One seed is one run; the same seed is the same run.
  *
  * What runs is the code that ships: engine.h and agent.h. Everything around them is here.
  *
  *   sim_world.c   clock, randomness, events, network
- *   sim_server.c  the server: carries out the engine's effects, and dies between two of them
+ *   sim_journal.c the journal of both servers
+ *   sim_server.c  a server: carries out the engine's effects, and dies or is stopped between two of them
  *   sim_edge.c    an edge: carries out the agent's effects
  *   sim_check.c   what must hold at every step
  *   sim_site.c    the site, what operators do, faults
@@ -18,7 +20,7 @@
 #include "server/interlocking/engine.h"
 
 #define EDGES 4
-#define SERVERS 2 /* addresses: the server, and one where an older process may still answer */
+#define SERVERS 2
 #define SECOND ((int64_t)G_USEC_PER_SEC)
 #define HEAL_US (12 * SECOND) /* no fault begins later, and all end here */
 #define END_US (60 * SECOND)  /* by now everything must have come to its end */
@@ -45,18 +47,24 @@ struct waiting_poll { /* a long-poll that the server holds */
     uint64_t id;
     struct stamp stamp;
 };
-struct server {
-    struct engine *engine; /* NULL: the process is dead */
-    unsigned life;         /* incarnation; timers of older ones are void */
-    uint64_t epoch;
-    int64_t paused_until_us;
-    int crash_in;                        /* effects until it dies; -1: no such fault */
-    bool journal_broken;                 /* its next write fails */
-    struct resolved *published, *before; /* tables it serves, and those it served before */
-    struct waiting_poll polls[EDGES];
-    GPtrArray *journal; /* struct journal_entry * or NULL where a newer state was written */
+struct shared_journal {
+    uint64_t epoch;     /* of the newest reign */
+    GPtrArray *entries; /* struct journal_entry * or NULL where a newer state was written */
     GHashTable *newest; /* "kind id" -> index + 1 */
     GHashTable *keys;   /* idempotency keys */
+    bool broken;        /* the next write fails */
+};
+struct server {
+    unsigned index;
+    struct engine *engine; /* NULL: dead, or does not lead */
+    unsigned life;         /* incarnation; timers of older ones are void */
+    uint64_t epoch;
+    uint64_t claimed_with; /* generation of the world that its reign began with; 0: not published yet */
+    int64_t paused_until_us;
+    int crash_in, pause_in;              /* effects until it dies or is stopped; -1: no such fault */
+    struct effects rest;                 /* decided, not yet carried out */
+    struct resolved *published, *before; /* tables it serves, and those it served before */
+    struct waiting_poll polls[EDGES];
 };
 struct edge_node {
     unsigned index;
@@ -79,6 +87,10 @@ struct edge_node {
     struct table actuator;
     struct stamp newest; /* that ever took effect */
     struct stamp acknowledged;
+    uint64_t told_promise;   /* newest that a report carried */
+    uint64_t newest_promise; /* newest that the disk took, whatever it has kept of it */
+    struct stamp last_good;  /* what was durable when it took that */
+    bool excused;            /* unclaimed when the newest reign that acts began to */
 };
 
 struct sim {
@@ -86,9 +98,11 @@ struct sim {
     int64_t now_us, loss_until_us;
     bool trace, healed;
     unsigned engine_bug, agent_bug, faults, injected;
-    GPtrArray *heap; /* struct event * */
-    struct server server;
-    struct resolved *old_process; /* what an older process serves at the second address; NULL: nothing is there */
+    bool promise_bug; /* disks answer for promises that they do not keep */
+    GPtrArray *heap;  /* struct event * */
+    struct shared_journal journal;
+    struct server servers[SERVERS];
+    uint64_t acted; /* epoch of the newest reign that published more than the world it claimed with; 0: none */
     struct edge_node edges[EDGES];
     GHashTable *key_generations; /* cause -> generation + 1 */
     GHashTable *promises;        /* lever -> struct said *: what an operator was told */
@@ -109,13 +123,23 @@ void sim_send(struct sim *sim, bool cut, event_fn fn, void *node, void *data, gp
 void sim_fail(struct sim *sim, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void sim_trace(const struct sim *sim, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
+/* sim_journal.c */
+void journal_init(struct sim *sim, const GPtrArray *entries);
+void journal_clear(struct sim *sim);
+uint64_t journal_begin_reign(struct sim *sim, unsigned node);
+/* False: the server must end. */
+bool journal_write(struct sim *sim, const struct server *server, const GPtrArray *entries);
+
 /* sim_server.c */
-void server_init(struct sim *sim, const GPtrArray *journal);
-void server_clear(struct sim *sim);
-void server_start(struct sim *sim, void *node, void *data); /* an event */
-void server_kill(struct sim *sim, bool stays_as_old_process);
-/* Carries out effects; false: it died in between. Clears what is left. */
-bool server_carry_out(struct sim *sim, struct effects *effects);
+void server_init(struct sim *sim, unsigned index);
+void server_clear(struct server *server);
+struct server *server_leader(struct sim *sim); /* whose reign is the newest; NULL: it is dead */
+/* Events: `node` begins a reign; if it finds another leader, only when the lease fails, or `data` is not NULL. */
+void server_start(struct sim *sim, void *node, void *data);
+void server_kill(struct sim *sim, struct server *server);
+void server_pause(struct sim *sim, struct server *server, int64_t longest_us);
+/* Carries out effects, in the order of deciding; false: it died or was stopped in between. */
+bool server_carry_out(struct sim *sim, struct server *server, struct effects *effects);
 struct now server_now(const struct sim *sim);
 
 /* Questions of edges, as messages. */
@@ -162,10 +186,15 @@ void said_free(gpointer said);
 void check_took_effect(struct sim *sim, struct edge_node *edge, const struct table *table);
 void check_acknowledged(struct sim *sim, const struct edge_node *edge); /* after a restart of the agent */
 void check_generation(struct sim *sim, const char *cause, uint64_t generation);
+/* A promise is durable, says the disk. */
+void check_promised(struct edge_node *edge, uint64_t epoch);
+/* A server gives a table to its agents: a reign that acts has claimed the edges, but for those that it names. */
+void check_published(struct sim *sim, struct server *server, struct stamp stamp);
+void check_claimed(struct sim *sim, const struct server *server); /* after a report */
 /* A transaction of the journal, before it is taken: nobody's override is overwritten. */
-void check_transaction(struct sim *sim, const GPtrArray *entries);
-void check_levers(struct sim *sim);             /* after a restart of the server */
-bool check_at_rest(struct sim *sim, bool must); /* all has come to its end */
+void check_transaction(struct sim *sim, const struct server *server, const GPtrArray *entries);
+void check_levers(struct sim *sim, const struct engine *engine); /* after a restart of a server */
+bool check_at_rest(struct sim *sim, bool must);                  /* all has come to its end */
 
 /* sim_site.c */
 json_t *site_body(void);

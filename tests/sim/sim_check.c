@@ -41,8 +41,8 @@ static uint64_t number_of(const json_t *json, const char *member)
 static void check_override(struct sim *sim, const struct journal_entry *entry, const char *execution)
 {
     g_autofree char *id = g_strdup_printf("control %s", entry->id);
-    guint old = GPOINTER_TO_UINT(g_hash_table_lookup(sim->server.newest, id));
-    const struct journal_entry *before = old == 0 ? NULL : sim->server.journal->pdata[old - 1];
+    guint old = GPOINTER_TO_UINT(g_hash_table_lookup(sim->journal.newest, id));
+    const struct journal_entry *before = old == 0 ? NULL : sim->journal.entries->pdata[old - 1];
     if (before == NULL || text_of(before->body, "execution")[0] != '\0')
         return;
     uint64_t began = GPOINTER_TO_SIZE(g_hash_table_lookup(sim->began, execution));
@@ -53,7 +53,7 @@ static void check_override(struct sim *sim, const struct journal_entry *entry, c
                  entry->id, number_of(before->body, "revision"), execution, began);
 }
 
-void check_transaction(struct sim *sim, const GPtrArray *entries)
+void check_transaction(struct sim *sim, const struct server *server, const GPtrArray *entries)
 {
     const char *cause = "";
     for (guint i = 0; i < entries->len; i++) {
@@ -68,7 +68,7 @@ void check_transaction(struct sim *sim, const GPtrArray *entries)
         const char *execution = text_of(entry->body, "execution");
         if (strcmp(entry->kind, "execution") == 0 && !g_hash_table_contains(sim->began, entry->id))
             g_hash_table_insert(sim->began, g_strdup(entry->id),
-                                GSIZE_TO_POINTER(engine_world(sim->server.engine)->stamp.generation));
+                                GSIZE_TO_POINTER(engine_world(server->engine)->stamp.generation));
         if (strcmp(entry->kind, "control") != 0 || execution[0] == '\0')
             continue;
         check_override(sim, entry, execution);
@@ -143,6 +143,55 @@ static void check_legal(struct sim *sim, const struct edge_node *edge, const str
     g_hash_table_unref(roads.out);
 }
 
+/* The claim. */
+
+void check_promised(struct edge_node *edge, uint64_t epoch)
+{
+    if (epoch <= edge->newest_promise)
+        return;
+    edge->newest_promise = epoch;
+    edge->last_good = edge->disk.manifest.stamp;
+}
+
+static bool names(const GPtrArray *unclaimed, const char *edge)
+{
+    for (guint i = 0; i < unclaimed->len; i++)
+        if (strcmp(unclaimed->pdata[i], edge) == 0)
+            return true;
+    return false;
+}
+
+void check_published(struct sim *sim, struct server *server, struct stamp stamp)
+{
+    if (server->claimed_with == 0)
+        server->claimed_with = stamp.generation;
+    if (stamp.generation == server->claimed_with || stamp.epoch <= sim->acted)
+        return;
+    sim->acted = stamp.epoch;
+    for (unsigned i = 0; i < EDGES; i++)
+        sim->edges[i].excused = names(engine_unclaimed(server->engine), sim->edges[i].name);
+}
+
+void check_claimed(struct sim *sim, const struct server *server)
+{
+    for (unsigned i = 0; server->epoch == sim->acted && i < EDGES; i++)
+        sim->edges[i].excused &= names(engine_unclaimed(server->engine), sim->edges[i].name);
+}
+
+/* What an older reign gave takes no effect any more where a newer one may rely on it. What was durable there before the
+ * promise may come back: with the process, or because it was not yet in force when the promise was asked for. */
+static void check_reign(struct sim *sim, const struct edge_node *edge, struct stamp stamp)
+{
+    if (stamp_compare(stamp, edge->last_good) == 0)
+        return;
+    if (stamp.epoch < sim->acted && !edge->excused)
+        sim_fail(sim, "%s: " STAMP_FORMAT " takes effect after the first act of epoch %" G_GUINT64_FORMAT, edge->name,
+                 STAMP_ARGS(stamp), sim->acted);
+    if (stamp.epoch < edge->told_promise)
+        sim_fail(sim, "%s: " STAMP_FORMAT " takes effect after epoch %" G_GUINT64_FORMAT " was promised", edge->name,
+                 STAMP_ARGS(stamp), edge->told_promise);
+}
+
 void check_took_effect(struct sim *sim, struct edge_node *edge, const struct table *table)
 {
     struct stamp stamp = table->manifest.stamp;
@@ -150,6 +199,7 @@ void check_took_effect(struct sim *sim, struct edge_node *edge, const struct tab
         sim_fail(sim, "%s: " STAMP_FORMAT " takes effect after " STAMP_FORMAT, edge->name, STAMP_ARGS(stamp),
                  STAMP_ARGS(edge->newest));
     edge->newest = stamp;
+    check_reign(sim, edge, stamp);
     check_generation(sim, table->manifest.cause, stamp.generation);
     check_legal(sim, edge, table);
 }
@@ -163,11 +213,12 @@ void check_acknowledged(struct sim *sim, const struct edge_node *edge)
 
 /* Levers: what the journal holds is what the engine holds, and what an operator was told. */
 
-static void check_lever(struct sim *sim, const char *lever, const char *value, uint64_t revision)
+static void check_lever(struct sim *sim, const struct engine *engine, const char *lever, const char *value,
+                        uint64_t revision)
 {
     g_auto(GStrv) words = g_strsplit(lever, "/", 2);
     const struct control *control =
-        controls_get(engine_world(sim->server.engine)->controls, lever_class_find(words[0])->lever, words[1]);
+        controls_get(engine_world(engine)->controls, lever_class_find(words[0])->lever, words[1]);
     if (control == NULL || control->revision < revision ||
         (control->revision == revision && strcmp(control->value, value) != 0))
         sim_fail(sim, "lost lever: %s was %s at generation %" G_GUINT64_FORMAT ", found %s at %" G_GUINT64_FORMAT,
@@ -175,19 +226,19 @@ static void check_lever(struct sim *sim, const char *lever, const char *value, u
                  control == NULL ? 0 : control->revision);
 }
 
-void check_levers(struct sim *sim)
+void check_levers(struct sim *sim, const struct engine *engine)
 {
-    for (guint i = 0; i < sim->server.journal->len; i++) {
-        const struct journal_entry *entry = sim->server.journal->pdata[i];
+    for (guint i = 0; i < sim->journal.entries->len; i++) {
+        const struct journal_entry *entry = sim->journal.entries->pdata[i];
         if (entry != NULL && strcmp(entry->kind, "control") == 0 && json_is_object(entry->body))
-            check_lever(sim, entry->id, json_string_value(json_object_get(entry->body, "value")),
+            check_lever(sim, engine, entry->id, json_string_value(json_object_get(entry->body, "value")),
                         (uint64_t)json_integer_value(json_object_get(entry->body, "revision")));
     }
     GHashTableIter iter;
     gpointer lever, said;
     g_hash_table_iter_init(&iter, sim->promises);
     while (g_hash_table_iter_next(&iter, &lever, &said))
-        check_lever(sim, lever, ((struct said *)said)->value, ((struct said *)said)->revision);
+        check_lever(sim, engine, lever, ((struct said *)said)->value, ((struct said *)said)->revision);
 }
 
 /* The end. */
@@ -207,7 +258,7 @@ static bool open_end(struct sim *sim, bool must, const char *format, ...)
 
 /* An execution has every lever where it put it, unless someone has moved it since; and it knows all that it wrote,
  * else it could not undo it. */
-static void check_as_planned(struct sim *sim, const json_t *execution)
+static void check_as_planned(struct sim *sim, const struct engine *engine, const json_t *execution)
 {
     const char *id = text_of(execution, "id");
     const json_t *write;
@@ -219,14 +270,14 @@ static void check_as_planned(struct sim *sim, const json_t *execution)
         if (strcmp(text_of(execution, "state"), "succeeded") == 0 && generation == 0)
             sim_fail(sim, "%s succeeded, but %s was not written", id, lever);
         if (generation > 0)
-            check_lever(sim, lever, text_of(write, "after"), generation);
+            check_lever(sim, engine, lever, text_of(write, "after"), generation);
         g_hash_table_remove(sim->written, written);
     }
 }
 
-static bool executions_ended(struct sim *sim, bool must)
+static bool executions_ended(struct sim *sim, const struct engine *engine, bool must)
 {
-    json_t *executions = engine_executions(sim->server.engine), *execution;
+    json_t *executions = engine_executions(engine), *execution;
     bool ended = true;
     size_t i;
     json_array_foreach (executions, i, execution) {
@@ -236,7 +287,7 @@ static bool executions_ended(struct sim *sim, bool must)
                 open_end(sim, must, "execution %s is %s", json_string_value(json_object_get(execution, "id")), state);
             break;
         }
-        check_as_planned(sim, execution);
+        check_as_planned(sim, engine, execution);
     }
     json_decref(executions);
     return ended;
@@ -244,9 +295,12 @@ static bool executions_ended(struct sim *sim, bool must)
 
 bool check_at_rest(struct sim *sim, bool must)
 {
-    const struct server *server = &sim->server;
-    if (server->engine == NULL)
-        return open_end(sim, must, "the server is dead");
+    const struct server *server = server_leader(sim);
+    if (server == NULL)
+        return open_end(sim, must, "no server leads");
+    const GPtrArray *unclaimed = engine_unclaimed(server->engine);
+    if (unclaimed->len > 0)
+        return open_end(sim, must, "%s is unclaimed", (const char *)unclaimed->pdata[0]);
     struct stamp stamp = engine_world(server->engine)->stamp;
     for (unsigned i = 0; i < EDGES; i++) {
         const struct edge_node *edge = &sim->edges[i];
@@ -261,9 +315,9 @@ bool check_at_rest(struct sim *sim, bool must)
             sim_fail(sim, "%s: generation %" G_GUINT64_FORMAT " has other parts than the server's", edge->name,
                      stamp.generation);
     }
-    if (!executions_ended(sim, must))
+    if (!executions_ended(sim, server->engine, must))
         return false;
-    check_levers(sim);
+    check_levers(sim, server->engine);
     GHashTableIter iter;
     gpointer written;
     g_hash_table_iter_init(&iter, sim->written);

@@ -206,6 +206,7 @@ static void send_report(struct sim *sim, struct edge_node *edge, unsigned server
     unanswered->id = report->id;
     unanswered->server = server;
     sim_at(sim, sim->now_us + REPORT_WAIT_US, report_unanswered, edge, unanswered, later_free);
+    edge->told_promise = MAX(edge->told_promise, agent_promised(edge->agent));
     if (stamp_compare(agent_applied(edge->agent), edge->acknowledged) > 0)
         edge->acknowledged = agent_applied(edge->agent);
     sim_send(sim, edge->cut_to_until_us > sim->now_us, server_take, NULL, report, question_copy, question_free);
@@ -252,10 +253,13 @@ static void disk_done(struct sim *sim, void *node, void *data)
         reply(sim, edge, later, AGENT_DISK_FAILED, "input/output error");
         return;
     }
-    if (later->kind == AGENT_PROMISED)
-        edge->disk_promised = later->epoch;
-    else
+    if (later->kind == AGENT_PERSISTED) {
         table_copy(&edge->disk, &later->table);
+    } else {
+        check_promised(edge, later->epoch);
+        if (!sim->promise_bug)
+            edge->disk_promised = later->epoch;
+    }
     reply(sim, edge, later, later->kind, NULL);
 }
 

@@ -14,7 +14,7 @@
 struct options {
     uint64_t from, seeds;
     unsigned faults, engine_bug, agent_bug;
-    bool trace, expect_failure;
+    bool promise_bug, trace, expect_failure;
 };
 
 static void sim_init(struct sim *sim, const struct options *options, uint64_t seed, const GPtrArray *journal)
@@ -25,16 +25,19 @@ static void sim_init(struct sim *sim, const struct options *options, uint64_t se
                         .faults = options->faults,
                         .engine_bug = options->engine_bug,
                         .agent_bug = options->agent_bug,
+                        .promise_bug = options->promise_bug,
                         .heap = g_ptr_array_new()};
     sim->key_generations = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     sim->promises = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, said_free);
     sim->legal = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     sim->began = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     sim->written = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
-    server_init(sim, journal);
+    journal_init(sim, journal);
+    for (unsigned i = 0; i < SERVERS; i++)
+        server_init(sim, i);
     for (unsigned i = 0; i < EDGES; i++)
         edge_init(sim, i);
-    sim_at(sim, 0, server_start, NULL, NULL, NULL);
+    sim_at(sim, 0, server_start, &sim->servers[0], NULL, NULL);
     site_schedule(sim);
 }
 
@@ -49,7 +52,9 @@ static void sim_clear(struct sim *sim)
     g_ptr_array_unref(sim->heap);
     for (unsigned i = 0; i < EDGES; i++)
         edge_clear(&sim->edges[i]);
-    server_clear(sim);
+    for (unsigned i = 0; i < SERVERS; i++)
+        server_clear(&sim->servers[i]);
+    journal_clear(sim);
     g_hash_table_unref(sim->key_generations);
     g_hash_table_unref(sim->promises);
     g_hash_table_unref(sim->legal);
@@ -83,14 +88,17 @@ static bool parse_bug(const char *name, struct options *options)
     static const struct {
         const char *name;
         unsigned engine, agent;
-    } bugs[] = {{"no-idempotency-key", ENGINE_BUG_NO_IDEMPOTENCY_KEY, 0},
-                {"no-epoch-check", 0, AGENT_BUG_NO_EPOCH_CHECK},
-                {"ack-before-persist", 0, AGENT_BUG_ACK_BEFORE_PERSIST}};
+        bool promise;
+    } bugs[] = {
+        {"no-idempotency-key", ENGINE_BUG_NO_IDEMPOTENCY_KEY, 0, false}, {"no-claim", ENGINE_BUG_NO_CLAIM, 0, false},
+        {"no-epoch-check", 0, AGENT_BUG_NO_EPOCH_CHECK, false},          {"no-promise", 0, AGENT_BUG_NO_PROMISE, false},
+        {"ack-before-persist", 0, AGENT_BUG_ACK_BEFORE_PERSIST, false},  {"promise-not-kept", 0, 0, true}};
     for (size_t i = 0; name != NULL && i < G_N_ELEMENTS(bugs); i++) {
         if (strcmp(name, bugs[i].name) != 0)
             continue;
         options->engine_bug |= bugs[i].engine;
         options->agent_bug |= bugs[i].agent;
+        options->promise_bug |= bugs[i].promise;
         return true;
     }
     return false;
@@ -131,9 +139,9 @@ static bool parse(int argc, char **argv, struct options *options)
 
 static const char *const states[] = {"succeeded", "incomplete", "failed", "refused", "aborted"};
 
-static void count_ends(const struct sim *sim, uint64_t ends[static G_N_ELEMENTS(states)])
+static void count_ends(struct sim *sim, uint64_t ends[static G_N_ELEMENTS(states)])
 {
-    json_t *executions = engine_executions(sim->server.engine), *execution;
+    json_t *executions = engine_executions(server_leader(sim)->engine), *execution;
     size_t i;
     json_array_foreach (executions, i, execution) {
         for (size_t k = 0; k < G_N_ELEMENTS(states); k++)
@@ -147,7 +155,8 @@ int main(int argc, char **argv)
     struct options options = {.seeds = 100, .faults = 24};
     if (!parse(argc, argv, &options)) {
         fputs("usage: sim [--seeds N] [--from SEED] [--faults N] [--trace] [--expect-failure]\n"
-              "           [--bug no-idempotency-key | no-epoch-check | ack-before-persist]\n",
+              "           [--bug no-idempotency-key | no-claim | no-epoch-check | no-promise | ack-before-persist |\n"
+              "                  promise-not-kept]\n",
               stderr);
         return 2;
     }

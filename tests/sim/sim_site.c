@@ -107,27 +107,27 @@ static const char *room(struct sim *sim)
     return sim_chance(sim, 50) ? "room-a" : "room-b";
 }
 
-static json_t *run_some_plan(struct sim *sim, struct effects *effects, GError **error)
+static json_t *run_some_plan(struct sim *sim, struct engine *engine, struct effects *effects, GError **error)
 {
     static const char *const plans[] = {"isolate", "back", "careful", "there-and-back", "isolate", "back"};
     const char *plan = plans[sim_random(sim, 0, G_N_ELEMENTS(plans) - 1)], *target = room(sim);
     sim_trace(sim, "operator: plan run %s %s", plan, target);
-    return engine_run_plan(sim->server.engine, plan, target, false, &operator_asks, server_now(sim), effects, error);
+    return engine_run_plan(engine, plan, target, false, &operator_asks, server_now(sim), effects, error);
 }
 
-static json_t *abort_some(struct sim *sim, struct effects *effects, GError **error)
+static json_t *abort_some(struct sim *sim, struct engine *engine, struct effects *effects, GError **error)
 {
-    json_t *executions = engine_executions(sim->server.engine), *result = NULL;
+    json_t *executions = engine_executions(engine), *result = NULL;
     if (json_array_size(executions) > 0) {
         const char *id = json_string_value(json_object_get(json_array_get(executions, 0), "id"));
         sim_trace(sim, "operator: abort %s", id);
-        result = engine_abort(sim->server.engine, id, &operator_asks, server_now(sim), effects, error);
+        result = engine_abort(engine, id, &operator_asks, server_now(sim), effects, error);
     }
     json_decref(executions);
     return result;
 }
 
-static json_t *set_some(struct sim *sim, struct effects *effects, GError **error)
+static json_t *set_some(struct sim *sim, struct engine *engine, struct effects *effects, GError **error)
 {
     static const struct {
         const char *control, *object, *value;
@@ -146,8 +146,7 @@ static json_t *set_some(struct sim *sim, struct effects *effects, GError **error
     sim_trace(sim, "operator: control set %s %s %s", rows[i].control, rows[i].object, rows[i].value);
     json_t *changes =
         json_pack("[{s:s, s:s, s:s}]", "control", rows[i].control, "object", rows[i].object, "value", rows[i].value);
-    json_t *result =
-        engine_set_controls(sim->server.engine, changes, -1, false, &operator_asks, server_now(sim), effects, error);
+    json_t *result = engine_set_controls(engine, changes, -1, false, &operator_asks, server_now(sim), effects, error);
     json_decref(changes);
     return result;
 }
@@ -171,21 +170,34 @@ static void remember(struct sim *sim, const json_t *result)
     }
 }
 
+/* Whoever answers is asked, whether its reign is the newest or not. */
+static struct server *some_server(struct sim *sim)
+{
+    unsigned from = sim_chance(sim, 50);
+    for (unsigned i = 0; i < SERVERS; i++) {
+        struct server *server = &sim->servers[(from + i) % SERVERS];
+        if (server->engine != NULL && server->paused_until_us <= sim->now_us)
+            return server;
+    }
+    return NULL;
+}
+
 static void operate(struct sim *sim, void *node, void *data)
 {
     (void)node, (void)data;
-    if (sim->server.engine == NULL || sim->server.paused_until_us > sim->now_us)
+    struct server *server = some_server(sim);
+    if (server == NULL)
         return;
     g_autoptr(GError) error = NULL;
     struct effects effects;
     effects_init(&effects);
     int64_t dice = sim_random(sim, 0, 9);
-    json_t *result = dice < 5   ? run_some_plan(sim, &effects, &error)
-                     : dice < 7 ? abort_some(sim, &effects, &error)
-                                : set_some(sim, &effects, &error);
+    json_t *result = dice < 5   ? run_some_plan(sim, server->engine, &effects, &error)
+                     : dice < 7 ? abort_some(sim, server->engine, &effects, &error)
+                                : set_some(sim, server->engine, &effects, &error);
     if (error != NULL)
         sim_trace(sim, "  %s", error->message);
-    if (server_carry_out(sim, &effects) && result != NULL)
+    if (server_carry_out(sim, server, &effects) && result != NULL)
         remember(sim, result);
     json_decref(result);
 }
@@ -199,30 +211,36 @@ static void until(int64_t *until_us, struct sim *sim, int64_t longest_us)
 
 static void fault(struct sim *sim, void *node, void *data)
 {
-    struct server *server = &sim->server;
+    struct server *server = &sim->servers[sim_random(sim, 0, SERVERS - 1)];
     struct edge_node *edge = &sim->edges[sim_random(sim, 0, EDGES - 1)];
     (void)node, (void)data;
     sim->injected++;
-    switch (sim_random(sim, 0, 13)) {
+    if (server->engine == NULL)
+        server = &sim->servers[(server->index + 1) % SERVERS];
+    switch (sim_random(sim, 0, 15)) {
     case 0:
     case 1:
-    case 2:
         server->crash_in = (int)sim_random(sim, 0, 10);
-        sim_trace(sim, "fault: server dies after %d effects", server->crash_in);
+        sim_trace(sim, "fault: server %u dies after %d effects", server->index, server->crash_in);
+        break;
+    case 2:
+    case 14:
+        server->pause_in = (int)sim_random(sim, 1, 5);
+        sim_trace(sim, "fault: server %u is stopped after %d effects", server->index, server->pause_in);
         break;
     case 3:
-        server_kill(sim, false);
+        server_kill(sim, server);
         break;
     case 4:
-        server_kill(sim, true);
+        sim_trace(sim, "fault: server %u is given the lease, too", (server->index + 1) % SERVERS);
+        server_start(sim, &sim->servers[(server->index + 1) % SERVERS], server);
         break;
     case 5:
-        server->journal_broken = true;
+        sim->journal.broken = true;
         sim_trace(sim, "fault: the journal's next write fails");
         break;
     case 6:
-        until(&server->paused_until_us, sim, 2 * SECOND);
-        sim_trace(sim, "fault: server stopped");
+        server_pause(sim, server, 2 * SECOND);
         break;
     case 7:
         edge_kill(sim, edge);
@@ -265,9 +283,9 @@ static void heal(struct sim *sim, void *node, void *data)
     (void)node, (void)data;
     sim_trace(sim, "all faults end");
     sim->healed = true;
-    sim->server.crash_in = -1;
-    sim->server.journal_broken = false;
-    g_clear_pointer(&sim->old_process, resolved_unref);
+    sim->journal.broken = false;
+    for (unsigned i = 0; i < SERVERS; i++)
+        sim->servers[i].crash_in = sim->servers[i].pause_in = -1;
 }
 
 void site_schedule(struct sim *sim)
