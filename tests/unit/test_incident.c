@@ -70,6 +70,7 @@ static void reign(struct server *s)
     settle(s);
     for (int i = 0; i < 3; i++)
         say(s, edges[i], (struct saying){0});
+    set_ok(s, "service.auto_dr", "home", "on"); /* held until the claim ends */
     g_free(run_ok(s, "failback", "room-a")); /* nothing is to come back */
 }
 
@@ -177,13 +178,14 @@ static void abort_second(struct server *s)
     settle(s);
     for (int i = 0; i < 3; i++)
         say(s, edges[i], (struct saying){0});
+    pass(s, SECOND);
     expect_state(s, id, "aborting");
 }
 
 static void undo_without_edge_4(struct server *s)
 {
     g_autofree char *id = newest_id(s);
-    pass(s, 15 * SECOND);
+    pass(s, 14 * SECOND);
     expect_state(s, id, "aborted");
     expect_event(s, id, "waiting for edge-4");
     s->now_us += SECOND;
@@ -209,7 +211,7 @@ static void changes(struct server *s)
     apply_refused(s, json_pack("{s:{s:i}}", "if_match", "pop/pop-a1", 9));
     set_ok(s, "room.ingress", "room-a", "closed");
     set_refused(s, "room-a", "open", 1);
-    set_ok(s, "service.auto_dr", "home", "on");
+    set_ok(s, "service.auto_dr", "home", "off");
     engine_journal(s->engine, journal_entry_new("token", "t-1", NULL, json_pack("{s:s}", "hash", "of-a-secret")),
                    "token created", &alice, now(s), &s->effects);
     settle(s);
