@@ -71,7 +71,7 @@ static void reign(struct server *s)
     for (int i = 0; i < 3; i++)
         say(s, edges[i], (struct saying){0});
     set_ok(s, "service.auto_dr", "home", "on"); /* held until the claim ends */
-    g_free(run_ok(s, "failback", "room-a")); /* nothing is to come back */
+    g_free(run_ok(s, "failback", "room-a"));    /* nothing is to come back */
 }
 
 static void claim_ends(struct server *s)
