@@ -46,6 +46,23 @@ static const char site_text[] =
     "{'plan': 'careful', 'summary': 'undone unless proven', 'target': 'room', 'steps': ["
     " {'name': 'close', 'needs': [], 'set': [{'control': 'room.compute', 'on': '$target', 'value': 'maintenance'}]},"
     " {'name': 'edges', 'needs': ['close'], 'wait': 'edges', 'timeout': '1s', 'on_failure': 'rollback'}]},"
+    "{'plan': 'wide', 'summary': 'two branches, undone unless both are proven', 'target': 'room', 'steps': ["
+    " {'name': 'close', 'needs': [], 'set': [{'control': 'room.compute', 'on': '$target', 'value': 'maintenance'}]},"
+    " {'name': 'lines', 'needs': [],"
+    "  'set': [{'control': 'group.edge_class', 'on': 'home=$target', 'value': 'dedicated'}]},"
+    " {'name': 'edges', 'needs': ['close'], 'wait': 'edges', 'timeout': '1s', 'on_failure': 'rollback'},"
+    " {'name': 'dns', 'needs': ['lines'], 'wait': 'dns', 'timeout': '1s', 'on_failure': 'rollback'},"
+    " {'name': 'open', 'needs': ['edges', 'dns'],"
+    "  'set': [{'control': 'room.compute', 'on': '$target', 'value': 'default'}]},"
+    " {'name': 'all', 'needs': ['open'], 'wait': 'converged', 'timeout': '3s', 'on_failure': 'rollback'}]},"
+    "{'plan': 'entrance', 'summary': 'beside plans of rooms', 'steps': ["
+    " {'name': 'out', 'needs': [], 'set': [{'control': 'pop', 'on': 'pop-a1', 'value': 'out'}]},"
+    " {'name': 'still', 'needs': [], 'set': [{'control': 'service.auto_dr', 'on': 'playback', 'value': 'off'}]},"
+    " {'name': 'edges', 'needs': ['out', 'still'], 'wait': 'edges', 'timeout': '2s', 'on_failure': 'rollback'},"
+    " {'name': 'in', 'needs': ['edges'], 'set': [{'control': 'pop', 'on': 'pop-a1', 'value': 'in'}]},"
+    " {'name': 'again', 'needs': ['edges'],"
+    "  'set': [{'control': 'service.auto_dr', 'on': 'playback', 'value': 'default'}]},"
+    " {'name': 'done', 'needs': ['in', 'again'], 'wait': 'converged', 'timeout': '3s'}]},"
     "{'plan': 'there-and-back', 'summary': 'of two', 'target': 'room', 'steps': ["
     " {'name': 'there', 'needs': [], 'run': 'isolate'},"
     " {'name': 'again', 'needs': ['there'], 'run': 'back'}]}"
@@ -109,9 +126,11 @@ static const char *room(struct sim *sim)
 
 static json_t *run_some_plan(struct sim *sim, struct engine *engine, struct effects *effects, GError **error)
 {
-    static const char *const plans[] = {"isolate", "back", "careful", "there-and-back", "isolate", "back"};
-    const char *plan = plans[sim_random(sim, 0, G_N_ELEMENTS(plans) - 1)], *target = room(sim);
-    sim_trace(sim, "operator: plan run %s %s", plan, target);
+    static const char *const plans[] = {"isolate", "back",    "careful", "there-and-back",
+                                        "wide",    "isolate", "back",    "entrance"};
+    const char *plan = plans[sim_random(sim, 0, G_N_ELEMENTS(plans) - 1)];
+    const char *target = strcmp(plan, "entrance") == 0 ? NULL : room(sim);
+    sim_trace(sim, "operator: plan run %s %s", plan, target == NULL ? "" : target);
     return engine_run_plan(engine, plan, target, false, &operator_asks, server_now(sim), effects, error);
 }
 
@@ -246,6 +265,8 @@ static void fault(struct sim *sim, void *node, void *data)
         edge_kill(sim, edge);
         break;
     case 8:
+        if (edge->agent == NULL || edge->paused_until_us > sim->now_us)
+            break; /* what waits for it to go on keeps its order */
         until(&edge->paused_until_us, sim, 4 * SECOND);
         sim_trace(sim, "fault: %s stopped", edge->name);
         break;
@@ -292,7 +313,7 @@ void site_schedule(struct sim *sim)
 {
     for (unsigned i = 0; i < sim->faults; i++)
         sim_at(sim, sim_random(sim, 200000, HEAL_US - 1), fault, NULL, NULL, NULL);
-    for (int64_t i = sim_random(sim, 6, 12); i > 0; i--)
+    for (int64_t i = sim_random(sim, 8, 16); i > 0; i--)
         sim_at(sim, sim_random(sim, 500000, HEAL_US + SECOND), operate, NULL, NULL, NULL);
     sim_at(sim, HEAL_US, heal, NULL, NULL, NULL);
 }
