@@ -112,10 +112,10 @@ static bool read_rate(const json_t *json, const char *key, double *out, GError *
 
 static bool read_state(const json_t *json, char **out, GError **error)
 {
-    static const char *const states[] = {"applied", "applying", "refused", "failing", NULL};
+    static const char *const states[] = {"applied", "applying", "refused", "failing", "held", NULL};
     const char *text = json_string_value(json_object_get(json, "state"));
     if (text == NULL || !g_strv_contains(states, text))
-        return bad(error, "state", json_object_get(json, "state"), "applied, applying, refused or failing");
+        return bad(error, "state", json_object_get(json, "state"), "applied, applying, refused, failing or held");
     *out = g_strdup(text);
     return true;
 }

@@ -29,7 +29,7 @@ struct edge_report {
     uint64_t promised;     /* epoch */
     struct stamp applied;  /* proven by read-back */
     int64_t applied_at_us; /* server's clock: when this stamp was first reported */
-    char *state;           /* "applied", "applying", "refused", "failing" */
+    char *state;           /* "applied", "applying", "refused", "failing", "held" */
     char *error;           /* or NULL */
     int64_t window_us;     /* of the rates */
     GPtrArray *counters;   /* struct counter * */
