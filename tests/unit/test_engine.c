@@ -328,6 +328,47 @@ START_TEST(counters_contradict)
 }
 END_TEST
 
+/* An acknowledgement that is a lie: the stamp is right, requests or probes are still answered by the closed room, or
+ * nothing at all can be seen. Where it is contradicted the run does not succeed, and the edge is named either way. */
+START_TEST(a_forged_acknowledgement_is_caught)
+{
+    static const struct {
+        unsigned requests;
+        const char *probe, *state, *text;
+    } rows[] = {
+        {100, NULL, "timed-out", "contradicted: core.playback at edge-1 (0 of 100 requests answered as intended)"},
+        {100, "room-b", "timed-out", "contradicted: core.playback at edge-1 (0 of 100"},
+        {5, "room-a", "timed-out", "contradicted: core.playback at edge-1 (a probe was answered by room-a)"},
+        {0, NULL, "succeeded", "core.playback at edge-1"},
+    };
+    for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {
+        GError *error = NULL;
+        struct server *s = server_new();
+        say_all(s);
+        g_autofree char *id = run_ok(s, "room-isolated", "room-a");
+        say_all(s);
+        json_t *json = saying_json("edge-1", &(struct saying){.stamp = s->published->world->stamp,
+                                                              .policy = "core.playback",
+                                                              .room = "room-a",
+                                                              .requests = rows[i].requests,
+                                                              .rate = rows[i].requests / 10.0});
+        if (rows[i].probe != NULL)
+            json_object_set_new(json, "probes",
+                                json_pack("[{s:s,s:s}]", "policy", "core.playback", "room", rows[i].probe));
+        ck_assert(engine_edge_report(s->engine, "edge-1", json, s->now_us, &s->effects, &error));
+        json_decref(json);
+        for (unsigned k = 0; k < 2; k++) {
+            tick(s, (4 + 8 * k) * SECOND);
+            settle(s);
+        }
+        expect_step(s, id, "proof", rows[i].state, rows[i].text);
+        if (strcmp(rows[i].state, "timed-out") == 0)
+            expect_state(s, id, "incomplete");
+        server_free(s);
+    }
+}
+END_TEST
+
 START_TEST(counters_prove)
 {
     struct server *s = server_new();
@@ -694,6 +735,7 @@ int main(void)
     tcase_add_test(tc, straggler_makes_it_incomplete);
     tcase_add_test(tc, reports_of_others_prove_nothing);
     tcase_add_test(tc, counters_contradict);
+    tcase_add_test(tc, a_forged_acknowledgement_is_caught);
     tcase_add_test(tc, counters_prove_when_failures_are_over);
     tcase_add_test(tc, counters_prove);
     tcase_add_test(tc, run_is_refused);
