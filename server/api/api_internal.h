@@ -1,4 +1,7 @@
-/* api_internal.h: what the files of the api share. */
+/* api_internal.h: what the files of the api share.
+ *
+ * Thread safety: what is written after api_new stands under the lock or in the atomic that its comment names.
+ */
 #ifndef API_API_INTERNAL_H
 #define API_API_INTERNAL_H
 

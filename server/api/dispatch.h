@@ -1,4 +1,7 @@
-/* dispatch.h: what a listener calls for each request (call.c); data is the struct api. */
+/* dispatch.h: what a listener calls for each request (call.c); data is the struct api.
+ *
+ * Thread safety: the thread of the listener whose request it is.
+ */
 #ifndef API_DISPATCH_H
 #define API_DISPATCH_H
 

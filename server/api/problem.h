@@ -1,4 +1,7 @@
-/* problem.h: errors as application/problem+json (RFC 9457): type, title, status, detail, errors[]. */
+/* problem.h: errors as application/problem+json (RFC 9457): type, title, status, detail, errors[].
+ *
+ * Thread safety: a function of its arguments; the thread that holds the request.
+ */
 #ifndef API_PROBLEM_H
 #define API_PROBLEM_H
 
