@@ -26,7 +26,7 @@ struct edge_server {
     char *name; /* "room-a.pop-a1"; of a relay the edge's name */
     struct endpoint address;
     bool backup;
-    bool out;  /* in maintenance */
+    bool out; /* in maintenance */
 };
 struct edge_state {
     bool dedicated;
