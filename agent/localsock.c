@@ -1,6 +1,7 @@
 #include "agent/localsock.h"
 
 #include "core/error.h"
+#include "schema/object.h"
 
 #include <errno.h>
 #include <string.h>
@@ -66,8 +67,10 @@ static void answer(struct client *client)
     struct localsock *sock = client->sock;
     client->line[client->len] = '\0';
     json_t *json = sock->fn(sock->data, g_strstrip(client->line));
-    if (json == NULL)
-        json = json_pack("{s:s+++}", "error", "unknown command '", client->line, "'", ", expected status");
+    if (json == NULL) {
+        g_autofree char *found = text_quote(client->line);
+        json = json_pack("{s:s++}", "error", "unknown command ", found, ", expected status");
+    }
     char *text = json_dumps(json, JSON_INDENT(2));
     json_decref(json);
     client->answer = g_strconcat(text != NULL ? text : "{\"error\": \"the command is not text\"}", "\n", NULL);

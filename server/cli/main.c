@@ -3,6 +3,7 @@
 
 #include "core/error.h"
 #include "core/fileio.h"
+#include "schema/object.h"
 
 #include <getopt.h>
 #include <locale.h>
@@ -174,7 +175,8 @@ int main(int argc, char **argv)
     }
     const struct command *command = command_find(argv[optind]);
     if (command == NULL) {
-        fprintf(stderr, "signalbox: no command %s; signalbox --help lists them\n", argv[optind]);
+        g_autofree char *found = text_quote(argv[optind]);
+        fprintf(stderr, "signalbox: no command %s; signalbox --help lists them\n", found);
         return EXIT_USAGE;
     }
     argc -= optind;

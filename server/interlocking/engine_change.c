@@ -239,8 +239,8 @@ static void drop(struct applying *a, const char *kind, const char *name)
     else if (class != NULL)
         dropped = inventory_remove(a->inventory, class->kind, name);
     if (!dropped) {
-        g_autofree char *id = g_strdup_printf("%s/%s", kind, name);
-        finding_add(a->findings, NULL, NULL, "remove", id, "KIND/NAME of an object or plan that there is");
+        g_autofree char *id = g_strdup_printf("%s/%s", kind, name), *found = text_quote(id);
+        finding_add(a->findings, NULL, NULL, "remove", found, "KIND/NAME of an object or plan that there is");
     }
 }
 
@@ -250,10 +250,12 @@ static void take_removals(struct applying *a, const json_t *remove)
     const json_t *row;
     json_array_foreach (remove, i, row) {
         g_auto(GStrv) words = g_strsplit(json_is_string(row) ? json_string_value(row) : "", "/", 2);
-        if (g_strv_length(words) == 2)
+        if (g_strv_length(words) == 2) {
             drop(a, words[0], words[1]);
-        else
-            finding_add(a->findings, NULL, NULL, "remove", words[0] == NULL ? "" : words[0], "KIND/NAME");
+        } else {
+            g_autofree char *found = json_quote(row);
+            finding_add(a->findings, NULL, NULL, "remove", found, "KIND/NAME");
+        }
     }
 }
 
@@ -291,9 +293,12 @@ static bool apply_matches(const struct engine *engine, const json_t *if_match, G
     json_object_foreach ((json_t *)if_match, id, expected) {
         g_auto(GStrv) words = g_strsplit(id, "/", 2);
         const struct object_class *class = words[0] == NULL ? NULL : object_class_find(words[0]);
-        if (g_strv_length(words) != 2 || (class == NULL && strcmp(words[0], "plan") != 0) ||
-            !json_is_integer(expected)) {
-            g_set_error(error, SB_ERROR, SB_ERROR_INVALID, "if_match: found %s, expected KIND/NAME and a revision", id);
+        bool named = g_strv_length(words) == 2 && (class != NULL || strcmp(words[0], "plan") == 0) &&
+                     (text_valid(FIELD_NAME, words[1]) || text_valid(FIELD_FQDN, words[1]));
+        if (!named || !json_is_integer(expected)) {
+            g_autofree char *quoted = text_quote(id);
+            g_set_error(error, SB_ERROR, SB_ERROR_INVALID, "if_match: found %s, expected KIND/NAME and a revision",
+                        quoted);
             return false;
         }
         const struct object *object = class == NULL ? NULL : inventory_get(world->inventory, class->kind, words[1]);

@@ -193,7 +193,9 @@ static bool check_target(const struct engine *engine, const struct plan *plan, c
         return false;
     }
     if (inventory_get(engine->resolved->world->inventory, (enum object_kind)plan->target_kind, target) == NULL) {
-        g_set_error(error, SB_ERROR, SB_ERROR_NOT_FOUND, "plan %s: there is no %s %s", plan->name, kind, target);
+        g_autofree char *found = text_quote(target);
+        g_set_error(error, SB_ERROR, SB_ERROR_NOT_FOUND, "plan %s: target: found %s, expected the name of a %s",
+                    plan->name, found, kind);
         return false;
     }
     return true;

@@ -49,7 +49,8 @@ static const char *class_name(int edge_class)
 
 static bool bad_url(const char *url, GError **error)
 {
-    g_set_error(error, SB_ERROR, SB_ERROR_INVALID, "url: found \"%.200s\", expected http://HOST/PATH", url);
+    g_autofree char *found = text_quote(url);
+    g_set_error(error, SB_ERROR, SB_ERROR_INVALID, "url: found %s, expected http://HOST/PATH", found);
     return false;
 }
 
@@ -106,7 +107,8 @@ static bool edge_find(struct journey *j, GError **error)
     j->edge = from != NULL ? INVENTORY_GET(j->w->inventory, edge, from) : j->edges->len > 0 ? j->edges->pdata[0] : NULL;
     if (j->edge != NULL)
         return true;
-    g_set_error(error, SB_ERROR, SB_ERROR_NOT_FOUND, "no edge %s", from != NULL ? from : "in the inventory");
+    g_autofree char *found = text_quote(from);
+    g_set_error(error, SB_ERROR, SB_ERROR_NOT_FOUND, "from: found %s, expected an edge that the inventory has", found);
     return false;
 }
 

@@ -420,7 +420,7 @@ START_TEST(run_is_refused)
         enum sb_error kind;
     } rows[] = {{"none", "room-a", "plan none", SB_ERROR_NOT_FOUND},
                 {"room-isolated", NULL, "expected the name of a room", SB_ERROR_INVALID},
-                {"room-isolated", "room-x", "no room room-x", SB_ERROR_NOT_FOUND}};
+                {"room-isolated", "room-x", "found \"room-x\"", SB_ERROR_NOT_FOUND}};
     for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {
         ck_assert_ptr_null(
             engine_run_plan(s->engine, rows[i].plan, rows[i].target, false, &alice, now(s), &s->effects, &error));
