@@ -215,13 +215,8 @@ static const struct {
 /* Commands that a person may mistype, or that somebody makes another type; @ becomes each nasty word. */
 static const char *const commands[][7] = {
     {"control", "set", "pop", "@", "out"},
-    {"control", "set", "pop", "pop-a1", "@"},
-    {"control", "get", "@", "pop-a1"},
     {"plan", "run", "room-isolated", "--confirm", "@"},
-    {"plan", "show", "@"},
-    {"execution", "show", "@"},
     {"audit", "--limit", "@"},
-    {"token", "create", "--name", "@", "--role", "king"},
     {"@"},
 };
 
