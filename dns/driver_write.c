@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "core/error.h"
+#include "core/failpoint.h"
 #include "core/loop.h"
 #include "dns/driver_permission.h"
 #include "dns/exchange.h"
@@ -98,7 +99,9 @@ static bool write_update(struct dns_driver *driver, char **held, const struct fe
         return false;
     }
     char *reason = NULL;
+    FAIL_POINT(BEFORE_UPDATE, text);
     enum update_outcome outcome = exchange(driver, &update, &message, &reason);
+    FAIL_POINT(AFTER_UPDATE, text);
     message_clear(&message);
     if (outcome != UPDATE_APPLIED) {
         update_failed(driver, &update, outcome, reason, stop);

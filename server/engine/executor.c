@@ -1,11 +1,11 @@
 #include "server/engine/executor.h"
 
 #include "core/error.h"
+#include "core/failpoint.h"
 #include "core/fileio.h"
 #include "core/log.h"
 #include "core/loop.h"
 #include "server/engine/executor_internal.h"
-#include "server/engine/failpoint.h"
 #include "server/engine/first_start.h"
 
 #include <sodium.h>
@@ -101,7 +101,7 @@ static void run_job(void *data)
         job->work(job->data, &turn);
         bool ok = carry_out(x, &turn.effects);
         if (x->news)
-            FAIL_POINT("before-reply");
+            FAIL_POINT(BEFORE_REPLY, "");
         if (job->done != NULL)
             job->done(job->data);
         if (!ok)

@@ -1,8 +1,8 @@
 #include "core/error.h"
+#include "core/failpoint.h"
 #include "core/log.h"
 #include "core/loop.h"
 #include "server/engine/executor_internal.h"
-#include "server/engine/failpoint.h"
 
 #include <time.h>
 #include <unistd.h>
@@ -31,13 +31,53 @@ static void keep_room(struct executor *x)
                     "folder=%s free_bytes=%" G_GUINT64_FORMAT, x->state_dir, disk.free);
 }
 
+#ifdef SIGNALBOX_FAILPOINTS
+
+static void add_steps(GString *about, const json_t *execution)
+{
+    const json_t *step;
+    size_t i;
+    json_array_foreach (json_object_get(execution, "steps"), i, step)
+        g_string_append_printf(about, " %s=%s", json_string_value(json_object_get(step, "name")),
+                               json_string_value(json_object_get(step, "state")));
+}
+
+/* A line for each entry: kind, id, key; of an execution its state and that of each step, of an event its text:
+ *   generation 4 room-isolated-1f2e3d4c/move-out/set
+ *   execution room-isolated-1f2e3d4c running other-room=succeeded move-out=succeeded edges=running */
+static void fail_at_write(enum fail_point point, const GPtrArray *entries)
+{
+    if (!fail_point_wanted(point))
+        return;
+    g_autoptr(GString) about = g_string_new(NULL);
+    for (guint i = 0; i < entries->len; i++) {
+        const struct journal_entry *entry = entries->pdata[i];
+        const char *state = json_string_value(json_object_get(entry->body, "state"));
+        const char *text = json_string_value(json_object_get(entry->body, "text"));
+        g_string_append_printf(about, "%s %s %s", entry->kind, entry->id,
+                               entry->key != NULL ? entry->key
+                               : state != NULL    ? state
+                               : text != NULL     ? text
+                                                  : "");
+        add_steps(about, entry->body);
+        g_string_append_c(about, '\n');
+    }
+    fail_point(point, about->str);
+}
+
+#else
+
+#define fail_at_write(point, entries) ((void)0)
+
+#endif
+
 /* False: it failed and x->failed says why; the process must end. */
 static bool write_journal(struct executor *x, const GPtrArray *entries)
 {
     g_autoptr(GError) error = NULL;
     check_lease(x);
     keep_room(x);
-    FAIL_POINT("before-journal");
+    fail_at_write(FAIL_BEFORE_JOURNAL, entries);
     int64_t start_us = loop_now_us();
     enum journal_result result = x->journal->ops->append(x->journal, x->journal->epoch, entries, wall_now_us(), &error);
     histogram_add(&x->append_times, loop_now_us() - start_us);
@@ -52,7 +92,7 @@ static bool write_journal(struct executor *x, const GPtrArray *entries)
         return false;
     }
     x->committed_us = wall_now_us();
-    FAIL_POINT("after-journal");
+    fail_at_write(FAIL_AFTER_JOURNAL, entries);
     x->news = true;
     outbox_wake(x->outbox);
     return true;
@@ -69,7 +109,7 @@ static void tell_listener(struct executor *x)
 /* Agents first: users feel them at once; name servers have their TTLs anyway. */
 static void publish(struct executor *x, struct resolved *resolved)
 {
-    FAIL_POINT("before-publish");
+    FAIL_POINT(BEFORE_PUBLISH, resolved->world->cause);
     publication_swap(x->publication, resolved);
     tell_listener(x);
     log_debug("published",
@@ -77,7 +117,7 @@ static void publish(struct executor *x, struct resolved *resolved)
               resolved->world->stamp.epoch, resolved->world->stamp.generation, x->committed_us);
     if (x->nameservers != NULL) /* else it is ending */
         nameservers_publish(x->nameservers, resolved);
-    FAIL_POINT("after-publish");
+    FAIL_POINT(AFTER_PUBLISH, resolved->world->cause);
 }
 
 bool carry_out(struct executor *x, struct effects *effects)

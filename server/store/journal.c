@@ -1,6 +1,7 @@
 #include "server/store/journal.h"
 
 #include "core/error.h"
+#include "core/failpoint.h"
 #include "server/store/db.h"
 #include "server/store/migrations.h"
 
@@ -191,6 +192,7 @@ static const struct journal_ops reading_ops = {refuse_append, file_replay, reign
 static bool begin_reign(struct journal_file *file, unsigned node, GError **error)
 {
     int64_t reigns = 0;
+    FAIL_POINT(BEFORE_REIGN, "");
     if (!db_begin(file->db, error))
         return false;
     if (one_number(file->db, SQL_REIGNS, &reigns, error)) {
@@ -201,8 +203,10 @@ static bool begin_reign(struct journal_file *file, unsigned node, GError **error
                    "on conflict (name) do update set value = excluded.value",
                    &next, 1, error) &&
             one_number(file->db, "select coalesce(max(seq), 0) from entries", &file->seq, error) &&
-            db_commit(file->db, error))
+            db_commit(file->db, error)) {
+            FAIL_POINT(AFTER_REIGN, "");
             return true;
+        }
     }
     db_rollback(file->db);
     return false;
