@@ -17,12 +17,11 @@
 #define RETRIES_MIN 3u /* that of `defaults` */
 static const char globals[] =
     "    stats timeout 1h\n"
-    "    hard-stop-after 10s\n"  /* an old worker keeps old maps */
+    "    hard-stop-after 10s\n"  /* an old worker's downloads, and connections that nobody uses */
     "    fd-hard-limit 50000\n"; /* without one HAProxy sizes itself by the system's, which may be 2^30 */
 static const char defaults[] =
     "defaults\n"
     "    mode http\n"
-    "    option forwardfor\n"
     "    timeout client 30s\n"
     "    timeout http-request 10s\n"
     "    timeout http-keep-alive 60s\n"
@@ -37,9 +36,11 @@ static const char defaults[] =
     "    default-server inter 200ms fastinter 100ms downinter 300ms fall 2 rise 3 pool-purge-delay 5s tcp-ut 300ms\n";
 /* What may not be sent twice gets more time; still less than people wait. */
 static const char backend_head[] = "backend %s\n"
+                                   "    option forwardfor\n"
                                    "    option httpchk GET /hz\n"
                                    "    option allbackups\n"
                                    "    http-request set-timeout server 1200ms unless { method GET HEAD OPTIONS }\n";
+#define SUCCESSOR "successor.sock" /* in the folder of the maps */
 #define CHECK "check observe layer4 error-limit 2 on-error mark-down"
 #define CHECK_BACKED "check observe layer4 error-limit 1 on-error mark-down"
 #define CHECK_LONE "check observe layer4 error-limit 2 on-error fastinter"
@@ -80,6 +81,32 @@ static char *own_addresses(const struct edge_settings *s)
     if (endpoint_parse(s->listen, &listen) && memcmp(listen.addr.bytes, any, sizeof any) != 0)
         addr_format(&listen.addr, text);
     return g_strdup_printf("127.0.0.0/8 ::1 %s", text);
+}
+
+/* A reload leaves the connections that users keep to the process before, which has the maps of before. It must neither
+ * end one, on which a request may be on its way, nor serve it: it passes each request on to its successor as it is,
+ * the client's address in front (PROXY protocol), and ends the connection with the answer. */
+static void render_listeners(GString *out, const struct edge_settings *s)
+{
+    g_string_append_printf(out, "    bind %s\n    bind unix@%s/" SUCCESSOR " mode 600 accept-proxy\n", s->listen,
+                           s->state_dir);
+    g_string_append(out, "    option idle-close-on-response\n"
+                         "    http-request set-var(txn.passed_on) bool(true) if { stopping }\n"
+                         "    http-request allow if { var(txn.passed_on) -m bool }\n"
+                         "    http-response allow if { var(txn.passed_on) -m bool }\n"
+                         "    http-after-response allow if { var(txn.passed_on) -m bool }\n"
+                         "    use_backend be_successor if { var(txn.passed_on) -m bool }\n");
+}
+
+static void render_successor(GString *out, const struct edge_settings *s)
+{
+    g_string_append_printf(out,
+                           "backend be_successor\n"
+                           "    timeout server 30s\n" /* time-outs are the successor's matter */
+                           "    retry-on conn-failure\n"
+                           "    http-reuse never\n"
+                           "    server next unix@%s/" SUCCESSOR " send-proxy-v2\n",
+                           s->state_dir);
 }
 
 /* Who asks, and what for: policy, slot, room. Headers of edges can be written by anyone; what they are worth here:
@@ -254,11 +281,13 @@ static char *render(const struct edge_state *state, const struct edge_settings *
     g_string_append_printf(out, "    stats socket %s mode 600 level admin expose-fd listeners\n", s->haproxy_socket);
     g_string_append(out, globals);
     g_string_append(out, defaults);
-    g_string_append_printf(out, "frontend edge\n    bind %s\n", s->listen);
+    g_string_append(out, "frontend edge\n");
+    render_listeners(out, s);
     render_request(out, s);
     render_routing(out, s);
     render_response(out, s);
     render_backends(out, state);
+    render_successor(out, s);
     g_string_append(
         out, "backend be_none\n"
              "    http-request return status 503 hdr Retry-After 5 hdr X-SB-Reason no-road content-type text/plain "
