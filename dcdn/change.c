@@ -227,7 +227,7 @@ static void server_stage(const struct edge_actual *actual, const struct edge_sta
 
 GPtrArray *edge_change(const struct edge_actual *actual, const struct edge_state *desired, const char *state_dir)
 {
-    static const enum edge_map up[] = {MAP_SPLITS, MAP_ROOMS, MAP_POLICIES, MAP_ROUTES};
+    static const enum edge_map up[] = {MAP_HOLDS, MAP_SPLITS, MAP_ROOMS, MAP_POLICIES, MAP_ROUTES};
     GPtrArray *commands = g_ptr_array_new_with_free_func(command_free);
     GString *line = NULL;
     struct map_change change[EDGE_MAPS];

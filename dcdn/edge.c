@@ -5,6 +5,7 @@
 #include "dcdn/exchange.h"
 #include "dcdn/files.h"
 #include "dcdn/haproxy.h"
+#include "dcdn/holder.h"
 #include "dcdn/probe.h"
 
 #include <string.h>
@@ -109,6 +110,12 @@ static void on_restarted(void *data, const char *what)
     shell_restarted(edge->shell, what);
 }
 
+static void on_noted(void *data, const char *text)
+{
+    struct edge *edge = data;
+    shell_note(edge->shell, text);
+}
+
 static void edge_apply(void *data, const struct manifest *manifest, GBytes *const parts[static PARTS])
 {
     struct edge *edge = data;
@@ -133,6 +140,7 @@ static void edge_report(void *data, json_t *report)
                                   (json_int_t)haproxy_uptime_s(edge->haproxy)));
     json_object_set_new(report, "counters", counters_to_json(edge->counters));
     json_object_set(report, "origins", edge->origins);
+    json_object_set_new(report, "holds", haproxy_holds(edge->haproxy));
     json_object_set_new(report, "probes", prober_to_json(edge->prober));
 }
 
@@ -141,9 +149,10 @@ static void edge_report(void *data, json_t *report)
 struct edge *edge_new(struct loop *loop, const struct edge_settings *settings)
 {
     struct edge *edge = g_new0(struct edge, 1);
-    struct haproxy_callbacks callbacks = {edge, on_applied, on_failed, on_restarted};
+    struct haproxy_callbacks callbacks = {edge, on_applied, on_failed, on_restarted, on_noted};
     struct endpoint listen = {0};
     endpoint_parse(settings->listen, &listen); /* edge_settings_check has seen it */
+    edge_files_sweep(settings);
     edge->loop = loop;
     edge->haproxy_socket = g_strdup(settings->haproxy_socket);
     edge->haproxy = haproxy_new(loop, settings, &callbacks);
@@ -193,6 +202,8 @@ bool edge_render_files(const struct edge_settings *settings, GError **error)
         log_warning("part of the saved state is not used", "why=\"%s\"", (char *)notes->pdata[i]);
     if (state == NULL)
         state = edge_state_empty();
+    sb_auto(holder) holder = holder_new(settings, loop_now_us());
+    holder_adopt(holder, state);
     struct edge_files files = {0};
     bool ok = edge_files_write(&files, state, settings, error);
     edge_files_sync(&files, settings);

@@ -1,6 +1,7 @@
 #include "dcdn/edge_state.h"
 
 #include "core/error.h"
+#include "dcdn/hold.h"
 
 #include <string.h>
 
@@ -10,7 +11,7 @@ static const struct {
 } map_classes[EDGE_MAPS] = {
     [MAP_SPLITS] = {"splits", PART_SPLITS},       [MAP_ROOMS] = {"rooms", PART_ROOMS},
     [MAP_POLICIES] = {"policies", PART_POLICIES}, [MAP_META] = {"meta", -1},
-    [MAP_ROUTES] = {"routes", PART_ROUTES},
+    [MAP_ROUTES] = {"routes", PART_ROUTES},       [MAP_HOLDS] = {"holds", -1},
 };
 
 struct origin {
@@ -140,16 +141,16 @@ static void add_server(struct builder *b, const char *backend, const struct orig
     g_ptr_array_add(b->state->servers, server);
 }
 
-/* room NULL: of every room. others: the other rooms' entrances, as backup. */
-static void add_backend(struct builder *b, const char *backend, const char *class, const char *room, bool others)
+/* Entrances of a room (NULL: of every room), or of all the others. */
+static void add_servers(struct builder *b, const char *backend, const char *class, const char *room, bool others,
+                        bool backup)
 {
-    for (unsigned backup = 0; backup <= (others ? 1u : 0u); backup++)
-        for (guint i = 0; i < b->origins->len; i++) {
-            const struct origin *o = b->origins->pdata[i];
-            bool here = room == NULL || strcmp(o->room, room) == 0;
-            if (here != (backup == 1))
-                add_server(b, backend, o, class, backup == 1);
-        }
+    for (guint i = 0; i < b->origins->len; i++) {
+        const struct origin *o = b->origins->pdata[i];
+        bool here = room == NULL || strcmp(o->room, room) == 0;
+        if (here != others)
+            add_server(b, backend, o, class, backup);
+    }
 }
 
 static int compare_text(const void *a, const void *b)
@@ -169,15 +170,19 @@ static void list_rooms(struct builder *b)
 
 static void list_servers(struct builder *b)
 {
-    add_backend(b, "be_health", NULL, NULL, false);
+    add_servers(b, "be_health", NULL, NULL, false, false);
     for (guint i = 0; i < b->state->rooms->len; i++) {
         const char *room = b->state->rooms->pdata[i];
         g_autofree char *multi = g_strdup_printf("be_multi_%s", room);
         g_autofree char *dr = g_strdup_printf("be_multi-dr_%s", room);
+        g_autofree char *away = g_strdup_printf("be_multi-away_%s", room);
         g_autofree char *single = g_strdup_printf("be_single_%s", room);
-        add_backend(b, multi, "multi", room, false);
-        add_backend(b, dr, "multi", room, true);
-        add_backend(b, single, "single", room, false);
+        add_servers(b, multi, "multi", room, false, false);
+        add_servers(b, dr, "multi", room, false, false);
+        add_servers(b, dr, "multi", room, true, true);
+        add_servers(b, away, "multi", room, true, false);
+        add_servers(b, away, "multi", room, false, true);
+        add_servers(b, single, "single", room, false, false);
     }
     for (guint i = 0; i < b->relays->len; i++)
         add_server(b, "be_relay", b->relays->pdata[i], "relay", false);
@@ -195,6 +200,32 @@ static void set_meta(struct edge_state *state, const char *cluster)
     g_hash_table_insert(rows, g_strdup("epoch"), g_strdup_printf("%" G_GUINT64_FORMAT, state->stamp.epoch));
     g_hash_table_insert(rows, g_strdup("generation"), g_strdup_printf("%" G_GUINT64_FORMAT, state->stamp.generation));
     state->text[MAP_META] = g_bytes_new(text, strlen(text));
+}
+
+static void set_holds_text(struct edge_state *state)
+{
+    GString *text = g_string_new(NULL);
+    for (guint i = 0; i < state->rooms->len; i++) {
+        const char *room = state->rooms->pdata[i];
+        g_string_append_printf(text, "%s %s\n", room, (char *)g_hash_table_lookup(state->maps[MAP_HOLDS], room));
+    }
+    g_clear_pointer(&state->text[MAP_HOLDS], g_bytes_unref);
+    state->text[MAP_HOLDS] = g_string_free_to_bytes(text);
+}
+
+static void set_holds(struct edge_state *state)
+{
+    for (guint i = 0; i < state->rooms->len; i++)
+        g_hash_table_replace(state->maps[MAP_HOLDS], g_strdup(state->rooms->pdata[i]),
+                             g_strdup_printf("%u", HOLD_SLOTS));
+    set_holds_text(state);
+}
+
+void edge_state_set_home(struct edge_state *state, const char *room, unsigned home)
+{
+    g_assert(g_hash_table_contains(state->maps[MAP_HOLDS], room));
+    g_hash_table_replace(state->maps[MAP_HOLDS], g_strdup(room), g_strdup_printf("%u", home));
+    set_holds_text(state);
 }
 
 static struct edge_state *state_new(void)
@@ -236,6 +267,7 @@ struct edge_state *edge_state_new(const struct manifest *manifest, GBytes *const
     set_meta(b.state, manifest->cluster);
     list_rooms(&b);
     list_servers(&b);
+    set_holds(b.state);
     g_ptr_array_unref(b.origins);
     g_ptr_array_unref(b.relays);
     g_hash_table_unref(b.out);

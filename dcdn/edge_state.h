@@ -3,13 +3,15 @@
  * Backends, each a way to be answered; R is a room, and a server's name is ROOM.ENTRANCE:
  *   be_multi_R      the room's entrances                                    multi-active services
  *   be_multi-dr_R   those, and the other rooms' as backup                   the same with automatic DR
+ *   be_multi-away_R the other rooms' entrances, and R's as backup           the same while R is held away (hold.h)
  *   be_single_R     the room's entrances                                    services of one room
  *   be_relay        dedicated edges                                         dedicated groups met at a public edge
  *   be_health       every entrance, never out, no user traffic              what is reported as health
  * A backup follows the health that be_health sees (`track`); all others have checks of their own, because only those
  * notice a failure by the traffic itself.
  *
- * Thread safety: pure functions; a struct edge_state is immutable after edge_state_new.
+ * Thread safety: pure functions; a struct edge_state belongs to one thread, and nothing but edge_state_set_home
+ * changes it after edge_state_new.
  */
 #ifndef DCDN_EDGE_STATE_H
 #define DCDN_EDGE_STATE_H
@@ -18,7 +20,7 @@
 #include "schema/addr.h"
 #include "schema/table.h"
 
-enum edge_map { MAP_SPLITS, MAP_ROOMS, MAP_POLICIES, MAP_META, MAP_ROUTES, EDGE_MAPS };
+enum edge_map { MAP_SPLITS, MAP_ROOMS, MAP_POLICIES, MAP_META, MAP_ROUTES, MAP_HOLDS, EDGE_MAPS };
 const char *edge_map_name(enum edge_map map); /* "splits" */
 
 struct edge_server {
@@ -40,6 +42,8 @@ struct edge_state {
 struct edge_state *edge_state_new(const struct manifest *manifest, GBytes *const parts[static PARTS], GError **error);
 /* Before there is any table: no maps, no servers; every host is unknown. */
 struct edge_state *edge_state_empty(void);
+/* MAP_HOLDS has a row for each room, how many of its slots go home; all of them unless this says otherwise. */
+void edge_state_set_home(struct edge_state *state, const char *room, unsigned home);
 void edge_state_free(struct edge_state *state);
 SB_AUTO_DEFINE(edge_state, edge_state_free)
 

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -33,10 +34,27 @@ static bool fail(GError **error, const char *path)
     return false;
 }
 
+/* By process: while HAProxy is started --render-only may write as well as the agent. */
 static char *fresh_path(const struct edge_settings *settings, unsigned file)
 {
     g_autofree char *path = file_path(settings, file);
-    return g_strconcat(path, ".tmp", NULL);
+    return g_strdup_printf("%s.%ld.tmp", path, (long)getpid());
+}
+
+void edge_files_sweep(const struct edge_settings *settings)
+{
+    g_autoptr(GDir) folder = g_dir_open(settings->state_dir, 0, NULL);
+    const char *name;
+    while (folder != NULL && (name = g_dir_read_name(folder)) != NULL) {
+        g_auto(GStrv) words = g_strsplit(name, ".", -1); /* as fresh_path names them */
+        guint64 pid;
+        if (g_strv_length(words) != 4 || strcmp(words[3], "tmp") != 0 ||
+            !g_ascii_string_to_unsigned(words[2], 10, 1, INT_MAX, &pid, NULL) || kill((pid_t)pid, 0) == 0 ||
+            errno != ESRCH)
+            continue;
+        g_autofree char *path = g_build_filename(settings->state_dir, name, NULL);
+        unlink(path);
+    }
 }
 
 /* Beside the old one, not yet in its place. */

@@ -19,6 +19,8 @@ void edge_files_clear(struct edge_files *files);
  */
 bool edge_files_write(struct edge_files *files, const struct edge_state *state, const struct edge_settings *settings,
                       GError **error);
+/* Removes what a process that was killed amid edge_files_write has left. */
+void edge_files_sweep(const struct edge_settings *settings);
 /* Makes them durable all the same, when nobody waits for it. */
 void edge_files_sync(struct edge_files *files, const struct edge_settings *settings);
 char *edge_map_path(const struct edge_settings *settings, enum edge_map map); /* g_free */

@@ -4,6 +4,7 @@
 #include "dcdn/change.h"
 #include "dcdn/exchange.h"
 #include "dcdn/files.h"
+#include "dcdn/holder.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -43,6 +44,9 @@ struct haproxy {
     struct loop_timer *watch_timer;
     int64_t audit_at_us;
     bool auditing;
+
+    struct holder *holder;
+    struct exchange *holding; /* MAP_HOLDS on its way, outside of an apply; or NULL */
 };
 
 static void read_state(struct haproxy *h);
@@ -69,6 +73,72 @@ static char *next_reply(const char **at)
     return reply;
 }
 
+/* ---- holds ---- */
+
+static void lost(struct haproxy *h, const char *what);
+
+static void on_held(void *data, const char *reply, const GError *error)
+{
+    struct haproxy *h = data;
+    struct edge_actual actual = {0};
+    g_autoptr(GError) bad = NULL;
+    h->holding = NULL;
+    if (error != NULL || !h->proven)
+        return; /* the watch says so; an apply reads it itself */
+    reply += strspn(reply, "\n");
+    g_autofree char *difference = NULL;
+    if (actual_read_map(&actual, MAP_HOLDS, reply, &bad))
+        difference = edge_difference(&actual, h->state);
+    actual_clear(&actual);
+    g_autofree char *what = g_strdup_printf("HAProxy did not take a hold: %s", bad != NULL ? bad->message : difference);
+    if (bad != NULL || difference != NULL)
+        lost(h, what);
+}
+
+/* The state's MAP_HOLDS has changed: to its file, for whatever starts next, and to HAProxy, by a command a room. */
+static void publish_holds(struct haproxy *h, GPtrArray *notes)
+{
+    g_autoptr(GError) error = NULL;
+    if (!edge_files_write(&h->files, h->state, &h->settings, &error))
+        g_ptr_array_add(notes, g_strdup_printf("a hold would not outlive HAProxy: %s", error->message));
+    g_autofree char *path = edge_map_path(&h->settings, MAP_HOLDS);
+    GString *text = g_string_new(NULL);
+    GHashTableIter iter;
+    void *room, *home;
+    g_hash_table_iter_init(&iter, h->state->maps[MAP_HOLDS]);
+    while (g_hash_table_iter_next(&iter, &room, &home))
+        g_string_append_printf(text, "set map %s %s %s; ", path, (char *)room, (char *)home);
+    g_string_append_printf(text, "show map %s\n", path);
+    exchange_cancel(h->holding);
+    h->holding = exchange_start_unix(h->loop, h->settings.haproxy_socket, text->str, HAPROXY_TIMEOUT_US, on_held, h);
+    g_string_free(text, TRUE);
+}
+
+static void say_notes(struct haproxy *h, const GPtrArray *notes)
+{
+    for (guint i = 0; i < notes->len; i++)
+        h->callbacks.noted(h->callbacks.data, notes->pdata[i]);
+}
+
+static void settle_holds(struct haproxy *h)
+{
+    g_autoptr(GPtrArray) notes = g_ptr_array_new_with_free_func(g_free);
+    if (holder_settle(h->holder, h->state, notes))
+        publish_holds(h, notes);
+    say_notes(h, notes);
+}
+
+/* replies: to holder_question, or NULL. */
+static void step_holds(struct haproxy *h, const GPtrArray *replies)
+{
+    g_autoptr(GPtrArray) notes = g_ptr_array_new_with_free_func(g_free);
+    if (h->state == NULL)
+        return;
+    if (holder_step(h->holder, h->state, replies, loop_now_us(), notes))
+        publish_holds(h, notes);
+    say_notes(h, notes);
+}
+
 /* ---- the end of an apply ---- */
 
 static void end_apply(struct haproxy *h, const char *why)
@@ -78,10 +148,12 @@ static void end_apply(struct haproxy *h, const char *why)
     loop_timer_disarm(h->reload_timer);
     g_clear_pointer(&h->commands, g_ptr_array_unref);
     h->audit_at_us = loop_now_us() + HAPROXY_AUDIT_US;
-    if (why == NULL)
+    if (why == NULL) {
+        settle_holds(h);
         h->callbacks.applied(h->callbacks.data);
-    else
+    } else {
         h->callbacks.failed(h->callbacks.data, why);
+    }
 }
 
 static void end_with_error(struct haproxy *h, const char *what, const GError *error)
@@ -360,6 +432,8 @@ void haproxy_apply(struct haproxy *h, struct edge_state *state)
 {
     g_assert(h->phase == IDLE);
     exchange_cancel(g_steal_pointer(&h->watch));
+    exchange_cancel(g_steal_pointer(&h->holding)); /* this apply reads them back as well */
+    holder_adopt(h->holder, state);
     edge_state_free(h->state);
     g_free(h->mark);
     h->state = state;
@@ -385,10 +459,20 @@ static void lost(struct haproxy *h, const char *what)
     h->callbacks.restarted(h->callbacks.data, what);
 }
 
+/* The replies to holder_question, cut off the front. */
+static GPtrArray *cut_hold_replies(const struct haproxy *h, const char **reply)
+{
+    GPtrArray *replies = g_ptr_array_new_with_free_func(g_free);
+    for (unsigned i = 0; i < holder_replies(h->state); i++)
+        g_ptr_array_add(replies, next_reply(reply));
+    return replies;
+}
+
 static void on_watch(void *data, const char *reply, const GError *error)
 {
     struct haproxy *h = data;
     h->watch = NULL;
+    g_autoptr(GPtrArray) replies = error == NULL ? cut_hold_replies(h, &reply) : NULL;
     struct edge_actual actual = {0};
     g_autoptr(GError) bad = NULL;
     g_autofree char *what = NULL;
@@ -409,6 +493,7 @@ static void on_watch(void *data, const char *reply, const GError *error)
     }
     h->uptime_s = actual.uptime_s;
     actual_clear(&actual);
+    step_holds(h, what == NULL ? replies : NULL);
     if (what != NULL)
         lost(h, what);
 }
@@ -418,14 +503,17 @@ static void on_watch_timer(void *data)
     struct haproxy *h = data;
     int64_t now = loop_now_us();
     loop_timer_arm(h->watch_timer, now + HAPROXY_WATCH_US);
+    if (!h->proven)
+        step_holds(h, NULL);
     if (!h->proven || h->watch != NULL)
         return;
     edge_files_sync(&h->files, &h->settings);
-    h->auditing = now >= h->audit_at_us;
+    h->auditing = now >= h->audit_at_us && h->holding == NULL; /* or it would read what is being changed */
     if (h->auditing)
         h->audit_at_us = now + HAPROXY_AUDIT_US;
     g_autofree char *text = h->auditing ? read_commands(h, true) : g_strdup("show info");
-    g_autofree char *line = g_strconcat(text, "\n", NULL);
+    g_autofree char *question = holder_question(h->state);
+    g_autofree char *line = g_strconcat(question, "; ", text, "\n", NULL);
     h->watch = exchange_start_unix(h->loop, h->settings.haproxy_socket, line, HAPROXY_TIMEOUT_US, on_watch, h);
 }
 
@@ -437,9 +525,15 @@ struct haproxy *haproxy_new(struct loop *loop, const struct edge_settings *setti
     struct haproxy *h = g_new0(struct haproxy, 1);
     h->loop = loop;
     h->callbacks = *callbacks;
-    h->settings = (struct edge_settings){g_strdup(settings->name),           g_strdup(settings->cluster),
-                                         g_strdup(settings->state_dir),      g_strdup(settings->listen),
-                                         g_strdup(settings->haproxy_socket), g_strdup(settings->master_socket)};
+    h->settings = (struct edge_settings){g_strdup(settings->name),
+                                         g_strdup(settings->cluster),
+                                         g_strdup(settings->state_dir),
+                                         g_strdup(settings->listen),
+                                         g_strdup(settings->haproxy_socket),
+                                         g_strdup(settings->master_socket),
+                                         settings->hold_us,
+                                         settings->hold_stage_us};
+    h->holder = holder_new(settings, loop_now_us());
     h->reload_timer = loop_timer_new(loop, on_reload_timer, h);
     h->watch_timer = loop_timer_new(loop, on_watch_timer, h);
     loop_timer_arm(h->watch_timer, loop_now_us() + HAPROXY_WATCH_US);
@@ -452,6 +546,8 @@ void haproxy_free(struct haproxy *h)
         return;
     exchange_cancel(h->exchange);
     exchange_cancel(h->watch);
+    exchange_cancel(h->holding);
+    holder_free(h->holder);
     loop_timer_free(h->reload_timer);
     loop_timer_free(h->watch_timer);
     edge_files_clear(&h->files);
@@ -476,6 +572,11 @@ const struct edge_state *haproxy_state(const struct haproxy *h)
 int64_t haproxy_pid(const struct haproxy *h)
 {
     return h->pid;
+}
+
+json_t *haproxy_holds(const struct haproxy *h)
+{
+    return holder_to_json(h->holder);
 }
 
 int64_t haproxy_uptime_s(const struct haproxy *h)

@@ -2,9 +2,9 @@
  *
  *   apply:  check -> files -> read -> [reload, only when the configuration's text differs] -> commands -> read back
  *           and compare -> applied. A difference is worked on again, three times; then the apply has failed.
- *   watch:  every 200 ms, is it the same process; every 2 s, does it still have what it was given.
- * HAProxy runs under the system's service manager, in master-worker mode; this neither starts nor ends it.
- * A socket that hangs costs HAPROXY_TIMEOUT_US and never blocks the loop.
+ *   watch:  every 200 ms, is it the same process, and are rooms to be held away (hold.h); every 2 s, does it still have
+ * what it was given. HAProxy runs under the system's service manager, in master-worker mode; this neither starts nor
+ * ends it. A socket that hangs costs HAPROXY_TIMEOUT_US and never blocks the loop.
  *
  * Thread safety: belongs to its loop's thread.
  */
@@ -13,6 +13,7 @@
 
 #include "core/loop.h"
 #include "dcdn/render.h"
+#include <jansson.h>
 
 #define HAPROXY_TIMEOUT_US 1000000
 #define HAPROXY_RELOAD_US 5000000 /* from the request to the new process */
@@ -25,6 +26,8 @@ struct haproxy_callbacks {
     void (*failed)(void *data, const char *why);
     /* A new process, someone else's change, or no answer any more: wants an apply. */
     void (*restarted)(void *data, const char *what);
+    /* Something that people should know; not during an apply. */
+    void (*noted)(void *data, const char *text);
 };
 
 struct haproxy;
@@ -39,6 +42,8 @@ void haproxy_apply(struct haproxy *haproxy, struct edge_state *state);
 const struct edge_state *haproxy_state(const struct haproxy *haproxy);
 /* Process that was last seen; 0: none. */
 int64_t haproxy_pid(const struct haproxy *haproxy);
+/* "holds" of a report; new reference. */
+json_t *haproxy_holds(const struct haproxy *haproxy);
 int64_t haproxy_uptime_s(const struct haproxy *haproxy);
 
 #endif

@@ -21,8 +21,22 @@ static enum hold_event seen_down(struct hold *hold, const struct hold_limits *li
         return HOLD_NOTHING;
     enum hold_event event = hold->home == HOLD_SLOTS ? HOLD_BEGUN : hold->home > 0 ? HOLD_AGAIN : HOLD_NOTHING;
     hold->home = 0;
+    hold->alone = false;
     hold->next_us = now_us + limits->hold_us;
     return event;
+}
+
+/* Up and held, and no other room is. */
+static enum hold_event seen_alone(struct hold *hold, int64_t now_us)
+{
+    bool again = hold->alone && now_us - hold->alone_us <= HOLD_SIGHTED_US;
+    hold->alone = true;
+    hold->alone_us = now_us;
+    if (!again)
+        return HOLD_NOTHING;
+    hold->home = HOLD_SLOTS;
+    hold->alone = false;
+    return HOLD_ALONE;
 }
 
 enum hold_event hold_step(struct hold *hold, const struct hold_limits *limits, enum hold_health health, bool elsewhere,
@@ -37,6 +51,8 @@ enum hold_event hold_step(struct hold *hold, const struct hold_limits *limits, e
         hold->next_us = MAX(hold->next_us, now_us + limits->stage_us);
         return HOLD_NOTHING;
     }
+    if (!elsewhere)
+        return seen_alone(hold, now_us);
     if (now_us < hold->next_us)
         return HOLD_NOTHING;
     hold->home = MIN(hold->home + HOLD_STAGE, HOLD_SLOTS);
@@ -60,6 +76,8 @@ char *hold_say(const struct hold *hold, const struct hold_limits *limits, enum h
         return g_strdup_printf("%s held away: %u of its %u slots are home", room, hold->home, HOLD_SLOTS);
     case HOLD_ENDED:
         return g_strdup_printf("%s no longer held away: all its slots are home", room);
+    case HOLD_ALONE:
+        return g_strdup_printf("%s no longer held away: it is up and no other room is; all its users are home", room);
     case HOLD_NOTHING:
         break;
     }
@@ -111,4 +129,18 @@ enum hold_health hold_health_read(const char *traffic, const char *health, const
             found = HOLD_DOWN;
     }
     return found;
+}
+
+bool hold_elsewhere_read(const char *away, const char *room)
+{
+    g_autofree char *prefix = g_strconcat(room, ".", NULL);
+    int at_name = column(away, "svname"), at_status = column(away, "status");
+    g_auto(GStrv) lines = g_strsplit(away, "\n", -1);
+    for (char **line = lines; at_name >= 0 && at_status >= 0 && *line != NULL; line++) {
+        g_auto(GStrv) word = g_strsplit(*line, ",", -1);
+        if ((int)g_strv_length(word) > MAX(at_name, at_status) && g_str_has_prefix(word[at_status], "UP") &&
+            !g_str_has_prefix(word[at_name], prefix))
+            return true;
+    }
+    return false;
 }

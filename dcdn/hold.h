@@ -11,8 +11,12 @@
  *      |                                                    since it was last   |   | hold_us   | away again
  *      |                                                    seen down           v   | anew      |
  *      +-------------------- 1000 home ------------------- returning: HOLD_STAGE more home ------+
- *                                                          every stage_us
- * Nobody comes home while nobody knows how the room is. So there is at most one move of a whole room in hold_us.
+ *      |                                                   every stage_us                        |
+ *      +---------------- up, and twice within HOLD_SIGHTED_US no other room is ------------------+
+ * Nobody comes home while nobody knows how the room is. So there is at most one move of a whole room in hold_us, but
+ * for the last: when the others fail, HAProxy's backups send everybody to a held room that is up, at once, for there is
+ * nothing else. The hold ends with that, or its users would all leave again when another room is back, and more would
+ * fall on that room than it had before it failed. What comes back is the others', by holds of their own.
  *
  * Units: slots of HOLD_SLOTS (as schema/slot.h has), microseconds of one clock that never goes back.
  * Ownership: nothing is kept of arguments. Thread safety: pure functions; a struct hold belongs to one thread.
@@ -39,18 +43,20 @@ struct hold {
     unsigned home;      /* slots whose users go to their room; HOLD_SLOTS: no hold */
     int64_t next_us;    /* of a hold: no stage before this */
     int64_t sighted_us; /* last time that it was seen down */
+    int64_t alone_us;   /* of a hold: last time that no other room was seen up */
     bool sighted;       /* ever */
+    bool alone;         /* ever in this hold */
 };
 /* An entrance in maintenance by the table counts as its health checks say. */
 enum hold_health { HOLD_UNSEEN, HOLD_UP, HOLD_DOWN };
-enum hold_event { HOLD_NOTHING, HOLD_BEGUN, HOLD_AGAIN, HOLD_RETURNS, HOLD_ENDED };
+enum hold_event { HOLD_NOTHING, HOLD_BEGUN, HOLD_AGAIN, HOLD_RETURNS, HOLD_ENDED, HOLD_ALONE };
 
 /* No hold. */
 void hold_init(struct hold *hold);
 /* A hold that an earlier run left, with `home` slots at home: nobody moves now, and the hold begins anew. */
 void hold_restore(struct hold *hold, const struct hold_limits *limits, unsigned home, int64_t now_us);
 /* One reading of the room's health. elsewhere: another room is up and takes its users. HOLD_AGAIN: it has failed while
- * some had come home. What is new is in hold->home. */
+ * some had come home. HOLD_ALONE: it is over because no other room is up. What is new is in hold->home. */
 enum hold_event hold_step(struct hold *hold, const struct hold_limits *limits, enum hold_health health, bool elsewhere,
                           int64_t now_us);
 /* "room-a held away: ..." of an event; NULL of HOLD_NOTHING; g_free. */
@@ -59,5 +65,8 @@ char *hold_say(const struct hold *hold, const struct hold_limits *limits, enum h
 /* Health of a room from the replies to `show stat be_multi-dr_ROOM 4 -1`, and `show stat be_health 4 -1` for entrances
  * that are in maintenance. UNSEEN: no entrance of that room is in them. */
 enum hold_health hold_health_read(const char *traffic, const char *health, const char *room);
+/* True when an entrance of another room would take that room's users: from the reply to
+ * `show stat be_multi-away_ROOM 4 -1`. */
+bool hold_elsewhere_read(const char *away, const char *room);
 
 #endif

@@ -5,6 +5,7 @@
 #include "core/fileio.h"
 #include "core/log.h"
 #include "dcdn/edge.h"
+#include "dcdn/hold.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -13,7 +14,8 @@
 static struct {
     char *name, *cluster, **servers, *ca, *token_file, *state, *haproxy_socket, *master_socket, *listen, *socket;
     gboolean render_only, version, verbose;
-} flags;
+    gint hold_s, hold_stage_s;
+} flags = {.hold_s = HOLD_US / G_USEC_PER_SEC, .hold_stage_s = HOLD_STAGE_US / G_USEC_PER_SEC};
 
 static const GOptionEntry entries[] = {
     {"name", 0, 0, G_OPTION_ARG_STRING, &flags.name, "name of this edge in the inventory", "NAME"},
@@ -31,6 +33,8 @@ static const GOptionEntry entries[] = {
     {"listen", 0, 0, G_OPTION_ARG_STRING, &flags.listen, "where HAProxy is to listen (0.0.0.0:80)", "ADDR:PORT"},
     {"socket", 0, 0, G_OPTION_ARG_FILENAME, &flags.socket, "local socket: write `status`, read JSON (DIR/edge.sock)",
      "PATH"},
+    {"hold", 0, 0, G_OPTION_ARG_INT, &flags.hold_s, "how long a room that failed gets no users back (60)", "SECONDS"},
+    {"hold-stage", 0, 0, G_OPTION_ARG_INT, &flags.hold_stage_s, "then a tenth returns, so far apart (5)", "SECONDS"},
     {"render-only", 0, 0, G_OPTION_ARG_NONE, &flags.render_only, "write haproxy.cfg and maps from last-good, and end",
      NULL},
     {"verbose", 'v', 0, G_OPTION_ARG_NONE, &flags.verbose, "log more", NULL},
@@ -128,8 +132,14 @@ int main(int argc, char **argv)
     }
     if (flags.verbose)
         log_set_level(LOG_LEVEL_DEBUG);
-    struct edge_settings settings = {flags.name,   flags.cluster,        flags.state,
-                                     flags.listen, flags.haproxy_socket, flags.master_socket};
+    struct edge_settings settings = {flags.name,
+                                     flags.cluster,
+                                     flags.state,
+                                     flags.listen,
+                                     flags.haproxy_socket,
+                                     flags.master_socket,
+                                     flags.hold_s * G_USEC_PER_SEC,
+                                     flags.hold_stage_s * G_USEC_PER_SEC};
     if (!edge_settings_check(&settings, &error) ||
         !(flags.render_only ? edge_render_files(&settings, &error) : run(&settings, &error))) {
         fprintf(stderr, "signalbox-edge: %s\n", error->message);

@@ -1,6 +1,7 @@
 #include "dcdn/render.h"
 
 #include "core/error.h"
+#include "dcdn/hold.h"
 #include "dcdn/probe.h"
 
 #include <string.h>
@@ -13,6 +14,8 @@
  * Where there is a backup, the first connection that fails marks an entrance down, and a request may be sent once more
  * than it can fail: at each entrance over a connection that was kept and over a new one. So it cannot use up its
  * retries on entrances that refuse at once, long before a check finds out. Checks bring it back.
+ * They need more checks in a row to be back than the agent needs to see them down and hold the room away (hold.h): a
+ * room that flaps does not get its users back in between.
  * Where there is no backup, one lost connection is no reason to do without an entrance. */
 #define RETRIES_MIN 3u /* that of `defaults` */
 static const char globals[] =
@@ -42,7 +45,7 @@ static const char backend_head[] = "backend %s\n"
                                    "    http-request set-timeout server 1200ms unless { method GET HEAD OPTIONS }\n";
 #define SUCCESSOR "successor.sock" /* in the folder of the maps */
 #define CHECK "check observe layer4 error-limit 2 on-error mark-down"
-#define CHECK_BACKED "check observe layer4 error-limit 1 on-error mark-down"
+#define CHECK_BACKED "check rise 10 observe layer4 error-limit 1 on-error mark-down"
 #define CHECK_LONE "check observe layer4 error-limit 2 on-error fastinter"
 
 bool edge_settings_check(const struct edge_settings *settings, GError **error)
@@ -60,6 +63,10 @@ bool edge_settings_check(const struct edge_settings *settings, GError **error)
                         rows[i][0], rows[i][1] != NULL ? rows[i][1] : "");
             return false;
         }
+    if (settings->hold_us < 0 || settings->hold_stage_us <= 0) {
+        g_set_error(error, SB_ERROR, SB_ERROR_INVALID, "--hold and --hold-stage: expected seconds, the second above 0");
+        return false;
+    }
     struct endpoint listen;
     if (!endpoint_parse(settings->listen, &listen)) {
         g_set_error(error, SB_ERROR, SB_ERROR_INVALID, "--listen '%s': expected ADDRESS:PORT", settings->listen);
@@ -165,8 +172,11 @@ static void render_request(GString *out, const struct edge_settings *s)
         "    http-request set-var(txn.class) 'var(txn.p),field(2,|)'\n"
         "    http-request set-var(txn.dr) 'var(txn.p),field(3,|)'\n"
         "    http-request set-var(txn.road) 'var(txn.p),field(4,|)'\n"
-        "    http-request set-var(txn.room) var(txn.class),concat(/,txn.want),map_str(%s/rooms.map,-)\n",
-        dir, dir, dir, dir);
+        "    http-request set-var(txn.room) var(txn.class),concat(/,txn.want),map_str(%s/rooms.map,-)\n"
+        /* of slots whose room is held away: the turns that are not home yet (hold.h) */
+        "    http-request set-var(txn.home) var(txn.room),map_str_int(%s/holds.map,%u)\n"
+        "    http-request set-var(txn.away) var(txn.slot),mul(%u),mod(%u),sub(txn.home)\n",
+        dir, dir, dir, dir, dir, HOLD_SLOTS, HOLD_SPREAD, HOLD_SLOTS);
 }
 
 /* Where it goes. */
@@ -190,6 +200,8 @@ static void render_routing(GString *out, const struct edge_settings *s)
     g_string_append(
         out,
         "    use_backend be_relay if relay\n"
+        "    use_backend be_multi-away_%[var(txn.room)] if { var(txn.class) -m str multi } { var(txn.dr) -m str on } "
+        "{ var(txn.away) -m int ge 0 }\n"
         "    use_backend be_multi-dr_%[var(txn.room)] if { var(txn.class) -m str multi } { var(txn.dr) -m str on }\n"
         "    use_backend be_multi_%[var(txn.room)] if { var(txn.class) -m str multi }\n"
         "    use_backend be_single_%[var(txn.room)] if { var(txn.class) -m str single }\n"

@@ -17,7 +17,8 @@ struct edge_settings {
     const char *state_dir; /* absolute; where maps are */
     const char *listen;    /* "0.0.0.0:80" */
     const char *haproxy_socket;
-    const char *master_socket; /* or NULL: an inventory change waits for someone's reload */
+    const char *master_socket;      /* or NULL: an inventory change waits for someone's reload */
+    int64_t hold_us, hold_stage_us; /* hold.h */
 };
 /* SB_ERROR_INVALID when a setting could not stand in a configuration file. */
 bool edge_settings_check(const struct edge_settings *settings, GError **error);

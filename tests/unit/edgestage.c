@@ -1,6 +1,7 @@
 #include "tests/unit/edgestage.h"
 
 #include "dcdn/files.h"
+#include "dcdn/hold.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -154,6 +155,24 @@ static void on_restarted(void *data, const char *what)
     pthread_mutex_unlock(&s->lock);
 }
 
+static void on_noted(void *data, const char *text)
+{
+    struct stage *s = data;
+    pthread_mutex_lock(&s->lock);
+    g_ptr_array_add(s->notes, g_strdup(text));
+    pthread_mutex_unlock(&s->lock);
+}
+
+bool stage_noted(struct stage *s, const char *text)
+{
+    bool found = false;
+    pthread_mutex_lock(&s->lock);
+    for (guint i = 0; i < s->notes->len; i++)
+        found = found || strstr(s->notes->pdata[i], text) != NULL;
+    pthread_mutex_unlock(&s->lock);
+    return found;
+}
+
 static void *loop_thread(void *data)
 {
     loop_run(data);
@@ -260,10 +279,39 @@ void stage_stop_haproxy(struct stage *s)
     waitpid(s->haproxy_pid, NULL, 0);
 }
 
+static void start_driver(struct stage *s)
+{
+    struct haproxy_callbacks callbacks = {s, on_applied, on_failed, on_restarted, on_noted};
+    g_autoptr(GError) error = NULL;
+    s->loop = loop_new(&error);
+    s->haproxy = haproxy_new(s->loop, &s->settings, &callbacks);
+    pthread_create(&s->thread, NULL, loop_thread, s->loop);
+}
+
+static void stop_driver(struct stage *s)
+{
+    loop_stop(s->loop);
+    pthread_join(s->thread, NULL);
+    haproxy_free(s->haproxy);
+    loop_free(s->loop);
+}
+
+void stage_restart_driver(struct stage *s)
+{
+    stop_driver(s);
+    start_driver(s);
+}
+
 void stage_begin(struct stage *s)
 {
+    stage_begin_holding(s, HOLD_US, HOLD_STAGE_US);
+}
+
+void stage_begin_holding(struct stage *s, int64_t hold_us, int64_t hold_stage_us)
+{
     g_autoptr(GError) error = NULL;
-    *s = (struct stage){.dir = g_dir_make_tmp("sb-haproxy-XXXXXX", NULL)};
+    *s = (struct stage){.notes = g_ptr_array_new_with_free_func(g_free),
+                        .dir = g_dir_make_tmp("sb-haproxy-XXXXXX", NULL)};
     for (unsigned i = 0; i < ORIGINS; i++)
         origin_start(&s->origins[i]);
     s->layout = g_strdup_printf("class public\n"
@@ -279,7 +327,9 @@ void stage_begin(struct stage *s)
                                          .state_dir = s->dir,
                                          .listen = s->listen,
                                          .haproxy_socket = g_build_filename(s->dir, "haproxy.sock", NULL),
-                                         .master_socket = g_build_filename(s->dir, "master.sock", NULL)};
+                                         .master_socket = g_build_filename(s->dir, "master.sock", NULL),
+                                         .hold_us = hold_us,
+                                         .hold_stage_us = hold_stage_us};
     struct edge_state *empty = edge_state_empty();
     struct edge_files files = {0};
     ck_assert(edge_files_write(&files, empty, &s->settings, &error));
@@ -289,18 +339,13 @@ void stage_begin(struct stage *s)
 
     pthread_mutex_init(&s->lock, NULL);
     pthread_cond_init(&s->cond, NULL);
-    struct haproxy_callbacks callbacks = {s, on_applied, on_failed, on_restarted};
-    s->loop = loop_new(&error);
-    s->haproxy = haproxy_new(s->loop, &s->settings, &callbacks);
-    pthread_create(&s->thread, NULL, loop_thread, s->loop);
+    start_driver(s);
 }
 
 void stage_end(struct stage *s)
 {
-    loop_stop(s->loop);
-    pthread_join(s->thread, NULL);
-    haproxy_free(s->haproxy);
-    loop_free(s->loop);
+    stop_driver(s);
+    g_ptr_array_unref(s->notes);
     stage_stop_haproxy(s);
     for (unsigned i = 0; i < ORIGINS; i++)
         origin_stop(&s->origins[i]);

@@ -48,12 +48,18 @@ struct stage {
     unsigned restarts;       /* restarted callbacks */
     char *restarted;         /* what the last one said */
     struct edge_state *next; /* to apply */
+    GPtrArray *notes;        /* char *, of noted callbacks */
 };
 /* Everything runs, without any table. */
 void stage_begin(struct stage *s);
+void stage_begin_holding(struct stage *s, int64_t hold_us, int64_t hold_stage_us); /* the same with other holds */
 void stage_end(struct stage *s);
 /* HAProxy alone, with the files that are there. */
 void stage_start_haproxy(struct stage *s);
+/* The driver's end, and a new one without any table: as when the agent is started again. */
+void stage_restart_driver(struct stage *s);
+/* Has something with this in it been noted? */
+bool stage_noted(struct stage *s, const char *text);
 void stage_stop_haproxy(struct stage *s);
 
 /* Applies; members of text that are NULL are the site at rest, on the stage's origins. */

@@ -12,10 +12,11 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
-static const struct edge_settings settings = {"edge-1",     "two-rooms",       "/s",
-                                              "0.0.0.0:80", "/s/haproxy.sock", "/s/master.sock"};
+static const struct edge_settings settings = {"edge-1",          "two-rooms",      "/s",     "0.0.0.0:80",
+                                              "/s/haproxy.sock", "/s/master.sock", 60000000, 5000000};
 static const struct edge_table_text rest;
 static const struct edge_table_text closed = {
     .rooms = "multi/room-a room-b\nmulti/room-b room-b\nsingle/room-a room-a\nsingle/room-b room-b\n",
@@ -102,8 +103,8 @@ START_TEST(a_closed_room_is_disabled_in_every_backend_but_health_and_needs_no_re
     g_autofree char *before = edge_config_mark(open, &settings);
     g_autofree char *after = edge_config_mark(shut, &settings);
     ck_assert_str_eq(before, after);
-    /* pop-a1 and pop-a2 in be_multi_room-a, be_multi-dr_room-a and as backup in be_multi-dr_room-b; and the relay */
-    ck_assert_uint_eq(times(text, " disabled\n"), 7);
+    /* pop-a1 and pop-a2 in be_multi_room-a, both rooms' be_multi-dr_R and be_multi-away_R; and the relay */
+    ck_assert_uint_eq(times(text, " disabled\n"), 11);
     ck_assert_uint_eq(times(text, "198.51.100.11:80 check\n"), 1); /* health */
 }
 END_TEST
@@ -181,7 +182,7 @@ START_TEST(a_room_switch_is_one_short_line_in_a_safe_order)
     const char *out = strstr(text, "set server be_multi-dr_room-b/room-a.pop-a1 state maint");
     const char *meta = strstr(text, "set map /s/meta.map generation 8");
     ck_assert_msg(rooms != NULL && out != NULL && meta != NULL && rooms < out && out < meta, "%s", text);
-    ck_assert_uint_eq(times(text, "set server"), 7);
+    ck_assert_uint_eq(times(text, "set server"), 11);
     actual_clear(&actual);
 
     actual = actual_of(shut); /* and back: in before use */
@@ -524,13 +525,28 @@ START_TEST(a_full_disk_leaves_whole_lines_and_maps_of_one_table)
         g_autofree char *path = edge_map_path(&here, i);
         size_t size = 0;
         g_autofree char *text = file_read(path, 4096, &size, NULL);
-        g_autofree char *fresh = g_strconcat(path, ".tmp", NULL);
+        g_autofree char *fresh = g_strdup_printf("%s.%ld.tmp", path, (long)getpid());
         g_autoptr(GBytes) found = g_bytes_new(text, size);
         ck_assert(g_bytes_equal(found, at_rest->text[i]));
         ck_assert(!g_file_test(fresh, G_FILE_TEST_EXISTS));
     }
     ck_assert(edge_files_write(&files, a_closed, &here, NULL));
     edge_files_clear(&files);
+
+    /* What a killed process leaves goes; what one that lives is writing, and what is none of this, stays. */
+    pid_t gone = fork();
+    if (gone == 0)
+        _exit(0);
+    ck_assert_int_eq(waitpid(gone, NULL, 0), gone);
+    g_autofree char *left = g_strdup_printf("%s/rooms.map.%ld.tmp", disk.dir, (long)gone);
+    g_autofree char *under_way = g_strdup_printf("%s/rooms.map.%ld.tmp", disk.dir, (long)getpid());
+    g_autofree char *other = g_strdup_printf("%s/table.prev.tmp", disk.dir);
+    const char *const paths[] = {left, under_way, other};
+    for (size_t i = 0; i < G_N_ELEMENTS(paths); i++)
+        ck_assert(g_file_set_contents(paths[i], "x", 1, NULL));
+    edge_files_sweep(&here);
+    for (size_t i = 0; i < G_N_ELEMENTS(paths); i++)
+        ck_assert_int_eq(g_file_test(paths[i], G_FILE_TEST_EXISTS), i > 0);
     disk_end(&disk);
 }
 END_TEST

@@ -32,8 +32,164 @@ START_TEST(a_request_passes_over_a_room_whose_entrances_all_refuse_at_once)
 }
 END_TEST
 
+/* Requests of twenty users, who are of both rooms; all must be answered. Those that room A's entrances had. */
+static unsigned users_of_room_a(struct stage *s)
+{
+    unsigned before = stage_room_requests(s, POP_A1);
+    for (unsigned k = 0; k < 20; k++) {
+        g_autofree char *cookie = g_strdup_printf("Cookie: uid=%u\r\n", k);
+        struct answer answer = stage_request(s, "GET", "play.example.test", "/", cookie);
+        ck_assert_msg(answer.status == 200, "%s", answer.text);
+        g_free(answer.text);
+    }
+    return stage_room_requests(s, POP_A1) - before;
+}
+
+/* As the traffic's backend sees it, not only the checks'. */
+static bool room_is_up(struct stage *s, const char *room)
+{
+    g_autofree char *command = g_strdup_printf("show stat be_multi-dr_%s 4 -1\n", room);
+    g_autofree char *prefix = g_strconcat(",", room, ".", NULL);
+    g_autofree char *stat = stage_admin(s, command);
+    g_auto(GStrv) lines = g_strsplit(stat, "\n", -1);
+    unsigned up = 0;
+    for (char **line = lines; *line != NULL; line++)
+        up += strstr(*line, prefix) != NULL && strstr(*line, ",UP,") != NULL;
+    return up == 2;
+}
+
+static bool home_is(struct stage *s, const char *room, const char *home)
+{
+    g_autofree char *command = g_strdup_printf("show map %s/holds.map\n", s->dir);
+    g_autofree char *map = stage_admin(s, command);
+    g_autofree char *row = g_strdup_printf(" %s %s\n", room, home);
+    return strstr(map, row) != NULL;
+}
+
+static void room_a(struct stage *s, void (*change)(struct origin *))
+{
+    change(&s->origins[POP_A1]);
+    change(&s->origins[POP_A2]);
+}
+
+static void hold_room_a(struct stage *s)
+{
+    stage_must_apply(s, 7, &rest);
+    ck_assert_uint_gt(users_of_room_a(s), 0);
+    room_a(s, origin_stop);
+    EVENTUALLY(users_of_room_a(s) == 0 && home_is(s, "room-a", "0"));
+    ck_assert(stage_noted(s, "room-a held away: all"));
+}
+
+START_TEST(a_room_that_heals_gets_its_users_back_by_stages)
+{
+    struct stage s;
+    stage_begin_holding(&s, 2000000, 300000);
+    hold_room_a(&s);
+    room_a(&s, origin_start);
+    EVENTUALLY(room_is_up(&s, "room-a"));
+    int64_t from_us = loop_now_us();
+    bool held = home_is(&s, "room-a", "0");
+    unsigned requests = users_of_room_a(&s);
+    ck_assert(held && loop_now_us() - from_us < 1000000); /* or this has shown nothing */
+    ck_assert_uint_eq(requests, 0);
+    EVENTUALLY(home_is(&s, "room-a", "1000"));
+    for (unsigned home = 100; home < 1000; home += 100) {
+        g_autofree char *stage = g_strdup_printf("room-a held away: %u of", home);
+        ck_assert_msg(stage_noted(&s, stage), "%s", stage);
+    }
+    EVENTUALLY(stage_noted(&s, "room-a no longer held away"));
+    ck_assert_uint_gt(users_of_room_a(&s), 0);
+    ck_assert_msg(s.restarts == 0, "%s", s.restarted);
+    stage_end(&s);
+}
+END_TEST
+
+/* With a HAProxy that knows of no failure: by its map file alone. */
+START_TEST(a_hold_outlives_haproxy_and_the_agent)
+{
+    struct stage s;
+    stage_begin(&s);
+    hold_room_a(&s);
+    room_a(&s, origin_start);
+    stage_restart_driver(&s);
+    stage_must_apply(&s, 7, &rest);
+    ck_assert(home_is(&s, "room-a", "0"));
+    stage_stop_haproxy(&s);
+    stage_start_haproxy(&s);
+    EVENTUALLY(room_is_up(&s, "room-a"));
+    ck_assert_uint_eq(users_of_room_a(&s), 0);
+    ck_assert(home_is(&s, "room-a", "0"));
+    stage_end(&s);
+}
+END_TEST
+
+/* Held away, and then the others fail: its own entrances are the backup. It is room B then that is held, and when that
+ * is back nobody leaves room A for it but B's own users, by stages. */
+START_TEST(a_held_room_takes_its_users_when_the_others_fail)
+{
+    struct stage s;
+    stage_begin(&s);
+    hold_room_a(&s);
+    room_a(&s, origin_start);
+    EVENTUALLY(room_is_up(&s, "room-a"));
+    origin_stop(&s.origins[POP_B1]);
+    origin_stop(&s.origins[POP_B2]);
+    ck_assert_uint_eq(users_of_room_a(&s), 20);
+    EVENTUALLY(home_is(&s, "room-a", "1000") && home_is(&s, "room-b", "0"));
+    ck_assert(stage_noted(&s, "room-a no longer held away: it is up and no other room is"));
+    ck_assert_uint_eq(users_of_room_a(&s), 20);
+    origin_start(&s.origins[POP_B1]);
+    origin_start(&s.origins[POP_B2]);
+    EVENTUALLY(room_is_up(&s, "room-b"));
+    ck_assert_uint_eq(users_of_room_a(&s), 20);
+    stage_end(&s);
+}
+END_TEST
+
+START_TEST(a_table_that_closes_the_room_ends_its_hold)
+{
+    static const struct edge_table_text closed = {
+        .rooms = "multi/room-a room-b\nmulti/room-b room-b\nsingle/room-a room-a\nsingle/room-b room-b\n"};
+    struct stage s;
+    stage_begin(&s);
+    hold_room_a(&s);
+    stage_must_apply(&s, 8, &closed);
+    EVENTUALLY(home_is(&s, "room-a", "1000"));
+    EVENTUALLY(stage_noted(&s, "room-a no longer held away: by the table"));
+    ck_assert_uint_eq(users_of_room_a(&s), 0);
+    stage_must_apply(&s, 9, &rest); /* still down: it is held anew */
+    EVENTUALLY(home_is(&s, "room-a", "0"));
+    ck_assert_uint_eq(users_of_room_a(&s), 0);
+    stage_end(&s);
+}
+END_TEST
+
+/* What somebody else writes there is not what is in force. */
+START_TEST(a_hold_that_someone_else_takes_back_is_noticed)
+{
+    struct stage s;
+    stage_begin(&s);
+    hold_room_a(&s);
+    g_autofree char *command = g_strdup_printf("set map %s/holds.map room-a 1000\n", s.dir);
+    g_free(stage_admin(&s, command));
+    pthread_mutex_lock(&s.lock);
+    stage_await(&s, &s.restarts, 0);
+    ck_assert_msg(strstr(s.restarted, "map holds: 'room-a' is '1000', expected '0'") != NULL, "%s", s.restarted);
+    pthread_mutex_unlock(&s.lock);
+    stage_must_apply(&s, 7, &rest);
+    ck_assert(home_is(&s, "room-a", "0"));
+    stage_end(&s);
+}
+END_TEST
+
 static void add(TCase *tcase)
 {
+    tcase_add_test(tcase, a_room_that_heals_gets_its_users_back_by_stages);
+    tcase_add_test(tcase, a_hold_outlives_haproxy_and_the_agent);
+    tcase_add_test(tcase, a_held_room_takes_its_users_when_the_others_fail);
+    tcase_add_test(tcase, a_table_that_closes_the_room_ends_its_hold);
+    tcase_add_test(tcase, a_hold_that_someone_else_takes_back_is_noticed);
     tcase_add_test(tcase, a_request_passes_over_a_room_whose_entrances_all_refuse_at_once);
 }
 

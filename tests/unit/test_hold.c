@@ -48,6 +48,25 @@ START_TEST(without_another_room_nobody_moves)
 }
 END_TEST
 
+/* Its users are with it already, by HAProxy's backups; they must not all leave again when another room is back. */
+START_TEST(a_held_room_that_is_the_only_one_is_held_no_more)
+{
+    struct hold hold;
+    begin(&hold, 0);
+    ck_assert_int_eq(hold_step(&hold, &limits, HOLD_DOWN, false, S), HOLD_NOTHING); /* all are down */
+    ck_assert_int_eq(hold_step(&hold, &limits, HOLD_UNSEEN, false, S), HOLD_NOTHING);
+    ck_assert_int_eq(hold_step(&hold, &limits, HOLD_UP, false, 2 * S), HOLD_NOTHING); /* by one sighting: not yet */
+    ck_assert_int_eq(hold_step(&hold, &limits, HOLD_UP, false, 3 * S + LOOK), HOLD_NOTHING);
+    ck_assert_int_eq(step(&hold, HOLD_DOWN, 3 * S + 2 * LOOK), HOLD_NOTHING); /* what was seen before this is void */
+    ck_assert_int_eq(hold_step(&hold, &limits, HOLD_UP, false, 3 * S + 3 * LOOK), HOLD_NOTHING);
+    ck_assert_uint_eq(hold.home, 0);
+    ck_assert_int_eq(hold_step(&hold, &limits, HOLD_UP, false, 3 * S + 4 * LOOK), HOLD_ALONE);
+    ck_assert_uint_eq(hold.home, HOLD_SLOTS);
+    ck_assert_int_eq(step(&hold, HOLD_UP, 4 * S), HOLD_NOTHING); /* another is back: nobody leaves */
+    ck_assert_uint_eq(hold.home, HOLD_SLOTS);
+}
+END_TEST
+
 START_TEST(users_return_a_stage_at_a_time_after_the_hold)
 {
     struct hold hold;
@@ -210,6 +229,10 @@ START_TEST(health_is_what_haproxy_marked)
                                                   "be_health,room-a.pop-a2,0,%s,1,\n",
                                                   head, rows[i].checked, rows[i].checked);
         ck_assert_msg(hold_health_read(traffic, health, "room-a") == rows[i].health, "row %zu", i);
+        ck_assert(hold_elsewhere_read(traffic, "room-a")); /* only the order of servers is another in be_multi-away_R */
+        ck_assert(!hold_elsewhere_read("", "room-a"));
+        ck_assert_int_eq(hold_elsewhere_read(traffic, "room-b"),
+                         g_str_has_prefix(rows[i].a1, "UP") || g_str_has_prefix(rows[i].a2, "UP"));
         ck_assert_int_eq(hold_health_read("", health, "room-a"), HOLD_UNSEEN);
         ck_assert_int_eq(hold_health_read(traffic, health, "room"), HOLD_UNSEEN);
     }
@@ -220,7 +243,7 @@ START_TEST(events_say_the_room)
 {
     struct hold hold;
     begin(&hold, 0);
-    for (enum hold_event event = HOLD_NOTHING; event <= HOLD_ENDED; event++) {
+    for (enum hold_event event = HOLD_NOTHING; event <= HOLD_ALONE; event++) {
         g_autofree char *text = hold_say(&hold, &limits, event, "room-a");
         ck_assert(event == HOLD_NOTHING ? text == NULL : g_str_has_prefix(text, "room-a "));
     }
@@ -231,6 +254,7 @@ static void add(TCase *tcase)
 {
     tcase_add_test(tcase, it_takes_two_sightings_that_are_close);
     tcase_add_test(tcase, without_another_room_nobody_moves);
+    tcase_add_test(tcase, a_held_room_that_is_the_only_one_is_held_no_more);
     tcase_add_test(tcase, users_return_a_stage_at_a_time_after_the_hold);
     tcase_add_test(tcase, the_hold_counts_from_the_last_time_it_was_down);
     tcase_add_test(tcase, a_room_that_fails_on_return_is_held_anew_at_the_first_sighting);

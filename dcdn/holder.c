@@ -1,0 +1,157 @@
+#include "dcdn/holder.h"
+
+#include "core/fileio.h"
+#include "dcdn/files.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define FILE_MAX 65536
+
+struct holder {
+    struct hold_limits limits;
+    GHashTable *rooms; /* room -> struct hold * */
+};
+
+/* ---- what an earlier run left ---- */
+
+static void restore_row(struct holder *holder, const char *line, int64_t now_us)
+{
+    g_auto(GStrv) words = g_strsplit(line, " ", 2);
+    guint64 home;
+    if (g_strv_length(words) != 2 || !edge_text_safe(words[0]) ||
+        !g_ascii_string_to_unsigned(words[1], 10, 0, HOLD_SLOTS - 1, &home, NULL))
+        return;
+    struct hold *hold = g_new(struct hold, 1);
+    hold_restore(hold, &holder->limits, (unsigned)home, now_us);
+    g_hash_table_replace(holder->rooms, g_strdup(words[0]), hold);
+}
+
+struct holder *holder_new(const struct edge_settings *settings, int64_t now_us)
+{
+    struct holder *holder = g_new(struct holder, 1);
+    holder->limits = (struct hold_limits){settings->hold_us, settings->hold_stage_us};
+    holder->rooms = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
+    g_autofree char *path = edge_map_path(settings, MAP_HOLDS);
+    g_autofree char *text = file_read(path, FILE_MAX, NULL, NULL);
+    g_auto(GStrv) lines = g_strsplit(text != NULL ? text : "", "\n", -1);
+    for (char **line = lines; *line != NULL; line++)
+        restore_row(holder, *line, now_us);
+    return holder;
+}
+
+void holder_free(struct holder *holder)
+{
+    if (holder == NULL)
+        return;
+    g_hash_table_unref(holder->rooms);
+    g_free(holder);
+}
+
+/* ---- into a state ---- */
+
+static struct hold *hold_of(struct holder *holder, const char *room)
+{
+    struct hold *hold = g_hash_table_lookup(holder->rooms, room);
+    if (hold == NULL) {
+        hold = g_new(struct hold, 1);
+        hold_init(hold);
+        g_hash_table_insert(holder->rooms, g_strdup(room), hold);
+    }
+    return hold;
+}
+
+void holder_adopt(struct holder *holder, struct edge_state *state)
+{
+    for (guint i = 0; i < state->rooms->len; i++) {
+        const char *room = state->rooms->pdata[i];
+        edge_state_set_home(state, room, hold_of(holder, room)->home);
+    }
+}
+
+/* Does the table send users of several rooms' services there? */
+static bool in_use(const struct edge_state *state, const char *room)
+{
+    GHashTableIter iter;
+    void *key, *value;
+    g_hash_table_iter_init(&iter, state->maps[MAP_ROOMS]);
+    while (g_hash_table_iter_next(&iter, &key, &value))
+        if (g_str_has_prefix(key, "multi/") && strcmp(value, room) == 0)
+            return true;
+    return false;
+}
+
+bool holder_settle(struct holder *holder, struct edge_state *state, GPtrArray *notes)
+{
+    bool any = false;
+    GHashTableIter iter;
+    void *room, *value;
+    g_hash_table_iter_init(&iter, holder->rooms);
+    while (g_hash_table_iter_next(&iter, &room, &value)) {
+        struct hold *hold = value;
+        if (in_use(state, room))
+            continue;
+        if (hold->home < HOLD_SLOTS) {
+            any = true;
+            g_ptr_array_add(
+                notes, g_strdup_printf("%s no longer held away: by the table nobody goes there", (const char *)room));
+        }
+        g_hash_table_iter_remove(&iter);
+    }
+    holder_adopt(holder, state);
+    return any;
+}
+
+/* ---- watching ---- */
+
+char *holder_question(const struct edge_state *state)
+{
+    GString *text = g_string_new("show stat be_health 4 -1");
+    for (guint i = 0; i < state->rooms->len; i++)
+        g_string_append_printf(text, "; show stat be_multi-dr_%s 4 -1; show stat be_multi-away_%s 4 -1",
+                               (const char *)state->rooms->pdata[i], (const char *)state->rooms->pdata[i]);
+    return g_string_free(text, FALSE);
+}
+
+unsigned holder_replies(const struct edge_state *state)
+{
+    return 1 + 2 * state->rooms->len;
+}
+
+bool holder_step(struct holder *holder, struct edge_state *state, const GPtrArray *replies, int64_t now_us,
+                 GPtrArray *notes)
+{
+    bool any = false;
+    for (guint i = 0; i < state->rooms->len; i++) {
+        const char *room = state->rooms->pdata[i];
+        if (!in_use(state, room))
+            continue;
+        struct hold *hold = hold_of(holder, room);
+        const char *checks = replies != NULL ? replies->pdata[0] : "";
+        const char *traffic = replies != NULL ? replies->pdata[1 + 2 * i] : "";
+        const char *away = replies != NULL ? replies->pdata[2 + 2 * i] : "";
+        enum hold_event event = hold_step(hold, &holder->limits, hold_health_read(traffic, checks, room),
+                                          hold_elsewhere_read(away, room), now_us);
+        if (event == HOLD_NOTHING)
+            continue;
+        edge_state_set_home(state, room, hold->home);
+        g_ptr_array_add(notes, hold_say(hold, &holder->limits, event, room));
+        any = true;
+    }
+    return any;
+}
+
+json_t *holder_to_json(const struct holder *holder)
+{
+    json_t *list = json_array();
+    GHashTableIter iter;
+    void *room, *value;
+    g_hash_table_iter_init(&iter, holder->rooms);
+    while (g_hash_table_iter_next(&iter, &room, &value)) {
+        const struct hold *hold = value;
+        if (hold->home < HOLD_SLOTS)
+            json_array_append_new(list,
+                                  json_pack("{s:s,s:I}", "room", (const char *)room, "home", (json_int_t)hold->home));
+    }
+    return list;
+}
