@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-static const struct db_driver *const drivers[] = {&db_sqlite};
+static const struct db_driver *const drivers[] = {&db_sqlite, &db_postgres};
 
 /* The driver of a URL, and what stands behind its scheme. */
 static const struct db_driver *find_driver(const char *url, const char **rest, GError **error)
@@ -21,7 +21,8 @@ static const struct db_driver *find_driver(const char *url, const char **rest, G
             return drivers[i];
     }
     g_set_error(error, SB_ERROR, SB_ERROR_INVALID,
-                "database URL: found scheme \"%.*s\", expected a path or sqlite:PATH", (int)(colon - url), url);
+                "database URL: found scheme \"%.*s\", expected a path, sqlite:PATH or postgresql://...",
+                (int)(colon - url), url);
     return NULL;
 }
 
@@ -37,6 +38,15 @@ struct db *db_open_reading(const char *url, bool *still, GError **error)
     const char *rest;
     const struct db_driver *driver = find_driver(url, &rest, error);
     return driver == NULL ? NULL : driver->open_reading(rest, still, error);
+}
+
+char *db_url_shown(const char *url)
+{
+    g_autoptr(GRegex) secret =
+        g_regex_new("^([a-z]+://[^/?#@:]*:)[^/?#]*(?=@)|([?&][a-z]*password=)[^&#]*", 0, 0, NULL);
+    return strstr(url, "://") == NULL && strchr(url, '?') == NULL
+               ? g_strdup(url)
+               : g_regex_replace(secret, url, -1, 0, "\\1\\2***", 0, NULL);
 }
 
 void db_close(struct db *db)
@@ -113,10 +123,12 @@ void db_rollback(struct db *db)
     db->in_transaction = false;
 }
 
+/* The last migration that the database has had; inside the transaction. */
 static bool schema_number(struct db *db, int64_t *number, GError **error)
 {
     GError *failure = NULL;
-    if (!db_exec(db, "create table if not exists migrations (number bigint primary key)", error))
+    if ((db->driver->lock_schema != NULL && !db_exec(db, db->driver->lock_schema, error)) ||
+        !db_exec(db, "create table if not exists migrations (number bigint primary key)", error))
         return false;
     sb_auto(db_rows) rows = db_query(db, "select coalesce(max(number), 0) from migrations", NULL, 0, error);
     if (rows == NULL)
@@ -131,8 +143,12 @@ static bool schema_number(struct db *db, int64_t *number, GError **error)
 static bool migrate_one(struct db *db, const struct db_migration *migration, GError **error)
 {
     struct db_value number = DB_INT(migration->number);
-    if (db_begin(db, error) && db_exec(db, migration->sql, error) &&
-        db_run(db, "insert into migrations (number) values ($1)", &number, 1, error) && db_commit(db, error))
+    int64_t have = 0;
+    if (db_begin(db, error) && schema_number(db, &have, error) &&
+        (have >= migration->number || /* another program was quicker */
+         (db_exec(db, migration->sql, error) &&
+          db_run(db, "insert into migrations (number) values ($1)", &number, 1, error))) &&
+        db_commit(db, error))
         return true;
     db_rollback(db);
     return false;
@@ -142,7 +158,9 @@ bool db_migrate(struct db *db, const struct db_migration *migrations, GError **e
 {
     int64_t have = 0;
     unsigned last = 0;
-    if (!schema_number(db, &have, error))
+    bool known = db_begin(db, error) && schema_number(db, &have, error) && db_commit(db, error);
+    db_rollback(db);
+    if (!known)
         return false;
     for (const struct db_migration *m = migrations; m->number != 0; m++) {
         last = m->number;

@@ -38,13 +38,17 @@ struct db_value {
 struct db;
 struct db_rows;
 
-/* url: path of a SQLite file, also "sqlite:PATH" (made when absent, mode 0600, write-ahead log, synchronous=FULL).
- * Other schemes are SB_ERROR_INVALID. */
+/* url: path of a SQLite file, also "sqlite:PATH" (made when absent, mode 0600, write-ahead log, synchronous=FULL), or
+ * postgresql://..., as libpq takes it (RFC 3986; what it leaves out comes from the PG* environment and ~/.pgpass).
+ * Other schemes are SB_ERROR_INVALID. A Postgres that does not answer is an error after 2 s here and 5 s later; a
+ * connection that was lost once stays lost: open anew. */
 struct db *db_open(const char *url, GError **error);
 /* The same for reading only: the file must exist, nothing is ever written, and a folder that cannot be written or a
  * disk that is full is no obstacle. *still (may be NULL): nobody has the file open for writing, and what is read stays
  * as it is now whoever writes later: open anew to see that. */
 struct db *db_open_reading(const char *url, bool *still, GError **error);
+/* The URL for people, passwords replaced by "***"; g_free. */
+char *db_url_shown(const char *url);
 void db_close(struct db *db); /* NULL is allowed */
 SB_AUTO_DEFINE(db, db_close)
 
@@ -52,7 +56,8 @@ SB_AUTO_DEFINE(db, db_close)
 bool db_exec(struct db *db, const char *sql, GError **error);
 /* One statement with n values for $1..$n. */
 bool db_run(struct db *db, const char *sql, const struct db_value *values, unsigned n, GError **error);
-/* A statement that gives rows; NULL on failure. Text values must live until db_rows_free. */
+/* A statement that gives rows; NULL on failure. Text values must live until db_rows_free;
+ * an error of the statement may come here or at db_next. */
 struct db_rows *db_query(struct db *db, const char *sql, const struct db_value *values, unsigned n, GError **error);
 /* Steps to the next row. False at the end and on failure; on failure *error is set. */
 bool db_next(struct db_rows *rows, GError **error);

@@ -16,7 +16,8 @@ struct db_driver {
     void (*rows_free)(struct db_rows *rows);
     const char *(*text)(const struct db_rows *rows, unsigned column);
     int64_t (*number)(const struct db_rows *rows, unsigned column);
-    const char *begin; /* the statement that begins a transaction which will write */
+    const char *begin;       /* the statement that begins a transaction which will write */
+    const char *lock_schema; /* in it: keeps others from changing the schema; NULL: its beginning does */
 };
 
 /* Every engine's connection and result begin with these. */
@@ -28,6 +29,6 @@ struct db_rows {
     struct db *db;
 };
 
-extern const struct db_driver db_sqlite;
+extern const struct db_driver db_sqlite, db_postgres;
 
 #endif

@@ -3,6 +3,7 @@
 #include "core/auto.h"
 #include "core/error.h"
 #include "core/log.h"
+#include "server/store/db.h"
 #include "server/store/journal.h"
 #include "server/store/store.h"
 
@@ -16,6 +17,7 @@
 
 struct outbox {
     char *journal_path, *store_url;
+    char *shown; /* the URL without passwords */
     unsigned node;
     pthread_t thread;
     pthread_mutex_t lock;
@@ -63,7 +65,7 @@ static bool find_position(struct outbox *outbox, struct journal_reader *reader, 
                 "store %s holds entry %" G_GUINT64_FORMAT
                 " of server %u, which its journal has not: found the store of "
                 "another site or a journal restored from an older copy",
-                outbox->store_url, *seq, outbox->node);
+                outbox->shown, *seq, outbox->node);
     return false;
 }
 
@@ -148,7 +150,7 @@ static void *run(void *data)
             delay_s = RETRY_FIRST_S;
         if (!told)
             log_warning("store cannot be written; the journal keeps everything and it is tried again",
-                        "store=%s error=\"%s\"", outbox->store_url, error->message);
+                        "store=%s error=\"%s\"", outbox->shown, error->message);
         told = true;
         if (wait_retry(outbox, delay_s))
             return NULL;
@@ -161,6 +163,7 @@ struct outbox *outbox_new(const char *journal_path, const char *store_url, unsig
     struct outbox *outbox = g_new0(struct outbox, 1);
     outbox->journal_path = g_strdup(journal_path);
     outbox->store_url = g_strdup(store_url);
+    outbox->shown = db_url_shown(store_url);
     outbox->node = node;
     outbox->pending = true;
     pthread_condattr_t attr;
@@ -177,6 +180,7 @@ struct outbox *outbox_new(const char *journal_path, const char *store_url, unsig
     pthread_mutex_destroy(&outbox->lock);
     g_free(outbox->journal_path);
     g_free(outbox->store_url);
+    g_free(outbox->shown);
     g_free(outbox);
     return NULL;
 }
@@ -202,5 +206,6 @@ void outbox_free(struct outbox *outbox)
     pthread_mutex_destroy(&outbox->lock);
     g_free(outbox->journal_path);
     g_free(outbox->store_url);
+    g_free(outbox->shown);
     g_free(outbox);
 }

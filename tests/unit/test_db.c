@@ -1,18 +1,31 @@
 #include "core/error.h"
+#include "core/loop.h"
 #include "server/store/db.h"
+#include "tests/unit/postgresd.h"
 #include "tests/unit/unit.h"
 
 #include <stdio.h>
+#include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
+enum { SQLITE, POSTGRES, ENGINES }; /* each test runs on both, from this one source */
 static char path[64];
 
-static struct db *open_fresh(void)
+static char *fresh_url(int engine)
 {
+    if (engine == POSTGRES)
+        return postgresd_fresh();
     snprintf(path, sizeof path, "/tmp/sb-test-db-%d", (int)getpid());
+    return g_strdup(path);
+}
+
+static struct db *open_fresh(int engine)
+{
+    g_autofree char *url = fresh_url(engine);
     GError *error = NULL;
-    struct db *db = db_open(path, &error);
-    ck_assert_ptr_nonnull(db);
+    struct db *db = db_open(url, &error);
+    ck_assert_msg(db != NULL, "%s", db == NULL ? error->message : "");
     return db;
 }
 
@@ -20,7 +33,7 @@ static void drop(struct db *db)
 {
     db_close(db);
     static const char *const ends[] = {"", "-wal", "-shm"};
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; path[0] != '\0' && i < 3; i++) {
         g_autofree char *file = g_strconcat(path, ends[i], NULL);
         unlink(file);
     }
@@ -35,7 +48,7 @@ static int64_t number(struct db *db, const char *sql)
 
 START_TEST(parameters_go_by_name)
 {
-    struct db *db = open_fresh();
+    struct db *db = open_fresh(_i);
     GError *error = NULL;
     ck_assert(db_exec(db, "create table t (a text, b bigint, c boolean, d text)", NULL));
     /* $2 stands first: SQLite numbers by appearance, the values must not. */
@@ -57,7 +70,7 @@ END_TEST
 
 START_TEST(transactions_are_all_or_nothing)
 {
-    struct db *db = open_fresh();
+    struct db *db = open_fresh(_i);
     ck_assert(db_exec(db, "create table t (a bigint primary key)", NULL));
     ck_assert(db_begin(db, NULL) && db_exec(db, "insert into t values (1)", NULL));
     db_rollback(db);
@@ -71,7 +84,7 @@ END_TEST
 
 START_TEST(errors_say_what_and_leave_the_connection_usable)
 {
-    struct db *db = open_fresh();
+    struct db *db = open_fresh(_i);
     g_autoptr(GError) error = NULL, twice = NULL, scheme = NULL;
     ck_assert(!db_exec(db, "select nonsense", &error));
     ck_assert(g_error_matches(error, SB_ERROR, SB_ERROR_IO));
@@ -90,7 +103,7 @@ END_TEST
 
 START_TEST(migrations_run_once_in_order)
 {
-    struct db *db = open_fresh();
+    struct db *db = open_fresh(_i);
     static const struct db_migration first[] = {{1, "create table t (a bigint); insert into t values (1)"}, {0, NULL}};
     static const struct db_migration both[] = {
         {1, "create table t (a bigint); insert into t values (1)"}, {2, "update t set a = a + 10"}, {0, NULL}};
@@ -107,12 +120,83 @@ START_TEST(migrations_run_once_in_order)
 }
 END_TEST
 
+START_TEST(two_programs_may_migrate_at_once)
+{
+    g_autofree char *url = fresh_url(_i);
+    static const struct db_migration steps[] = {
+        {1, "create table t (a bigint); insert into t values (1)"}, {2, "update t set a = a + 10"}, {0, NULL}};
+    pid_t children[4];
+    for (int i = 0; i < 4; i++) {
+        children[i] = fork();
+        if (children[i] == 0) {
+            struct db *mine = db_open(url, NULL);
+            _exit(mine != NULL && db_migrate(mine, steps, NULL) ? 0 : 1);
+        }
+    }
+    for (int i = 0; i < 4; i++) {
+        int status = -1;
+        ck_assert_int_eq(waitpid(children[i], &status, 0), children[i]);
+        ck_assert_int_eq(status, 0);
+    }
+    struct db *db = db_open(url, NULL);
+    ck_assert_int_eq(number(db, "select sum(a) from t"), 11);
+    drop(db);
+}
+END_TEST
+
+START_TEST(a_lost_connection_says_so_and_a_new_one_works)
+{
+    postgresd_start();
+    g_autofree char *url = postgresd_fresh();
+    struct db *db = db_open(url, NULL);
+    ck_assert(db_exec(db, "create table t (a bigint); insert into t values (7)", NULL));
+    postgresd_kill();
+    g_autoptr(GError) lost = NULL, still = NULL, refused = NULL, silent = NULL;
+    ck_assert(!db_exec(db, "select 1", &lost) && !db_exec(db, "select 1", &still));
+    ck_assert(g_error_matches(lost, SB_ERROR, SB_ERROR_IO) && g_error_matches(still, SB_ERROR, SB_ERROR_IO));
+    db_close(db);
+    ck_assert_ptr_null(db_open(url, &refused));
+    ck_assert_ptr_nonnull(strstr(refused->message, "refused"));
+    postgresd_run();
+    db = db_open(url, NULL);
+    ck_assert_int_eq(number(db, "select a from t"), 7); /* what was committed is there */
+    db_close(db);
+    postgresd_pause(true);
+    int64_t before_us = loop_now_us();
+    ck_assert_ptr_null(db_open(url, &silent)); /* the kernel still takes connections for it */
+    ck_assert_int_lt(loop_now_us() - before_us, 4000000);
+    ck_assert_msg(strstr(silent->message, "no answer within 2000 ms") != NULL, "%s", silent->message);
+    postgresd_pause(false);
+    postgresd_end();
+}
+END_TEST
+
+START_TEST(a_password_is_never_shown)
+{
+    static const char *const shown[][2] = {
+        {"postgresql://sb:geheim@db.example/x", "postgresql://sb:***@db.example/x"},
+        {"postgresql://sb@db.example/x?password=geheim&sslmode=require",
+         "postgresql://sb@db.example/x?password=***&sslmode=require"},
+        {"postgresql:///x?sslpassword=geheim", "postgresql:///x?sslpassword=***"},
+        {"/var/lib/a:b@c/store.db", "/var/lib/a:b@c/store.db"},
+    };
+    for (size_t i = 0; i < G_N_ELEMENTS(shown); i++) {
+        g_autofree char *text = db_url_shown(shown[i][0]);
+        ck_assert_str_eq(text, shown[i][1]);
+    }
+}
+END_TEST
+
 static void add(TCase *tcase)
 {
-    tcase_add_test(tcase, parameters_go_by_name);
-    tcase_add_test(tcase, transactions_are_all_or_nothing);
-    tcase_add_test(tcase, errors_say_what_and_leave_the_connection_usable);
-    tcase_add_test(tcase, migrations_run_once_in_order);
+    tcase_add_unchecked_fixture(tcase, postgresd_start, postgresd_end);
+    tcase_add_loop_test(tcase, parameters_go_by_name, 0, ENGINES);
+    tcase_add_loop_test(tcase, transactions_are_all_or_nothing, 0, ENGINES);
+    tcase_add_loop_test(tcase, errors_say_what_and_leave_the_connection_usable, 0, ENGINES);
+    tcase_add_loop_test(tcase, migrations_run_once_in_order, 0, ENGINES);
+    tcase_add_loop_test(tcase, two_programs_may_migrate_at_once, 0, ENGINES);
+    tcase_add_test(tcase, a_lost_connection_says_so_and_a_new_one_works);
+    tcase_add_test(tcase, a_password_is_never_shown);
 }
 
 int main(void)

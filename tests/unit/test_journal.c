@@ -1,24 +1,27 @@
 #include "core/error.h"
+#include "core/loop.h"
 #include "server/store/db.h"
 #include "server/store/journal.h"
 #include "server/store/outbox.h"
 #include "server/store/store.h"
+#include "tests/unit/postgresd.h"
 #include "tests/unit/unit.h"
 
 #include <glib/gstdio.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-static char dir[64], journal_path[96], store_path[96];
+static char dir[64], journal_path[96], store_url[128];
 
 static void setup(void)
 {
     snprintf(dir, sizeof dir, "/tmp/sb-test-journal-XXXXXX");
     ck_assert_ptr_nonnull(g_mkdtemp(dir));
     snprintf(journal_path, sizeof journal_path, "%s/journal.db", dir);
-    snprintf(store_path, sizeof store_path, "%s/store.db", dir);
+    snprintf(store_url, sizeof store_url, "%s/store.db", dir);
 }
 
 static void teardown(void)
@@ -168,27 +171,34 @@ START_TEST(a_failed_write_is_an_error_and_nothing_is_written)
 }
 END_TEST
 
+/* -1: nobody answers, or there are no tables yet. */
 static int64_t count(const char *sql)
 {
-    struct db *db = db_open(store_path, NULL);
-    struct db_rows *rows = db_query(db, sql, NULL, 0, NULL);
-    ck_assert(db_next(rows, NULL));
-    int64_t n = db_int(rows, 0);
-    db_rows_free(rows);
-    db_close(db);
-    return n;
+    sb_auto(db) db = db_open(store_url, NULL);
+    sb_auto(db_rows) rows = db == NULL ? NULL : db_query(db, sql, NULL, 0, NULL);
+    return rows != NULL && db_next(rows, NULL) ? db_int(rows, 0) : -1;
 }
 
 /* Ending the outbox drains what is there: no waiting by time. */
 static void drain(void)
 {
-    struct outbox *outbox = outbox_new(journal_path, store_path, 0, NULL);
+    struct outbox *outbox = outbox_new(journal_path, store_url, 0, NULL);
     ck_assert_ptr_nonnull(outbox);
     outbox_free(outbox);
 }
 
+enum { SQLITE, POSTGRES, ENGINES };
+
+static void use_postgres(void)
+{
+    g_autofree char *url = postgresd_fresh();
+    g_strlcpy(store_url, url, sizeof store_url);
+}
+
 START_TEST(the_store_gets_each_entry_once)
 {
+    if (_i == POSTGRES)
+        use_postgres();
     struct journal *journal = journal_open(journal_path, 0, NULL);
     for (int i = 0; i < 600; i++) { /* more than two batches */
         g_autofree char *id = g_strdup_printf("%d", i);
@@ -205,13 +215,58 @@ START_TEST(the_store_gets_each_entry_once)
     drain();
     ck_assert_int_eq(count("select count(*) from audit"), 600);
     /* The position lost (a crash of another engine's kind): draining anew changes nothing. */
-    struct db *db = db_open(store_path, NULL);
+    struct db *db = db_open(store_url, NULL);
     ck_assert(db_exec(db, "delete from drained", NULL));
     db_close(db);
     append(journal, journal->epoch, "audit", "600", NULL, json_object(), NULL);
     drain();
     ck_assert_int_eq(count("select count(*) from audit"), 601);
     journal_close(journal);
+}
+END_TEST
+
+static void wait_audit(int64_t n)
+{
+    int64_t deadline_us = loop_now_us() + 20000000;
+    while (count("select count(*) from audit") != n) {
+        ck_assert_msg(loop_now_us() < deadline_us, "the store did not catch up");
+        poll(NULL, 0, 20);
+    }
+}
+
+static void append_audits(struct journal *journal, struct outbox *outbox, int first, int n)
+{
+    for (int i = first; i < first + n; i++) {
+        g_autofree char *id = g_strdup_printf("%d", i);
+        ck_assert_int_eq(append(journal, journal->epoch, "audit", id, NULL, json_object(), NULL), JOURNAL_WRITTEN);
+        outbox_wake(outbox);
+    }
+}
+
+/* The store away at the start, killed, and stopped in the middle: the journal takes everything at once, and the history
+ * is whole when the store is back. */
+START_TEST(the_store_may_be_away)
+{
+    postgresd_start();
+    use_postgres();
+    postgresd_kill();
+    struct journal *journal = journal_open(journal_path, 0, NULL);
+    struct outbox *outbox = outbox_new(journal_path, store_url, 0, NULL);
+    append_audits(journal, outbox, 0, 300);
+    postgresd_run();
+    wait_audit(300);
+    postgresd_kill();
+    append_audits(journal, outbox, 300, 300);
+    postgresd_run();
+    wait_audit(600);
+    postgresd_pause(true);
+    append_audits(journal, outbox, 600, 300);
+    postgresd_pause(false);
+    wait_audit(900);
+    outbox_free(outbox);
+    ck_assert_int_eq(count("select count(distinct id) from audit"), 900);
+    journal_close(journal);
+    postgresd_end();
 }
 END_TEST
 
@@ -245,13 +300,15 @@ END_TEST
 
 static void add(TCase *tcase)
 {
+    tcase_add_unchecked_fixture(tcase, postgresd_start, postgresd_end);
     tcase_add_checked_fixture(tcase, setup, teardown);
     tcase_add_test(tcase, replays_newest_states_in_order);
     tcase_add_test(tcase, a_known_key_makes_the_whole_list_a_repetition);
     tcase_add_test(tcase, an_older_reign_cannot_write);
     tcase_add_test(tcase, what_was_said_to_be_written_survives_sigkill);
     tcase_add_test(tcase, a_failed_write_is_an_error_and_nothing_is_written);
-    tcase_add_test(tcase, the_store_gets_each_entry_once);
+    tcase_add_loop_test(tcase, the_store_gets_each_entry_once, 0, ENGINES);
+    tcase_add_test(tcase, the_store_may_be_away);
     tcase_add_test(tcase, reading_beside_the_writer);
 }
 

@@ -1,0 +1,305 @@
+/* Postgres behind db.h, by libpq. Everything waits with a deadline: a server that is stopped or behind a dead line
+ * still holds its TCP session, and libpq's own calls would wait for it for ever. A connection that missed a deadline is
+ * not used again, because its answer may still come: every further call fails, and who wants to go on opens anew. */
+#include "server/store/db_driver.h"
+
+#include "core/error.h"
+
+#include <errno.h>
+#include <libpq-fe.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#define CONNECT_MS 2000
+#define ANSWER_MS 5000
+#define OID_INT8 20 /* pg_type.h: the numbers of types never change */
+#define OID_BOOL 16
+#define OID_TEXT 25
+
+struct postgres_db {
+    struct db db;
+    PGconn *conn;
+    GHashTable *statements; /* SQL -> name of the prepared statement */
+    bool broken;
+};
+struct postgres_rows {
+    struct db_rows rows;
+    PGresult *result;
+    int row;
+};
+
+static int64_t now_ms(void)
+{
+    struct timespec ts;
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
+/* Waits for the socket; false when the time is up. */
+static bool wait_socket(PGconn *conn, short events, int64_t deadline_ms)
+{
+    struct pollfd fd = {.fd = PQsocket(conn), .events = events};
+    for (;;) {
+        int64_t left = deadline_ms - now_ms();
+        int n = left <= 0 ? 0 : poll(&fd, 1, (int)left);
+        if (n >= 0 || errno != EINTR)
+            return n > 0;
+    }
+}
+
+/* The first line of what libpq says, without its line break. */
+static void set_error(GError **error, enum sb_error code, const char *message, const char *sql)
+{
+    g_set_error(error, SB_ERROR, code, "Postgres: %.*s%s%.200s", (int)strcspn(message, "\n"), message,
+                sql == NULL ? "" : " in: ", sql == NULL ? "" : sql);
+}
+
+static bool lose(struct postgres_db *db, const char *why, const char *sql, GError **error)
+{
+    db->broken = true;
+    set_error(error, SB_ERROR_IO, why, sql);
+    return false;
+}
+
+static void postgres_close(struct db *base)
+{
+    struct postgres_db *db = (struct postgres_db *)base;
+    g_hash_table_destroy(db->statements);
+    PQfinish(db->conn);
+    g_free(db);
+}
+
+static bool connect_wait(PGconn *conn)
+{
+    int64_t deadline = now_ms() + CONNECT_MS;
+    for (PostgresPollingStatusType next = PGRES_POLLING_WRITING; next != PGRES_POLLING_OK; next = PQconnectPoll(conn))
+        if (next == PGRES_POLLING_FAILED ||
+            !wait_socket(conn, next == PGRES_POLLING_READING ? POLLIN : POLLOUT, deadline))
+            return false;
+    return true;
+}
+
+static void ignore_notice(void *data, const PGresult *result)
+{
+    (void)data;
+    (void)result;
+}
+
+/* rest: behind "postgresql:". What the URL does not say comes from libpq's environment and its password file. */
+static struct db *postgres_open(const char *rest, GError **error)
+{
+    g_autofree char *url = g_strconcat("postgresql:", rest, NULL);
+    static const char *const keys[] = {"client_encoding", "fallback_application_name", "dbname", NULL};
+    const char *const values[] = {"UTF8", "signalbox", url, NULL};
+    PGconn *conn = PQconnectStartParams(keys, values, 1);
+    if (conn == NULL || PQstatus(conn) == CONNECTION_BAD || !connect_wait(conn)) {
+        g_autofree char *late = g_strdup_printf("no answer within %d ms", CONNECT_MS);
+        bool failed = PQstatus(conn) == CONNECTION_BAD; /* also of NULL */
+        set_error(error, SB_ERROR_IO, conn == NULL ? "out of memory" : failed ? PQerrorMessage(conn) : late, NULL);
+        g_prefix_error(error, "cannot open database: ");
+        PQfinish(conn);
+        return NULL;
+    }
+    PQsetNoticeReceiver(conn, ignore_notice, NULL); /* "already exists, skipping" */
+    PQsetnonblocking(conn, 1);
+    struct postgres_db *db = g_new0(struct postgres_db, 1);
+    db->db.driver = &db_postgres;
+    db->conn = conn;
+    db->statements = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
+    return &db->db;
+}
+
+static struct db *postgres_open_reading(const char *rest, bool *still, GError **error)
+{
+    if (still != NULL)
+        *still = false;
+    struct db *db = postgres_open(rest, error);
+    if (db != NULL && !db_exec(db, "set default_transaction_read_only = on", error)) {
+        postgres_close(db);
+        return NULL;
+    }
+    return db;
+}
+
+/* Sends what libpq holds back, reading meanwhile: a server that has answers to write may not read before. */
+static bool flush(PGconn *conn, int64_t deadline_ms)
+{
+    int rc;
+    while ((rc = PQflush(conn)) == 1)
+        if (!wait_socket(conn, POLLIN | POLLOUT, deadline_ms) || PQconsumeInput(conn) == 0)
+            return false;
+    return rc == 0;
+}
+
+/* The next result of what was sent; NULL at the end, and (*late) when the connection is of no use any more. */
+static PGresult *next_result(struct postgres_db *db, int64_t deadline_ms, bool *late)
+{
+    *late = false;
+    while (PQisBusy(db->conn))
+        if (!wait_socket(db->conn, POLLIN, deadline_ms) || PQconsumeInput(db->conn) == 0) {
+            *late = true;
+            return NULL;
+        }
+    return PQgetResult(db->conn);
+}
+
+static bool is_good(const PGresult *result)
+{
+    ExecStatusType status = PQresultStatus(result);
+    return status == PGRES_COMMAND_OK || status == PGRES_TUPLES_OK || status == PGRES_EMPTY_QUERY;
+}
+
+static void fail(const PGresult *result, const char *sql, GError **error)
+{
+    const char *state = PQresultErrorField(result, PG_DIAG_SQLSTATE);
+    bool refused = state != NULL && strncmp(state, "23", 2) == 0; /* integrity constraint violation */
+    set_error(error, refused ? SB_ERROR_CONFLICT : SB_ERROR_IO, PQresultErrorMessage(result), sql);
+}
+
+/* Waits for all results of what was sent (sent: it was taken) and keeps the last good one; NULL: *error is set. A pool
+ * of statements that failed ends at the first failure, and the server has rolled it back. */
+static PGresult *collect(struct postgres_db *db, int sent, const char *sql, GError **error)
+{
+    int64_t deadline = now_ms() + ANSWER_MS;
+    GError *failure = NULL;
+    PGresult *last = NULL, *result;
+    bool late = false;
+    if (sent != 1 || !flush(db->conn, deadline))
+        late = true;
+    while (!late && (result = next_result(db, deadline, &late)) != NULL) {
+        if (!is_good(result) && failure == NULL)
+            fail(result, sql, &failure);
+        PQclear(last);
+        last = result;
+    }
+    if (late || PQstatus(db->conn) != CONNECTION_OK) {
+        const char *said = PQerrorMessage(db->conn);
+        g_clear_error(&failure);
+        g_autofree char *silent = g_strdup_printf("no answer within %d ms", ANSWER_MS);
+        lose(db, *said != '\0' ? said : silent, sql, &failure);
+    }
+    if (failure == NULL)
+        return last;
+    PQclear(last);
+    g_propagate_error(error, failure);
+    return NULL;
+}
+
+static bool usable(struct postgres_db *db, const char *sql, GError **error)
+{
+    return !db->broken || lose(db, "the connection was lost before", sql, error);
+}
+
+static bool postgres_exec(struct db *base, const char *sql, GError **error)
+{
+    struct postgres_db *db = (struct postgres_db *)base;
+    if (!usable(db, sql, error))
+        return false;
+    PGresult *result = collect(db, PQsendQuery(db->conn, sql), sql, error);
+    PQclear(result);
+    return result != NULL;
+}
+
+static Oid type_of(const struct db_value *value)
+{
+    switch (value->type) {
+    case DB_TYPE_TEXT:
+        return OID_TEXT;
+    case DB_TYPE_INT:
+        return OID_INT8;
+    case DB_TYPE_BOOL:
+        return OID_BOOL;
+    case DB_TYPE_NULL:
+        break;
+    }
+    return 0; /* the server finds out by itself */
+}
+
+/* The name of the statement, prepared at its first use. */
+static const char *prepare(struct postgres_db *db, const char *sql, const struct db_value *values, unsigned n,
+                           GError **error)
+{
+    const char *known = g_hash_table_lookup(db->statements, sql);
+    if (known != NULL)
+        return known;
+    g_autofree Oid *types = g_new0(Oid, n + 1);
+    for (unsigned i = 0; i < n; i++)
+        types[i] = type_of(&values[i]);
+    char *name = g_strdup_printf("s%u", g_hash_table_size(db->statements) + 1);
+    PGresult *result = collect(db, PQsendPrepare(db->conn, name, sql, (int)n, types), sql, error);
+    PQclear(result);
+    if (result == NULL) {
+        g_free(name);
+        return NULL;
+    }
+    g_hash_table_insert(db->statements, g_strdup(sql), name);
+    return name;
+}
+
+static struct db_rows *postgres_query(struct db *base, const char *sql, const struct db_value *values, unsigned n,
+                                      GError **error)
+{
+    struct postgres_db *db = (struct postgres_db *)base;
+    const char *name = usable(db, sql, error) ? prepare(db, sql, values, n, error) : NULL;
+    if (name == NULL)
+        return NULL;
+    g_autofree const char **texts = g_new0(const char *, n + 1);
+    g_autofree char(*numbers)[24] = g_malloc0_n(n + 1, sizeof *numbers);
+    for (unsigned i = 0; i < n; i++) {
+        snprintf(numbers[i], sizeof numbers[i], "%" G_GINT64_FORMAT, values[i].number);
+        if (values[i].type == DB_TYPE_BOOL)
+            texts[i] = values[i].number != 0 ? "t" : "f";
+        else
+            texts[i] = values[i].type == DB_TYPE_INT ? numbers[i] : values[i].text; /* NULL: SQL NULL */
+    }
+    int sent = PQsendQueryPrepared(db->conn, name, (int)n, texts, NULL, NULL, 0);
+    PGresult *result = collect(db, sent, sql, error);
+    if (result == NULL)
+        return NULL;
+    struct postgres_rows *rows = g_new(struct postgres_rows, 1);
+    *rows = (struct postgres_rows){{base}, result, -1};
+    return &rows->rows;
+}
+
+/* All rows are here already. */
+static bool postgres_next(struct db_rows *base, GError **error)
+{
+    (void)error;
+    struct postgres_rows *rows = (struct postgres_rows *)base;
+    return ++rows->row < PQntuples(rows->result);
+}
+
+static void postgres_rows_free(struct db_rows *base)
+{
+    PQclear(((struct postgres_rows *)base)->result);
+    g_free(base);
+}
+
+static const char *postgres_text(const struct db_rows *base, unsigned column)
+{
+    const struct postgres_rows *rows = (const struct postgres_rows *)base;
+    return PQgetisnull(rows->result, rows->row, (int)column) ? NULL : PQgetvalue(rows->result, rows->row, (int)column);
+}
+
+static int64_t postgres_number(const struct db_rows *base, unsigned column)
+{
+    const char *text = postgres_text(base, column);
+    return text == NULL ? 0 : *text == 't' ? 1 : g_ascii_strtoll(text, NULL, 10); /* "t", "f", or decimal digits */
+}
+
+const struct db_driver db_postgres = {
+    .scheme = "postgresql",
+    .open = postgres_open,
+    .open_reading = postgres_open_reading,
+    .close = postgres_close,
+    .exec = postgres_exec,
+    .query = postgres_query,
+    .next = postgres_next,
+    .rows_free = postgres_rows_free,
+    .text = postgres_text,
+    .number = postgres_number,
+    .begin = "begin",
+    .lock_schema = "select pg_advisory_xact_lock(7165)", /* any number that all signalboxd share */
+};

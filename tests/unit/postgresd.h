@@ -1,0 +1,19 @@
+/* postgresd.h: a real Postgres on loopback for tests, in a folder and on a port of its own, trusting everybody who
+ * comes from there. It ends with the process that started it, however that ends: one for a whole program is started in
+ * an unchecked fixture; a test that kills or pauses its own starts it itself. Run by root it takes the user nobody, as
+ * Postgres refuses root.
+ */
+#ifndef TESTS_UNIT_POSTGRESD_H
+#define TESTS_UNIT_POSTGRESD_H
+
+#include <stdbool.h>
+
+void postgresd_start(void); /* a new cluster; returns when it answers */
+void postgresd_end(void);
+char *postgresd_fresh(void); /* URL of a new, empty database; g_free */
+
+void postgresd_run(void);         /* starts it again behind postgresd_kill */
+void postgresd_kill(void);        /* all its processes at once and without a word to the disk; reaps */
+void postgresd_pause(bool pause); /* SIGSTOP, or SIGCONT, to all its processes: they hold their connections */
+
+#endif
