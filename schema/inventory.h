@@ -35,7 +35,8 @@ struct inventory *inventory_copy(const struct inventory *inv);
              var != NULL; var = NULL, var##_more = 1)
 
 /* Everything that no single object can know: references exist, a single service has a home, two routes of a group
- * differ, a secondary has a primary of its zone (no cycle), addresses of edges differ, names fit their zone. */
+ * and two variants of a group differ, a domain's variant is of its group, a secondary has a primary of its zone (no
+ * cycle), addresses of edges differ, names fit their zone. */
 void inventory_validate(const struct inventory *inv, GPtrArray *findings);
 
 /* What turns `from` into `to`. */

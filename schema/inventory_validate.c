@@ -117,6 +117,23 @@ static void routes_validate(const struct inventory *inv, GPtrArray *findings)
     }
 }
 
+/* Its name stands where a group's could, and who asks for a carrier and a region must find one answer. */
+static void variants_validate(const struct inventory *inv, GPtrArray *findings)
+{
+    g_autoptr(GHashTable) seen = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    INVENTORY_FOREACH (inv, variant, variant) {
+        if (INVENTORY_GET(inv, group, variant->o.name) != NULL)
+            find(findings, &variant->o, "name", "a name that no group has", "\"%s\"", variant->o.name);
+        char *key = g_strdup_printf("%s %s %s", variant->group, variant->carrier,
+                                    variant->region != NULL ? variant->region : "");
+        const struct variant *other = g_hash_table_lookup(seen, key);
+        if (other != NULL)
+            find(findings, &variant->o, "carrier", "a carrier and region of its own within the group",
+                 "those that variant %s has", other->o.name);
+        g_hash_table_replace(seen, key, (gpointer)variant);
+    }
+}
+
 static bool below(const char *name, const char *zone)
 {
     size_t len = strlen(name), zone_len = strlen(zone);
@@ -140,6 +157,10 @@ static void domain_validate(const struct inventory *inv, const struct domain *do
     if (group == NULL || INVENTORY_GET(inv, dnszone, group->zone) == NULL)
         return; /* found already */
     g_autofree char *expected = g_strdup_printf("a name below %s, the zone of group %s", group->zone, group->o.name);
+    const struct variant *variant = domain->variant != NULL ? INVENTORY_GET(inv, variant, domain->variant) : NULL;
+    if (variant != NULL && strcmp(variant->group, domain->group) != 0)
+        find(findings, &domain->o, "variant", "a variant of the domain's group", "\"%s\" of group %s", domain->variant,
+             variant->group);
     if (strcmp(domain->o.name, group->zone) == 0)
         find(findings, &domain->o, "name", expected, "the zone's own name, which cannot be a CNAME");
     else if (!below(domain->o.name, group->zone))
@@ -203,6 +224,7 @@ void inventory_validate(const struct inventory *inv, GPtrArray *findings)
     INVENTORY_FOREACH (inv, service, service)
         service_validate(service, findings);
     routes_validate(inv, findings);
+    variants_validate(inv, findings);
     INVENTORY_FOREACH (inv, domain, domain)
         domain_validate(inv, domain, findings);
     INVENTORY_FOREACH (inv, nameserver, ns)

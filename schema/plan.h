@@ -10,12 +10,15 @@
  *       on_failure: stop              # stop | rollback | continue
  *       set:
  *         - {control: room.ingress, on: $target, value: closed}
- *         - {control: group.edge_class, on: home=$target, value: dedicated}   # every group of a single service at home
- * there
+ *         - {control: group.edge_class, on: home=$target, value: dedicated}   # see selectors
  *     - {name: other-room, check: room-open}      # room-open | forecast | entrances-healthy
  *     - {name: edges, wait: edges}                # edges | dns | converged
  *     - {name: proof, verify: share}
  *     - {name: child, run: other-plan}
+ *
+ * Selectors, that stand for objects of the lever's kind when the plan is started: home=$target, groups or services of
+ * single-room services at home in the target room, or none; carrier=$target, the variants of the target carrier, at
+ * least one.
  *
  * Ownership: struct plan owns all; plan_free. Thread safety: pure functions.
  */
@@ -36,7 +39,7 @@ enum on_failure { ON_FAILURE_STOP, ON_FAILURE_ROLLBACK, ON_FAILURE_CONTINUE };
 
 struct plan_set {
     enum lever lever;
-    char *on;    /* object name, "$target" or "home=$target" */
+    char *on;    /* object name, "$target" or a selector */
     char *value; /* value of the lever or "default" */
 };
 struct plan_step {

@@ -96,29 +96,46 @@ static bool is_name(const char *text)
 
 /* ---- set ---- */
 
+/* What `on` may be besides a name and $target, for which kinds of objects, and with which target. */
+static const struct selector {
+    const char *on, *kinds;
+    enum object_kind target;
+    const char *is_for;
+} selectors[] = {
+    {"home=$target", "group|service", OBJECT_room, "home=$target is for groups and services, of a target room"},
+    {"carrier=$target", "variant", OBJECT_carrier, "carrier=$target is for variants, of a target carrier"},
+};
+
+static const struct selector *selector_find(const char *on)
+{
+    for (size_t i = 0; on != NULL && i < G_N_ELEMENTS(selectors); i++)
+        if (strcmp(selectors[i].on, on) == 0)
+            return &selectors[i];
+    return NULL;
+}
+
 static void on_read(const struct reader *r, const json_t *json, const char *step, const struct lever_class *class,
                     struct plan_set *set)
 {
     const char *on = json_text(json_object_get(json, "on"));
     const char *kind = object_class(class->kind)->name;
     int target = r->plan->target_kind;
+    const struct selector *selector = selector_find(on);
     g_autofree char *expected = NULL;
     if (on != NULL && strcmp(on, "$target") == 0) {
         if (target == (int)class->kind)
             set->on = g_strdup(on);
         else
             expected = g_strdup_printf("the name of a %s: the plan's target is no %s", kind, kind);
-    } else if (on != NULL && strcmp(on, "home=$target") == 0) {
-        bool homely = class->kind == OBJECT_group || class->kind == OBJECT_service;
-        if (homely && target == OBJECT_room)
+    } else if (selector != NULL) {
+        if (choice_find(selector->kinds, kind) >= 0 && target == (int)selector->target)
             set->on = g_strdup(on);
         else
-            expected =
-                g_strdup_printf("the name of a %s: home=$target is for groups and services, of a target room", kind);
+            expected = g_strdup_printf("the name of a %s: %s", kind, selector->is_for);
     } else if (on != NULL && text_valid(object_class(class->kind)->name_type, on)) {
         set->on = g_strdup(on);
     } else {
-        expected = g_strdup_printf("the name of a %s, $target or home=$target", kind);
+        expected = g_strdup_printf("the name of a %s, $target, home=$target or carrier=$target", kind);
     }
     if (set->on == NULL)
         find_member(r, json, step, "on", expected);

@@ -84,28 +84,35 @@ static bool freeze_set(struct freezing *f, struct execution_step *step, const st
     return true;
 }
 
-/* "home=ROOM": what stands or falls with the room, because its service runs there and nowhere else. */
-static bool freeze_homed(struct freezing *f, struct execution_step *step, const struct plan_set *from, const char *room,
-                         GError **error)
+/* Does a selector (plan.h) mean this object? home: what stands or falls with the room, because its service runs there
+ * and nowhere else. */
+static bool selects(const struct inventory *inv, const char *selector, const struct object *object, const char *target)
+{
+    if (g_str_has_prefix(selector, "carrier="))
+        return strcmp(((const struct variant *)object)->carrier, target) == 0;
+    const struct service *service = object->kind == OBJECT_service
+                                        ? (const struct service *)object
+                                        : INVENTORY_GET(inv, service, ((const struct group *)object)->service);
+    return service != NULL && service->active == SERVICE_SINGLE && g_strcmp0(service->home, target) == 0;
+}
+
+static bool freeze_selected(struct freezing *f, struct execution_step *step, const struct plan_set *from,
+                            const char *target, GError **error)
 {
     const struct inventory *inv = f->engine->resolved->world->inventory;
-    const struct lever_class *class = lever_class(from->lever);
-    if (class->kind != OBJECT_group && class->kind != OBJECT_service) {
-        g_set_error(error, SB_ERROR, SB_ERROR_INVALID, "step %s: home= selects groups or services, but %s sits on a %s",
-                    step->name, class->name, object_class(class->kind)->name);
-        return false;
-    }
-    const GPtrArray *objects = inventory_list(inv, class->kind);
+    const GPtrArray *objects = inventory_list(inv, lever_class(from->lever)->kind);
+    guint frozen = step->sets->len;
     for (guint i = 0; i < objects->len; i++) {
         const struct object *object = objects->pdata[i];
-        const struct service *service = class->kind == OBJECT_service
-                                            ? (const struct service *)object
-                                            : INVENTORY_GET(inv, service, ((const struct group *)object)->service);
-        if (service != NULL && service->active == SERVICE_SINGLE && g_strcmp0(service->home, room) == 0 &&
-            !freeze_set(f, step, from, object->name, error))
+        if (selects(inv, from->on, object, target) && !freeze_set(f, step, from, object->name, error))
             return false;
     }
-    return true;
+    if (g_str_has_prefix(from->on, "home=") || step->sets->len > frozen)
+        return true;
+    /* A room may well have no single-room service; a carrier's users who cannot be moved must not look moved. */
+    g_set_error(error, SB_ERROR, SB_ERROR_NOT_FOUND,
+                "step %s: found no variant of carrier %s, expected one: nobody would be moved", step->name, target);
+    return false;
 }
 
 static bool freeze_sets(struct freezing *f, struct execution_step *step, const struct plan_step *from,
@@ -113,16 +120,14 @@ static bool freeze_sets(struct freezing *f, struct execution_step *step, const s
 {
     for (guint i = 0; from->sets != NULL && i < from->sets->len; i++) {
         const struct plan_set *set = &g_array_index(from->sets, struct plan_set, i);
-        bool homed = g_str_has_prefix(set->on, "home=");
-        const char *object = homed ? set->on + strlen("home=") : set->on;
-        if (strcmp(object, "$target") == 0)
-            object = target;
+        bool selector = strchr(set->on, '=') != NULL;
+        const char *object = selector || strcmp(set->on, "$target") == 0 ? target : set->on;
         if (object == NULL) {
             g_set_error(error, SB_ERROR, SB_ERROR_INVALID, "step %s: found $target, but the plan has no target",
                         step->name);
             return false;
         }
-        if (!(homed ? freeze_homed(f, step, set, object, error) : freeze_set(f, step, set, object, error)))
+        if (!(selector ? freeze_selected : freeze_set)(f, step, set, object, error))
             return false;
     }
     return true;

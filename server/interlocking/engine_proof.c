@@ -196,8 +196,6 @@ static void roads_clear(struct roads *roads)
     g_hash_table_unref(roads->rooms);
 }
 
-static const char *const class_words[EDGE_CLASSES] = {"public", "dedicated"};
-
 static void note_policies(const struct resolved *before, const struct resolved *after, int edge_class,
                           GPtrArray *policies)
 {
@@ -214,7 +212,7 @@ static void note_policies(const struct resolved *before, const struct resolved *
     for (const GList *name = names; name != NULL; name = name->next) {
         const struct road *was = g_hash_table_lookup(old.by_policy, name->data);
         const struct road *is = g_hash_table_lookup(new.by_policy, name->data);
-        g_autofree char *row = g_strdup_printf("%s %s", class_words[edge_class], (char *)name->data);
+        g_autofree char *row = g_strdup_printf("%s %s", edge_class_name(edge_class), (char *)name->data);
         if (was == NULL || strcmp(was->print->str, is->print->str) != 0)
             names_add(policies, row);
     }
@@ -364,7 +362,7 @@ void proof_share(const struct engine *engine, uint64_t generation, const GPtrArr
     for (int c = 0; c < EDGE_CLASSES; c++) {
         GList *names = g_list_sort(g_hash_table_get_keys(roads[c].by_policy), (GCompareFunc)strcmp);
         for (const GList *name = names; name != NULL; name = name->next) {
-            g_autofree char *row = g_strdup_printf("%s %s", class_words[c], (char *)name->data);
+            g_autofree char *row = g_strdup_printf("%s %s", edge_class_name(c), (char *)name->data);
             if (policies->len > 0 && !g_ptr_array_find_with_equal_func((GPtrArray *)policies, row, g_str_equal, NULL))
                 continue;
             struct asking asking = {.engine = engine,

@@ -106,7 +106,6 @@ static json_t *entrances_json(const struct engine *engine)
     return rows;
 }
 
-static const char *const class_words[EDGE_CLASSES] = {"public", "dedicated"};
 static const char *const role_words[] = {"primary", "secondary"};
 
 static json_t *edge_row(const struct engine *engine, const struct edge *edge, int64_t now_us)
@@ -115,10 +114,10 @@ static json_t *edge_row(const struct engine *engine, const struct edge *edge, in
     struct sums sums = sum(engine, edge->o.name, NULL, NULL);
     if (report == NULL)
         return json_pack("{s:s, s:s, s:s, s:n, s:n, s:s, s:n, s:f, s:f}", "name", edge->o.name, "kind", "edge", "class",
-                         class_words[edge->class], "epoch", "generation", "state", "no report", "age_ms", "rate", 0.0,
-                         "fail_rate", 0.0);
+                         edge_class_name(edge->class), "epoch", "generation", "state", "no report", "age_ms", "rate",
+                         0.0, "fail_rate", 0.0);
     return json_pack("{s:s, s:s, s:s, s:I, s:I, s:s, s:I, s:f, s:f, s:s?}", "name", edge->o.name, "kind", "edge",
-                     "class", class_words[edge->class], "epoch", (json_int_t)report->applied.epoch, "generation",
+                     "class", edge_class_name(edge->class), "epoch", (json_int_t)report->applied.epoch, "generation",
                      (json_int_t)report->applied.generation, "state", report->state, "age_ms",
                      (json_int_t)((now_us - report->at_us) / 1000), "rate", sums.rate, "fail_rate", sums.fail_rate,
                      "error", report->error);

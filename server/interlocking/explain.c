@@ -15,6 +15,7 @@ struct journey {
     unsigned slot;
     const struct domain *domain;
     const struct group *group;
+    const struct variant *variant; /* NULL: the name points at the group's own policy name */
     const struct service *service;
     const struct route *route; /* NULL: the group's own service */
     GPtrArray *edges;          /* const struct edge *, that the name points to */
@@ -40,11 +41,6 @@ static char *lever_or(const struct world *w, enum lever lever, const char *objec
 {
     char *words = world_lever_words(w, lever, object);
     return words != NULL ? words : g_strdup(otherwise);
-}
-
-static const char *class_name(int edge_class)
-{
-    return edge_class == EDGE_PUBLIC ? "public" : "dedicated";
 }
 
 static bool bad_url(const char *url, GError **error)
@@ -86,6 +82,8 @@ static bool policy_find(struct journey *j, GError **error)
         g_set_error(error, SB_ERROR, SB_ERROR_NOT_FOUND, "no domain %s: edges answer 421 for it", j->host);
         return false;
     }
+    const struct policy_target *target = domain_target(j->resolved->slow, j->domain);
+    j->variant = target != NULL ? target->variant : NULL;
     INVENTORY_FOREACH (inv, route, route) {
         if (strcmp(route->group, j->group->o.name) == 0 && prefix_matches(j->path, route->prefix) &&
             (j->route == NULL || strlen(route->prefix) > strlen(j->route->prefix)))
@@ -103,7 +101,7 @@ static bool policy_find(struct journey *j, GError **error)
 static bool edge_find(struct journey *j, GError **error)
 {
     const char *from = j->query->from;
-    j->edges = world_group_edges(j->w, j->group);
+    j->edges = world_variant_edges(j->w, j->group, j->variant, NULL);
     j->edge = from != NULL ? INVENTORY_GET(j->w->inventory, edge, from) : j->edges->len > 0 ? j->edges->pdata[0] : NULL;
     if (j->edge != NULL)
         return true;
@@ -136,13 +134,13 @@ static char *edges_words(const GPtrArray *edges, bool addresses)
 
 static void turn_name(struct journey *j)
 {
-    g_autofree char *owner = policy_owner(j->group);
-    turn(j, "name", owner, "%s is a name of group %s", j->host, j->group->o.name);
+    g_autofree char *owner = policy_owner(j->group, j->variant);
+    turn(j, "name", owner, "%s is a name of %s%s%sgroup %s", j->host, j->variant != NULL ? "variant " : "",
+         j->variant != NULL ? j->variant->o.name : "", j->variant != NULL ? " of " : "", j->group->o.name);
     g_autofree char *addresses = edges_words(j->edges, true);
     g_autofree char *names = edges_words(j->edges, false);
-    g_autofree char *why = lever_or(j->w, LEVER_GROUP_EDGE_CLASS, j->group->o.name, "as the inventory says");
-    turn(j, "address", addresses, "%s: edges of class %s, %s", names,
-         class_name(world_group_edge_class(j->w, j->group)), why);
+    g_autofree char *why = world_edges_words(j->w, j->group, j->variant);
+    turn(j, "address", addresses, "%s: %s", names, why);
 }
 
 static bool name_points_to(const struct journey *j)
@@ -155,7 +153,7 @@ static bool name_points_to(const struct journey *j)
 
 static void turn_edge(struct journey *j)
 {
-    g_autofree char *is = g_strdup_printf("%s (%s)", j->edge->o.name, class_name(j->edge->class));
+    g_autofree char *is = g_strdup_printf("%s (%s)", j->edge->o.name, edge_class_name(j->edge->class));
     const char *which = j->edges->len == 1 ? "the only one" : "one";
     if (!name_points_to(j))
         turn(j, "edge", is, "as asked; the name does not point to it: a client that has not resolved since");
@@ -236,7 +234,7 @@ static void turn_room(struct journey *j, const char *wanted, const char *used)
     if (used != NULL && strcmp(used, wanted) == 0) {
         bool ring_only = j->answering == EDGE_DEDICATED && !world_room_ingress_open(j->w, wanted);
         g_autofree char *ingress = ring_only ? world_lever_words(j->w, LEVER_ROOM_INGRESS, wanted) : NULL;
-        turn(j, "room", used, "open to %s edges%s%s%s", class_name(j->answering), ring_only ? "; " : "",
+        turn(j, "room", used, "open to %s edges%s%s%s", edge_class_name(j->answering), ring_only ? "; " : "",
              ring_only ? ingress : "", ring_only ? ", which the ring does not need" : "");
         return;
     }

@@ -3,22 +3,23 @@
 
 #include <string.h>
 
-/* What does not change with the counter: how the slots of a service go from room to room, and how its groups' edges do.
- */
+/* What does not change with the counter: how the slots of a service go from room to room, and where the policy names of
+ * its groups and their variants point to. */
 struct shift {
     struct split now, then;
     unsigned slots[SPLIT_ROOMS_MAX][SPLIT_ROOMS_MAX]; /* room now, room then -> slots */
 };
-struct group_edges {
+struct name_edges {
     bool changed;
-    GPtrArray *then; /* const struct edge * */
+    GPtrArray *now, *then;     /* const struct edge * */
+    int class_now, class_then; /* that it asks for */
 };
 struct teller {
     struct forecast *out;
     const struct world *now, *then;
     GHashTable *policies; /* name -> struct policy_ref *, of now */
     GHashTable *shifts;   /* service -> struct shift * */
-    GHashTable *edges;    /* group -> struct group_edges * */
+    GHashTable *edges;    /* group or variant (the object of now) -> struct name_edges * */
     GHashTable *rows;     /* "kind name" -> struct forecast_row *, of out */
 };
 /* One counter, in the terms of both worlds. */
@@ -27,8 +28,9 @@ struct flow {
     const struct edge *edge;
     const struct group *group, *group_then; /* then: NULL when the policy is no more */
     const struct service *service, *service_then;
-    int class_now, class_then; /* of the edges that answer */
-    double ok, fail;           /* 1/s */
+    const struct name_edges *name; /* that its users came by */
+    int class_now, class_then;     /* of the edges that answer */
+    double ok, fail;               /* 1/s */
 };
 
 static void row_free(gpointer data)
@@ -92,9 +94,10 @@ static const struct shift *shift_of(struct teller *t, const struct flow *flow)
     return shift;
 }
 
-static void group_edges_free(gpointer data)
+static void name_edges_free(gpointer data)
 {
-    struct group_edges *edges = data;
+    struct name_edges *edges = data;
+    g_ptr_array_unref(edges->now);
     g_ptr_array_unref(edges->then);
     g_free(edges);
 }
@@ -111,18 +114,68 @@ static bool edges_equal(const GPtrArray *a, const GPtrArray *b)
     return true;
 }
 
-static const struct group_edges *group_edges_of(struct teller *t, const struct flow *flow)
+static bool points_to(const GPtrArray *edges, const struct edge *edge)
 {
-    const char *name = flow->group->o.name;
-    struct group_edges *edges = g_hash_table_lookup(t->edges, name);
+    for (guint i = 0; i < edges->len; i++)
+        if (edges->pdata[i] == edge)
+            return true;
+    return false;
+}
+
+/* variant NULL: the group's own name. A variant that is no more leaves its users to its group's name. */
+static const struct name_edges *name_edges_of(struct teller *t, const struct group *group,
+                                              const struct variant *variant)
+{
+    gconstpointer key = variant != NULL ? (gconstpointer)variant : (gconstpointer)group;
+    struct name_edges *edges = g_hash_table_lookup(t->edges, key);
     if (edges != NULL)
         return edges;
-    edges = g_new0(struct group_edges, 1);
-    g_autoptr(GPtrArray) now = world_group_edges(t->now, flow->group);
-    edges->then = flow->group_then != NULL ? world_group_edges(t->then, flow->group_then) : g_ptr_array_new();
-    edges->changed = !edges_equal(now, edges->then);
-    g_hash_table_insert(t->edges, (gpointer)name, edges);
+    edges = g_new0(struct name_edges, 1);
+    const struct group *group_then = INVENTORY_GET(t->then->inventory, group, group->o.name);
+    const struct variant *variant_then =
+        variant != NULL ? INVENTORY_GET(t->then->inventory, variant, variant->o.name) : NULL;
+    edges->now = world_variant_edges(t->now, group, variant, NULL);
+    edges->then = group_then != NULL ? world_variant_edges(t->then, group_then, variant_then, NULL) : g_ptr_array_new();
+    edges->changed = !edges_equal(edges->now, edges->then);
+    edges->class_now = world_variant_edge_class(t->now, group, variant);
+    edges->class_then =
+        group_then != NULL ? world_variant_edge_class(t->then, group_then, variant_then) : edges->class_now;
+    g_hash_table_insert(t->edges, (gpointer)key, edges);
     return edges;
+}
+
+/* The name that the requests of a group that arrive at the edge came by: counters do not say it. The group's own, if it
+ * points there; else a variant's that does; clients that have not resolved since came by the group's. */
+static const struct name_edges *name_of(struct teller *t, const struct group *group, const struct edge *edge)
+{
+    const struct name_edges *own = name_edges_of(t, group, NULL);
+    if (points_to(own->now, edge))
+        return own;
+    INVENTORY_FOREACH (t->now->inventory, variant, variant) {
+        if (strcmp(variant->group, group->o.name) != 0)
+            continue;
+        const struct name_edges *name = name_edges_of(t, group, variant);
+        if (points_to(name->now, edge))
+            return name;
+    }
+    return own;
+}
+
+/* Variants that change, and share an edge with their group now: which of its requests are theirs is not known. */
+static void variants_tell(struct teller *t)
+{
+    INVENTORY_FOREACH (t->now->inventory, variant, variant) {
+        const struct group *group = INVENTORY_GET(t->now->inventory, group, variant->group);
+        if (group == NULL)
+            continue;
+        const struct name_edges *own = name_edges_of(t, group, NULL), *name = name_edges_of(t, group, variant);
+        bool shared = false;
+        for (guint i = 0; i < name->now->len; i++)
+            shared = shared || points_to(own->now, name->now->pdata[i]);
+        if (name->changed && shared)
+            note(t, "variant %s shares edges with its group %s: which requests are its own is not in this forecast",
+                 variant->o.name, group->o.name);
+    }
 }
 
 static const char *used_now(const struct teller *t, const struct flow *flow, const char *room)
@@ -214,17 +267,24 @@ static void flow_edges_tell(struct teller *t, const struct flow *flow)
 {
     double rate = flow->ok + flow->fail;
     row_of(t, "edge", flow->edge->o.name)->before += rate;
-    const struct group_edges *edges = group_edges_of(t, flow);
+    const struct name_edges *edges = flow->name;
     if (!edges->changed)
         row_of(t, "edge", flow->edge->o.name)->after += rate;
     for (guint i = 0; edges->changed && i < edges->then->len; i++)
         row_of(t, "edge", ((const struct edge *)edges->then->pdata[i])->o.name)->after += rate / edges->then->len;
 }
 
-/* Class of the edges that answer what arrives at `edge`: a dedicated group is relayed. */
-static int class_answering(const struct edge *edge, int group_class)
+/* Classes of the edges that answer what arrives at flow->edge, and what will: a dedicated group is relayed. */
+static void flow_classes(const struct teller *t, struct flow *flow)
 {
-    return group_class == EDGE_DEDICATED ? EDGE_DEDICATED : edge->class;
+    bool relayed = world_group_edge_class(t->now, flow->group) == EDGE_DEDICATED;
+    flow->class_now = relayed ? EDGE_DEDICATED : flow->edge->class;
+    if (flow->group_then == NULL)
+        flow->class_then = flow->class_now;
+    else if (world_group_edge_class(t->then, flow->group_then) == EDGE_DEDICATED)
+        flow->class_then = EDGE_DEDICATED;
+    else
+        flow->class_then = flow->name->class_then != flow->name->class_now ? flow->name->class_then : flow->edge->class;
 }
 
 static void counter_tell(struct teller *t, const struct edge *edge, const struct counter *counter)
@@ -240,10 +300,8 @@ static void counter_tell(struct teller *t, const struct edge *edge, const struct
     flow.service_then =
         flow.group_then != NULL ? INVENTORY_GET(t->then->inventory, service, ref->service->o.name) : NULL;
 
-    int class_now = world_group_edge_class(t->now, flow.group);
-    int class_then = flow.group_then != NULL ? world_group_edge_class(t->then, flow.group_then) : class_now;
-    flow.class_now = class_answering(edge, class_now);
-    flow.class_then = class_then != class_now ? class_then : flow.class_now;
+    flow.name = name_of(t, flow.group, edge);
+    flow_classes(t, &flow);
 
     bool answered = counter->room[0] != '\0', relayed = strcmp(counter->via, "relay") == 0;
     flow.fail = answered || relayed ? MIN(counter->fail_rate, counter->rate) : counter->rate;
@@ -313,13 +371,14 @@ struct forecast *forecast(const struct resolved *now, const struct resolved *the
         .then = then->world,
         .policies = policies_by_name(policies),
         .shifts = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, shift_free),
-        .edges = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, group_edges_free),
+        .edges = g_hash_table_new_full(NULL, NULL, NULL, name_edges_free),
         .rows = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL),
     };
     INVENTORY_FOREACH (then->world->inventory, room, room) {
         row_of(&t, "room", room->o.name);
     }
     out->known = reports_tell(&t, observed, now_us);
+    variants_tell(&t);
     g_ptr_array_sort(out->rows, row_compare);
     g_hash_table_unref(t.policies);
     g_hash_table_unref(t.shifts);

@@ -5,7 +5,8 @@
  * where the other table sends it. Where nobody answers, or a room answers slots that are not its own (automatic DR),
  * the slot is unknown and all slots of the policy count alike. A relayed request is counted by the edge that answers
  * it, so a relay row counts only with what fails. If the edges that a group's names point to change, its requests are
- * spread evenly over the new ones: clients that never resolve again are not foreseen.
+ * spread evenly over the new ones: clients that never resolve again are not foreseen. What arrives at an edge that only
+ * a variant of the group points to is the variant's; where both point, it is the group's, and a note says so.
  *
  * The forecast is known when at least half of the edges that are in have reported within OBSERVED_FRESH_US and
  * the site has at least FORECAST_RATE_MIN requests per second.

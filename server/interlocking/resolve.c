@@ -271,19 +271,27 @@ static char **addresses_of(const GPtrArray *edges, uint8_t family)
     return (char **)g_ptr_array_steal(texts, NULL);
 }
 
-static char *edges_why(const struct world *w, const struct group *group, const GPtrArray *edges)
+static char *edges_why(const struct world *w, const struct policy_target *target, const GPtrArray *edges)
 {
     GString *text = g_string_new(NULL);
     for (guint i = 0; i < edges->len; i++)
         g_string_append_printf(text, "%s%s", i == 0 ? "" : ", ", ((const struct edge *)edges->pdata[i])->o.name);
-    g_autofree char *lever = world_lever_words(w, LEVER_GROUP_EDGE_CLASS, group->o.name);
-    g_string_append_printf(text, ": edges of class %s, %s",
-                           world_group_edge_class(w, group) == EDGE_PUBLIC ? "public" : "dedicated",
-                           lever != NULL ? lever : "as the inventory says");
+    g_autofree char *words = world_edges_words(w, target->group, target->variant);
+    g_string_append_printf(text, ": %s", words);
     return g_string_free(text, FALSE);
 }
 
-static void edges_check(struct fast *f, const struct group *group, const GPtrArray *edges)
+static void variant_check(struct fast *f, const struct policy_target *target)
+{
+    g_autofree char *expected =
+        g_strdup_printf("a %s edge of %s%s%s that is in",
+                        edge_class_name(world_variant_edge_class(f->w, target->group, target->variant)),
+                        target->variant->carrier, target->variant->region != NULL ? " in region " : "",
+                        target->variant->region != NULL ? target->variant->region : "");
+    finding_on(f->out->findings, &target->variant->o, "carrier", "none; it points to the edges of its group", expected);
+}
+
+static void group_check(struct fast *f, const struct group *group, const GPtrArray *edges)
 {
     int edge_class = world_group_edge_class(f->w, group);
     const char *expected = edge_class == EDGE_PUBLIC ? "a public edge that is in" : "a dedicated edge that is in";
@@ -306,25 +314,29 @@ static void rrset_free(gpointer data)
     g_free(set);
 }
 
-/* The address records of a group's policy name, A before AAAA. */
-static void policy_records_add(struct fast *f, const struct group *group, GPtrArray *sets)
+/* The address records of a policy name, A before AAAA. */
+static void policy_records_add(struct fast *f, const struct policy_target *target, GPtrArray *sets)
 {
     static const struct {
         uint16_t type;
         uint8_t family;
     } kinds[] = {{RRTYPE_A, AF_INET}, {RRTYPE_AAAA, AF_INET6}};
-    g_autoptr(GPtrArray) edges = world_group_edges(f->w, group);
-    edges_check(f, group, edges);
+    bool fits;
+    g_autoptr(GPtrArray) edges = world_variant_edges(f->w, target->group, target->variant, &fits);
+    if (target->variant == NULL)
+        group_check(f, target->group, edges);
+    else if (!fits)
+        variant_check(f, target);
     for (guint i = 0; i < G_N_ELEMENTS(kinds); i++) {
         g_auto(GStrv) rdata = addresses_of(edges, kinds[i].family);
         if (rdata[0] == NULL)
             continue;
         struct rrset *set = g_new0(struct rrset, 1);
-        set->owner = policy_owner(group);
+        set->owner = g_strdup(target->owner);
         set->type = kinds[i].type;
-        set->ttl = group->ttl > 0 ? (uint32_t)group->ttl : POLICY_TTL_S;
+        set->ttl = target->group->ttl > 0 ? (uint32_t)target->group->ttl : POLICY_TTL_S;
         set->rdata = g_steal_pointer(&rdata);
-        set->why = edges_why(f->w, group, edges);
+        set->why = edges_why(f->w, target, edges);
         g_ptr_array_add(f->out->fast_rrsets, set);
         g_ptr_array_add(sets, set);
     }
@@ -348,8 +360,8 @@ static void zone_resolve(struct fast *f, const struct slow_zone *slow)
     struct zone_records *records = g_new0(struct zone_records, 1);
     records->zone = g_strdup(slow->zone);
     g_autoptr(GPtrArray) policy_sets = g_ptr_array_new();
-    for (guint i = 0; i < slow->groups->len; i++)
-        policy_records_add(f, slow->groups->pdata[i], policy_sets);
+    for (guint i = 0; i < slow->targets->len; i++)
+        policy_records_add(f, slow->targets->pdata[i], policy_sets);
     records->rrsets = g_ptr_array_sized_new(slow->cnames->len + policy_sets->len);
     zone_merge(records->rrsets, slow->cnames, policy_sets);
     g_ptr_array_add(f->out->zones, records);

@@ -7,9 +7,6 @@
 struct group_rows {
     const struct group *group;
     GPtrArray *suffixes; /* char *, "/upload/ creator.upload\n", in the order of their bytes */
-    struct slow_zone *zone;
-    char **target; /* rdata of their CNAMEs, of slow->strings */
-    char *why;     /* the same */
 };
 
 GPtrArray *lines_new(void)
@@ -54,9 +51,18 @@ void finding_value_on(GPtrArray *findings, const struct object *object, const ch
     finding_on(findings, object, field, quoted, expected);
 }
 
-char *policy_owner(const struct group *group)
+char *policy_owner(const struct group *group, const struct variant *variant)
 {
-    return g_strdup_printf("%s.pol.%s", group->o.name, group->zone);
+    return g_strdup_printf("%s.pol.%s", variant != NULL ? variant->o.name : group->o.name, group->zone);
+}
+
+const struct policy_target *domain_target(const struct slow_parts *slow, const struct domain *domain)
+{
+    const struct policy_target *target =
+        domain->variant != NULL ? g_hash_table_lookup(slow->targets, domain->variant) : NULL;
+    if (target != NULL && target->variant != NULL && strcmp(target->group->o.name, domain->group) == 0)
+        return target;
+    return g_hash_table_lookup(slow->targets, domain->group);
 }
 
 static void bytes_hash(GBytes *bytes, char hash[static PART_HASH_SIZE])
@@ -77,31 +83,21 @@ static void slow_zone_free(gpointer data)
 {
     struct slow_zone *zone = data;
     g_array_unref(zone->cnames);
-    g_ptr_array_unref(zone->groups);
+    g_ptr_array_unref(zone->targets);
     g_free(zone);
 }
 
-static gint owner_compare(gconstpointer a, gconstpointer b)
+static void target_free(gpointer data)
 {
-    g_autofree char *x = policy_owner(*(const struct group *const *)a);
-    g_autofree char *y = policy_owner(*(const struct group *const *)b);
-    return strcmp(x, y);
+    struct policy_target *target = data;
+    g_free(target->owner);
+    g_free(target->why);
+    g_free(target);
 }
 
-static void zones_collect(struct slow_parts *slow)
+static gint target_compare(gconstpointer a, gconstpointer b)
 {
-    INVENTORY_FOREACH (slow->inventory, dnszone, dnszone) {
-        struct slow_zone *zone = g_new0(struct slow_zone, 1);
-        zone->zone = dnszone->o.name;
-        zone->cnames = g_array_new(FALSE, TRUE, sizeof(struct rrset));
-        zone->groups = g_ptr_array_new();
-        INVENTORY_FOREACH (slow->inventory, group, group) {
-            if (strcmp(group->zone, zone->zone) == 0)
-                g_ptr_array_add(zone->groups, (gpointer)group);
-        }
-        g_ptr_array_sort(zone->groups, owner_compare);
-        g_ptr_array_add(slow->zones, zone);
-    }
+    return strcmp((*(const struct policy_target *const *)a)->owner, (*(const struct policy_target *const *)b)->owner);
 }
 
 static struct slow_zone *zone_find(const struct slow_parts *slow, const char *name)
@@ -114,22 +110,58 @@ static struct slow_zone *zone_find(const struct slow_parts *slow, const char *na
     return NULL;
 }
 
+static void target_add(struct slow_parts *slow, const struct group *group, const struct variant *variant)
+{
+    struct slow_zone *zone = zone_find(slow, group->zone);
+    if (zone == NULL)
+        return;
+    struct policy_target *target = g_new0(struct policy_target, 1);
+    *target = (struct policy_target){.group = group, .variant = variant, .zone = zone};
+    target->owner = target->rdata[0] = policy_owner(group, variant);
+    target->why = variant != NULL ? g_strdup_printf("a name of variant %s of group %s", variant->o.name, group->o.name)
+                                  : g_strdup_printf("a name of group %s", group->o.name);
+    g_ptr_array_add(zone->targets, target);
+    g_hash_table_insert(slow->targets, variant != NULL ? variant->o.name : group->o.name, target);
+}
+
+static void variant_add(struct slow_parts *slow, const struct variant *variant)
+{
+    const struct group *group = INVENTORY_GET(slow->inventory, group, variant->group);
+    if (INVENTORY_GET(slow->inventory, group, variant->o.name) != NULL)
+        finding_value_on(slow->findings, &variant->o, "name", variant->o.name, "a name that no group has");
+    else if (group == NULL)
+        finding_value_on(slow->findings, &variant->o, "group", variant->group, "a group");
+    else
+        target_add(slow, group, variant);
+}
+
+static void zones_collect(struct slow_parts *slow)
+{
+    INVENTORY_FOREACH (slow->inventory, dnszone, dnszone) {
+        struct slow_zone *zone = g_new0(struct slow_zone, 1);
+        zone->zone = dnszone->o.name;
+        zone->cnames = g_array_new(FALSE, TRUE, sizeof(struct rrset));
+        zone->targets = g_ptr_array_new_with_free_func(target_free);
+        g_ptr_array_add(slow->zones, zone);
+    }
+    INVENTORY_FOREACH (slow->inventory, group, group) {
+        target_add(slow, group, NULL);
+    }
+    INVENTORY_FOREACH (slow->inventory, variant, variant) {
+        variant_add(slow, variant);
+    }
+    for (guint i = 0; i < slow->zones->len; i++)
+        g_ptr_array_sort(((struct slow_zone *)slow->zones->pdata[i])->targets, target_compare);
+}
+
 static void group_rows_add(GHashTable *by_group, struct slow_parts *slow, const struct group *group)
 {
     struct group_rows *rows = g_new0(struct group_rows, 1);
     rows->group = group;
     rows->suffixes = lines_new();
     lines_add(rows->suffixes, "/ %s.%s\n", group->o.name, group->service);
-    rows->zone = zone_find(slow, group->zone);
-    if (rows->zone == NULL)
+    if (zone_find(slow, group->zone) == NULL)
         finding_value_on(slow->findings, &group->o, "zone", group->zone, "a dnszone");
-
-    rows->target = g_new0(char *, 2);
-    rows->target[0] = policy_owner(group);
-    rows->why = g_strdup_printf("a name of group %s", group->o.name);
-    g_ptr_array_add(slow->strings, rows->target[0]);
-    g_ptr_array_add(slow->strings, rows->target);
-    g_ptr_array_add(slow->strings, rows->why);
     g_hash_table_insert(by_group, group->o.name, rows);
 }
 
@@ -196,7 +228,7 @@ static GBytes *layout_encode(const struct inventory *inv, int edge_class)
 {
     char text[ENDPOINT_TEXT_SIZE];
     GPtrArray *lines = lines_new();
-    lines_add(lines, "class %s\n", edge_class == EDGE_PUBLIC ? "public" : "dedicated");
+    lines_add(lines, "class %s\n", edge_class_name(edge_class));
     if (edge_class == EDGE_DEDICATED) {
         INVENTORY_FOREACH (inv, room, room) {
             if (room->ring.port != 0)
@@ -226,17 +258,22 @@ static const char *domain_unfit(const struct domain *domain, const struct slow_z
     return NULL;
 }
 
-static void cname_add(struct slow_parts *slow, const struct domain *domain, const struct group_rows *rows,
+static void cname_add(struct slow_parts *slow, const struct domain *domain, const struct policy_target *target,
                       GHashTable *reserved)
 {
-    const char *expected = domain_unfit(domain, rows->zone, reserved);
+    const char *expected = domain_unfit(domain, target->zone, reserved);
     if (expected != NULL) {
         finding_value_on(slow->findings, &domain->o, NULL, domain->o.name, expected);
         return;
     }
-    struct rrset set = {
-        .owner = domain->o.name, .type = RRTYPE_CNAME, .ttl = DOMAIN_TTL_S, .rdata = rows->target, .why = rows->why};
-    g_array_append_val(rows->zone->cnames, set);
+    if (domain->variant != NULL && target->variant == NULL)
+        finding_value_on(slow->findings, &domain->o, "variant", domain->variant, "a variant of the domain's group");
+    struct rrset set = {.owner = domain->o.name,
+                        .type = RRTYPE_CNAME,
+                        .ttl = DOMAIN_TTL_S,
+                        .rdata = (char **)target->rdata,
+                        .why = target->why};
+    g_array_append_val(target->zone->cnames, set);
 }
 
 static void cnames_collect(struct slow_parts *slow, GHashTable *by_group)
@@ -244,16 +281,18 @@ static void cnames_collect(struct slow_parts *slow, GHashTable *by_group)
     /* Without edges policy names have no address, and a name must not point at nothing. */
     if (inventory_list(slow->inventory, OBJECT_edge)->len == 0)
         return;
-    g_autoptr(GHashTable) reserved = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
-    INVENTORY_FOREACH (slow->inventory, group, group) {
-        g_hash_table_add(reserved, policy_owner(group));
-    }
+    g_autoptr(GHashTable) reserved = g_hash_table_new(g_str_hash, g_str_equal);
+    GHashTableIter iter;
+    gpointer value;
+    g_hash_table_iter_init(&iter, slow->targets);
+    while (g_hash_table_iter_next(&iter, NULL, &value))
+        g_hash_table_add(reserved, ((struct policy_target *)value)->owner);
     INVENTORY_FOREACH (slow->inventory, domain, domain) {
-        const struct group_rows *rows = g_hash_table_lookup(by_group, domain->group);
-        if (rows == NULL)
+        const struct policy_target *target = domain_target(slow, domain);
+        if (!g_hash_table_contains(by_group, domain->group))
             finding_value_on(slow->findings, &domain->o, "group", domain->group, "a group");
-        else if (rows->zone != NULL)
-            cname_add(slow, domain, rows, reserved);
+        else if (target != NULL)
+            cname_add(slow, domain, target, reserved);
     }
 }
 
@@ -264,7 +303,7 @@ struct slow_parts *slow_parts_new(struct inventory *inventory)
     slow->inventory = inventory_ref(inventory);
     slow->zones = g_ptr_array_new_with_free_func(slow_zone_free);
     slow->findings = finding_list_new();
-    slow->strings = g_ptr_array_new_with_free_func(g_free);
+    slow->targets = g_hash_table_new(g_str_hash, g_str_equal);
     zones_collect(slow);
     g_autoptr(GHashTable) by_group = groups_collect(slow);
     cnames_collect(slow, by_group);
@@ -292,7 +331,7 @@ void slow_parts_unref(struct slow_parts *slow)
     g_bytes_unref(slow->routes);
     g_ptr_array_unref(slow->zones);
     g_ptr_array_unref(slow->findings);
-    g_ptr_array_unref(slow->strings);
+    g_hash_table_unref(slow->targets);
     inventory_unref(slow->inventory);
     g_free(slow);
 }

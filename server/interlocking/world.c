@@ -46,6 +46,11 @@ void world_unref(struct world *world)
     g_free(world);
 }
 
+const char *edge_class_name(int edge_class)
+{
+    return edge_class == EDGE_PUBLIC ? "public" : "dedicated";
+}
+
 static bool lever_is(const struct world *w, enum lever lever, const char *object, const char *value)
 {
     return strcmp(controls_value(w->controls, lever, object), value) == 0;
@@ -72,13 +77,24 @@ bool world_edge_in(const struct world *w, const struct edge *edge)
     return !lever_is(w, LEVER_EDGE, edge->o.name, "out");
 }
 
+static int edge_class_of(const struct world *w, enum lever lever, const char *object, int otherwise)
+{
+    if (lever_is(w, lever, object, "public"))
+        return EDGE_PUBLIC;
+    if (lever_is(w, lever, object, "dedicated"))
+        return EDGE_DEDICATED;
+    return otherwise;
+}
+
 int world_group_edge_class(const struct world *w, const struct group *group)
 {
-    if (lever_is(w, LEVER_GROUP_EDGE_CLASS, group->o.name, "public"))
-        return EDGE_PUBLIC;
-    if (lever_is(w, LEVER_GROUP_EDGE_CLASS, group->o.name, "dedicated"))
-        return EDGE_DEDICATED;
-    return group->edge_class;
+    return edge_class_of(w, LEVER_GROUP_EDGE_CLASS, group->o.name, group->edge_class);
+}
+
+int world_variant_edge_class(const struct world *w, const struct group *group, const struct variant *variant)
+{
+    int group_class = world_group_edge_class(w, group);
+    return variant == NULL ? group_class : edge_class_of(w, LEVER_VARIANT_EDGE_CLASS, variant->o.name, group_class);
 }
 
 bool world_service_auto_dr(const struct world *w, const struct service *service)
@@ -197,6 +213,47 @@ GPtrArray *world_group_edges(const struct world *w, const struct group *group)
         return edges;
     g_ptr_array_unref(edges);
     return edges_where(w, -1, false);
+}
+
+static bool edge_fits(const struct edge *edge, const struct variant *variant)
+{
+    return edge->carriers != NULL && g_strv_contains((const char *const *)edge->carriers, variant->carrier) &&
+           (variant->region == NULL || g_strcmp0(edge->region, variant->region) == 0);
+}
+
+GPtrArray *world_variant_edges(const struct world *w, const struct group *group, const struct variant *variant,
+                               bool *fits)
+{
+    if (fits != NULL)
+        *fits = true;
+    if (variant == NULL)
+        return world_group_edges(w, group);
+    GPtrArray *edges = edges_where(w, world_variant_edge_class(w, group, variant), true);
+    for (guint i = edges->len; i-- > 0;)
+        if (!edge_fits(edges->pdata[i], variant))
+            g_ptr_array_remove_index(edges, i);
+    if (edges->len > 0)
+        return edges;
+    g_ptr_array_unref(edges);
+    if (fits != NULL)
+        *fits = false;
+    return world_group_edges(w, group);
+}
+
+char *world_edges_words(const struct world *w, const struct group *group, const struct variant *variant)
+{
+    g_autofree char *own = variant != NULL ? world_lever_words(w, LEVER_VARIANT_EDGE_CLASS, variant->o.name) : NULL;
+    g_autofree char *groups = world_lever_words(w, LEVER_GROUP_EDGE_CLASS, group->o.name);
+    const char *why = own != NULL ? own : groups != NULL ? groups : "as the inventory says";
+    if (variant == NULL)
+        return g_strdup_printf("edges of class %s, %s", edge_class_name(world_group_edge_class(w, group)), why);
+    bool fits;
+    g_autoptr(GPtrArray) edges = world_variant_edges(w, group, variant, &fits);
+    g_autofree char *fallback = fits ? NULL : g_strdup_printf("those of group %s: none is in", group->o.name);
+    return g_strdup_printf("%s of class %s on %s%s%s, %s", fits ? "edges" : fallback,
+                           edge_class_name(world_variant_edge_class(w, group, variant)), variant->carrier,
+                           variant->region != NULL ? " in region " : "", variant->region != NULL ? variant->region : "",
+                           why);
 }
 
 static GPtrArray *relays_where(const struct world *w, bool in_only)

@@ -27,12 +27,16 @@ struct world *world_ref(struct world *world);
 void world_unref(struct world *world);
 SB_AUTO_DEFINE(world, world_unref)
 
+const char *edge_class_name(int edge_class); /* "public" or "dedicated" */
+
 /* Questions that resolve, rules, explain and checks share. */
 bool world_room_ingress_open(const struct world *w, const char *room);
 bool world_room_compute_open(const struct world *w, const char *room);
 bool world_pop_in(const struct world *w, const struct pop *pop); /* lever pop */
 bool world_edge_in(const struct world *w, const struct edge *edge);
 int world_group_edge_class(const struct world *w, const struct group *group); /* EDGE_PUBLIC or EDGE_DEDICATED */
+/* Class of the edges that a variant of the group points to: its lever, else the group's. variant NULL: the group. */
+int world_variant_edge_class(const struct world *w, const struct group *group, const struct variant *variant);
 bool world_service_auto_dr(const struct world *w, const struct service *service);
 /* Split of a service in force. multi: lever, else even over all rooms (the first SPLIT_ROOMS_MAX by name); a lever that
  * names a room which is no more counts as default. single: all slots at home, whatever the lever says. n_rooms is 0
@@ -47,6 +51,12 @@ GPtrArray *world_room_entrances(const struct world *w, int edge_class, const cha
 /* Edges that the group's names point to (const struct edge *, by name; g_ptr_array_unref): those of its class whose
  * lever is in; never empty because of a lever: if none is in, all of the class, if the class has none, all edges. */
 GPtrArray *world_group_edges(const struct world *w, const struct group *group);
+/* The same for a variant: edges of its class, carrier and region whose lever is in. Where none fits, the group's, which
+ * are never none; `fits` (or NULL) is then set to false. variant NULL: the group's own name, which always fits. */
+GPtrArray *world_variant_edges(const struct world *w, const struct group *group, const struct variant *variant,
+                               bool *fits);
+/* Which edges these are and why: "edges of class dedicated on carrier-1, variant.edge_class/v is dedicated (...)". */
+char *world_edges_words(const struct world *w, const struct group *group, const struct variant *variant); /* g_free */
 /* Dedicated edges that public edges hand over to (as above): those with a relay endpoint that are in; if none is, all.
  */
 GPtrArray *world_relays(const struct world *w);

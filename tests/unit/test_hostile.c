@@ -113,7 +113,7 @@ START_TEST(hostile_yaml)
         {SITE "domains: [{name: a.t.test, group: h}]\n", 0,
          "f:6: domain a.t.test: group: found \"h\", expected the name of a group that exists"},
         {SITE "domains: [{name: a.t.test, group: g, ttl: 5}]\n", 0,
-         "f:6: domain a.t.test: found unknown field \"ttl\", expected one of name, group"},
+         "f:6: domain a.t.test: found unknown field \"ttl\", expected one of name, group, variant"},
         {SITE "domains: [{name: a.t.test, group: {name: g}}]\n", 0,
          "f:6: domain a.t.test: group: found an object, expected the name of a group"},
         {SITE "carriers: [{name: 1234}]\n", 0, "f:6: carrier: name: found 1234" NAME},
@@ -129,7 +129,8 @@ START_TEST(hostile_yaml)
          "f:1: plan p: needs: found the circle a -> b -> a, expected steps that can all start"},
         {"plan: \"p;q\"\nsteps: [{name: a, check: forecast}]\n", 0, "f:1: plan: plan: found \"p;q\"" NAME},
         {"plan: p\nsteps:\n  - {name: a, set: [{control: pop, on: \"x; shutdown\", value: out}]}\n", 0,
-         "f:3: plan p, step a: on: found \"x; shutdown\", expected the name of a pop, $target or home=$target"},
+         "f:3: plan p, step a: on: found \"x; shutdown\", expected the name of a pop, $target, home=$target or "
+         "carrier=$target"},
     };
     rows_check(rows, G_N_ELEMENTS(rows), yaml_complaint);
 }
@@ -158,12 +159,11 @@ START_TEST(hostile_json)
         {"[]", 0, "objects: found nothing, expected a list of objects"},
         {OBJECTS("null"), 0, "found null, expected an object with kind and name"},
         {OBJECTS("{\"kind\": \"zones\", \"name\": \"z\"}"), 0,
-         "kind: found \"zones\", expected one of zone, room, carrier, pop, line, edge, service, group, domain, route, "
-         "dnszone, nameserver"},
+         "kind: found \"zones\", expected one of zone, room, carrier, pop, line, edge, service, group, variant, "
+         "domain, route, dnszone, nameserver"},
         {OBJECTS("{\"kind\": [[]], \"name\": \"z\"}"), 0,
-         "kind: found a list of 1, expected one of zone, room, carrier, pop, line, edge, service, group, domain, "
-         "route, "
-         "dnszone, nameserver"},
+         "kind: found a list of 1, expected one of zone, room, carrier, pop, line, edge, service, group, variant, "
+         "domain, route, dnszone, nameserver"},
         {OBJECTS("{\"kind\": \"zone\", \"name\": \"z\", \"at\": \"evil\\nlog line\", \"x\": 1}"), 0,
          "zone z: found unknown field \"x\", expected one of name"},
         {OBJECTS("{\"kind\": \"zone\", \"name\": \"z\", \"a\\nb\": 1}"), 0,

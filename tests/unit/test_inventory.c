@@ -177,6 +177,12 @@ START_TEST(what_no_object_can_know_is_found)
         {"{\"kind\": \"domain\", \"name\": \"example.test\", \"group\": \"core\"}",
          "domain example.test: name: found the zone's own name, which cannot be a CNAME, expected a name below "
          "example.test, the zone of group core"},
+        {"{\"kind\": \"domain\", \"name\": \"x.example.test\", \"group\": \"core\", \"variant\": \"none\"}",
+         "domain x.example.test: variant: found \"none\", expected the name of a variant that exists"},
+        {"{\"kind\": \"variant\", \"name\": \"core\", \"group\": \"manual\", \"carrier\": \"carrier-1\"}",
+         "variant core: name: found \"core\", expected a name that no group has"},
+        {"{\"kind\": \"variant\", \"name\": \"v\", \"group\": \"core\", \"carrier\": \"none\"}",
+         "variant v: carrier: found \"none\", expected the name of a carrier that exists"},
         {"{\"kind\": \"dnszone\", \"name\": \"play.example.test\"}",
          "domain play.example.test: name: found \"play.example.test\", which is in zone play.example.test, expected a "
          "name below example.test, the zone of group core"},
@@ -200,6 +206,28 @@ START_TEST(what_no_object_can_know_is_found)
         ck_assert_msg(text != NULL && g_str_has_suffix(text, rows[i][1]), "%s", text); /* the file's line before it */
         ck_assert_uint_eq(findings->len, 1);
     }
+}
+END_TEST
+
+START_TEST(a_variant_is_one_of_its_group)
+{
+    sb_auto(inventory) inv = site();
+    g_autoptr(GPtrArray) findings = finding_list_new();
+    put(inv, "{\"kind\": \"variant\", \"name\": \"v\", \"group\": \"core\", \"carrier\": \"carrier-1\"}");
+    put(inv, "{\"kind\": \"variant\", \"name\": \"w\", \"group\": \"core\", \"carrier\": \"carrier-1\", \"region\": "
+             "\"east\"}");
+    put(inv, "{\"kind\": \"domain\", \"name\": \"v.example.test\", \"group\": \"core\", \"variant\": \"v\"}");
+    inventory_validate(inv, findings);
+    ck_assert_uint_eq(findings->len, 0);
+    put(inv, "{\"kind\": \"variant\", \"name\": \"x\", \"group\": \"core\", \"carrier\": \"carrier-1\"}");
+    put(inv, "{\"kind\": \"domain\", \"name\": \"w.example.test\", \"group\": \"manual\", \"variant\": \"w\"}");
+    inventory_validate(inv, findings);
+    ck_assert_uint_eq(findings->len, 2);
+    g_autofree char *twice = finding_text(findings->pdata[0]), *stranger = finding_text(findings->pdata[1]);
+    ck_assert_str_eq(twice, "variant x: carrier: found those that variant v has, expected a carrier and region of its "
+                            "own within the group");
+    ck_assert_str_eq(stranger, "domain w.example.test: variant: found \"w\" of group core, expected a variant of the "
+                               "domain's group");
 }
 END_TEST
 
@@ -276,6 +304,7 @@ static void add(TCase *tcase)
     tcase_add_test(tcase, differences_are_told_in_order);
     tcase_add_test(tcase, a_name_given_twice_is_found);
     tcase_add_test(tcase, what_no_object_can_know_is_found);
+    tcase_add_test(tcase, a_variant_is_one_of_its_group);
     tcase_add_test(tcase, names_go_to_the_nearest_zone);
     tcase_add_test(tcase, circles_of_secondaries_are_found);
     tcase_add_test(tcase, a_hundred_thousand_domains_are_no_work);

@@ -171,13 +171,19 @@ START_TEST(what_is_wrong_is_found_with_its_line)
          AT "set: found a list of 0, expected a list of 1 to 100 {control, on, value}"},
         {HEAD "  - {name: a, set: [{control: door, on: x, value: y}]}\n",
          AT "control: found \"door\", expected one of room.ingress, room.compute, pop, edge, split, group.edge_class, "
-            "service.auto_dr"},
+            "variant.edge_class, service.auto_dr"},
         {HEAD "  - {name: a, set: [{control: pop, on: p, value: shut}]}\n",
          AT "value: found \"shut\", expected default or one of in, out"},
         {HEAD "  - {name: a, set: [{control: pop, on: $target, value: out}]}\n",
          AT "on: found \"$target\", expected the name of a pop: the plan's target is no pop"},
         {HEAD "  - {name: a, set: [{control: pop, on: home=$target, value: out}]}\n",
          AT "on: found \"home=$target\", expected the name of a pop: home=$target is for groups and services, of a "
+            "target room"},
+        {HEAD "  - {name: a, set: [{control: variant.edge_class, on: carrier=$target, value: dedicated}]}\n", AT
+         "on: found \"carrier=$target\", expected the name of a variant: carrier=$target is for variants, of a target "
+         "carrier"},
+        {HEAD "  - {name: a, set: [{control: variant.edge_class, on: home=$target, value: dedicated}]}\n",
+         AT "on: found \"home=$target\", expected the name of a variant: home=$target is for groups and services, of a "
             "target room"},
         {HEAD "  - {name: a, set: [{control: split, on: s, value: half}]}\n",
          AT "value: found \"half\", expected default or ranges as 0-499=room-a,500-999=room-b"},

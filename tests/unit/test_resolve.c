@@ -28,6 +28,8 @@ START_TEST(golden_tables)
     GOLDEN("three-rooms", "tables-steady", NULL);
     GOLDEN("three-rooms", "tables-many", "split/home=0-99=room-c,100-999=room-b", "pop/pop-c1=out", "edge/edge-3=out",
            "service.auto_dr/home=on", "room.ingress/room-b=closed");
+    GOLDEN("three-rooms", "tables-variants", "variant.edge_class/core-carrier-1=dedicated by bob in x-1",
+           "variant.edge_class/core-carrier-2=dedicated by bob in x-1");
 }
 END_TEST
 

@@ -101,7 +101,8 @@ END_TEST
 START_TEST(what_cannot_be_collected_is_found)
 {
 #define PLACES                                                                                                         \
-    "expected plan, lab or a list of objects: zones, rooms, carriers, pops, lines, edges, services, groups, domains, " \
+    "expected plan, lab or a list of objects: zones, rooms, carriers, pops, lines, edges, services, groups, "          \
+    "variants, domains, "                                                                                              \
     "routes, dnszones, nameservers"
     static const char *const rows[][2] = {
         {"room: []\n", "f:1: found \"room\", " PLACES},
