@@ -218,6 +218,24 @@ static bool check_ballast(struct config *config, GError **error)
     return false;
 }
 
+static bool check_record(struct config *config, GError **error)
+{
+    guint64 mib, hours;
+    bool size_ok = g_ascii_string_to_unsigned(config->record, 10, 0, 1 << 20, &mib, NULL);
+    if (size_ok && g_ascii_string_to_unsigned(config->record_hours, 10, 1, 8784, &hours, NULL)) {
+        config->record_size = mib << 20;
+        config->record_us = (int64_t)hours * 3600 * G_USEC_PER_SEC;
+        return true;
+    }
+    g_autofree char *found = text_quote(size_ok ? config->record_hours : config->record);
+    if (size_ok)
+        g_set_error(error, SB_ERROR, SB_ERROR_INVALID, "--record-hours: found %s, expected hours from 1 to 8784",
+                    found);
+    else
+        g_set_error(error, SB_ERROR, SB_ERROR_INVALID, "--record: found %s, expected MiB from 0 to %d", found, 1 << 20);
+    return false;
+}
+
 static bool check_tls(struct config *config, GError **error)
 {
     if ((config->tls_cert == NULL) != (config->tls_key == NULL)) {
@@ -232,7 +250,7 @@ static bool check_tls(struct config *config, GError **error)
 
 static bool check(struct config *config, GError **error)
 {
-    return check_names(config, error) && check_ballast(config, error) &&
+    return check_names(config, error) && check_ballast(config, error) && check_record(config, error) &&
            parse_endpoint("listen", config->listen, &config->listen_endpoint, error) &&
            parse_endpoint("agents-listen", config->agents_listen, &config->agents_endpoint, error) &&
            check_tls(config, error) &&

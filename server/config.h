@@ -16,6 +16,8 @@ struct config {
     /* The same, parsed. */
     unsigned node_number;
     uint64_t ballast_size; /* bytes */
+    uint64_t record_size;  /* bytes; 0: off */
+    int64_t record_us;     /* that it goes back */
     struct endpoint listen_endpoint, agents_endpoint;
     char *cert_pem, *key_pem; /* or NULL */
     bool check_only, debug;

@@ -26,6 +26,8 @@ static struct executor *start_executor(const struct config *config, struct token
         .runbooks_dir = config->runbooks,
         .node = config->node_number,
         .ballast_size = config->ballast_size,
+        .record_size = config->record_size,
+        .record_us = config->record_us,
         .restore = restore_token,
         .restore_data = tokens,
     };

@@ -63,6 +63,8 @@ const struct handler *handler_for(enum route_id id);
 bool agent_table(struct call *call, GError **error);
 void agent_table_resumed(struct call *call);
 bool agent_part(struct call *call, GError **error);
+bool history_recordings(struct call *call, GError **error); /* handlers_history.c */
+bool history_recording(struct call *call, GError **error);
 void agent_report(struct call *call, struct turn *turn, GError **error);
 
 /* Helpers of handlers: what a call asks for. All set *error and return false when it is not right. */

@@ -592,6 +592,8 @@ const struct handler *handler_for(enum route_id id)
         [ROUTE_EXPLAIN] = {.work = get_explain, .status = 200},
         [ROUTE_AGENTS] = {.work = get_agents, .status = 200},
         [ROUTE_AUDIT] = {.prepare = get_audit, .status = 200},
+        [ROUTE_RECORDINGS] = {.prepare = history_recordings, .status = 200},
+        [ROUTE_RECORDING] = {.prepare = history_recording, .status = 200},
         [ROUTE_TOKENS] = {.prepare = get_tokens, .status = 200},
         [ROUTE_TOKEN_CREATE] = {.members = "name role reason", .work = create_token, .status = 201},
         [ROUTE_TOKEN_DELETE] = {.work = delete_token, .status = 204},

@@ -73,6 +73,8 @@ static void turn_end(struct executor *x)
     bool news = x->news;
     x->news = false;
     ask_watchers(x, news, false);
+    if (x->recorder != NULL)
+        recorder_turn(x->recorder, x->engine);
     arm(x);
 }
 
@@ -229,16 +231,29 @@ bool restore_engine(struct executor *x, GError **error)
     struct engine_config engine = {.cluster = x->cluster, .rules = {.share_moved_max = RULES_SHARE_MOVED_MAX}};
     engine.wall_offset_us = wall_now_us() - loop_now_us();
     randombytes_buf(&engine.seed, sizeof engine.seed);
+    if (x->recorder != NULL)
+        engine.told = recorder_told, engine.told_data = x->recorder;
     engine_free(x->engine);
     x->engine = engine_new(&engine);
     return x->journal->ops->replay(x->journal, restore_entry, x, error);
 }
 
-static bool open_all(struct executor *x, GError **error)
+/* Not before the folder is ours. */
+static void start_recorder(struct executor *x, const struct executor_config *config)
+{
+    if (config->record_size == 0)
+        return;
+    x->recordings = g_build_filename(x->state_dir, "recordings", NULL);
+    const struct recorder_config recorder = {
+        .folder = x->recordings, .size_max = config->record_size, .age_max_us = config->record_us};
+    x->recorder = recorder_new(&recorder);
+}
+
+static bool open_all(struct executor *x, const struct executor_config *config, GError **error)
 {
     return file_mkdir(x->state_dir, 0700, error) && (x->lease = lease_open_folder(x->state_dir, error)) != NULL &&
            (x->ballast = ballast_new(x->state_dir, x->ballast_size)) != NULL && open_journal(x, error) &&
-           restore_engine(x, error) && (x->loop = loop_new(error)) != NULL;
+           (start_recorder(x, config), restore_engine(x, error)) && (x->loop = loop_new(error)) != NULL;
 }
 
 static void init_locks(struct executor *x)
@@ -269,7 +284,7 @@ struct executor *executor_new(const struct executor_config *config, GError **err
     x->nameservers = nameservers_new(config->keys_dir, on_dns_report, x);
     x->engine_wants_us = INT64_MAX;
     init_locks(x);
-    if (open_all(x, error)) {
+    if (open_all(x, config, error)) {
         x->timer = loop_timer_new(x->loop, run_timer, x);
         return x;
     }
@@ -343,6 +358,7 @@ void executor_free(struct executor *x)
     loop_free(x->loop);
     if (x->engine != NULL)
         engine_free(x->engine);
+    recorder_free(x->recorder);
     publication_free(x->publication);
     journal_close(x->journal);
     ballast_free(x->ballast);
@@ -357,6 +373,7 @@ void executor_free(struct executor *x)
     g_free(x->state_dir);
     g_free(x->journal_path);
     g_free(x->store_url);
+    g_free(x->recordings);
     g_free(x->runbooks_dir);
     g_free(x);
 }
@@ -364,6 +381,11 @@ void executor_free(struct executor *x)
 const struct histogram *executor_append_times(const struct executor *x)
 {
     return &x->append_times;
+}
+
+const char *executor_recordings(const struct executor *x)
+{
+    return x->recordings;
 }
 
 const char *executor_journal_path(const struct executor *x)

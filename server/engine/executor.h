@@ -29,6 +29,8 @@ struct executor_config {
     const char *runbooks_dir; /* plans for a journal that has none, or NULL */
     unsigned node;            /* 0..65535 */
     uint64_t ballast_size;    /* bytes; 0: none */
+    uint64_t record_size;     /* bytes of the black box; 0: none */
+    int64_t record_us;        /* that it goes back at most */
     /* Gets the entries that are not the engine's (kind "token") while the journal is restored; may be NULL. */
     bool (*restore)(void *data, const struct journal_entry *entry, GError **error);
     void *restore_data;
@@ -44,6 +46,8 @@ bool executor_start(struct executor *executor, GError **error);
 void executor_free(struct executor *executor);
 
 const char *executor_journal_path(const struct executor *executor);
+/* Folder of the black box (recorder.h); NULL: nothing is recorded. */
+const char *executor_recordings(const struct executor *executor);
 /* How long appends to the journal took, those that failed too. */
 const struct histogram *executor_append_times(const struct executor *executor);
 /* Why nothing can be written now, NULL: it can. g_free. */

@@ -125,6 +125,8 @@ bool carry_out(struct executor *x, struct effects *effects)
     struct effect *effect;
     bool ok = true;
     while (ok && (effect = effects_pop(effects)) != NULL) {
+        if (x->recorder != NULL)
+            recorder_done(x->recorder, effect);
         if (effect->kind == EFFECT_JOURNAL)
             ok = write_journal(x, effect->entries);
         else

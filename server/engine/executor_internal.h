@@ -11,6 +11,7 @@
 #include "server/engine/lease.h"
 #include "server/engine/nameservers.h"
 #include "server/engine/publication.h"
+#include "server/engine/recorder.h"
 #include "server/store/ballast.h"
 #include "server/store/journal.h"
 #include "server/store/outbox.h"
@@ -57,6 +58,8 @@ struct executor {
     unsigned unanswered;     /* askers that are being told of a failure */
 
     struct histogram append_times; /* any thread */
+    char *recordings;              /* folder; NULL: nothing is recorded */
+    struct recorder *recorder;     /* or NULL */
     struct outbox *outbox;
     struct publication *publication;
     pthread_t thread;

@@ -11,6 +11,7 @@
  *   engine_status.c  the site now, for people
  *   engine_input.c   the black box: inputs told on, and told again
  *   incident.c       recordings replayed, effects as text
+ *   incident_cut.c   from a recording to a case; incident_case.c: cases replayed
  */
 #ifndef INTERLOCKING_ENGINE_INTERNAL_H
 #define INTERLOCKING_ENGINE_INTERNAL_H

@@ -92,10 +92,20 @@ void effect_text(const struct effect *effect, GString *out)
                            stamp.generation, hash);
 }
 
+void effect_lines(const struct effect *effect, GString *out)
+{
+    g_autoptr(GString) text = g_string_new(NULL);
+    effect_text(effect, text);
+    g_auto(GStrv) lines = g_strsplit(text->str, "\n", -1);
+    for (char **line = lines; *line != NULL && **line != '\0'; line++)
+        g_string_append_printf(out, "> %s\n", *line);
+}
+
 /* ---- replay ---- */
 
 /* Does one input. False: it is none. */
-static bool replay_input(struct engine **engine, const json_t *input, GString *out, GError **error)
+static bool replay_input(struct engine **engine, const json_t *input,
+                         void (*write)(const struct effect *effect, GString *out), GString *out, GError **error)
 {
     if (g_strcmp0(json_string_value(json_object_get(input, "in")), "config") == 0) {
         engine_free(*engine);
@@ -113,14 +123,19 @@ static bool replay_input(struct engine **engine, const json_t *input, GString *o
     effects_init(&effects);
     ok = engine_input(*engine, input, &effects, &refused, &reason);
     if (refused)
-        g_string_append_printf(out, "refused: %s\n", reason->message);
+        g_string_append_printf(out, "%srefused: %s\n", write == effect_lines ? "> " : "", reason->message);
     while ((effect = effects_pop(&effects)) != NULL) {
-        effect_text(effect, out);
+        write(effect, out);
         effect_free(effect);
     }
     if (!ok && !refused)
         g_propagate_error(error, g_steal_pointer(&reason));
     return ok || refused;
+}
+
+bool incident_input(struct engine **engine, const json_t *input, GString *out, GError **error)
+{
+    return replay_input(engine, input, effect_lines, out, error);
 }
 
 /* Not jsondoc_parse: what a stranger sent at the greatest depth stands here one deeper. */
@@ -132,7 +147,7 @@ static bool replay_line(struct engine **engine, const char *line, GString *out, 
         g_set_error(error, SB_ERROR, SB_ERROR_INVALID, "%s", where.text);
         return false;
     }
-    bool ok = replay_input(engine, input, out, error);
+    bool ok = replay_input(engine, input, effect_text, out, error);
     json_decref(input);
     return ok;
 }
@@ -144,7 +159,7 @@ char *incident_replay(const char *recording, struct engine **last, GError **erro
     struct engine *engine = NULL;
     bool ok = true;
     for (guint i = 0; ok && lines[i] != NULL; i++) {
-        ok = *lines[i] == '\0' || replay_line(&engine, lines[i], out, error);
+        ok = strchr("#>", *lines[i]) != NULL || replay_line(&engine, lines[i], out, error);
         if (!ok)
             g_prefix_error(error, "line %u: ", i + 1);
     }

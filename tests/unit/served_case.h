@@ -12,5 +12,8 @@ void served_teardown(void);
 json_int_t number_at(const json_t *json, const char *member); /* 0 when absent */
 const char *text_at(const json_t *json, const char *member);  /* "" when absent */
 json_int_t status_number(const char *member);                 /* of GET /v1/status */
+/* A report of an edge under its token: all is well with generation 2 of the first reign, and nobody asks for anything.
+ */
+void report_as(const char *token, const char *edge);
 
 #endif

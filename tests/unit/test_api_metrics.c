@@ -54,18 +54,6 @@ static void check_form(const char *text)
     }
 }
 
-static void report_as(const char *token, const char *edge)
-{
-    g_autofree char *url = g_strdup_printf("/agent/v1/edges/%s/report", edge),
-                    *body = g_strdup_printf("{\"edge\":\"%s\",\"cluster\":\"two-rooms\",\"promised\":65536,\"applied\":"
-                                            "{\"epoch\":65536,\"generation\":2},\"state\":\"applied\",\"error\":null,"
-                                            "\"window_us\":1000000,\"counters\":[],\"origins\":[],\"probes\":[],"
-                                            "\"events\":[]}",
-                                            edge);
-    unsigned status = served_call(&served, served.agents, token, "POST", url, NULL, body, NULL, NULL);
-    ck_assert_uint_eq(status, 200);
-}
-
 START_TEST(metrics_say_what_is)
 {
     served_apply_site(&served);
