@@ -9,6 +9,7 @@
  *    "haproxy": {"pid": 1, "uptime_s": 2},
  *    "counters": [{"policy","room","via","requests","failed","rate","fail_rate"}],
  *    "origins":  [{"room","via","up","status","latency_us"}],
+ *    "holds":    [{"room","home","for_us"}],  rooms that the edge holds away by itself; home: slots of 1,000 that are back
  *    "probes":   [{"policy","room"}],
  *    "events":   [{"at_us","text"}]}         wall clock; what happened since the last report that was answered
  *        The answer is {"epoch": 65537, "generation": 12}: the newest stamp that the server has published. The agent

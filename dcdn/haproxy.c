@@ -576,7 +576,7 @@ int64_t haproxy_pid(const struct haproxy *h)
 
 json_t *haproxy_holds(const struct haproxy *h)
 {
-    return holder_to_json(h->holder);
+    return holder_to_json(h->holder, loop_now_us());
 }
 
 int64_t haproxy_uptime_s(const struct haproxy *h)

@@ -9,7 +9,7 @@ void hold_init(struct hold *hold)
 
 void hold_restore(struct hold *hold, const struct hold_limits *limits, unsigned home, int64_t now_us)
 {
-    *hold = (struct hold){.home = MIN(home, HOLD_SLOTS), .next_us = now_us + limits->hold_us};
+    *hold = (struct hold){.home = MIN(home, HOLD_SLOTS), .began_us = now_us, .next_us = now_us + limits->hold_us};
 }
 
 static enum hold_event seen_down(struct hold *hold, const struct hold_limits *limits, bool elsewhere, int64_t now_us)
@@ -20,6 +20,8 @@ static enum hold_event seen_down(struct hold *hold, const struct hold_limits *li
     if (hold->home == HOLD_SLOTS && !(again && elsewhere))
         return HOLD_NOTHING;
     enum hold_event event = hold->home == HOLD_SLOTS ? HOLD_BEGUN : hold->home > 0 ? HOLD_AGAIN : HOLD_NOTHING;
+    if (event == HOLD_BEGUN)
+        hold->began_us = now_us;
     hold->home = 0;
     hold->alone = false;
     hold->next_us = now_us + limits->hold_us;

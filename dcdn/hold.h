@@ -18,19 +18,20 @@
  * nothing else. The hold ends with that, or its users would all leave again when another room is back, and more would
  * fall on that room than it had before it failed. What comes back is the others', by holds of their own.
  *
- * Units: slots of HOLD_SLOTS (as schema/slot.h has), microseconds of one clock that never goes back.
+ * Units: slots and their turns as schema/slot.h has them, microseconds of one clock that never goes back.
  * Ownership: nothing is kept of arguments. Thread safety: pure functions; a struct hold belongs to one thread.
  */
 #ifndef DCDN_HOLD_H
 #define DCDN_HOLD_H
 
+#include "schema/slot.h"
+
 #include <glib.h>
 #include <stdbool.h>
 #include <stdint.h>
 
-#define HOLD_SLOTS 1000u
-#define HOLD_STAGE 100u         /* slots that come home at once: a tenth of the room's users */
-#define HOLD_SPREAD 617u        /* slot * this mod HOLD_SLOTS is its turn: no neighbour follows a neighbour */
+#define HOLD_SLOTS ((unsigned)SLOT_COUNT)
+#define HOLD_STAGE 100u         /* slots that come home at once, by their turns: a tenth of the room's users */
 #define HOLD_SIGHTED_US 1000000 /* two sightings of a room that is down are one matter when they are this close */
 #define HOLD_US 60000000        /* defaults */
 #define HOLD_STAGE_US 5000000
@@ -41,6 +42,7 @@ struct hold_limits {
 };
 struct hold {
     unsigned home;      /* slots whose users go to their room; HOLD_SLOTS: no hold */
+    int64_t began_us;   /* of a hold: when it began, or was restored */
     int64_t next_us;    /* of a hold: no stage before this */
     int64_t sighted_us; /* last time that it was seen down */
     int64_t alone_us;   /* of a hold: last time that no other room was seen up */

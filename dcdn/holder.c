@@ -141,7 +141,7 @@ bool holder_step(struct holder *holder, struct edge_state *state, const GPtrArra
     return any;
 }
 
-json_t *holder_to_json(const struct holder *holder)
+json_t *holder_to_json(const struct holder *holder, int64_t now_us)
 {
     json_t *list = json_array();
     GHashTableIter iter;
@@ -151,7 +151,8 @@ json_t *holder_to_json(const struct holder *holder)
         const struct hold *hold = value;
         if (hold->home < HOLD_SLOTS)
             json_array_append_new(list,
-                                  json_pack("{s:s,s:I}", "room", (const char *)room, "home", (json_int_t)hold->home));
+                                  json_pack("{s:s,s:I,s:I}", "room", (const char *)room, "home", (json_int_t)hold->home,
+                                            "for_us", (json_int_t)(now_us - hold->began_us)));
     }
     return list;
 }

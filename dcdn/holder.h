@@ -29,6 +29,7 @@ unsigned holder_replies(const struct edge_state *state);
 bool holder_step(struct holder *holder, struct edge_state *state, const GPtrArray *replies, int64_t now_us,
                  GPtrArray *notes);
 
-json_t *holder_to_json(const struct holder *holder); /* "holds" of a report: [{"room","home"}]; new reference */
+/* "holds" of a report: rooms, slots that are at home and µs since it began or this agent started; new reference. */
+json_t *holder_to_json(const struct holder *holder, int64_t now_us);
 
 #endif

@@ -176,7 +176,7 @@ static void render_request(GString *out, const struct edge_settings *s)
         /* of slots whose room is held away: the turns that are not home yet (hold.h) */
         "    http-request set-var(txn.home) var(txn.room),map_str_int(%s/holds.map,%u)\n"
         "    http-request set-var(txn.away) var(txn.slot),mul(%u),mod(%u),sub(txn.home)\n",
-        dir, dir, dir, dir, dir, HOLD_SLOTS, HOLD_SPREAD, HOLD_SLOTS);
+        dir, dir, dir, dir, dir, HOLD_SLOTS, SLOT_SPREAD, HOLD_SLOTS);
 }
 
 /* Where it goes. */

@@ -13,6 +13,9 @@
 #include "schema/addr.h"
 
 #define SLOT_COUNT 1000
+/* slot * SLOT_SPREAD mod SLOT_COUNT is its turn, when slots go one part after the other: no neighbour follows a
+ * neighbour, so each part of a room's slots is like the whole. */
+#define SLOT_SPREAD 617u
 #define SLOT_KEY_SIZE 160 /* longest canonical key and its NUL; longer ids are cut at 128 bytes by the edge as well */
 
 unsigned slot_of_key(const char *key);

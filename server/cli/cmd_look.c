@@ -49,7 +49,7 @@ int command_agents(struct cli *cli, int argc, char **argv)
     else if (code == EXIT_OK)
         cli_print_table(json_object_get(answer, "agents"),
                         (const char *const[]){"name", "kind", "state", "epoch", "generation", "heard ms ago=age_ms",
-                                              "error", NULL});
+                                              "holds away=holds", "error", NULL});
     json_decref(answer);
     return code;
 }

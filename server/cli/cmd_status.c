@@ -35,7 +35,7 @@ static double number(const json_t *row, const char *member)
 
 static bool room_needs_a_look(const json_t *room)
 {
-    return number(room, "fail_rate") > 0;
+    return number(room, "fail_rate") > 0 || json_is_string(json_object_get(room, "held"));
 }
 
 static bool entrance_needs_a_look(const json_t *entrance)

@@ -112,6 +112,7 @@ struct road {
     char *mode;     /* row of the policy without its index: how it is answered */
     unsigned index; /* of its split */
     bool multi, relay;
+    bool dr;          /* automatic: an edge may hold a room away by itself */
     GPtrArray *rooms; /* char *: used, "-": nobody answers */
     GString *print;   /* slots and the rooms used: equal prints are equal roads */
 };
@@ -145,6 +146,7 @@ static void read_policy(void *data, const char *key, const char *value)
     road->mode = g_strdup(strchr(value, '|'));
     road->index = (unsigned)strtoul(words[0], NULL, 10);
     road->multi = strcmp(words[1], "multi") == 0;
+    road->dr = road->multi && strcmp(words[2], "on") == 0;
     road->relay = strcmp(words[3], "relay") == 0;
     road->rooms = g_ptr_array_new_with_free_func(g_free);
     road->print = g_string_new(road->mode);
@@ -300,11 +302,24 @@ static struct tally count(const struct asking *asking, const struct edge_report 
     return t;
 }
 
+static const struct room_hold *held_on_road(const struct asking *asking, const struct edge_report *report)
+{
+    const struct room_hold *hold = NULL;
+    for (guint i = 0; asking->road->dr && !asking->road->relay && hold == NULL && i < asking->road->rooms->len; i++)
+        hold = edge_report_hold(report, asking->road->rooms->pdata[i]);
+    return hold;
+}
+
 static enum evidence ask(const struct asking *asking, uint64_t generation, bool waited, char **seen)
 {
     const struct edge_report *report = observed_edge(asking->engine->observed, asking->edge);
     if (!edge_proves(asking->engine, asking->edge, generation)) {
         *seen = g_strdup_printf("has not applied generation %" G_GUINT64_FORMAT, generation);
+        return AGAINST;
+    }
+    const struct room_hold *hold = held_on_road(asking, report);
+    if (hold != NULL) { /* wherever its requests are answered, it is not by this table */
+        *seen = g_strdup_printf("holds %s away by itself, %u of %u slots are home", hold->room, hold->home, SLOT_COUNT);
         return AGAINST;
     }
     struct tally t = count(asking, report);

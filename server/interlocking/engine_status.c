@@ -53,6 +53,47 @@ static char *lever_word(const struct world *world, enum lever lever, const char 
     return strcmp(value, "default") != 0 ? g_strdup(value) : g_strndup(choices, strcspn(choices, "|"));
 }
 
+/* What edges do with a room by themselves, of fresh reports. */
+struct held {
+    unsigned edges, asked; /* who hold it away; who are heard */
+    unsigned least, most;  /* slots at home, by edge */
+    int64_t since_us;      /* the first of them */
+};
+
+static struct held held(const struct engine *engine, const char *room)
+{
+    struct held held = {.least = SLOT_COUNT, .since_us = INT64_MAX};
+    INVENTORY_FOREACH (engine->resolved->world->inventory, edge, edge) {
+        const struct edge_report *report = observed_edge(engine->observed, edge->o.name);
+        if (report == NULL || !is_fresh(engine, report))
+            continue;
+        held.asked++;
+        const struct room_hold *hold = edge_report_hold(report, room);
+        if (hold == NULL)
+            continue;
+        held.edges++;
+        held.least = MIN(held.least, hold->home);
+        held.most = MAX(held.most, hold->home);
+        held.since_us = MIN(held.since_us, hold->since_us);
+    }
+    return held;
+}
+
+/* "held away by 2 of 4 edges themselves since 03:12:44 UTC, 40 % home", or NULL. */
+static char *held_text(const struct engine *engine, const struct held *held)
+{
+    if (held->edges == 0)
+        return NULL;
+    g_autoptr(GDateTime) since =
+        g_date_time_new_from_unix_utc((held->since_us + engine->wall_offset_us) / G_USEC_PER_SEC);
+    g_autofree char *time = since != NULL ? g_date_time_format(since, "%H:%M:%S UTC") : g_strdup("long ago");
+    g_autofree char *home =
+        held->least == held->most
+            ? g_strdup_printf("%u %% home", held->most * 100 / SLOT_COUNT)
+            : g_strdup_printf("%u to %u %% home", held->least * 100 / SLOT_COUNT, held->most * 100 / SLOT_COUNT);
+    return g_strdup_printf("held away by %u of %u edges themselves since %s, %s", held->edges, held->asked, time, home);
+}
+
 static json_t *rooms_json(const struct engine *engine)
 {
     const struct world *world = engine->resolved->world;
@@ -62,9 +103,12 @@ static json_t *rooms_json(const struct engine *engine)
         struct sums sums = sum(engine, NULL, room->o.name, NULL);
         g_autofree char *ingress = lever_word(world, LEVER_ROOM_INGRESS, room->o.name),
                         *compute = lever_word(world, LEVER_ROOM_COMPUTE, room->o.name);
-        json_array_append_new(rows, json_pack("{s:s, s:s, s:s, s:s, s:f, s:f, s:f}", "name", room->o.name, "zone",
+        struct held by = held(engine, room->o.name);
+        g_autofree char *text = held_text(engine, &by);
+        json_array_append_new(rows, json_pack("{s:s, s:s, s:s, s:s, s:f, s:f, s:f, s:s?}", "name", room->o.name, "zone",
                                               room->zone, "ingress", ingress, "compute", compute, "rate", sums.rate,
-                                              "fail_rate", sums.fail_rate, "share_percent", percent(sums.rate, total)));
+                                              "fail_rate", sums.fail_rate, "share_percent", percent(sums.rate, total),
+                                              "held", text));
     }
     return rows;
 }
@@ -108,6 +152,18 @@ static json_t *entrances_json(const struct engine *engine)
 
 static const char *const role_words[] = {"primary", "secondary"};
 
+/* "room-a, 40 % home"; NULL when it holds none. */
+static char *holds_text(const struct edge_report *report)
+{
+    GString *text = g_string_new(NULL);
+    for (guint i = 0; i < report->holds->len; i++) {
+        const struct room_hold *hold = report->holds->pdata[i];
+        g_string_append_printf(text, "%s%s, %u %% home", text->len > 0 ? "; " : "", hold->room,
+                               hold->home * 100 / SLOT_COUNT);
+    }
+    return g_string_free(text, text->len == 0);
+}
+
 static json_t *edge_row(const struct engine *engine, const struct edge *edge, int64_t now_us)
 {
     const struct edge_report *report = observed_edge(engine->observed, edge->o.name);
@@ -116,11 +172,12 @@ static json_t *edge_row(const struct engine *engine, const struct edge *edge, in
         return json_pack("{s:s, s:s, s:s, s:n, s:n, s:s, s:n, s:f, s:f}", "name", edge->o.name, "kind", "edge", "class",
                          edge_class_name(edge->class), "epoch", "generation", "state", "no report", "age_ms", "rate",
                          0.0, "fail_rate", 0.0);
-    return json_pack("{s:s, s:s, s:s, s:I, s:I, s:s, s:I, s:f, s:f, s:s?}", "name", edge->o.name, "kind", "edge",
+    g_autofree char *holds = holds_text(report);
+    return json_pack("{s:s, s:s, s:s, s:I, s:I, s:s, s:I, s:f, s:f, s:s?, s:s?}", "name", edge->o.name, "kind", "edge",
                      "class", edge_class_name(edge->class), "epoch", (json_int_t)report->applied.epoch, "generation",
                      (json_int_t)report->applied.generation, "state", report->state, "age_ms",
                      (json_int_t)((now_us - report->at_us) / 1000), "rate", sums.rate, "fail_rate", sums.fail_rate,
-                     "error", report->error);
+                     "error", report->error, "holds", holds);
 }
 
 static json_t *server_row(const struct engine *engine, const struct nameserver *server, int64_t now_us)
@@ -220,6 +277,12 @@ static json_t *warnings_json(const struct engine *engine, int64_t now_us)
     if (engine->unclaimed->len > 0) {
         g_autofree char *text = claim_missing(engine);
         warn(warnings, "%s", text);
+    }
+    INVENTORY_FOREACH (resolved->world->inventory, room, room) {
+        struct held by = held(engine, room->o.name);
+        g_autofree char *text = held_text(engine, &by);
+        if (text != NULL)
+            warn(warnings, "%s: %s", room->o.name, text);
     }
     for (guint i = 0; i < resolved->findings->len; i++) {
         g_autofree char *text = finding_text(resolved->findings->pdata[i]);

@@ -360,6 +360,23 @@ static void origins_add(const struct journey *j, const struct edge_report *repor
     }
 }
 
+/* Rooms of this road that the edge holds away by itself; only who has automatic DR goes elsewhere for it. */
+static void holds_add(const struct journey *j, const struct edge_report *report, json_t *list)
+{
+    if (j->service->active != SERVICE_MULTI || !world_service_auto_dr(j->w, j->service))
+        return;
+    for (guint i = 0; i < report->holds->len; i++) {
+        const struct room_hold *hold = report->holds->pdata[i];
+        if (!on_road(j, hold->room))
+            continue;
+        json_t *row =
+            json_pack("{s:s, s:s, s:I}", "edge", report->edge, "room", hold->room, "home", (json_int_t)hold->home);
+        if (j->has_slot)
+            json_object_set_new(row, "user_home", json_boolean(j->slot * SLOT_SPREAD % SLOT_COUNT < hold->home));
+        json_array_append_new(list, row);
+    }
+}
+
 /* An edge is on the road when names point to it, it was asked about, or answers what is relayed. */
 static bool edge_concerned(const struct journey *j, const struct edge *edge)
 {
@@ -391,11 +408,12 @@ static void observe_edge(const struct journey *j, const struct edge *edge, const
         json_array_append_new(json_object_get(out, "probes"),
                               json_pack("{s:s, s:s}", "edge", edge->o.name, "room", room));
     origins_add(j, report, json_object_get(out, "origins"));
+    holds_add(j, report, json_object_get(out, "holds"));
 }
 
 static void observe(const struct journey *j, const struct observed *observed, int64_t now_us, json_t *out)
 {
-    static const char *const lists[] = {"edges", "observed", "probes", "origins"};
+    static const char *const lists[] = {"edges", "observed", "probes", "origins", "holds"};
     for (guint i = 0; i < G_N_ELEMENTS(lists); i++)
         json_object_set_new(out, lists[i], json_array());
     INVENTORY_FOREACH (j->w->inventory, edge, edge) {

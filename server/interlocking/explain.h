@@ -15,7 +15,8 @@ struct explain_query {
     const char *from; /* edge that the request arrives at, or NULL: one of those that DNS gives */
 };
 /* {"url","user","key","slot","group","policy","turns":[{"at","is","why"}],"observed":[{"edge","room","via","requests",
- * "failed","rate"}],"probes":[...]}. SB_ERROR_NOT_FOUND when no domain or edge matches, INVALID for a bad URL. */
+ * "failed","rate"}],"probes":[...],"origins":[...],"holds":[...]}. SB_ERROR_NOT_FOUND when no domain or edge matches,
+ * INVALID for a bad URL. */
 json_t *explain(const struct resolved *resolved, const struct observed *observed, const struct explain_query *query,
                 int64_t now_us, GError **error);
 char *explain_text(const json_t *explained); /* for people and golden cases; g_free */

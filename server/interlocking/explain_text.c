@@ -98,6 +98,22 @@ static void text_origins(GString *text, const json_t *explained, const char *edg
     g_string_free(line, TRUE);
 }
 
+static void text_holds(GString *text, const json_t *explained, const char *edge)
+{
+    const json_t *rows = json_object_get(explained, "holds"), *row;
+    size_t i;
+    json_array_foreach (rows, i, row) {
+        if (strcmp(text_of(row, "edge"), edge) != 0)
+            continue;
+        const json_t *user = json_object_get(row, "user_home");
+        g_string_append_printf(text, "    %-16s  %s, by the edge itself: %u of %u slots are home%s\n", "held away",
+                               text_of(row, "room"), (unsigned)count_of(row, "home"), SLOT_COUNT,
+                               user == NULL         ? ""
+                               : json_is_true(user) ? "; this user is"
+                                                    : "; this user is not");
+    }
+}
+
 static void text_edge(GString *text, const json_t *explained, const json_t *row)
 {
     const char *edge = text_of(row, "edge");
@@ -112,6 +128,7 @@ static void text_edge(GString *text, const json_t *explained, const json_t *row)
     text_counters(text, explained, edge);
     text_probe(text, explained, edge);
     text_origins(text, explained, edge);
+    text_holds(text, explained, edge);
 }
 
 char *explain_text(const json_t *explained)

@@ -1,10 +1,14 @@
 #include "server/interlocking/observe.h"
 #include "core/error.h"
+#include "schema/slot.h"
 
 #include <string.h>
 
 /* A report has one row for each policy, room and entrance: far more than any site needs, and bounded. */
 #define REPORT_ROWS_MAX 20000
+/* Two reports that put the beginning of a hold so close mean the same; between them lies how long they were under way.
+ */
+#define HOLD_SAME_US (2 * G_USEC_PER_SEC)
 
 static void counter_free(gpointer data)
 {
@@ -24,6 +28,13 @@ static void origin_health_free(gpointer data)
     g_free(origin);
 }
 
+static void room_hold_free(gpointer data)
+{
+    struct room_hold *hold = data;
+    g_free(hold->room);
+    g_free(hold);
+}
+
 static void edge_report_free(gpointer data)
 {
     struct edge_report *report = data;
@@ -34,6 +45,7 @@ static void edge_report_free(gpointer data)
     g_free(report->error);
     g_ptr_array_unref(report->counters);
     g_ptr_array_unref(report->origins);
+    g_ptr_array_unref(report->holds);
     g_hash_table_unref(report->probes);
     g_free(report);
 }
@@ -144,6 +156,21 @@ static bool read_origin(struct edge_report *report, const json_t *json, GError *
            read_text(json, "status", &origin->status, error);
 }
 
+static bool read_hold(struct edge_report *report, const json_t *json, GError **error)
+{
+    struct room_hold *hold = g_new0(struct room_hold, 1);
+    uint64_t home, for_us;
+    g_ptr_array_add(report->holds, hold);
+    if (!read_text(json, "room", &hold->room, error) || !read_count(json, "home", &home, error) ||
+        !read_count(json, "for_us", &for_us, error))
+        return false;
+    if (home >= SLOT_COUNT)
+        return bad(error, "home", json_object_get(json, "home"), "fewer than all slots");
+    hold->home = (unsigned)home;
+    hold->since_us = report->at_us - (int64_t)MIN(for_us, (uint64_t)INT64_MAX / 2);
+    return true;
+}
+
 static bool read_probe(struct edge_report *report, const json_t *json, GError **error)
 {
     g_autofree char *policy = NULL;
@@ -196,9 +223,11 @@ static struct edge_report *edge_report_parse(const char *edge, const json_t *jso
     report->at_us = report->applied_at_us = now_us;
     report->counters = g_ptr_array_new_with_free_func(counter_free);
     report->origins = g_ptr_array_new_with_free_func(origin_health_free);
+    report->holds = g_ptr_array_new_with_free_func(room_hold_free);
     report->probes = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
     if (read_head(report, json, error) && read_rows(report, json, "counters", read_counter, error) &&
-        read_rows(report, json, "origins", read_origin, error) && read_rows(report, json, "probes", read_probe, error))
+        read_rows(report, json, "origins", read_origin, error) && read_rows(report, json, "holds", read_hold, error) &&
+        read_rows(report, json, "probes", read_probe, error))
         return report;
     edge_report_free(report);
     return NULL;
@@ -214,6 +243,16 @@ static const struct origin_health *origin_find(const struct edge_report *report,
     return NULL;
 }
 
+const struct room_hold *edge_report_hold(const struct edge_report *report, const char *room)
+{
+    for (guint i = 0; i < report->holds->len; i++) {
+        const struct room_hold *hold = report->holds->pdata[i];
+        if (strcmp(hold->room, room) == 0)
+            return hold;
+    }
+    return NULL;
+}
+
 /* What has not changed keeps the time at which it was first reported. */
 static void keep_times(struct edge_report *report, const struct edge_report *before)
 {
@@ -224,6 +263,12 @@ static void keep_times(struct edge_report *report, const struct edge_report *bef
         const struct origin_health *old = origin_find(before, origin->room, origin->via);
         if (old != NULL && old->up == origin->up)
             origin->since_us = old->since_us;
+    }
+    for (guint i = 0; i < report->holds->len; i++) {
+        struct room_hold *hold = report->holds->pdata[i];
+        const struct room_hold *old = edge_report_hold(before, hold->room);
+        if (old != NULL && ABS(old->since_us - hold->since_us) < HOLD_SAME_US)
+            hold->since_us = old->since_us;
     }
 }
 
@@ -264,6 +309,9 @@ bool observed_edge_restore(struct observed *observed, const json_t *json, int64_
     for (guint i = 0; i < report->origins->len; i++)
         ((struct origin_health *)report->origins->pdata[i])->since_us =
             since(json_array_get(origins, i), "for_us", now_us);
+    for (guint i = 0; i < report->holds->len; i++)
+        ((struct room_hold *)report->holds->pdata[i])->since_us =
+            since(json_array_get(json_object_get(json, "holds"), i), "for_us", now_us);
     return true;
 }
 
@@ -306,6 +354,17 @@ static json_t *origins_json(const struct edge_report *report, int64_t now_us)
     return list;
 }
 
+static json_t *holds_json(const struct edge_report *report, int64_t now_us)
+{
+    json_t *list = json_array();
+    for (guint i = 0; i < report->holds->len; i++) {
+        const struct room_hold *hold = report->holds->pdata[i];
+        json_array_append_new(list, json_pack("{s:s, s:I, s:I}", "room", hold->room, "home", (json_int_t)hold->home,
+                                              "for_us", (json_int_t)(now_us - hold->since_us)));
+    }
+    return list;
+}
+
 static gint key_compare(gconstpointer a, gconstpointer b)
 {
     return strcmp(a, b);
@@ -324,12 +383,12 @@ static json_t *probes_json(const struct edge_report *report)
 
 json_t *edge_report_to_json(const struct edge_report *report, int64_t now_us)
 {
-    return json_pack("{s:s, s:I, s:I, s:o, s:I, s:s, s:s?, s:I, s:o, s:o, s:o}", "edge", report->edge, "age_us",
+    return json_pack("{s:s, s:I, s:I, s:o, s:I, s:s, s:s?, s:I, s:o, s:o, s:o, s:o}", "edge", report->edge, "age_us",
                      (json_int_t)(now_us - report->at_us), "promised", (json_int_t)report->promised, "applied",
                      stamp_json(report->applied), "applied_for_us", (json_int_t)(now_us - report->applied_at_us),
                      "state", report->state, "error", report->error, "window_us", (json_int_t)report->window_us,
-                     "counters", counters_json(report), "origins", origins_json(report, now_us), "probes",
-                     probes_json(report));
+                     "counters", counters_json(report), "origins", origins_json(report, now_us), "holds",
+                     holds_json(report, now_us), "probes", probes_json(report));
 }
 
 json_t *server_report_to_json(const struct server_report *report, int64_t now_us)

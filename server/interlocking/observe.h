@@ -23,6 +23,12 @@ struct origin_health {
     int64_t latency_us; /* of the last probe; -1 unknown */
     int64_t since_us;   /* server's clock: when this state was first reported */
 };
+/* A room whose users with automatic DR the edge sends to other rooms by itself, because it saw all entrances down. */
+struct room_hold {
+    char *room;
+    unsigned home;    /* slots of SLOT_COUNT whose users go home, fewer than all */
+    int64_t since_us; /* server's clock; a restart of the agent begins it anew */
+};
 struct edge_report {
     char *edge;
     int64_t at_us;         /* server's clock, when it came */
@@ -34,6 +40,7 @@ struct edge_report {
     int64_t window_us;     /* of the rates */
     GPtrArray *counters;   /* struct counter * */
     GPtrArray *origins;    /* struct origin_health * */
+    GPtrArray *holds;      /* struct room_hold * */
     GHashTable *probes;    /* policy -> room that answered the probe ("" failed); may be empty */
 };
 struct server_report { /* of one authoritative server, from the dns driver */
@@ -69,6 +76,9 @@ json_t *server_report_to_json(const struct server_report *report, int64_t now_us
 
 /* An edge's view is old after this. */
 #define OBSERVED_FRESH_US (5 * G_USEC_PER_SEC)
+
+/* The edge's hold of that room, or NULL. */
+const struct room_hold *edge_report_hold(const struct edge_report *report, const char *room);
 
 /* Is this entrance dead, as at least half of the edges with a fresh report see it? */
 bool observed_entrance_down(const struct observed *observed, const char *room, const char *via, int64_t now_us);

@@ -190,11 +190,15 @@ json_t *saying_json(const char *edge, const struct saying *saying)
                               json_pack("{s:s, s:s, s:b, s:s, s:i}", "room", origins[i].room, "via", origins[i].via,
                                         "up", !(saying->pops_down && strcmp(origins[i].room, "room-a") == 0), "status",
                                         "L4", "latency_us", 1000));
-    return json_pack("{s:s, s:s, s:I, s:{s:I, s:I}, s:s, s:n, s:i, s:o, s:o, s:[], s:[]}", "edge", edge, "cluster",
+    json_t *holds = json_array();
+    if (saying->holds != NULL)
+        json_array_append_new(holds, json_pack("{s:s, s:i, s:I}", "room", saying->holds, "home", (int)saying->home,
+                                               "for_us", (json_int_t)(5 * SECOND)));
+    return json_pack("{s:s, s:s, s:I, s:{s:I, s:I}, s:s, s:n, s:i, s:o, s:o, s:o, s:[], s:[]}", "edge", edge, "cluster",
                      "two-rooms", "promised", (json_int_t)saying->stamp.epoch, "applied", "epoch",
                      (json_int_t)saying->stamp.epoch, "generation", (json_int_t)saying->stamp.generation, "state",
-                     "applied", "error", "window_us", 1000000, "counters", counters, "origins", rows, "probes",
-                     "events");
+                     "applied", "error", "window_us", 1000000, "counters", counters, "origins", rows, "holds", holds,
+                     "probes", "events");
 }
 
 void say(struct server *s, const char *edge, struct saying saying)

@@ -47,7 +47,9 @@ struct saying {
     const char *policy, *room; /* counters of one policy */
     unsigned requests, failed;
     double rate, fail_rate;
-    bool pops_down; /* of room-a */
+    bool pops_down;    /* of room-a */
+    const char *holds; /* a room, of whose slots `home` are home; or NULL */
+    unsigned home;
 };
 
 json_t *saying_json(const char *edge, const struct saying *saying);

@@ -369,6 +369,39 @@ START_TEST(a_forged_acknowledgement_is_caught)
 }
 END_TEST
 
+/* Whatever the counters say: while an edge holds a room away by itself, what the table says of that room is not what
+ * its users get. A room that the table does not use any more may be held. */
+START_TEST(a_room_that_an_edge_holds_away_is_no_proof)
+{
+    static const struct {
+        const char *holds, *state, *text;
+    } rows[] = {
+        {"room-b", "timed-out",
+         "contradicted: core.playback at edge-1 (holds room-b away by itself, 300 of 1000 slots are home)"},
+        {"room-a", "succeeded", "unproven: core.playback at edge-2,"}, /* and not at edge-1 */
+    };
+    for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {
+        struct server *s = server_new();
+        say_all(s);
+        g_autofree char *id = run_ok(s, "room-isolated", "room-a");
+        say_all(s);
+        say(s, "edge-1",
+            (struct saying){.policy = "core.playback",
+                            .room = "room-b",
+                            .requests = 100,
+                            .rate = 10,
+                            .holds = rows[i].holds,
+                            .home = 300});
+        for (unsigned k = 0; k < 2; k++) {
+            tick(s, (4 + 8 * k) * SECOND);
+            settle(s);
+        }
+        expect_step(s, id, "proof", rows[i].state, rows[i].text);
+        server_free(s);
+    }
+}
+END_TEST
+
 START_TEST(counters_prove)
 {
     struct server *s = server_new();
@@ -712,6 +745,21 @@ START_TEST(status_is_whole)
     ck_assert_uint_eq(json_array_size(agents), 7);
     json_decref(status);
     json_decref(agents);
+
+    say(s, "edge-1", (struct saying){.holds = "room-b", .home = 400});
+    say(s, "edge-3", (struct saying){.holds = "room-b", .home = 200});
+    status = engine_status(s->engine, s->now_us);
+    ck_assert(json_is_null(json_object_get(json_array_get(json_object_get(status, "rooms"), 0), "held")));
+    g_autoptr(GDateTime) since = g_date_time_new_from_unix_utc((now(s).wall_us - 5 * SECOND) / SECOND);
+    g_autofree char *time = g_date_time_format(since, "%H:%M:%S");
+    g_autofree char *held =
+        g_strdup_printf("held away by 2 of 4 edges themselves since %s UTC, 20 to 40 %% home", time);
+    g_autofree char *warning = g_strconcat("room-b: ", held, NULL);
+    ck_assert_str_eq(member(json_array_get(json_object_get(status, "rooms"), 1), "held"), held);
+    ck_assert_str_eq(json_string_value(json_array_get(json_object_get(status, "warnings"), 0)), warning);
+    ck_assert_str_eq(member(json_array_get(json_object_get(status, "edges"), 0), "holds"), "room-b, 40 % home");
+    json_decref(status);
+
     tick(s, 6 * SECOND);
     settle(s);
     status = engine_status(s->engine, s->now_us);
@@ -737,6 +785,7 @@ int main(void)
     tcase_add_test(tc, counters_contradict);
     tcase_add_test(tc, a_forged_acknowledgement_is_caught);
     tcase_add_test(tc, counters_prove_when_failures_are_over);
+    tcase_add_test(tc, a_room_that_an_edge_holds_away_is_no_proof);
     tcase_add_test(tc, counters_prove);
     tcase_add_test(tc, run_is_refused);
     tcase_add_test(tc, dry_run_changes_nothing);

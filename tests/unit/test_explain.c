@@ -73,6 +73,24 @@ START_TEST(the_outage)
 }
 END_TEST
 
+/* edge-1 sends what wants room B elsewhere by itself; who is home again, and who is not. */
+START_TEST(a_room_that_an_edge_holds_away)
+{
+    sb_auto(observed) o = observed_new();
+    SITE_REPORT(o, "edge-1", 10, NOW, "counter core.playback room-a pop-a1 100 0 9 0", "origin room-b pop-b1 up L7OK",
+                "hold room-b 300");
+    SITE_REPORT(o, "edge-2", 10, NOW, healthy[0], healthy[1], "hold room-a 300"); /* not on this user's road */
+    golden("held", none, o, (struct explain_query){.url = "play.example.test", .user = "1"});
+    g_autofree char *home = text_of(none, o, (struct explain_query){.url = "play.example.test", .user = "7"}, NULL);
+    ck_assert_msg(
+        strstr(home, "held away         room-b, by the edge itself: 300 of 1000 slots are home; this user is\n") !=
+            NULL,
+        "%s", home);
+    g_autofree char *upload = text_of(none, o, UPLOAD, NULL); /* lives in one room: nobody can hold it away */
+    ck_assert_ptr_null(strstr(upload, "held away"));
+}
+END_TEST
+
 START_TEST(reasons)
 {
     sb_auto(observed) o = observed_new();
@@ -135,6 +153,7 @@ END_TEST
 static void add(TCase *tcase)
 {
     tcase_add_test(tcase, the_outage);
+    tcase_add_test(tcase, a_room_that_an_edge_holds_away);
     tcase_add_test(tcase, reasons);
     tcase_add_test(tcase, prefixes_are_cut_at_slashes);
     tcase_add_test(tcase, what_cannot_be_explained);

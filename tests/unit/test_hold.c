@@ -193,7 +193,7 @@ START_TEST(turns_are_all_slots_and_each_stage_is_spread)
 {
     bool seen[HOLD_SLOTS] = {false};
     for (unsigned slot = 0; slot < HOLD_SLOTS; slot++)
-        seen[slot * HOLD_SPREAD % HOLD_SLOTS] = true;
+        seen[slot * SLOT_SPREAD % HOLD_SLOTS] = true;
     for (unsigned turn = 0; turn < HOLD_SLOTS; turn++)
         ck_assert(seen[turn]);
     /* A room has neighbouring slots, of any part of the whole: a tenth of them, within a few, in each stage. */
@@ -201,7 +201,7 @@ START_TEST(turns_are_all_slots_and_each_stage_is_spread)
         for (unsigned stage = 0; stage < HOLD_SLOTS / HOLD_STAGE; stage++) {
             unsigned n = 0;
             for (unsigned slot = from; slot < from + 500; slot++)
-                n += slot % HOLD_SLOTS * HOLD_SPREAD % HOLD_SLOTS / HOLD_STAGE == stage;
+                n += slot % HOLD_SLOTS * SLOT_SPREAD % HOLD_SLOTS / HOLD_STAGE == stage;
             ck_assert_uint_ge(n, 45);
             ck_assert_uint_le(n, 55);
         }

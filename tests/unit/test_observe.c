@@ -8,7 +8,7 @@
     "'error':null,'window_us':1000000,'haproxy':{'pid':1,'uptime_s':2},'counters':[{'policy':'core.playback',"         \
     "'room':'room-a','via':'pop-a1','requests':10,'failed':1,'rate':5,'fail_rate':0.5}],'origins':[{'room':'room-a',"  \
     "'via':'pop-a1','up':true,'status':'L7OK','latency_us':800}],'probes':[{'policy':'core.playback','room':'room-a'}" \
-    "],'events':[]}"
+    "],'holds':[{'room':'room-b','home':400,'for_us':700}],'events':[]}"
 
 static json_t *json_of(const char *text)
 {
@@ -48,9 +48,15 @@ START_TEST(a_report_is_taken)
     ck_assert_double_eq(c->fail_rate, 0.5);
     ck_assert_str_eq(g_hash_table_lookup(r->probes, "core.playback"), "room-a");
     ck_assert_ptr_null(observed_edge(o, "edge-2"));
+    ck_assert_ptr_null(edge_report_hold(r, "room-a"));
+    ck_assert_uint_eq(edge_report_hold(r, "room-b")->home, 400);
+    ck_assert_int_eq(edge_report_hold(r, "room-b")->since_us, 300);
     json_t *json = edge_report_to_json(r, 3000);
     ck_assert_int_eq(json_integer_value(json_object_get(json, "age_us")), 2000);
     ck_assert_uint_eq(json_array_size(json_object_get(json, "counters")), 1);
+    sb_auto(observed) again = observed_new();
+    ck_assert(observed_edge_restore(again, json, 3000, NULL));
+    ck_assert_int_eq(edge_report_hold(observed_edge(again, "edge-1"), "room-b")->since_us, 300);
     json_decref(json);
 }
 END_TEST
@@ -72,6 +78,9 @@ START_TEST(what_has_not_changed_keeps_its_time)
     g_autofree char *newer = with("'generation':12", "'generation':13");
     ck_assert(take(o, newer, 4000, NULL));
     ck_assert_int_eq(observed_edge(o, "edge-1")->applied_at_us, 4000);
+    ck_assert_int_eq(edge_report_hold(observed_edge(o, "edge-1"), "room-b")->since_us, 300); /* the same hold */
+    ck_assert(take(o, GOOD, 9000000, NULL));
+    ck_assert_int_eq(edge_report_hold(observed_edge(o, "edge-1"), "room-b")->since_us, 8999300); /* another */
 }
 END_TEST
 
@@ -91,6 +100,10 @@ START_TEST(what_is_no_report_changes_nothing)
         {"'up':true", "'up':1"},
         {"'probes':[", "'probes':[[],"},
         {"'status':'L7OK'", "'status':null"},
+        {"'home':400", "'home':1000"},
+        {"'home':400", "'home':-1"},
+        {"'for_us':700", "'for_us':'long'"},
+        {"'room':'room-b','home'", "'home'"},
         {"'applied':{'epoch':65537,'generation':12}", "'applied':12"},
     };
     sb_auto(observed) o = observed_new();
