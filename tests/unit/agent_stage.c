@@ -19,23 +19,11 @@ struct recorder {
     char *path;
 };
 
-static void hash_all(GBytes *const *parts, char hash[static PART_HASH_SIZE])
-{
-    g_autoptr(GByteArray) all = g_byte_array_new();
-    for (unsigned i = 0; i < PARTS; i++) {
-        gsize size;
-        const guint8 *bytes = g_bytes_get_data(parts[i], &size);
-        if (size > 0)
-            g_byte_array_append(all, bytes, (guint)size);
-    }
-    part_hash(all->data, all->len, hash);
-}
-
 static void record_apply(void *data, const struct manifest *manifest, GBytes *const parts[static PARTS])
 {
     struct recorder *recorder = data;
     char hash[PART_HASH_SIZE];
-    hash_all(parts, hash);
+    edge_parts_hash(parts, hash);
     g_autofree char *line = g_strdup_printf("%" G_GUINT64_FORMAT " %" G_GUINT64_FORMAT " %s\n", manifest->stamp.epoch,
                                             manifest->stamp.generation, hash);
     int fd = open(recorder->path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
@@ -237,7 +225,7 @@ static void expected_hash(struct stamp stamp, char hash[static PART_HASH_SIZE])
 {
     struct edge_parts table;
     edge_parts_init(&table, stamp.epoch, stamp.generation, &texts[stamp.generation % 2]);
-    hash_all(table.parts, hash);
+    edge_parts_hash(table.parts, hash);
     edge_parts_clear(&table);
 }
 

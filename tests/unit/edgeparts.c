@@ -48,3 +48,15 @@ void edge_parts_clear(struct edge_parts *table)
     for (unsigned i = 0; i < PARTS; i++)
         g_bytes_unref(table->parts[i]);
 }
+
+void edge_parts_hash(GBytes *const parts[static PARTS], char hash[static PART_HASH_SIZE])
+{
+    g_autoptr(GByteArray) all = g_byte_array_new();
+    for (unsigned i = 0; i < PARTS; i++) {
+        gsize size;
+        const guint8 *bytes = g_bytes_get_data(parts[i], &size);
+        if (size > 0)
+            g_byte_array_append(all, bytes, (guint)size);
+    }
+    part_hash(all->data, all->len, hash);
+}

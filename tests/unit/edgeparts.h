@@ -17,5 +17,7 @@ struct edge_parts {
 /* Members that are NULL are those of edge_table_rest. cluster "two-rooms", edge "edge-1". */
 void edge_parts_init(struct edge_parts *table, uint64_t epoch, uint64_t generation, const struct edge_table_text *text);
 void edge_parts_clear(struct edge_parts *table);
+/* Of all bytes of all parts: what a table does, whoever says it. */
+void edge_parts_hash(GBytes *const parts[static PARTS], char hash[static PART_HASH_SIZE]);
 
 #endif

@@ -182,18 +182,33 @@ char *served_token(struct served *served, const char *name, const char *role)
     return token;
 }
 
-void served_apply_site(struct served *served)
+json_t *served_site(void)
 {
     const char *file = SOURCE_DIR "/tests/lab/sites/two-rooms.yaml";
     g_autoptr(GPtrArray) findings = finding_list_new();
     json_t *documents = yamldoc_load_file(file, NULL), *body = json_object();
     yamldoc_collect(documents, file, body, findings);
     ck_assert_uint_eq(findings->len, 0);
-    char *text = json_dumps(body, 0);
-    ck_assert_uint_eq(served_local(served, "POST", "/v1/apply", NULL, text, NULL), 200);
-    free(text);
-    json_decref(body);
     json_decref(documents);
+    return body;
+}
+
+void served_apply(struct served *served, json_t *body)
+{
+    json_t *answer = NULL;
+    char *text = json_dumps(body, 0);
+    unsigned status = served_local(served, "POST", "/v1/apply", NULL, text, &answer);
+    free(text);
+    text = json_dumps(answer, 0);
+    ck_assert_msg(status == 200, "apply: found %u %s, expected 200", status, text);
+    free(text);
+    json_decref(answer);
+    json_decref(body);
+}
+
+void served_apply_site(struct served *served)
+{
+    served_apply(served, served_site());
 }
 
 int served_connect(int port)

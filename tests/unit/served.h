@@ -30,7 +30,10 @@ unsigned served_call(struct served *served, const char *base, const char *token,
 unsigned served_local(struct served *served, const char *method, const char *path, const char *if_match,
                       const char *body, json_t **answer);
 char *served_token(struct served *served, const char *name, const char *role); /* g_free */
-/* Applies the site of 2 July. */
+/* The site of 2 July, as POST /v1/apply takes it: {"objects": [...]}. */
+json_t *served_site(void);
+void served_apply(struct served *served, json_t *body); /* takes body */
+/* Both. */
 void served_apply_site(struct served *served);
 /* Sends bytes and reads until the other side closes; "[still open]" stands behind what came when it does not; g_free.
  */

@@ -1,0 +1,576 @@
+/* SIGKILL of a real signalboxd at every call that changes a file or says something to somebody, and at every fail
+ * point, while plans run: with four production agents, whose actuators write down what they are given, and real name
+ * servers. Whatever was half done, the next process goes on by itself.
+ *
+ * One round: the server is armed to die at its N-th call (badluck.c), a plan is started, the server dies, a new one
+ * goes on. Then the plan has ended as it does without a kill, levers, tables and records are those of a run without
+ * one, no key has taken effect as two generations at any edge, no stamp went back, and neither tables nor answers were
+ * ever any that a run without a kill does not pass through. Rounds go on until a plan ends before its N-th call. */
+#include "core/log.h"
+#include "core/loop.h"
+#include "server/store/db.h"
+#include "tests/unit/sitestage.h"
+#include "tests/unit/unit.h"
+
+#include <glib/gstdio.h>
+#include <libknot/libknot.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/wait.h>
+
+#define ENDED_US (30 * G_USEC_PER_SEC) /* a limit, not a wait */
+
+/* What is tried. Of the writes into databases, a page each, every so many-th; of the calls that are left, every so
+ * many-th. SIGNALBOX_TEST_FULL=1 and SIGNALBOX_TEST_FULL=every. */
+static const struct scope {
+    unsigned thin, between, passes;
+} sampled = {10, 47, 1}, full = {9, 1, G_MAXUINT}, every = {1, 1, G_MAXUINT};
+static struct scope scope;
+
+static const char plans[] = "plan: out\n"
+                            "target: room\n"
+                            "steps:\n"
+                            "  - {name: other-room, check: room-open, needs: []}\n"
+                            "  - name: move-out\n"
+                            "    set: [{control: room.ingress, on: $target, value: closed}]\n"
+                            "  - name: to-lines\n"
+                            "    set: [{control: group.edge_class, on: home=$target, value: dedicated}]\n"
+                            "  - {name: edges, wait: edges}\n"
+                            "  - {name: dns, wait: dns}\n"
+                            "  - {name: proof, verify: share}\n"
+                            "---\n"
+                            "plan: back\n"
+                            "target: room\n"
+                            "steps:\n"
+                            "  - name: to-pops\n"
+                            "    set: [{control: group.edge_class, on: home=$target, value: default}]\n"
+                            "  - name: move-back\n"
+                            "    set: [{control: room.ingress, on: $target, value: default}]\n"
+                            "  - {name: converged, wait: converged}\n"
+                            "---\n"
+                            "plan: undone\n"
+                            "target: room\n"
+                            "steps:\n"
+                            "  - name: move-out\n"
+                            "    set: [{control: room.ingress, on: $target, value: closed}]\n"
+                            "  - {name: converged, wait: converged}\n"
+                            "  - {name: never, check: entrances-healthy, timeout: 1ms, on_failure: rollback}\n";
+
+/* What stands when a plan has ended, and what may stand on the way. */
+static struct rest {
+    char *levers, *records;
+} at_home, moved;
+static GHashTable *tables_known, *answers_known;
+
+enum { OUT, BACK, UNDONE };
+static const struct course {
+    const char *plan, *ends;
+    const struct rest *from, *to;
+} courses[] = {
+    {"out", "succeeded", &at_home, &moved},
+    {"back", "succeeded", &moved, &at_home},
+    {"undone", "aborted", &at_home, &at_home},
+};
+
+static struct site_stage stage;
+
+/* ---- the server ---- */
+
+static char *in_dir(const char *name)
+{
+    return g_strdup_printf("%s/%s", served.dir, name);
+}
+
+static void arm(const char *name, const char *text)
+{
+    g_autofree char *path = in_dir(name);
+    ck_assert(g_file_set_contents(path, text, -1, NULL));
+}
+
+static void disarm(const char *name)
+{
+    g_autofree char *path = in_dir(name);
+    g_unlink(path);
+}
+
+/* point: as SIGNALBOX_FP takes it, or NULL. */
+static void start_server(const char *point)
+{
+    g_autofree char *folder = g_strdup_printf("BADLUCK=%s", served.dir);
+    g_autofree char *armed = g_strdup_printf("SIGNALBOX_FP_ARMED=%s/armed", served.dir);
+    g_autofree char *fp = g_strdup_printf("SIGNALBOX_FP=%s", point != NULL ? point : "");
+    served_start(&served, (const char *const[]){"LD_PRELOAD=" BADLUCK_LIBRARY, folder, armed, fp, NULL},
+                 (const char *const[]){stage.keys_flag, "--ballast=1", NULL});
+}
+
+/* One call that may find the server dead: NULL. */
+static json_t *try_call(const char *method, const char *path, const char *body)
+{
+    struct httpc_target target = {.base_url = "http://localhost", .unix_socket = served.socket};
+    struct httpc_reply reply = {0};
+    json_t *answer = NULL;
+    if (httpc_call(&target, method, path, NULL, body, 40000, &reply, NULL)) {
+        answer = json_loads(reply.body, JSON_DECODE_ANY, NULL);
+        ck_assert_msg(reply.status < 300 && answer != NULL, "%s %s: %u %s", method, path, reply.status, reply.body);
+    }
+    httpc_reply_clear(&reply);
+    return answer;
+}
+
+static char *press(const struct course *course)
+{
+    g_autofree char *path = g_strdup_printf("/v1/plans/%s/run", course->plan);
+    json_t *run = try_call("POST", path, "{\"target\":\"room-a\"}");
+    char *id = run != NULL ? g_strdup(text_at(run, "id")) : NULL;
+    json_decref(run);
+    return id;
+}
+
+/* Newest execution; NULL: the server is dead. g_free. */
+static char *newest(void)
+{
+    json_t *list = try_call("GET", "/v1/executions", NULL);
+    if (list == NULL)
+        return NULL;
+    char *id = g_strdup(text_at(json_array_get(json_object_get(list, "executions"), 0), "id"));
+    json_decref(list);
+    return id;
+}
+
+/* How it ended; NULL: the server is dead. g_free. */
+static char *await_end(const char *id)
+{
+    json_int_t after = 0;
+    for (int64_t until_us = loop_now_us() + ENDED_US; loop_now_us() < until_us;) {
+        g_autofree char *path = g_strdup_printf("/v1/executions/%s?after=%lld&wait=25", id, (long long)after);
+        json_t *run = try_call("GET", path, NULL);
+        if (run == NULL)
+            return NULL;
+        const json_t *events = json_object_get(run, "events");
+        after = number_at(json_array_get(events, json_array_size(events) - 1), "seq");
+        char *state = strcmp(text_at(run, "state"), "running") == 0 || strcmp(text_at(run, "state"), "aborting") == 0
+                          ? NULL
+                          : g_strdup(text_at(run, "state"));
+        json_decref(run);
+        if (state != NULL)
+            return state;
+    }
+    ck_abort_msg("%s does not end", id);
+    return NULL;
+}
+
+/* ---- what is looked at ---- */
+
+static char *all_records(void)
+{
+    GString *text = g_string_new(NULL);
+    for (unsigned i = 0; i < SITE_SERVERS; i++) {
+        g_autofree char *records = site_records(&stage, i);
+        g_string_append(text, records);
+    }
+    return g_string_free(text, FALSE);
+}
+
+static void learn(struct rest *rest)
+{
+    site_await_rest();
+    for (unsigned i = 0; i < SITE_SERVERS; i++)
+        g_hash_table_add(answers_known, site_records(&stage, i));
+    crew_collect(&stage.crew, 0, tables_known);
+    if (rest == NULL)
+        return;
+    rest->levers = site_levers();
+    rest->records = all_records();
+}
+
+static void expect_rest(const struct rest *rest, const char *when)
+{
+    site_await_rest();
+    g_autofree char *levers = site_levers(), *records = all_records();
+    ck_assert_msg(strcmp(levers, rest->levers) == 0, "%s: found levers\n%sexpected\n%s", when, levers, rest->levers);
+    ck_assert_msg(strcmp(records, rest->records) == 0, "%s: found records\n%sexpected\n%s", when, records,
+                  rest->records);
+}
+
+static void expect_known_answers(const char *when)
+{
+    for (unsigned i = 0; i < SITE_SERVERS; i++) {
+        g_autofree char *records = site_records(&stage, i);
+        ck_assert_msg(g_hash_table_contains(answers_known, records),
+                      "%s: ns-%u answers what no run passes through:\n%s", when, i + 1, records);
+    }
+}
+
+/* rows: as POST /v1/controls takes them; one generation. */
+static void set_levers(const char *rows)
+{
+    g_autofree char *body = g_strdup_printf("{\"changes\":[%s]}", rows);
+    ck_assert_uint_eq(served_local(&served, "POST", "/v1/controls", NULL, body, NULL), 200);
+    learn(NULL);
+}
+
+#define INGRESS(value) "{\"control\":\"room.ingress\",\"object\":\"room-a\",\"value\":\"" value "\"}"
+#define CLASS(group, value) "{\"control\":\"group.edge_class\",\"object\":\"" group "\",\"value\":\"" value "\"}"
+
+/* All states of the way, by hand, one generation after another; then each plan without a kill. */
+static void learn_all(void)
+{
+    learn(&at_home);
+    set_levers(INGRESS("closed"));
+    set_levers(CLASS("creator", "dedicated") "," CLASS("creator-line", "dedicated"));
+    learn(&moved);
+    set_levers(CLASS("creator", "default") "," CLASS("creator-line", "default"));
+    set_levers(INGRESS("default"));
+    for (size_t i = 0; i < G_N_ELEMENTS(courses); i++) {
+        g_autofree char *id = press(&courses[i]), *state = await_end(id);
+        ck_assert_str_eq(state, courses[i].ends);
+        expect_rest(courses[i].to, courses[i].plan);
+    }
+    ck_assert_uint_eq(crew_collect(&stage.crew, 0, tables_known), 0);
+}
+
+/* ---- a round ---- */
+
+struct tally {
+    unsigned rounds, deaths, unheard; /* unheard: starts of plans that died with the server, and were repeated */
+    GHashTable *calls;                /* what it died at -> how often */
+};
+
+static void note_death(struct tally *tally, const char *what)
+{
+    unsigned n = GPOINTER_TO_UINT(g_hash_table_lookup(tally->calls, what));
+    g_hash_table_replace(tally->calls, g_strdup(what), GUINT_TO_POINTER(n + 1));
+    tally->deaths++;
+}
+
+/* Dead as armed: what did it die at? g_free. */
+static char *take_death(const char *when)
+{
+    g_autofree char *path = in_dir("died");
+    char *what = NULL;
+    int status = served_wait(&served);
+    ck_assert_msg(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL, "%s: ended with %x: %s", when, (unsigned)status,
+                  served.log->str);
+    if (!g_file_get_contents(path, &what, NULL, NULL))
+        what = g_strdup("fail point");
+    g_unlink(path);
+    return what;
+}
+
+/* The plan goes on in a new process, until it has ended. before: newest execution when it was started. */
+static void go_on(const struct course *course, const char *before, struct tally *tally, const char *when)
+{
+    g_autofree char *id = newest();
+    if (strcmp(id, before) == 0) { /* nothing of it was durable, and nobody was told that it was */
+        tally->unheard++;
+        g_free(id);
+        id = press(course);
+    }
+    g_autofree char *state = await_end(id);
+    ck_assert_msg(g_strcmp0(state, course->ends) == 0, "%s: %s ended %s, expected %s", when, id, state, course->ends);
+}
+
+/* Is the server dead, whoever has noticed? */
+static bool is_dead(void)
+{
+    siginfo_t info = {0};
+    return waitid(P_PID, (id_t)served.pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid == served.pid;
+}
+
+/* Name servers were changed at most once for each claim and each generation. */
+struct writes {
+    json_int_t epoch, generation;
+    unsigned serials[2];
+};
+
+static struct writes count_writes(void)
+{
+    return (struct writes){status_number("epoch"),
+                           status_number("generation"),
+                           {knotd_serial(&stage.ns[0]->endpoint), knotd_serial(&stage.ns[1]->endpoint)}};
+}
+
+static void expect_writes(const struct writes *before, const char *when)
+{
+    struct writes now = count_writes();
+    json_int_t reigns = (now.epoch - before->epoch) / 65536, most = 2 * reigns + now.generation - before->generation;
+    for (unsigned i = 0; i < G_N_ELEMENTS(now.serials); i++)
+        ck_assert_msg(now.serials[i] - before->serials[i] <= most,
+                      "%s: ns-%u was changed %u times, expected at most %lld: %lld reigns, %lld generations", when,
+                      i + 1, now.serials[i] - before->serials[i], (long long)most, (long long)reigns,
+                      (long long)(now.generation - before->generation));
+}
+
+/* What every round begins and ends with. */
+struct round {
+    const struct course *course;
+    char *before; /* newest execution */
+    char *when;
+    unsigned first; /* record of the crew */
+    struct writes writes;
+    struct tally *tally;
+};
+
+static void round_begin(struct round *round, const struct course *course, struct tally *tally, char *when)
+{
+    *round = (struct round){course, newest(), when, stage.crew.applied->len, count_writes(), tally};
+    tally->rounds++;
+}
+
+static void round_end(struct round *round)
+{
+    expect_rest(round->course->to, round->when);
+    expect_writes(&round->writes, round->when);
+    crew_expect_once(&stage.crew, round->first);
+    ck_assert_msg(crew_collect(&stage.crew, round->first, tables_known) == 0,
+                  "%s: an edge was given a table that no run has", round->when);
+    g_free(round->before);
+    g_free(round->when);
+}
+
+/* Starts the plan; false: the server has died of it. */
+static bool run_armed(const struct round *round)
+{
+    g_autofree char *id = press(round->course), *state = id != NULL ? await_end(id) : NULL;
+    disarm("kill");
+    disarm("armed");
+    if (state == NULL || is_dead())
+        return false;
+    ck_assert_str_eq(state, round->course->ends);
+    return true;
+}
+
+static void bury(const struct round *round)
+{
+    g_autofree char *what = take_death(round->when);
+    note_death(round->tally, what);
+    expect_known_answers(round->when);
+}
+
+/* False: the plan ended before its n-th call. */
+static bool round_at_call(const struct course *course, unsigned n, struct tally *tally)
+{
+    struct round round;
+    g_autofree char *number = g_strdup_printf("%u", n);
+    round_begin(&round, course, tally, g_strdup_printf("%s, call %u", course->plan, n));
+    arm("kill", number);
+    bool died = !run_armed(&round);
+    if (died) {
+        bury(&round);
+        start_server(NULL);
+        go_on(course, round.before, tally, round.when);
+    }
+    round_end(&round);
+    return died;
+}
+
+/* At the n-th pass of a fail point. False: it was not come to so often. */
+static bool round_at_point(const struct course *course, const char *point, unsigned n, struct tally *tally)
+{
+    struct round round;
+    g_autofree char *spec = g_strdup_printf("%s:kill@%u", point, n);
+    ck_assert_int_eq(served_end(&served, SIGTERM), 0);
+    start_server(spec);
+    site_await_rest();
+    round_begin(&round, course, tally, g_strdup_printf("%s, %s", course->plan, spec));
+    arm("armed", "");
+    bool died = !run_armed(&round);
+    if (died) {
+        bury(&round);
+        start_server(NULL);
+        go_on(course, round.before, tally, round.when);
+    }
+    round_end(&round);
+    return died;
+}
+
+/* The server dies in the middle of the plan, and the next one at its n-th call, or at the n-th pass of a fail point.
+ * False: it went on to the end. */
+static bool round_restarted(const struct course *course, const char *point, unsigned n, struct tally *tally)
+{
+    struct round round;
+    g_autofree char *number = g_strdup_printf("%u", n), *spec = g_strdup_printf("%s:kill@%u", point, n);
+    ck_assert_int_eq(served_end(&served, SIGTERM), 0);
+    start_server("after-journal~=succeeded:kill@2");
+    site_await_rest();
+    round_begin(&round, course, tally,
+                g_strdup_printf("%s, restart, %s %u", course->plan, point != NULL ? point : "call", n));
+    arm("armed", "");
+    ck_assert(!run_armed(&round));
+    g_free(take_death(round.when));
+    arm(point != NULL ? "armed" : "kill", number);
+    start_server(point != NULL ? spec : NULL);
+    g_autofree char *id = newest(), *state = id != NULL ? await_end(id) : NULL;
+    disarm("kill");
+    disarm("armed");
+    bool died = state == NULL || is_dead();
+    if (died) {
+        bury(&round);
+        start_server(NULL);
+        go_on(course, round.before, tally, round.when);
+    }
+    round_end(&round);
+    return died;
+}
+
+/* ---- sweeps ---- */
+
+static void tell_call(void *what, void *n, void *data)
+{
+    g_ptr_array_add(data, g_strdup_printf("%s %u", (char *)what, GPOINTER_TO_UINT(n)));
+}
+
+static int by_text(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+static void tally_end(struct tally *tally, const char *what)
+{
+    g_autoptr(GPtrArray) lines = g_ptr_array_new_with_free_func(g_free);
+    g_hash_table_foreach(tally->calls, tell_call, lines);
+    g_ptr_array_sort(lines, by_text);
+    printf("%s: %u rounds, %u kills; %u starts were unheard and repeated\n", what, tally->rounds, tally->deaths,
+           tally->unheard);
+    for (guint i = 0; i < lines->len; i++)
+        printf("    %s\n", (char *)lines->pdata[i]);
+    fflush(stdout);
+    g_hash_table_destroy(tally->calls);
+    ck_assert_uint_gt(tally->deaths, 0);
+}
+
+static struct tally tally_begin(void)
+{
+    return (struct tally){.calls = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL)};
+}
+
+/* Without a kill. */
+static void go_home(void)
+{
+    g_autofree char *id = press(&courses[BACK]), *state = await_end(id);
+    ck_assert_str_eq(state, courses[BACK].ends);
+    expect_rest(&at_home, "the way back");
+}
+
+START_TEST(killed_at_any_call)
+{
+    struct tally tally = tally_begin();
+    bool died = true;
+    for (unsigned n = 1; died; n += scope.between) {
+        died = false;
+        for (size_t i = 0; i < G_N_ELEMENTS(courses); i++)
+            died = round_at_call(&courses[i], n, &tally) || died;
+    }
+    tally_end(&tally, "a plan runs, killed at a call");
+}
+END_TEST
+
+START_TEST(killed_at_any_call_of_the_restart)
+{
+    struct tally tally = tally_begin();
+    for (unsigned n = 1; round_restarted(&courses[OUT], NULL, n, &tally); n += scope.between)
+        go_home();
+    go_home();
+    tally_end(&tally, "a plan goes on after a kill, killed again at a call");
+}
+END_TEST
+
+#ifdef SIGNALBOX_FAILPOINTS
+
+#define FAILPOINT(id, name, text) name,
+static const char *const points[] = {
+#include "core/failpoint.def"
+};
+#undef FAILPOINT
+
+/* Passes until one does not come. Every point has to be met, at a run or at a restart. */
+START_TEST(killed_at_any_fail_point)
+{
+    unsigned most = scope.passes;
+    for (size_t i = 0; i < G_N_ELEMENTS(points); i++) {
+        struct tally tally = tally_begin();
+        bool at_start = g_str_has_suffix(points[i], "-reign");
+        for (unsigned n = 1; n <= most && !at_start && round_at_point(&courses[OUT], points[i], n, &tally); n++)
+            go_home();
+        site_await_rest();
+        g_autofree char *levers = site_levers();
+        if (strcmp(levers, "") != 0)
+            go_home();
+        for (unsigned n = 1; n <= most && !at_start && round_at_point(&courses[UNDONE], points[i], n, &tally);)
+            n++;
+        for (unsigned n = 1; n <= most && round_restarted(&courses[OUT], points[i], n, &tally); n++)
+            go_home();
+        g_autofree char *left = site_levers();
+        if (strcmp(left, "") != 0)
+            go_home();
+        tally_end(&tally, points[i]);
+    }
+}
+END_TEST
+
+#endif
+
+static void setup(void)
+{
+    const char *how = g_getenv("SIGNALBOX_TEST_FULL");
+    scope = how == NULL ? sampled : strcmp(how, "every") == 0 ? every : full;
+    log_set_level(LOG_LEVEL_WARNING); /* the agents speak in this process */
+    tables_known = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    answers_known = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    served_new(&served);
+    g_autofree char *thin = g_strdup_printf("%u", scope.thin);
+    arm("thin", thin);
+    site_prepare(&stage);
+    start_server(NULL);
+    site_populate(&stage, plans, (const char *const[]){served.agents, NULL});
+    learn_all();
+}
+
+static int64_t count_rows(const char *file, const char *sql)
+{
+    g_autofree char *path = g_strdup_printf("%s/state/%s", served.dir, file);
+    struct db *db = db_open_reading(path, NULL, NULL);
+    struct db_rows *rows = db_query(db, sql, NULL, 0, NULL);
+    ck_assert(db_next(rows, NULL));
+    int64_t n = db_int(rows, 0);
+    db_rows_free(rows);
+    db_close(db);
+    return n;
+}
+
+/* The history has every event of the journal once, whoever died while it was fed. */
+static void expect_history(void)
+{
+    int64_t journal = count_rows("journal.db", "select count(*) from entries where kind = 'event'"), history = -1;
+    for (int64_t until_us = loop_now_us() + ENDED_US; history != journal;) {
+        ck_assert_msg(loop_now_us() < until_us, "found %lld events in the history, expected %lld", (long long)history,
+                      (long long)journal);
+        poll(NULL, 0, 5);
+        history = count_rows("store.db", "select count(*) from events");
+    }
+}
+
+static void teardown(void)
+{
+    expect_history();
+    ck_assert_int_eq(served_end(&served, SIGTERM), 0);
+    site_end(&stage);
+    served_clear(&served);
+}
+
+static void add(TCase *tcase)
+{
+    tcase_add_checked_fixture(tcase, setup, teardown);
+    tcase_set_timeout(tcase, 3000);
+    tcase_add_test(tcase, killed_at_any_call);
+    tcase_add_test(tcase, killed_at_any_call_of_the_restart);
+#ifdef SIGNALBOX_FAILPOINTS
+    tcase_add_test(tcase, killed_at_any_fail_point);
+#endif
+}
+
+int main(void)
+{
+    return unit_run("engine_kill", add);
+}
