@@ -168,24 +168,32 @@ static void list_rooms(struct builder *b)
     g_ptr_array_sort(b->state->rooms, compare_text);
 }
 
+static void list_ways(struct builder *b, const char *prefix, const char *room)
+{
+    g_autofree char *multi = g_strdup_printf("%smulti_%s", prefix, room);
+    g_autofree char *dr = g_strdup_printf("%smulti-dr_%s", prefix, room);
+    g_autofree char *away = g_strdup_printf("%smulti-away_%s", prefix, room);
+    g_autofree char *single = g_strdup_printf("%ssingle_%s", prefix, room);
+    add_servers(b, multi, "multi", room, false, false);
+    add_servers(b, dr, "multi", room, false, false);
+    add_servers(b, dr, "multi", room, true, true);
+    add_servers(b, away, "multi", room, true, false);
+    add_servers(b, away, "multi", room, false, true);
+    add_servers(b, single, "single", room, false, false);
+}
+
 static void list_servers(struct builder *b)
 {
     add_servers(b, "be_health", NULL, NULL, false, false);
     for (guint i = 0; i < b->state->rooms->len; i++) {
         const char *room = b->state->rooms->pdata[i];
-        g_autofree char *multi = g_strdup_printf("be_multi_%s", room);
-        g_autofree char *dr = g_strdup_printf("be_multi-dr_%s", room);
-        g_autofree char *away = g_strdup_printf("be_multi-away_%s", room);
-        g_autofree char *single = g_strdup_printf("be_single_%s", room);
-        add_servers(b, multi, "multi", room, false, false);
-        add_servers(b, dr, "multi", room, false, false);
-        add_servers(b, dr, "multi", room, true, true);
-        add_servers(b, away, "multi", room, true, false);
-        add_servers(b, away, "multi", room, false, true);
-        add_servers(b, single, "single", room, false, false);
+        list_ways(b, EDGE_BACKEND, room);
+        list_ways(b, EDGE_BACKEND_PATIENT, room);
     }
     for (guint i = 0; i < b->relays->len; i++)
-        add_server(b, "be_relay", b->relays->pdata[i], "relay", false);
+        add_server(b, EDGE_BACKEND "relay", b->relays->pdata[i], "relay", false);
+    for (guint i = 0; i < b->relays->len; i++)
+        add_server(b, EDGE_BACKEND_PATIENT "relay", b->relays->pdata[i], "relay", false);
 }
 
 /* ---- the whole ---- */

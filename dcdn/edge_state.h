@@ -7,6 +7,7 @@
  *   be_single_R     the room's entrances                                    services of one room
  *   be_relay        dedicated edges                                         dedicated groups met at a public edge
  *   be_health       every entrance, never out, no user traffic              what is reported as health
+ * but for be_health each a second time as be_patient-...: what is slow is not asked again there, only what is lost.
  * A backup follows the health that be_health sees (`track`); all others have checks of their own, because only those
  * notice a failure by the traffic itself.
  *
@@ -22,6 +23,9 @@
 
 enum edge_map { MAP_SPLITS, MAP_ROOMS, MAP_POLICIES, MAP_META, MAP_ROUTES, MAP_HOLDS, EDGE_MAPS };
 const char *edge_map_name(enum edge_map map); /* "splits" */
+
+#define EDGE_BACKEND "be_"
+#define EDGE_BACKEND_PATIENT "be_patient-"
 
 struct edge_server {
     char *backend;

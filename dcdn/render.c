@@ -16,7 +16,16 @@
  * retries on entrances that refuse at once, long before a check finds out. Checks bring it back.
  * They need more checks in a row to be back than the agent needs to see them down and hold the room away (hold.h): a
  * room that flaps does not get its users back in between.
- * Where there is no backup, one lost connection is no reason to do without an entrance. */
+ * Where there is no backup, one lost connection is no reason to do without an entrance.
+ *
+ * An answer that does not come looks like an entrance that is gone, and asking again multiplies the load of a service
+ * that is slow everywhere. So a destination, a policy's room, has a budget: what is asked again in 10 s, and what might
+ * be because it waits for its answer, is a tenth of its requests, or RESENT_MIN where that is more. Beyond it, and for
+ * services with a time-out of their own, requests go by the patient backends, where only a lost connection is a reason
+ * to ask again: an entrance that does not even acknowledge (tcp-ut while something was sent, srvtcpka while nothing is,
+ * 2 s at most) is gone, one that does is slow. Connections that are lost count as well; when they alone are more than
+ * the budget nothing is asked again. No slow answer marks anything down: `observe layer4` sees connects alone.
+ * A request that another edge relayed is that edge's to ask again. */
 #define RETRIES_MIN 3u /* that of `defaults` */
 static const char globals[] =
     "    stats timeout 1h\n"
@@ -42,7 +51,19 @@ static const char backend_head[] = "backend %s\n"
                                    "    option forwardfor\n"
                                    "    option httpchk GET /hz\n"
                                    "    option allbackups\n"
+                                   "    http-send-name-header X-SB-Attempt\n"
                                    "    http-request set-timeout server 1200ms unless { method GET HEAD OPTIONS }\n";
+#define RESENT_MIN 20u
+/* Its own checks find out late that nobody answers; its traffic and the other backends' users are faster. */
+static const char patient_head[] =
+    "    retry-on conn-failure empty-response\n"
+    "    default-server inter 1s\n"
+    "    option srvtcpka\n"
+    "    srvtcpka-idle 1s\n"
+    "    srvtcpka-intvl 1s\n"
+    "    srvtcpka-cnt 1\n"
+    "    http-request set-timeout server var(txn.timeout),add(%u) if { var(txn.timeout) -m len gt 0 }\n";
+#define RELAY_MARGIN_MS 300u       /* the dedicated edge's 504 comes first */
 #define SUCCESSOR "successor.sock" /* in the folder of the maps */
 #define CHECK "check observe layer4 error-limit 2 on-error mark-down"
 #define CHECK_BACKED "check rise 10 observe layer4 error-limit 1 on-error mark-down"
@@ -133,6 +154,9 @@ static void render_request(GString *out, const struct edge_settings *s)
         "    http-request set-var(txn.probe) bool(true) if probe_header { var(txn.relayed) -m found } "
         "{ path_end /" PROBE_PATH " }\n"
         "    http-request set-var(txn.relayed_slot) req.hdr(x-sb-slot) if { var(txn.relayed) -m found }\n"
+        "    http-request set-var(txn.request) uuid()\n"
+        "    http-request set-var(txn.request) req.hdr(x-sb-request) if { var(txn.relayed) -m found } "
+        "{ req.hdr(x-sb-request) -m reg ^[0-9a-f-]{36}$ }\n"
         "    http-request del-header x-sb- -m beg\n"
         "    http-request return status 200 content-type text/plain string \"ok\\n\" if { path /hz } "
         "!{ req.hdr(host) -m found }\n",
@@ -179,8 +203,77 @@ static void render_request(GString *out, const struct edge_settings *s)
         dir, dir, dir, dir, dir, HOLD_SLOTS, SLOT_SPREAD, HOLD_SLOTS);
 }
 
+/* Of the backend that begins with server `first`. */
+struct backend_size {
+    unsigned primaries, backups;
+};
+static struct backend_size backend_size(const struct edge_state *state, guint first)
+{
+    struct backend_size size = {0};
+    const struct edge_server *head = state->servers->pdata[first];
+    for (guint i = first; i < state->servers->len; i++) {
+        const struct edge_server *server = state->servers->pdata[i];
+        if (strcmp(server->backend, head->backend) != 0)
+            break;
+        *(server->backup ? &size.backups : &size.primaries) += 1;
+    }
+    return size;
+}
+
+static unsigned backend_retries(const struct backend_size *size)
+{
+    return size->backups > 0 ? MAX(RETRIES_MIN, 2 * size->primaries) : RETRIES_MIN;
+}
+
+/* The most that a request may be asked again. */
+static unsigned retries_max(const struct edge_state *state)
+{
+    unsigned most = RETRIES_MIN;
+    for (guint i = 0; i < state->servers->len; i++) {
+        struct backend_size size = backend_size(state, i);
+        most = MAX(most, backend_retries(&size));
+    }
+    return most;
+}
+
+/* May it be asked again, and for what? */
+static void render_budget(GString *out, unsigned retries)
+{
+    g_string_append_printf(
+        out,
+        "    acl repeatable method GET HEAD OPTIONS\n"
+        "    http-request set-var(txn.timeout) 'var(txn.p),field(5,|)'\n"
+        "    http-request set-var(txn.destination) var(txn.policy),concat(/,txn.room) if !relay\n"
+        "    http-request set-var(txn.destination) var(txn.policy),concat(/relay) if relay\n"
+        "    http-request track-sc2 var(txn.destination) table st_resent if repeatable !{ var(txn.probe) -m bool }\n"
+        "    http-request set-var(txn.budget) sc_http_req_rate(2),div(10)\n"
+        "    http-request set-var(txn.budget) int(%u) if { var(txn.budget) -m int lt %u }\n"
+        "    http-request set-var(txn.resent) sc_gpc0_rate(2)\n"
+        "    http-request set-var(txn.waiting) sc_conn_cur(2),mul(%u)\n"
+        "    http-request disable-l7-retry unless repeatable { var(txn.budget),sub(txn.resent) -m int ge %u }\n"
+        "    http-request set-var(txn.patient) bool(true) if { var(txn.timeout) -m len gt 0 } || "
+        "{ var(txn.relayed) -m found } || { var(txn.budget),sub(txn.resent),sub(txn.waiting) -m int lt 0 }\n",
+        RESENT_MIN, RESENT_MIN, retries, retries);
+}
+
+static void render_ways(GString *out, const char *prefix, const char *condition)
+{
+    static const struct {
+        const char *way, *condition;
+    } ways[] = {
+        {"multi-away", "{ var(txn.class) -m str multi } { var(txn.dr) -m str on } { var(txn.away) -m int ge 0 }"},
+        {"multi-dr", "{ var(txn.class) -m str multi } { var(txn.dr) -m str on }"},
+        {"multi", "{ var(txn.class) -m str multi }"},
+        {"single", "{ var(txn.class) -m str single }"},
+    };
+    g_string_append_printf(out, "    use_backend %srelay if relay%s\n", prefix, condition);
+    for (size_t i = 0; i < G_N_ELEMENTS(ways); i++)
+        g_string_append_printf(out, "    use_backend %s%s_%%[var(txn.room)] if !relay %s%s\n", prefix, ways[i].way,
+                               ways[i].condition, condition);
+}
+
 /* Where it goes. */
-static void render_routing(GString *out, const struct edge_settings *s)
+static void render_routing(GString *out, const struct edge_state *state, const struct edge_settings *s)
 {
     g_string_append(
         out, "    acl relay var(txn.road) -m str relay\n"
@@ -188,8 +281,9 @@ static void render_routing(GString *out, const struct edge_settings *s)
              "string \"relayed twice\\n\" if relay { var(txn.relayed) -m found }\n"
              "    http-request return status 503 hdr Retry-After 5 hdr X-SB-Reason closed content-type text/plain "
              "string \"closed\\n\" if !relay { var(txn.room) -m str -- - }\n"
-             "    http-request disable-l7-retry unless { method GET HEAD OPTIONS }\n"
-             "    http-request set-header X-SB-Slot %[var(txn.slot)]\n");
+             "    http-request set-header X-SB-Slot %[var(txn.slot)]\n"
+             "    http-request set-header X-SB-Request %[var(txn.request)]\n");
+    render_budget(out, retries_max(state));
     g_string_append_printf(
         out, "    http-request set-header X-SB-Generation %%[str(generation),map_str(%s/meta.map)]\n", s->state_dir);
     g_string_append_printf(out,
@@ -197,20 +291,14 @@ static void render_routing(GString *out, const struct edge_settings *s)
                            "    http-request set-header X-SB-Relayed %s if relay\n"
                            "    http-request set-header X-SB-Probe 1 if { var(txn.probe) -m bool }\n",
                            s->name);
-    g_string_append(
-        out,
-        "    use_backend be_relay if relay\n"
-        "    use_backend be_multi-away_%[var(txn.room)] if { var(txn.class) -m str multi } { var(txn.dr) -m str on } "
-        "{ var(txn.away) -m int ge 0 }\n"
-        "    use_backend be_multi-dr_%[var(txn.room)] if { var(txn.class) -m str multi } { var(txn.dr) -m str on }\n"
-        "    use_backend be_multi_%[var(txn.room)] if { var(txn.class) -m str multi }\n"
-        "    use_backend be_single_%[var(txn.room)] if { var(txn.class) -m str single }\n"
-        "    default_backend be_none\n");
+    render_ways(out, EDGE_BACKEND_PATIENT, " { var(txn.patient) -m bool }");
+    render_ways(out, EDGE_BACKEND, "");
+    g_string_append(out, "    default_backend be_none\n");
 }
 
 /* Who answered; what nobody answered is counted by the fetch with a side effect, the only thing that HAProxy 2.6 can
  * do after an answer of its own. */
-static void render_response(GString *out, const struct edge_settings *s)
+static void render_response(GString *out, const struct edge_state *state, const struct edge_settings *s)
 {
     g_string_append(
         out,
@@ -230,23 +318,12 @@ static void render_response(GString *out, const struct edge_settings *s)
         "!{ res.hdr(x-sb-reason) -m found }\n"
         "    http-after-response set-header X-SB-Room %[var(txn.room_answered)] if !relay { var(txn.via) -m found }\n");
     g_string_append_printf(out, "    http-after-response set-header X-SB-Edge %s\n", s->name);
-}
-
-/* Of the backend that begins with server `first`. */
-struct backend_size {
-    unsigned primaries, backups;
-};
-static struct backend_size backend_size(const struct edge_state *state, guint first)
-{
-    struct backend_size size = {0};
-    const struct edge_server *head = state->servers->pdata[first];
-    for (guint i = first; i < state->servers->len; i++) {
-        const struct edge_server *server = state->servers->pdata[i];
-        if (strcmp(server->backend, head->backend) != 0)
-            break;
-        *(server->backup ? &size.backups : &size.primaries) += 1;
-    }
-    return size;
+    /* %rc is a number, with a plus when another entrance was asked */
+    g_string_append(out, "    http-after-response set-var-fmt(txn.retries) %rc\n"
+                         "    http-after-response set-var(txn.retries) var(txn.retries),add(0)\n");
+    for (unsigned n = 1; n <= retries_max(state); n++)
+        g_string_append_printf(
+            out, "    http-after-response set-var(txn.count) sc_inc_gpc0(2) if { var(txn.retries) -m int ge %u }\n", n);
 }
 
 static void render_server(GString *out, const struct edge_server *server, const struct backend_size *size)
@@ -273,16 +350,18 @@ static void render_backends(GString *out, const struct edge_state *state)
         const struct edge_server *server = state->servers->pdata[i];
         if (strcmp(open, server->backend) != 0) {
             open = server->backend;
-            relays = relays || strcmp(open, "be_relay") == 0;
             size = backend_size(state, i);
+            bool relay = strcmp(open, EDGE_BACKEND "relay") == 0 || strcmp(open, EDGE_BACKEND_PATIENT "relay") == 0;
+            relays = relays || relay;
             g_string_append_printf(out, backend_head, open);
-            if (size.backups > 0)
-                g_string_append_printf(out, "    retries %u\n", MAX(RETRIES_MIN, 2 * size.primaries));
+            g_string_append_printf(out, "    retries %u\n", backend_retries(&size));
+            if (g_str_has_prefix(open, EDGE_BACKEND_PATIENT))
+                g_string_append_printf(out, patient_head, relay ? RELAY_MARGIN_MS : 0u);
         }
         render_server(out, server, &size);
     }
     if (!relays)
-        g_string_append(out, "backend be_relay\n");
+        g_string_append(out, "backend " EDGE_BACKEND "relay\nbackend " EDGE_BACKEND_PATIENT "relay\n");
 }
 
 static char *render(const struct edge_state *state, const struct edge_settings *s, const char *mark)
@@ -296,8 +375,8 @@ static char *render(const struct edge_state *state, const struct edge_settings *
     g_string_append(out, "frontend edge\n");
     render_listeners(out, s);
     render_request(out, s);
-    render_routing(out, s);
-    render_response(out, s);
+    render_routing(out, state, s);
+    render_response(out, state, s);
     render_backends(out, state);
     render_successor(out, s);
     g_string_append(
@@ -307,7 +386,10 @@ static char *render(const struct edge_state *state, const struct edge_settings *
              "backend st_answered\n"
              "    stick-table type string len 200 size 100k expire 1h store http_req_cnt,http_fail_cnt\n"
              "backend st_unanswered\n"
-             "    stick-table type string len 100 size 100k expire 1h store gpc0\n");
+             "    stick-table type string len 100 size 100k expire 1h store gpc0\n"
+             "backend st_resent\n"
+             "    stick-table type string len 150 size 100k expire 1m store "
+             "conn_cur,http_req_rate(10s),gpc0,gpc0_rate(10s)\n");
     return g_string_free(out, FALSE);
 }
 

@@ -19,6 +19,10 @@
 #include <glib.h>
 #include <jansson.h>
 
+/* No request waits longer at an edge than its client may (dcdn/render.c). */
+#define SERVICE_TIMEOUT_MIN_MS 100
+#define SERVICE_TIMEOUT_MAX_MS 30000
+
 enum object_kind {
 #define OBJECT(kind, ...) OBJECT_##kind,
 #define FIELD(...)

@@ -97,10 +97,16 @@ static bool layout_line(char *key, char *value, struct check *check)
 static bool policies_line(char *key, char *value, struct check *check)
 {
     (void)check;
-    char *words[4];
-    unsigned long index;
-    return policy_valid(key) && words_split(value, '|', words, 4) && number_parse(words[0], SPLIT_INDEX_MAX, &index) &&
-           one_of(words[1], "multi", "single") && one_of(words[2], "on", "off") && one_of(words[3], "local", "relay");
+    char *words[5] = {NULL};
+    unsigned long index, timeout_ms = SERVICE_TIMEOUT_MIN_MS;
+    unsigned n = 1;
+    for (const char *p = value; *p != '\0'; p++)
+        n += *p == '|';
+    return policy_valid(key) && words_split(value, '|', words, n == 5 ? 5 : 4) &&
+           number_parse(words[0], SPLIT_INDEX_MAX, &index) && one_of(words[1], "multi", "single") &&
+           one_of(words[2], "on", "off") && one_of(words[3], "local", "relay") &&
+           (words[4] == NULL || number_parse(words[4], SERVICE_TIMEOUT_MAX_MS, &timeout_ms)) &&
+           timeout_ms >= SERVICE_TIMEOUT_MIN_MS;
 }
 
 static bool splits_line(char *key, char *value, struct check *check)
@@ -142,7 +148,9 @@ static const struct {
     [PART_ROUTES] = {"routes", "HOST/ or HOST/PREFIX/, then GROUP.SERVICE", routes_line},
     [PART_LAYOUT] = {"layout", "class public|dedicated, origin/ROOM/ENTRANCE ADDRESS:PORT or relay/EDGE ADDRESS:PORT",
                      layout_line},
-    [PART_POLICIES] = {"policies", "GROUP.SERVICE INDEX|multi|on|local (or single, off, relay)", policies_line},
+    [PART_POLICIES] = {"policies",
+                       "GROUP.SERVICE INDEX|multi|on|local (or single, off, relay), and maybe |MS, 100 to 30000",
+                       policies_line},
     [PART_SPLITS] = {"splits", "FIRST:LAST ROOM, both of one split index * 1000 + slot", splits_line},
     [PART_ROOMS] = {"rooms", "multi/ROOM or single/ROOM, then ROOM or -", rooms_line},
     [PART_ORIGINS] = {"origins", "multi/ROOM/ENTRANCE, single/ROOM/ENTRANCE or relay/EDGE/relay, then in or out",

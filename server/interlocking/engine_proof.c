@@ -139,8 +139,9 @@ static void read_room(void *data, const char *key, const char *value)
 static void read_policy(void *data, const char *key, const char *value)
 {
     struct roads *roads = data;
-    g_auto(GStrv) words = g_strsplit(value, "|", 4); /* index, multi or single, automatic DR, local or relay */
-    if (g_strv_length(words) != 4)
+    g_auto(GStrv) words =
+        g_strsplit(value, "|", 5); /* index, multi or single, automatic DR, local or relay, time-out */
+    if (g_strv_length(words) < 4)
         return;
     struct road *road = g_new0(struct road, 1);
     road->mode = g_strdup(strchr(value, '|'));

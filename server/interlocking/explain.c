@@ -264,9 +264,12 @@ static void turn_road(struct journey *j, const char *room)
                               ? g_strdup("a single-room service has no other room")
                               : lever_or(j->w, LEVER_SERVICE_AUTO_DR, j->service->o.name, "as the inventory says");
     g_autofree char *out = j->answering == EDGE_PUBLIC ? pops_out_words(j, room) : g_strdup("");
-    turn(j, "road", is, "%s; automatic DR %s, %s%s",
+    g_autofree char *timeout = j->service->timeout > 0
+                                   ? g_strdup_printf(", waits %" G_GINT64_FORMAT " ms", j->service->timeout)
+                                   : g_strdup("");
+    turn(j, "road", is, "%s; automatic DR %s, %s%s%s",
          j->answering == EDGE_PUBLIC ? "POPs, one after the other within a request" : "dedicated lines",
-         on ? "on" : "off", dr, out);
+         on ? "on" : "off", dr, timeout, out);
 }
 
 static void rooms_add(struct journey *j, const char *room)

@@ -197,9 +197,11 @@ static void policies_resolve(struct fast *f, int edge_class)
             continue;
         const struct split_use *use = g_hash_table_lookup(f->splits, text);
         bool relay = edge_class == EDGE_PUBLIC && world_group_edge_class(f->w, ref->group) == EDGE_DEDICATED;
-        lines_add(lines, "%s.%s %u|%s|%s|%s\n", ref->group->o.name, ref->service->o.name, use->index,
+        g_autofree char *timeout =
+            ref->service->timeout > 0 ? g_strdup_printf("|%" G_GINT64_FORMAT, ref->service->timeout) : g_strdup("");
+        lines_add(lines, "%s.%s %u|%s|%s|%s%s\n", ref->group->o.name, ref->service->o.name, use->index,
                   ref->service->active == SERVICE_MULTI ? "multi" : "single",
-                  world_service_auto_dr(f->w, ref->service) ? "on" : "off", relay ? "relay" : "local");
+                  world_service_auto_dr(f->w, ref->service) ? "on" : "off", relay ? "relay" : "local", timeout);
     }
     part_put(f->out, edge_class, PART_POLICIES, lines_encode(lines));
 }

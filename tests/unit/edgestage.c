@@ -5,6 +5,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -57,9 +58,15 @@ static void serve(struct origin *origin, int fd)
         return;
     if (!g_str_has_prefix(head, "GET /hz HTTP/1.0"))
         atomic_fetch_add(&origin->requests, 1);
-    struct pollfd gone = {.fd = fd, .events = POLLRDHUP};
-    if (strstr(head, "/slow") != NULL && poll(&gone, 1, atomic_load(&origin->slow_ms)) > 0)
+    if (strstr(head, "/closes") != NULL)
         return;
+    struct pollfd ends[2] = {{.fd = fd, .events = POLLRDHUP}, {.fd = origin->cut[0], .events = POLLIN}};
+    if (strstr(head, "/slow") != NULL && poll(ends, 2, atomic_load(&origin->slow_ms)) > 0) {
+        struct linger reset = {.l_onoff = 1};
+        if (ends[1].revents != 0)
+            setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
+        return;
+    }
     const char *status = strstr(head, "/fails") != NULL ? "500 Internal Server Error" : "200 OK";
     g_autofree char *answer =
         g_strdup_printf("HTTP/1.1 %s\r\nContent-Length: %zu\r\nConnection: close\r\n%s\r\n%s", status, strlen(head),
@@ -108,6 +115,7 @@ static void *origin_run(void *data)
 void origin_start(struct origin *origin)
 {
     origin->listener = listen_any(&origin->port);
+    ck_assert_int_eq(pipe2(origin->cut, O_CLOEXEC), 0);
     pthread_create(&origin->thread, NULL, origin_run, origin);
 }
 
@@ -120,6 +128,14 @@ void origin_stop(struct origin *origin)
     close(origin->listener);
     origin->listener = -1;
     EVENTUALLY(atomic_load(&origin->serving) == 0);
+    close(origin->cut[0]);
+    close(origin->cut[1]);
+}
+
+void origin_cut(struct origin *origin)
+{
+    ck_assert_int_eq(write(origin->cut[1], "", 1), 1);
+    origin_stop(origin);
 }
 
 /* ---- the stage: origins, HAProxy, the driver on a loop of its own thread ---- */
@@ -360,7 +376,6 @@ void stage_end(struct stage *s)
 }
 
 /* ---- requests ---- */
-/* ---- requests ---- */
 
 struct answer stage_request(struct stage *s, const char *method, const char *host, const char *path, const char *more)
 {
@@ -415,4 +430,64 @@ void answer_expect(const struct answer *answer, bool seen_by_origin, const char 
 unsigned stage_room_requests(struct stage *s, unsigned first)
 {
     return atomic_load(&s->origins[first].requests) + atomic_load(&s->origins[first + 1].requests);
+}
+
+struct shot {
+    struct stage *stage;
+    const char *host, *path;
+    char *cookie;
+    struct answer *answer;
+    pthread_t thread;
+};
+
+static void *shot_run(void *data)
+{
+    struct shot *shot = data;
+    *shot->answer = stage_request(shot->stage, "GET", shot->host, shot->path, shot->cookie);
+    return NULL;
+}
+
+struct answer *stage_volley(struct stage *s, const char *host, const char *path, unsigned n, int64_t gap_us)
+{
+    struct answer *answers = g_new0(struct answer, n);
+    g_autofree struct shot *shots = g_new0(struct shot, n);
+    int64_t from_us = loop_now_us();
+    for (unsigned i = 0; i < n; i++) {
+        shots[i] = (struct shot){s, host, path, g_strdup_printf("Cookie: uid=%u\r\n", i), &answers[i], 0};
+        int64_t early_us = from_us + i * gap_us - loop_now_us();
+        if (early_us >= 1000)
+            poll(NULL, 0, (int)(early_us / 1000)); /* the load's own clock */
+        ck_assert_int_eq(pthread_create(&shots[i].thread, NULL, shot_run, &shots[i]), 0);
+    }
+    for (unsigned i = 0; i < n; i++) {
+        pthread_join(shots[i].thread, NULL);
+        g_free(shots[i].cookie);
+    }
+    return answers;
+}
+
+unsigned volley_others(struct answer *answers, unsigned n, int status)
+{
+    unsigned others = 0;
+    for (unsigned i = 0; i < n; i++) {
+        others += answers[i].status != status;
+        g_free(answers[i].text);
+    }
+    g_free(answers);
+    return others;
+}
+
+char *stage_marked_down(struct stage *s)
+{
+    enum { PROXY, SERVER, DOWNS = 21 }; /* columns of `show stat` */
+    GString *marked = g_string_new(NULL);
+    g_autofree char *stat = stage_admin(s, "show stat -1 4 -1\n");
+    ck_assert(g_str_has_prefix(stat, "# pxname,svname,"));
+    g_auto(GStrv) lines = g_strsplit(stat, "\n", -1);
+    for (char **line = lines + 1; *line != NULL; line++) {
+        g_auto(GStrv) word = g_strsplit(*line, ",", -1);
+        if (g_strv_length(word) > DOWNS + 1 && (atoi(word[DOWNS]) > 0 || atoi(word[DOWNS + 1]) > 0))
+            g_string_append_printf(marked, "%s/%s ", word[PROXY], word[SERVER]);
+    }
+    return g_string_free(marked, FALSE);
 }

@@ -18,7 +18,7 @@
 enum { POP_A1, POP_A2, POP_B1, POP_B2, EDGE_3, ORIGINS };
 
 /* Says what it was asked: its answer's body is the head of the request. Paths with "/fails" in them are answered 500,
- * with "/slow" after slow_ms. */
+ * with "/slow" after slow_ms, with "/closes" not at all: the connection ends. */
 struct origin {
     int listener; /* -1: refuses */
     uint16_t port;
@@ -27,9 +27,11 @@ struct origin {
     atomic_bool mute;     /* takes connections and says nothing */
     atomic_int slow_ms;
     atomic_int serving; /* threads */
+    int cut[2];         /* pipe; readable: connections are reset */
 };
 void origin_start(struct origin *origin); /* at `port`, or at a new one when that is 0 */
 void origin_stop(struct origin *origin);
+void origin_cut(struct origin *origin); /* the same, but what it is answering ends by a reset */
 
 enum outcome { NOTHING, APPLIED, FAILED };
 struct stage {
@@ -90,6 +92,13 @@ struct answer {
 };
 /* more: further lines of the head, or NULL. */
 struct answer stage_request(struct stage *s, const char *method, const char *host, const char *path, const char *more);
+/* `n` requests of users 0.. (cookie uid), one every gap_us, each in a thread of its own; waits for all. The caller
+ * frees each text and the array. */
+struct answer *stage_volley(struct stage *s, const char *host, const char *path, unsigned n, int64_t gap_us);
+/* Of n answers, those that have another status; frees them. */
+unsigned volley_others(struct answer *answers, unsigned n, int status);
+/* Servers that HAProxy's own checks or traffic marked down since it started, "backend/server" each; g_free. */
+char *stage_marked_down(struct stage *s);
 int stage_status(struct stage *s, const char *method, const char *host, const char *path);
 /* Value of a header in the origin's body (behind the first empty line) or in the answer's head; g_free, or NULL. */
 char *answer_header(const struct answer *answer, bool seen_by_origin, const char *name);

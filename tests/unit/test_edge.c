@@ -103,8 +103,8 @@ START_TEST(a_closed_room_is_disabled_in_every_backend_but_health_and_needs_no_re
     g_autofree char *before = edge_config_mark(open, &settings);
     g_autofree char *after = edge_config_mark(shut, &settings);
     ck_assert_str_eq(before, after);
-    /* pop-a1 and pop-a2 in be_multi_room-a, both rooms' be_multi-dr_R and be_multi-away_R; and the relay */
-    ck_assert_uint_eq(times(text, " disabled\n"), 11);
+    /* pop-a1 and pop-a2 in be_multi_room-a, both rooms' be_multi-dr_R and be_multi-away_R; and the relay; each twice */
+    ck_assert_uint_eq(times(text, " disabled\n"), 22);
     ck_assert_uint_eq(times(text, "198.51.100.11:80 check\n"), 1); /* health */
 }
 END_TEST
@@ -182,7 +182,7 @@ START_TEST(a_room_switch_is_one_short_line_in_a_safe_order)
     const char *out = strstr(text, "set server be_multi-dr_room-b/room-a.pop-a1 state maint");
     const char *meta = strstr(text, "set map /s/meta.map generation 8");
     ck_assert_msg(rooms != NULL && out != NULL && meta != NULL && rooms < out && out < meta, "%s", text);
-    ck_assert_uint_eq(times(text, "set server"), 11);
+    ck_assert_uint_eq(times(text, "set server"), 22);
     actual_clear(&actual);
 
     actual = actual_of(shut); /* and back: in before use */

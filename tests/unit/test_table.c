@@ -11,7 +11,8 @@ START_TEST(good_parts_pass)
             "a.example.test/ core.playback\na.example.test/up/load/ core.upload\nb.example.test/ core.playback\n",
         [PART_LAYOUT] = ("class public\norigin/room-a/pop-a1 192.0.2.1:80\norigin/room-a/ring [2001:db8::1]:80\n"
                          "relay/edge-3 198.51.100.3:80\n"),
-        [PART_POLICIES] = "core.playback 0|multi|on|local\ncreator.creator 1048575|single|off|relay\n",
+        [PART_POLICIES] = "core.playback 0|multi|on|local\ncreator.creator 1048575|single|off|relay\n"
+                          "g.s 1|multi|on|local|100\ng.t 1|multi|on|relay|30000\n",
         [PART_SPLITS] = "0:499 room-a\n1048575000:1048575999 room-b\n500:999 room-b\n",
         [PART_ROOMS] = "multi/room-a room-b\nmulti/room-b room-b\nsingle/room-a -\n",
         [PART_ORIGINS] = "multi/room-a/pop-a1 out\nrelay/edge-3/relay in\nsingle/room-a/ring in\n",
@@ -30,6 +31,9 @@ START_TEST(bad_parts_are_refused_with_the_line)
 {
 #define ROUTES_EXPECTED ", expected HOST/ or HOST/PREFIX/, then GROUP.SERVICE"
 #define SPLITS_EXPECTED ", expected FIRST:LAST ROOM, both of one split index * 1000 + slot"
+#define POLICY_REFUSED(timeout)                                                                                        \
+    "part policies, line 1: found \"g.s 1|multi|on|local" timeout "\", expected GROUP.SERVICE INDEX|multi|on|local "   \
+    "(or single, off, relay), and maybe |MS, 100 to 30000"
 #define ROOMS_EXPECTED ", expected multi/ROOM or single/ROOM, then ROOM or -"
     static const struct {
         enum part part;
@@ -59,10 +63,16 @@ START_TEST(bad_parts_are_refused_with_the_line)
          "origin/ROOM/ENTRANCE ADDRESS:PORT or relay/EDGE ADDRESS:PORT"},
         {PART_POLICIES, "g.s 1048576|multi|on|local\n",
          "part policies, line 1: found \"g.s 1048576|multi|on|local\", expected GROUP.SERVICE INDEX|multi|on|local "
-         "(or single, off, relay)"},
+         "(or single, off, relay), and maybe |MS, 100 to 30000"},
         {PART_POLICIES, "g.s 1|multi|on\n",
          "part policies, line 1: found \"g.s 1|multi|on\", expected GROUP.SERVICE INDEX|multi|on|local (or single, "
-         "off, relay)"},
+         "off, relay), and maybe |MS, 100 to 30000"},
+        {PART_POLICIES, "g.s 1|multi|on|local|99\n", POLICY_REFUSED("|99")},
+        {PART_POLICIES, "g.s 1|multi|on|local|30001\n", POLICY_REFUSED("|30001")},
+        {PART_POLICIES, "g.s 1|multi|on|local|\n", POLICY_REFUSED("|")},
+        {PART_POLICIES, "g.s 1|multi|on|local|3s\n", POLICY_REFUSED("|3s")},
+        {PART_POLICIES, "g.s 1|multi|on|local|0300\n", POLICY_REFUSED("|0300")},
+        {PART_POLICIES, "g.s 1|multi|on|local|300|1\n", POLICY_REFUSED("|300|1")},
         {PART_SPLITS, "0:1999 room-a\n", "part splits, line 1: found \"0:1999 room-a\"" SPLITS_EXPECTED},
         {PART_SPLITS, "5:4 room-a\n", "part splits, line 1: found \"5:4 room-a\"" SPLITS_EXPECTED},
         {PART_SPLITS, "0:999 -\n", "part splits, line 1: found \"0:999 -\"" SPLITS_EXPECTED},
