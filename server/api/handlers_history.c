@@ -22,6 +22,7 @@ bool history_recordings(struct call *call, GError **error)
     const char *folder = recordings(call, error);
     if (folder == NULL)
         return false;
+    executor_flush_recording(call->api->executor);
     call->result = json_pack("{s:o}", "recordings", recorder_list(folder));
     return true;
 }

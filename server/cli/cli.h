@@ -30,6 +30,8 @@ int cli_usage(const char *command);
 int cli_call(struct cli *cli, const char *method, const char *path, const json_t *body, const char *if_match,
              long timeout_ms, json_t **answer, char **etag);
 int cli_get(struct cli *cli, const char *path, json_t **answer);
+/* The same of what is not JSON; *bytes: g_free. */
+int cli_get_bytes(struct cli *cli, const char *path, char **bytes, size_t *size);
 /* Escapes one path or query component; g_free. */
 char *cli_escape(const char *text);
 
@@ -43,6 +45,11 @@ char *cli_value_text(const json_t *value);
 /* Member by dotted path, borrowed or NULL; text of it, "" when absent (borrowed). */
 const json_t *cli_member(const json_t *json, const char *path);
 const char *cli_text(const json_t *json, const char *path);
+
+/* A time as people write it (ISO 8601; UTC without a zone) as wall clock, µs since 1970. False: an error that begins
+ * with `flag` was printed. */
+bool cli_time(const char *flag, const char *text, int64_t *us);
+char *cli_time_text(int64_t us); /* as it is shown, UTC, to the millisecond; g_free */
 
 /* Ends with the exit code of an error, after printing it. */
 int cli_error(const GError *error);

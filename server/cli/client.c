@@ -42,16 +42,16 @@ static int problem(const struct httpc_reply *reply, const json_t *json)
                                                                                                         : EXIT_FAILED;
 }
 
-int cli_call(struct cli *cli, const char *method, const char *path, const json_t *body, const char *if_match,
-             long timeout_ms, json_t **answer, char **etag)
+/* The reply, to be cleared by the caller, when it is not a problem; else the exit code after that was printed. */
+static int call(struct cli *cli, const char *method, const char *path, const json_t *body, const char *if_match,
+                long timeout_ms, struct httpc_reply *reply)
 {
     g_autoptr(GError) error = NULL;
     g_autofree char *text = body != NULL ? json_dumps(body, JSON_COMPACT) : NULL;
     g_autofree char *match = if_match != NULL ? g_strconcat("If-Match: ", if_match, NULL) : NULL;
     const char *const headers[] = {match, NULL};
-    struct httpc_reply reply = {0};
-    if (!httpc_call(&cli->target, method, path, headers, text, timeout_ms, &reply, &error)) {
-        httpc_reply_clear(&reply);
+    if (!httpc_call(&cli->target, method, path, headers, text, timeout_ms, reply, &error)) {
+        httpc_reply_clear(reply);
         int code = cli_error(error);
         if (code == EXIT_UNREACHABLE && cli->target.unix_socket != NULL)
             fprintf(stderr, "signalbox: is signalboxd running here? --server URL is for one elsewhere\n");
@@ -60,16 +60,41 @@ int cli_call(struct cli *cli, const char *method, const char *path, const json_t
             fprintf(stderr, "signalbox: a server that speaks TLS answers to https:// only\n");
         return code;
     }
+    if (reply->status < 400)
+        return EXIT_OK;
+    json_t *json = json_loadb(reply->body, reply->size, 0, NULL);
+    int code = problem(reply, json);
+    json_decref(json);
+    httpc_reply_clear(reply);
+    return code;
+}
+
+int cli_call(struct cli *cli, const char *method, const char *path, const json_t *body, const char *if_match,
+             long timeout_ms, json_t **answer, char **etag)
+{
+    struct httpc_reply reply = {0};
+    int code = call(cli, method, path, body, if_match, timeout_ms, &reply);
+    if (code != EXIT_OK)
+        return code;
     json_t *json = json_loadb(reply.body, reply.size, 0, NULL);
-    int code = EXIT_OK;
-    if (reply.status >= 400)
-        code = problem(&reply, json);
-    else if (answer != NULL)
+    if (answer != NULL)
         *answer = json != NULL ? json_incref(json) : json_null();
-    if (code == EXIT_OK && etag != NULL)
+    if (etag != NULL)
         *etag = g_strdup(reply.etag);
     json_decref(json);
     httpc_reply_clear(&reply);
+    return EXIT_OK;
+}
+
+int cli_get_bytes(struct cli *cli, const char *path, char **bytes, size_t *size)
+{
+    struct httpc_reply reply = {0};
+    int code = call(cli, "GET", path, NULL, NULL, 60000, &reply);
+    if (code == EXIT_OK) {
+        *bytes = g_steal_pointer(&reply.body);
+        *size = reply.size;
+        httpc_reply_clear(&reply);
+    }
     return code;
 }
 

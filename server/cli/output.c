@@ -1,6 +1,8 @@
 /* output.c: tables for people (libsmartcols) and JSON. */
 #include "server/cli/cli.h"
 
+#include "schema/object.h"
+
 #include <libsmartcols.h>
 #include <stdio.h>
 #include <string.h>
@@ -122,4 +124,24 @@ void cli_print_table(const json_t *rows, const char *const *columns)
     if (json_array_size(rows) > 0)
         scols_print_table(table);
     scols_unref_table(table);
+}
+
+bool cli_time(const char *flag, const char *text, int64_t *us)
+{
+    g_autoptr(GTimeZone) utc = g_time_zone_new_utc();
+    g_autoptr(GDateTime) time = g_date_time_new_from_iso8601(text, utc);
+    if (time != NULL) {
+        *us = g_date_time_to_unix(time) * G_USEC_PER_SEC + g_date_time_get_microsecond(time);
+        return true;
+    }
+    g_autofree char *found = text_quote(text);
+    fprintf(stderr, "signalbox: %s: found %s, expected a time like 2024-07-02T10:04:00Z\n", flag, found);
+    return false;
+}
+
+char *cli_time_text(int64_t us)
+{
+    g_autoptr(GDateTime) seconds = g_date_time_new_from_unix_utc(us / G_USEC_PER_SEC);
+    g_autofree char *date = seconds == NULL ? g_strdup("?") : g_date_time_format(seconds, "%Y-%m-%dT%H:%M:%S");
+    return g_strdup_printf("%s.%03d", date, (int)(us % G_USEC_PER_SEC / 1000));
 }

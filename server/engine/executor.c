@@ -388,6 +388,12 @@ const char *executor_recordings(const struct executor *x)
     return x->recordings;
 }
 
+void executor_flush_recording(struct executor *x)
+{
+    if (x->recorder != NULL)
+        recorder_flush(x->recorder);
+}
+
 const char *executor_journal_path(const struct executor *x)
 {
     return x->journal_path;

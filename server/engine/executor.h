@@ -48,6 +48,8 @@ void executor_free(struct executor *executor);
 const char *executor_journal_path(const struct executor *executor);
 /* Folder of the black box (recorder.h); NULL: nothing is recorded. */
 const char *executor_recordings(const struct executor *executor);
+/* Has it written what happened until now, if that does not take long. */
+void executor_flush_recording(struct executor *executor);
 /* How long appends to the journal took, those that failed too. */
 const struct histogram *executor_append_times(const struct executor *executor);
 /* Why nothing can be written now, NULL: it can. g_free. */

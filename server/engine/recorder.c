@@ -26,12 +26,15 @@
 #define FILES_MIN 2u                     /* that are kept, whatever their size */
 #define NICE 10
 
-/* One of the three. */
+#define FLUSH_WAIT_NS 100000000L /* for who asks */
+
+/* One of the four. */
 struct item {
     json_t *input;
     struct effect *effect;
     struct engine_snapshot *snapshot;
     bool continues; /* of a snapshot: nothing is missing before it */
+    uint64_t flush; /* number of who wants all before it written */
 };
 
 struct recorder {
@@ -44,9 +47,11 @@ struct recorder {
 
     pthread_mutex_t lock;
     pthread_cond_t cond;
-    GQueue queue;  /* struct item *; under lock */
-    bool dropping; /* until the next snapshot; under lock */
-    bool ending;   /* under lock */
+    GQueue queue;            /* struct item *; under lock */
+    bool dropping;           /* until the next snapshot; under lock */
+    bool ending;             /* under lock */
+    uint64_t asked, flushed; /* who wanted a flush, and who has had it; under lock */
+    pthread_cond_t flushed_cond;
     char *trouble; /* or NULL; under lock */
 
     /* The thread's. */
@@ -77,7 +82,7 @@ static void push(struct recorder *r, struct item *item)
     } else if (g_queue_get_length(&r->queue) >= QUEUE_MAX) {
         r->dropping = true;
     }
-    bool kept = !r->dropping;
+    bool kept = !r->dropping || item->flush != 0;
     if (kept) {
         g_queue_push_tail(&r->queue, item);
         pthread_cond_signal(&r->cond);
@@ -123,6 +128,31 @@ void recorder_turn(struct recorder *r, const struct engine *engine)
     atomic_store(&r->wanted, false);
     item->snapshot = engine_snapshot_new(engine);
     push(r, item);
+}
+
+static void after(struct timespec *until, long ns)
+{
+    clock_gettime(CLOCK_MONOTONIC, until);
+    until->tv_nsec += ns;
+    until->tv_sec += until->tv_nsec / 1000000000L;
+    until->tv_nsec %= 1000000000L;
+}
+
+void recorder_flush(struct recorder *r)
+{
+    struct item *item = g_new0(struct item, 1);
+    struct timespec until;
+    after(&until, FLUSH_WAIT_NS);
+    pthread_mutex_lock(&r->lock);
+    uint64_t number = ++r->asked;
+    item->flush = number;
+    pthread_mutex_unlock(&r->lock);
+    push(r, item);
+    int rc = 0;
+    pthread_mutex_lock(&r->lock);
+    while (r->flushed < number && rc == 0)
+        rc = pthread_cond_timedwait(&r->flushed_cond, &r->lock, &until);
+    pthread_mutex_unlock(&r->lock);
 }
 
 char *recorder_trouble(struct recorder *r)
@@ -370,12 +400,23 @@ static void begin_file(struct recorder *r, const struct item *item)
         set_trouble(r, NULL);
 }
 
+static void flush_for(struct recorder *r, uint64_t number)
+{
+    flush(r);
+    pthread_mutex_lock(&r->lock);
+    r->flushed = MAX(r->flushed, number);
+    pthread_cond_broadcast(&r->flushed_cond);
+    pthread_mutex_unlock(&r->lock);
+}
+
 static void write_item(struct recorder *r, const struct item *item)
 {
     if (item->snapshot != NULL)
         begin_file(r, item);
     else if (item->effect != NULL)
         write_effect(r, item->effect);
+    else if (item->flush != 0)
+        flush_for(r, item->flush);
     else if (r->file != NULL)
         write_input(r, item->input);
 }
@@ -384,8 +425,7 @@ static void write_item(struct recorder *r, const struct item *item)
 static struct item *next_item(struct recorder *r, bool *ending)
 {
     struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += FLUSH_US / G_USEC_PER_SEC;
+    after(&until, FLUSH_US * 1000L);
     pthread_mutex_lock(&r->lock);
     int rc = 0;
     while (g_queue_is_empty(&r->queue) && !r->ending && rc == 0)
@@ -433,6 +473,7 @@ struct recorder *recorder_new(const struct recorder_config *config)
     pthread_condattr_init(&attr);
     pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
     pthread_cond_init(&r->cond, &attr);
+    pthread_cond_init(&r->flushed_cond, &attr);
     pthread_condattr_destroy(&attr);
     pthread_mutex_init(&r->lock, NULL);
     g_queue_init(&r->queue);
@@ -456,6 +497,7 @@ void recorder_free(struct recorder *r)
     while ((item = g_queue_pop_head(&r->queue)) != NULL)
         item_free(item);
     pthread_cond_destroy(&r->cond);
+    pthread_cond_destroy(&r->flushed_cond);
     pthread_mutex_destroy(&r->lock);
     g_free(r->trouble);
     g_free(r->folder);

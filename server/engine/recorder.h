@@ -38,6 +38,8 @@ void recorder_done(struct recorder *recorder, const struct effect *effect);
 /* At the end of each turn of the engine: takes a snapshot when one is wanted. */
 void recorder_turn(struct recorder *recorder, const struct engine *engine);
 
+/* Waits until what was handed over is in the file, but 0.1 s at most. Any thread. */
+void recorder_flush(struct recorder *recorder);
 /* Why nothing is recorded now; NULL: it is. g_free. */
 char *recorder_trouble(struct recorder *recorder);
 /* [{"name", "began_us", "ended_us", "size"}], oldest first; ended_us: when something was last written. */
