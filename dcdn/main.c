@@ -4,6 +4,7 @@
 #include "core/error.h"
 #include "core/fileio.h"
 #include "core/log.h"
+#include "core/notify.h"
 #include "dcdn/edge.h"
 #include "dcdn/hold.h"
 
@@ -109,7 +110,11 @@ static bool run(const struct edge_settings *settings, GError **error)
         signal(SIGPIPE, SIG_IGN);
         log_info("edge agent is up", "name=%s cluster=%s state=%s", flags.name, flags.cluster, flags.state);
         shell_start(shell);
+        notify("READY=1");
+        struct notify_watchdog *watchdog = notify_watchdog_new(loop);
         loop_run(loop);
+        notify_watchdog_free(watchdog);
+        notify("STOPPING=1");
         log_info("edge agent ends; HAProxy serves on", "name=%s", flags.name);
     }
     localsock_free(sock);

@@ -1,10 +1,10 @@
 /* signalboxd: the control server. Flags and wiring; what it does is in engine/, store/ and api/. */
 #include "core/error.h"
 #include "core/log.h"
+#include "core/notify.h"
 #include "server/api/api.h"
 #include "server/config.h"
 #include "server/engine/executor.h"
-#include "server/notify.h"
 
 #include <signal.h>
 #include <sodium.h>

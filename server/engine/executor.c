@@ -4,6 +4,7 @@
 #include "core/failpoint.h"
 #include "core/fileio.h"
 #include "core/log.h"
+#include "core/notify.h"
 #include "core/loop.h"
 #include "server/engine/executor_internal.h"
 #include "server/engine/first_start.h"
@@ -294,7 +295,10 @@ struct executor *executor_new(const struct executor_config *config, GError **err
 
 static void *run(void *data)
 {
-    loop_run(((struct executor *)data)->loop);
+    struct executor *x = data;
+    struct notify_watchdog *watchdog = notify_watchdog_new(x->loop);
+    loop_run(x->loop);
+    notify_watchdog_free(watchdog);
     return NULL;
 }
 

@@ -1,17 +1,84 @@
 #include "core/error.h"
 #include "core/fileio.h"
 #include "core/httpc.h"
+#include "core/notify.h"
 
 #include "tests/unit/unit.h"
 #include <arpa/inet.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
+
+/* --- notify --- */
+
+struct hung {
+    struct loop *loop;
+    int fd; /* the service manager's */
+    unsigned before, meanwhile, after;
+};
+
+static unsigned pings(int fd)
+{
+    char text[64];
+    unsigned n = 0;
+    ssize_t size;
+    while ((size = recv(fd, text, sizeof text, MSG_DONTWAIT)) > 0)
+        n += size == 10 && memcmp(text, "WATCHDOG=1", 10) == 0;
+    return n;
+}
+
+static void on_hang(void *data)
+{
+    struct hung *hung = data;
+    hung->before = pings(hung->fd);
+    poll(NULL, 0, 200); /* a callback that does not return in time is what the watchdog is for */
+    hung->meanwhile = pings(hung->fd);
+}
+
+static void on_stop(void *data)
+{
+    struct hung *hung = data;
+    hung->after = pings(hung->fd);
+    loop_stop(hung->loop);
+}
+
+START_TEST(the_watchdog_is_fed_by_a_loop_that_turns)
+{
+    struct sockaddr_un sa = {.sun_family = AF_UNIX};
+    snprintf(sa.sun_path, sizeof sa.sun_path, "/tmp/sb-test-notify-%d", (int)getpid());
+    struct hung hung = {.loop = loop_new(NULL), .fd = socket(AF_UNIX, SOCK_DGRAM, 0)};
+    ck_assert_int_eq(bind(hung.fd, (struct sockaddr *)&sa, sizeof sa), 0);
+    setenv("NOTIFY_SOCKET", sa.sun_path, 1);
+    ck_assert_ptr_null(notify_watchdog_new(hung.loop)); /* none is asked for */
+    setenv("WATCHDOG_USEC", "40000", 1);
+    setenv("WATCHDOG_PID", "1", 1);
+    ck_assert_ptr_null(notify_watchdog_new(hung.loop)); /* another process's */
+    unsetenv("WATCHDOG_PID");
+    struct notify_watchdog *watchdog = notify_watchdog_new(hung.loop);
+    struct loop_timer *hang = loop_timer_new(hung.loop, on_hang, &hung),
+                      *stop = loop_timer_new(hung.loop, on_stop, &hung);
+    loop_timer_arm(hang, loop_now_us() + 110000);
+    loop_timer_arm(stop, loop_now_us() + 400000);
+    loop_run(hung.loop);
+    ck_assert_uint_ge(hung.before, 1);
+    ck_assert_uint_le(hung.before, 6); /* every 20 ms */
+    ck_assert_uint_eq(hung.meanwhile, 0);
+    ck_assert_uint_ge(hung.after, 1);
+    notify_watchdog_free(watchdog);
+    loop_timer_free(hang);
+    loop_timer_free(stop);
+    loop_free(hung.loop);
+    close(hung.fd);
+    unlink(sa.sun_path);
+}
+END_TEST
 
 /* --- loop --- */
 
@@ -287,6 +354,7 @@ END_TEST
 
 static void add(TCase *tcase)
 {
+    tcase_add_test(tcase, the_watchdog_is_fed_by_a_loop_that_turns);
     tcase_add_test(tcase, timers_fire_in_the_order_of_their_times);
     tcase_add_test(tcase, work_of_other_threads_runs_once_each);
     tcase_add_test(tcase, descriptors_are_watched_until_unwatched);
