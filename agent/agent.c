@@ -216,12 +216,14 @@ static void on_apply_failed(struct agent *agent, struct step *step, const char *
     agent->poll_at_us = step->now_us; /* a newer table may be the cure */
 }
 
-static void on_restarted(struct agent *agent, struct step *step)
+static void on_restarted(struct agent *agent, struct step *step, const char *what)
 {
     agent->proven = false;
     if (agent->kept.manifest.stamp.epoch == 0)
         return;                        /* nothing to apply yet */
     agent->apply_at_us = step->now_us; /* when nothing else is under way; an apply that is may be half old */
+    /* That may take long to fail: who looks meanwhile sees what it is about. */
+    set_state(agent, step, "failing", g_strdup(what != NULL ? what : "the actuator has restarted"));
 }
 
 /* ---- a newer table ---- */
@@ -613,7 +615,7 @@ static void take_event(struct agent *agent, struct step *step, const struct agen
         on_apply_failed(agent, step, event->text);
         break;
     case AGENT_RESTARTED:
-        on_restarted(agent, step);
+        on_restarted(agent, step, event->text);
         break;
     case AGENT_TICK:
         break;

@@ -307,9 +307,10 @@ START_TEST(a_restarted_actuator_gets_its_table_again_in_every_phase)
     ck_assert_uint_eq(count(&run, AGENT_APPLY, NULL), 0); /* nothing to give it yet */
     take_table(&run, &one);
 
-    send_kind(&run, AGENT_RESTARTED); /* WAITING */
+    send_event(&run, (struct agent_event){.kind = AGENT_RESTARTED, .text = "another process"}); /* WAITING */
     expect(&run, AGENT_APPLY);
-    ck_assert_str_eq(agent_state(run.agent), "applying");
+    ck_assert_str_eq(agent_state(run.agent), "failing");
+    ck_assert_str_eq(agent_error(run.agent), "another process");
     ck_assert_uint_eq(agent_applied(run.agent).generation, 7);
     send_kind(&run, AGENT_RESTARTED); /* APPLYING: once more after it */
     ck_assert_uint_eq(count(&run, AGENT_APPLY, NULL), 0);

@@ -287,11 +287,46 @@ START_TEST(a_killed_haproxy_and_a_lost_socket_are_said_and_repaired)
 }
 END_TEST
 
+static pid_t worker_of(struct stage *s)
+{
+    g_autofree char *info = say(s->haproxy_socket, "show info\n");
+    const char *pid = strstr(info, "\nPid: ");
+    ck_assert_ptr_nonnull(pid);
+    return (pid_t)atoi(pid + 6);
+}
+
+/* It takes connections and never answers. What is published meanwhile is not claimed, and taken when it goes on. */
+START_TEST(a_hung_haproxy_is_said_within_two_seconds_and_caught_up_with)
+{
+    struct stage s;
+    stage_begin(&s, 1);
+    await_status(&s, "applied", 5, "");
+    pid_t worker = worker_of(&s);
+    for (uint64_t generation = 6; generation < 9; generation++) {
+        int64_t from_us = loop_now_us();
+        ck_assert_int_eq(kill(worker, SIGSTOP), 0);
+        await_status(&s, "failing", generation - 1, "HAProxy does not answer: no answer in time");
+        ck_assert_int_lt(loop_now_us() - from_us, 2000000);
+        server_says(&s.server[0], EPOCH, generation, "two-rooms", generation % 2 == 0 ? &closed : &rest, NONE);
+        await_status(&s, "failing", generation - 1, "HAProxy: its socket: no answer in time");
+        from_us = loop_now_us();
+        ck_assert_int_eq(kill(worker, SIGCONT), 0);
+        await_status(&s, "applied", generation, "");
+        ck_assert_int_lt(loop_now_us() - from_us, 3000000);
+        ck_assert_int_eq(worker_of(&s), worker);
+    }
+    expect_meta(&s, "8");
+    ck_assert_uint_eq(read_applied_log(&s), 4);
+    stage_end(&s);
+}
+END_TEST
+
 static void add(TCase *tcase)
 {
     tcase_add_test(tcase, what_a_server_must_not_say_changes_nothing);
     tcase_add_test(tcase, an_old_server_beside_a_new_one_is_passed_over);
     tcase_add_test(tcase, a_killed_agent_goes_on_where_it_was);
+    tcase_add_test(tcase, a_hung_haproxy_is_said_within_two_seconds_and_caught_up_with);
     tcase_add_test(tcase, a_killed_haproxy_and_a_lost_socket_are_said_and_repaired);
 }
 
