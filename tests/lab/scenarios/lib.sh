@@ -101,8 +101,23 @@ moved() {
 
 settled() { [[ $(sb agents --json | jq '[.agents[] | select(.state != "applied" and .state != "converged")] | length') == 0 ]]; }
 
-# Settled, and no resolver may hold an old answer any more.
-rested() { settled && sb agents --json | jq -e '[.agents[] | .residual_ms // 0] | max == 0'; }
+# Settled, no resolver may hold an old answer any more, and no edge holds a room away.
+rested() { settled && sb agents --json | jq -e '[.agents[] | .residual_ms // 0] | max == 0' && [[ $(holds) == 0 ]]; }
+holds() { sb agents --json | jq '[.agents[] | .holds // empty] | length'; }
+
+# hold_set HOLD STAGE: seconds of --hold and --hold-stage; agents that were started with others are started again.
+hold_set() {
+    local record name wanted
+    wanted=$(jq -cn '$ARGS.positional' --args -- --hold "$1" --hold-stage "$2")
+    for record in "$run"/cmds/*.signalbox-edge; do
+        [[ $(jq -c '.argv[-4:]' "$record") != "$wanted" ]] || continue
+        jq -c --argjson wanted "$wanted" '.argv |= (if .[-4] == "--hold" then .[:-4] else . end) + $wanted' "$record" >"$scratch/record"
+        cat "$scratch/record" >"$record"
+        name=$(basename "$record" .signalbox-edge)
+        lab stop "$name" signalbox-edge >/dev/null
+        lab start "$name" signalbox-edge >/dev/null
+    done
+}
 
 # What the lab had running when its first scenario began is at work again: paused goes on, dead or stopped is started.
 processes_up() {
@@ -127,6 +142,7 @@ site_reset() {
     lab heal all >/dev/null 2>&1 || :
     processes_up
     within 30 "the server answers" sb status
+    hold_set 4 1 # a room that a scenario leaves held away is soon home
     while read -r lever object; do
         sb control set "$lever" "$object" default --reason "scenario ended" --override share-moved >/dev/null 2>&1 || :
     done < <(sb control list --json | jq -r '.controls[] | select(.value != "default") | "\(.control) \(.object)"')
