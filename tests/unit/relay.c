@@ -14,7 +14,7 @@
 #define PAIRS 8
 
 struct relay {
-    struct knotd *server;
+    struct dnsd *server;
     struct endpoint endpoint;
     pthread_t thread;
     atomic_int armed;                         /* process to freeze, or 0 */
@@ -119,11 +119,11 @@ static void *run(void *data)
     }
 }
 
-struct relay *relay_new(struct knotd *server)
+struct relay *relay_new(struct dnsd *server)
 {
     struct relay *relay = g_new0(struct relay, 1);
     relay->server = server;
-    relay->endpoint = knotd_free_port();
+    relay->endpoint = dnsd_free_port();
     relay->stop_fd = eventfd(0, 0);
     for (unsigned i = 0; i < PAIRS; i++)
         relay->pairs[i][0] = relay->pairs[i][1] = -1;

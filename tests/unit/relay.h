@@ -4,10 +4,10 @@
 #ifndef TESTS_UNIT_RELAY_H
 #define TESTS_UNIT_RELAY_H
 
-#include "tests/unit/knotd.h"
+#include "tests/unit/dnsd.h"
 
 struct relay;
-struct relay *relay_new(struct knotd *server); /* with a thread of its own */
+struct relay *relay_new(struct dnsd *server); /* with a thread of its own */
 void relay_free(struct relay *relay);
 const struct endpoint *relay_endpoint(const struct relay *relay);
 /* Before the next bytes from a client over TCP are passed on, the server gets SIGSTOP. */
