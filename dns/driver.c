@@ -30,7 +30,8 @@
 #define BACKOFF_LAST_US 5000000
 #define POLL_FIRST_US 25000 /* secondary that is not there yet */
 #define POLL_LAST_US 500000
-#define LAG_US 1000000 /* a secondary that is later than this says what it still holds, and is told itself */
+#define SETTLE_US 100000 /* for an update that was sent before the server fell silent */
+#define LAG_US 1000000   /* a secondary that is later than this says what it still holds, and is told itself */
 
 /* ---- status ---- */
 
@@ -300,6 +301,17 @@ static bool undisturbed(const struct dns_driver *driver, const char *held, const
            g_hash_table_size(driver->doubt) == 0 && !look_disturbed(driver);
 }
 
+/* A server that answers questions again may still have our update in its queue: before it is sent anew, it gets a
+ * moment to appear. The prerequisite keeps it from taking effect twice in any case. */
+static bool may_come_yet(struct dns_driver *driver, const char *held)
+{
+    bool wait = driver->outstanding != NULL && !driver->missed && g_strcmp0(driver->outstanding, held) != 0;
+    driver->missed = wait;
+    if (!wait)
+        g_clear_pointer(&driver->outstanding, g_free);
+    return wait;
+}
+
 static int64_t look_and_act(struct dns_driver *driver)
 {
     g_autofree char *held = NULL;
@@ -307,7 +319,8 @@ static int64_t look_and_act(struct dns_driver *driver)
     struct fence fence = {0};
     if (!look_head(driver, &held, &error))
         return look_lost(driver, error);
-    driver->outstanding = false;
+    if (may_come_yet(driver, held))
+        return SETTLE_US;
     if (held != NULL && !fence_parse(held, &fence)) {
         g_autofree char *text =
             g_strdup_printf("_signalbox.%s TXT holds \"%s\", expected \"EPOCH GENERATION\"", driver->config.zone, held);
@@ -401,6 +414,7 @@ static void driver_delete(struct dns_driver *driver)
     g_free(driver->refusal);
     g_free(driver->note);
     g_free(driver->left);
+    g_free(driver->outstanding);
     g_free(driver->error);
     g_free(driver->reported_error);
     g_free(driver);

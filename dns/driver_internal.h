@@ -45,7 +45,8 @@ struct dns_driver {
     uint32_t negative_ttl;        /* s; RFC 2308 5: how long resolvers keep "there is none" */
 
     GPtrArray *change; /* what differed when the first of several updates was planned, in their order; or NULL */
-    bool outstanding;  /* an update without an answer */
+    char *outstanding; /* text of the sentinel that an update without an answer would have set; or NULL */
+    bool missed;       /* it was not there at the first look after */
     bool notify_due;   /* secondaries were not told of this generation yet */
     bool beaten;       /* a prerequisite failed since the desired state came */
     int tcp_fd;        /* connection of this turn, or -1 */

@@ -150,6 +150,6 @@ int64_t look_lost(struct dns_driver *driver, const GError *error)
     if (driver_stopping(driver))
         return 0;
     bool silent = g_error_matches(error, SB_ERROR, SB_ERROR_UNREACHABLE);
-    driver_say(driver, driver->outstanding ? "unknown" : silent ? "unreachable" : "refused", error->message);
+    driver_say(driver, driver->outstanding != NULL ? "unknown" : silent ? "unreachable" : "refused", error->message);
     return LOOK_AGAIN_US;
 }

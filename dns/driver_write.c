@@ -67,7 +67,9 @@ static void update_failed(struct dns_driver *driver, const struct update *update
     if (outcome == UPDATE_REJECTED) {
         stop->state = "refused";
     } else if (outcome == UPDATE_UNKNOWN) {
-        driver->outstanding = true;
+        g_free(driver->outstanding);
+        driver->outstanding = g_strdup(update->next);
+        driver->missed = false;
         stop->state = "unknown";
         stop->lost = true;
     } else if (driver->beaten) { /* a second time: the server says one thing to readers and another to writers */

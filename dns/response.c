@@ -42,9 +42,10 @@ static char *skew_reason(const knot_rrset_t *tsig)
         theirs = theirs << 8 | bytes[i];
     g_autoptr(GDateTime) date = g_date_time_new_from_unix_utc((gint64)theirs);
     g_autofree char *text = date != NULL ? g_date_time_format_iso8601(date) : g_strdup("?");
-    return g_strdup_printf("clock skew: the server's time is %s, %" PRId64 " s after ours; at most %d s are allowed; "
+    return g_strdup_printf("clock skew: the server's time is %s, %" PRIu64 " s %s ours; at most %d s are allowed; "
                            "set the clock that is wrong",
-                           text, (int64_t)(theirs - ours), MESSAGE_FUDGE_S);
+                           text, theirs > ours ? theirs - ours : ours - theirs, theirs > ours ? "after" : "before",
+                           MESSAGE_FUDGE_S);
 }
 
 static char *key_name(const knot_tsig_key_t *key)
@@ -80,7 +81,7 @@ static char *rejection_reason(const knot_pkt_t *packet, const knot_tsig_key_t *k
     case KNOT_RCODE_REFUSED: {
         g_autofree char *name = key_name(key);
         return g_strdup_printf("access list: the server refuses us %s with key %s; allow the key there (primaries: to "
-                               "update A, AAAA, CNAME and TXT)",
+                               "update A, AAAA, CNAME and TXT), or thaw the zone if it is frozen",
                                zone, name);
     }
     case KNOT_RCODE_NOTZONE:

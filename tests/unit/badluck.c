@@ -232,7 +232,7 @@ ssize_t sendfile64(int to, int from, off_t *at, size_t size)
 int clock_gettime(clockid_t clock, struct timespec *now)
 {
     int rc = NEXT(clock_fn, clock_gettime)(clock, now);
-    if (rc == 0 && clock == CLOCK_REALTIME)
+    if (rc == 0 && (clock == CLOCK_REALTIME || clock == CLOCK_REALTIME_COARSE))
         now->tv_sec += trouble("clock");
     return rc;
 }
@@ -243,4 +243,14 @@ int gettimeofday(struct timeval *restrict now, void *restrict zone)
     if (rc == 0)
         now->tv_sec += trouble("clock");
     return rc;
+}
+
+/* The vDSO's own would pass by clock_gettime. */
+time_t time(time_t *out)
+{
+    struct timespec now = {0};
+    clock_gettime(CLOCK_REALTIME, &now);
+    if (out != NULL)
+        *out = now.tv_sec;
+    return now.tv_sec;
 }

@@ -186,13 +186,11 @@ void dnsd_forget(struct dnsd *server)
     write_zone(server);
 }
 
-/* Only the server's own clock is another: time is faked in its process, and what it measures with is left alone. */
-static void fake_clock(int skew_s)
+void dnsd_set_clock(struct dnsd *server, int skew_s)
 {
-    g_autofree char *text = g_strdup_printf("%+ds", skew_s);
-    g_setenv("LD_PRELOAD", "/usr/$LIB/faketime/libfaketimeMT.so.1", TRUE);
-    g_setenv("FAKETIME", text, TRUE);
-    g_setenv("FAKETIME_DONT_FAKE_MONOTONIC", "1", TRUE);
+    g_autofree char *text = g_strdup_printf("%d", skew_s);
+    write_file(server, "clock", text);
+    server->skewed = true;
 }
 
 static void become(const struct dnsd *server)
@@ -205,8 +203,10 @@ static void become(const struct dnsd *server)
     dup2(null, 2);
     if (chdir(server->folder) != 0)
         _exit(126);
-    if (server->skew_s != 0)
-        fake_clock(server->skew_s);
+    if (server->skewed) { /* see badluck.c */
+        g_setenv("LD_PRELOAD", BADLUCK_LIBRARY, TRUE);
+        g_setenv("BADLUCK", server->folder, TRUE);
+    }
     execvp(what->program, (char **)argv);
     g_autofree char *path = g_build_filename("/usr/sbin", what->program, NULL);
     execv(path, (char **)argv);

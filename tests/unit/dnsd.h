@@ -22,7 +22,7 @@ struct dnsd {
     const char *types;  /* record types that its access list allows, e.g. "A, AAAA, CNAME, TXT" */
     const char *secret; /* of its key */
     bool deaf;          /* a secondary that takes nobody's NOTIFY; Knot only: BIND always takes its primary's */
-    int skew_s;         /* its clock is later than ours by this */
+    bool skewed;        /* dnsd_set_clock */
 };
 
 bool dnsd_is_bind(void);
@@ -34,6 +34,8 @@ struct dnsd *dnsd_start(const char *root, const char *name, const struct dnsd *p
  * up. */
 struct dnsd *dnsd_prepare(const char *root, const char *name, const struct dnsd *primary, const char *types);
 void dnsd_run(struct dnsd *server); /* starts what was prepared, or what was killed */
+/* The server's clock is later than ours by this. First before its start, then at any time. */
+void dnsd_set_clock(struct dnsd *server, int skew_s);
 void dnsd_signal(struct dnsd *server, int signal);
 void dnsd_kill(struct dnsd *server);   /* SIGKILL and reap */
 void dnsd_forget(struct dnsd *server); /* a primary that was killed comes back with the zone it began with */

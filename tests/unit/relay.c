@@ -8,18 +8,27 @@
 #include <stdatomic.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #define PAIRS 8
+#define UPDATE_OPCODE 5 /* RFC 2136 1.3 */
+
+struct pair {
+    int client, server; /* -1: unused */
+    GByteArray *coming; /* from the client: the start of a message */
+    bool deaf;          /* the server's next bytes are lost */
+};
 
 struct relay {
     struct dnsd *server;
     struct endpoint endpoint;
     pthread_t thread;
-    atomic_int armed;                         /* process to freeze, or 0 */
-    int stop_fd, udp, tcp, upstream;          /* upstream: UDP to the server */
-    int pairs[PAIRS][2];                      /* client, server; -1: unused */
+    pthread_mutex_t lock; /* harm, armed */
+    struct relay_harm harm;
+    bool armed;
+    atomic_uint updates, largest;
+    int stop_fd, udp, tcp, upstream; /* upstream: UDP to the server */
+    struct pair pairs[PAIRS];
     struct sockaddr_storage clients[1 << 16]; /* by id of the question */
 };
 
@@ -69,29 +78,119 @@ static void accept_pair(struct relay *relay)
 {
     int client = accept(relay->tcp, NULL, NULL);
     for (unsigned i = 0; i < PAIRS; i++) {
-        if (relay->pairs[i][0] >= 0)
+        if (relay->pairs[i].client >= 0)
             continue;
-        relay->pairs[i][0] = client;
-        relay->pairs[i][1] = server_socket(relay, SOCK_STREAM);
+        relay->pairs[i] = (struct pair){client, server_socket(relay, SOCK_STREAM), g_byte_array_new(), false};
         return;
     }
     close(client);
 }
 
-static void pass_stream(struct relay *relay, int pair[2], unsigned from)
+static void pair_close(struct pair *pair)
+{
+    close(pair->client);
+    close(pair->server);
+    g_byte_array_unref(pair->coming);
+    *pair = (struct pair){.client = -1, .server = -1};
+}
+
+/* With RST, so that neither side takes it for an orderly end. */
+static void pair_reset(struct pair *pair)
+{
+    const struct linger linger = {.l_onoff = 1};
+    setsockopt(pair->client, SOL_SOCKET, SO_LINGER, &linger, sizeof linger);
+    setsockopt(pair->server, SOL_SOCKET, SO_LINGER, &linger, sizeof linger);
+    pair_close(pair);
+}
+
+static void send_whole(int fd, const uint8_t *bytes, size_t size)
+{
+    for (size_t at = 0; at < size;) {
+        ssize_t n = send(fd, bytes + at, size - at, MSG_NOSIGNAL);
+        if (n <= 0)
+            return;
+        at += (size_t)n;
+    }
+}
+
+/* The harm that is meant for this message, if any. */
+static bool take_harm(struct relay *relay, struct relay_harm *harm)
+{
+    pthread_mutex_lock(&relay->lock);
+    if (relay->harm.nth > 0)
+        relay->harm.nth--;
+    bool mine = relay->armed && relay->harm.nth == 0;
+    *harm = relay->harm;
+    relay->armed = relay->armed && (!mine || harm->what == HARM_RCODE);
+    pthread_mutex_unlock(&relay->lock);
+    return mine;
+}
+
+static void answer_rcode(const struct pair *pair, const uint8_t *message, uint8_t rcode)
+{
+    uint8_t answer[2 + 12] = {0, 12, message[2], message[3], UPDATE_OPCODE << 3 | 0x80, rcode};
+    send_whole(pair->client, answer, sizeof answer);
+}
+
+/* message: behind its size, 2 bytes. False: the pair is gone. */
+static bool pass_update(struct relay *relay, struct pair *pair, const uint8_t *message, size_t size)
+{
+    struct relay_harm harm;
+    bool harmed = take_harm(relay, &harm);
+    if (harmed && harm.what == HARM_RCODE) {
+        answer_rcode(pair, message, harm.rcode);
+        return true;
+    }
+    if (harmed && harm.what == HARM_CUT) {
+        send_whole(pair->server, message, size / 2);
+        pair_reset(pair);
+        return false;
+    }
+    if (harmed && harm.what == HARM_CALL)
+        harm.call(harm.data);
+    if (harmed && harm.what == HARM_FREEZE)
+        dnsd_signal(relay->server, SIGSTOP);
+    pair->deaf = harmed && harm.what == HARM_DEAF;
+    atomic_fetch_add(&relay->updates, 1);
+    if (size - 2 > atomic_load(&relay->largest))
+        atomic_store(&relay->largest, (unsigned)(size - 2));
+    send_whole(pair->server, message, size);
+    return true;
+}
+
+static void pass_request(struct relay *relay, struct pair *pair)
 {
     static _Thread_local uint8_t bytes[70000];
-    ssize_t size = recv(pair[from], bytes, sizeof bytes, MSG_DONTWAIT);
-    pid_t pid = size > 0 && from == 0 ? atomic_exchange(&relay->armed, 0) : 0;
-    if (pid > 0) {
-        kill(pid, SIGSTOP);
-        waitpid(pid, NULL, WUNTRACED);
-    }
-    if (size > 0 && send(pair[1 - from], bytes, (size_t)size, MSG_NOSIGNAL) == size)
+    ssize_t got = recv(pair->client, bytes, sizeof bytes, MSG_DONTWAIT);
+    if (got <= 0) {
+        pair_close(pair);
         return;
-    close(pair[0]);
-    close(pair[1]);
-    pair[0] = pair[1] = -1;
+    }
+    g_byte_array_append(pair->coming, bytes, (guint)got);
+    while (pair->coming->len > 2) {
+        const uint8_t *message = pair->coming->data;
+        guint size = 2u + (guint)(message[0] << 8 | message[1]);
+        if (pair->coming->len < size)
+            return;
+        bool update = size >= 2 + 12 && (message[4] >> 3 & 15) == UPDATE_OPCODE;
+        if (update && !pass_update(relay, pair, message, size))
+            return;
+        if (!update)
+            send_whole(pair->server, message, size);
+        g_byte_array_remove_range(pair->coming, 0, size);
+    }
+}
+
+static void pass_reply(struct pair *pair)
+{
+    static _Thread_local uint8_t bytes[70000];
+    ssize_t got = recv(pair->server, bytes, sizeof bytes, MSG_DONTWAIT);
+    if (got > 0 && !pair->deaf)
+        send_whole(pair->client, bytes, (size_t)got);
+    else if (got > 0)
+        pair_reset(pair);
+    else
+        pair_close(pair);
 }
 
 static void *run(void *data)
@@ -102,8 +201,10 @@ static void *run(void *data)
                                             {.fd = relay->udp, .events = POLLIN},
                                             {.fd = relay->upstream, .events = POLLIN},
                                             {.fd = relay->tcp, .events = POLLIN}};
-        for (unsigned i = 0; i < 2 * PAIRS; i++)
-            fds[4 + i] = (struct pollfd){.fd = relay->pairs[i / 2][i % 2], .events = POLLIN};
+        for (unsigned i = 0; i < PAIRS; i++) {
+            fds[4 + 2 * i] = (struct pollfd){.fd = relay->pairs[i].client, .events = POLLIN};
+            fds[5 + 2 * i] = (struct pollfd){.fd = relay->pairs[i].server, .events = POLLIN};
+        }
         poll(fds, G_N_ELEMENTS(fds), -1);
         if (fds[0].revents != 0)
             return NULL;
@@ -111,9 +212,12 @@ static void *run(void *data)
             pass_question(relay);
         if (fds[2].revents != 0)
             pass_answer(relay);
-        for (unsigned i = 0; i < 2 * PAIRS; i++)
-            if (fds[4 + i].revents != 0 && relay->pairs[i / 2][i % 2] == fds[4 + i].fd)
-                pass_stream(relay, relay->pairs[i / 2], i % 2);
+        for (unsigned i = 0; i < PAIRS; i++) {
+            if (fds[4 + 2 * i].revents != 0)
+                pass_request(relay, &relay->pairs[i]);
+            if (fds[5 + 2 * i].revents != 0 && relay->pairs[i].server >= 0)
+                pass_reply(&relay->pairs[i]);
+        }
         if (fds[3].revents != 0)
             accept_pair(relay);
     }
@@ -126,7 +230,8 @@ struct relay *relay_new(struct dnsd *server)
     relay->endpoint = dnsd_free_port();
     relay->stop_fd = eventfd(0, 0);
     for (unsigned i = 0; i < PAIRS; i++)
-        relay->pairs[i][0] = relay->pairs[i][1] = -1;
+        relay->pairs[i] = (struct pair){.client = -1, .server = -1};
+    pthread_mutex_init(&relay->lock, NULL);
     relay->udp = listening_socket(relay, SOCK_DGRAM);
     relay->tcp = listening_socket(relay, SOCK_STREAM);
     relay->upstream = server_socket(relay, SOCK_DGRAM);
@@ -138,9 +243,10 @@ void relay_free(struct relay *relay)
 {
     eventfd_write(relay->stop_fd, 1);
     pthread_join(relay->thread, NULL);
-    for (unsigned i = 0; i < 2 * PAIRS; i++)
-        if (relay->pairs[i / 2][i % 2] >= 0)
-            close(relay->pairs[i / 2][i % 2]);
+    for (unsigned i = 0; i < PAIRS; i++)
+        if (relay->pairs[i].client >= 0)
+            pair_close(&relay->pairs[i]);
+    pthread_mutex_destroy(&relay->lock);
     close(relay->udp);
     close(relay->tcp);
     close(relay->upstream);
@@ -153,7 +259,27 @@ const struct endpoint *relay_endpoint(const struct relay *relay)
     return &relay->endpoint;
 }
 
-void relay_arm(struct relay *relay)
+void relay_arm(struct relay *relay, struct relay_harm harm)
 {
-    atomic_store(&relay->armed, relay->server->pid);
+    pthread_mutex_lock(&relay->lock);
+    relay->harm = harm;
+    relay->armed = true;
+    pthread_mutex_unlock(&relay->lock);
+}
+
+void relay_calm(struct relay *relay)
+{
+    pthread_mutex_lock(&relay->lock);
+    relay->armed = false;
+    pthread_mutex_unlock(&relay->lock);
+}
+
+unsigned relay_updates(const struct relay *relay)
+{
+    return atomic_load(&relay->updates);
+}
+
+unsigned relay_largest(const struct relay *relay)
+{
+    return atomic_load(&relay->largest);
 }

@@ -17,12 +17,12 @@ static const char *const ns_names[SITE_SERVERS] = {"ns-1", "ns-2", "ns-3"};
 void site_prepare(struct site_stage *stage)
 {
     g_autofree char *keys = g_build_filename(served.dir, "keys", NULL);
-    g_autofree char *key = g_build_filename(keys, KNOTD_KEY ".key", NULL);
+    g_autofree char *key = g_build_filename(keys, DNSD_KEY ".key", NULL);
     ck_assert_int_eq(g_mkdir(keys, 0700), 0);
-    ck_assert(g_file_set_contents_full(key, KNOTD_SECRET "\n", -1, G_FILE_SET_CONTENTS_NONE, 0600, NULL));
+    ck_assert(g_file_set_contents_full(key, DNSD_SECRET "\n", -1, G_FILE_SET_CONTENTS_NONE, 0600, NULL));
     *stage = (struct site_stage){.keys_flag = g_strconcat("--keys=", keys, NULL)};
     for (unsigned i = 0; i < SITE_SERVERS; i++)
-        stage->ns[i] = knotd_start(served.dir, ns_names[i], i == 2 ? stage->ns[1] : NULL, KNOTD_TYPES);
+        stage->ns[i] = dnsd_start(served.dir, ns_names[i], i == 2 ? stage->ns[1] : NULL, DNSD_TYPES);
 }
 
 /* The site's name servers are the stage's. */
@@ -68,7 +68,7 @@ void site_end(struct site_stage *stage)
 {
     crew_end(&stage->crew);
     for (unsigned i = 0; i < SITE_SERVERS; i++)
-        knotd_free(stage->ns[i]);
+        dnsd_free(stage->ns[i]);
     g_free(stage->keys_flag);
 }
 
@@ -104,8 +104,8 @@ char *site_records(const struct site_stage *stage, unsigned server)
     static const char *const names[] = {"play", "play-line", "home", "search", "home-line", "creator", "creator-line"};
     GString *text = g_string_new(NULL);
     for (size_t i = 0; i < G_N_ELEMENTS(names); i++) {
-        g_autofree char *owner = g_strconcat(names[i], "." KNOTD_ZONE, NULL);
-        g_autofree char *found = knotd_ask(&stage->ns[server]->endpoint, owner, KNOT_RRTYPE_A);
+        g_autofree char *owner = g_strconcat(names[i], "." DNSD_ZONE, NULL);
+        g_autofree char *found = dnsd_ask(&stage->ns[server]->endpoint, owner, KNOT_RRTYPE_A);
         g_string_append_printf(text, "%s %s\n", names[i], found);
     }
     return g_string_free(text, FALSE);

@@ -5,13 +5,13 @@
 #define TESTS_SITESTAGE_H
 
 #include "tests/unit/edgecrew.h"
-#include "tests/unit/knotd.h"
+#include "tests/unit/dnsd.h"
 #include "tests/unit/served_case.h"
 
 #define SITE_SERVERS 3
 
 struct site_stage {
-    struct knotd *ns[SITE_SERVERS]; /* ns-1, ns-2: primaries; ns-3 copies from ns-2 */
+    struct dnsd *ns[SITE_SERVERS]; /* ns-1, ns-2: primaries; ns-3 copies from ns-2 */
     struct crew crew;
     char *keys_flag; /* "--keys=DIR", for every start of a server */
 };

@@ -288,7 +288,7 @@ static struct writes count_writes(void)
 {
     return (struct writes){status_number("epoch"),
                            status_number("generation"),
-                           {knotd_serial(&stage.ns[0]->endpoint), knotd_serial(&stage.ns[1]->endpoint)}};
+                           {dnsd_serial(&stage.ns[0]->endpoint), dnsd_serial(&stage.ns[1]->endpoint)}};
 }
 
 static void expect_writes(const struct writes *before, const char *when)
