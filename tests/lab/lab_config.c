@@ -237,6 +237,37 @@ char *knot_config(const struct topo *topo, const struct nameserver *server, cons
     return g_string_free(out, FALSE);
 }
 
+static void bind_zone(GString *out, const struct topo *topo, const struct nameserver *server)
+{
+    char address[ADDR_TEXT_SIZE];
+    g_string_append_printf(out, "zone \"%s\" {\n  file \"%s.zone\";\n", server->zone, server->zone);
+    const struct nameserver *primary =
+        server->primary != NULL ? INVENTORY_GET(topo->inventory, nameserver, server->primary) : NULL;
+    if (primary == NULL)
+        g_string_append_printf(out, "  type primary; update-policy { grant %s zonesub A AAAA CNAME TXT; };\n};\n",
+                               server->key);
+    else
+        g_string_append_printf(out, "  type secondary; primaries { %s port %u key %s; }; max-retry-time 1;\n};\n",
+                               addr_format(&primary->address.addr, address), primary->address.port, primary->key);
+}
+
+char *bind_config(const struct topo *topo, const struct nameserver *server, const char *folder, const char *key_secret)
+{
+    GString *out = g_string_new("");
+    char address[ADDR_TEXT_SIZE];
+    g_string_append_printf(out, "key \"%s\" { algorithm hmac-sha256; secret \"%s\"; };\n", server->key, key_secret);
+    g_string_append_printf(out,
+                           "options {\n  directory \"%s\"; pid-file none; lock-file none;\n"
+                           "  session-keyfile \"session.key\"; managed-keys-directory \"%s\";\n"
+                           "  listen-on port %u { %s; }; listen-on-v6 { none; };\n"
+                           "  recursion no; dnssec-validation no; empty-zones-enable no; notify no;\n"
+                           "  serial-query-rate 1000; allow-transfer { key %s; };\n};\ncontrols { };\n",
+                           folder, folder, server->address.port, addr_format(&server->address.addr, address),
+                           server->key);
+    bind_zone(out, topo, server);
+    return g_string_free(out, FALSE);
+}
+
 char *zone_file(const struct topo *topo, const char *zone)
 {
     GString *out = g_string_new("");

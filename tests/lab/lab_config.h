@@ -22,6 +22,7 @@ char *bird_config(const struct topo *topo, const struct node *node);
 
 /* folder: of this server's own files. key_secret: base64. */
 char *knot_config(const struct topo *topo, const struct nameserver *server, const char *folder, const char *key_secret);
+char *bind_config(const struct topo *topo, const struct nameserver *server, const char *folder, const char *key_secret);
 /* SOA, NS and the servers' addresses; all else comes by updates. */
 char *zone_file(const struct topo *topo, const char *zone);
 

@@ -301,6 +301,20 @@ static bool link_tune(struct topo *topo, const json_t *map, GError **error)
     return true;
 }
 
+static bool nameserver_tune(struct topo *topo, const json_t *map, GError **error)
+{
+    static const char *const keys[] = {"name", "software", NULL};
+    const char *name = text_of(map, "name", ""), *software = text_of(map, "software", "knot");
+    struct node *node = (struct node *)topo_node(topo, name);
+    if (node == NULL || node->kind != NODE_NAMESERVER)
+        return fail(error, "lab: nameservers: found \"%s\", expected the name of a nameserver", name);
+    if (!known_keys(map, name, keys, error))
+        return false;
+    node->bind = strcmp(software, "bind") == 0;
+    return node->bind || strcmp(software, "knot") == 0 ||
+           fail(error, "lab: %s: software: found \"%s\", expected knot or bind", name, software);
+}
+
 static bool names_fit(const struct topo *topo, GError **error)
 {
     TOPO_FOREACH_LINK(topo, link)
@@ -314,7 +328,7 @@ static bool names_fit(const struct topo *topo, GError **error)
 
 static bool topo_build(struct topo *topo, const json_t *lab, GError **error)
 {
-    static const char *const keys[] = {"cluster", "control", "users", "links", "load", NULL};
+    static const char *const keys[] = {"cluster", "control", "users", "links", "nameservers", "load", NULL};
     if (!known_keys(lab, "document", keys, error))
         return false;
     if (inventory_list(topo->inventory, OBJECT_carrier)->len == 0)
@@ -328,6 +342,10 @@ static bool topo_build(struct topo *topo, const json_t *lab, GError **error)
     const json_t *links = json_object_get(lab, "links");
     for (size_t i = 0; i < json_array_size(links); i++)
         if (!link_tune(topo, json_array_get(links, i), error))
+            return false;
+    const json_t *servers = json_object_get(lab, "nameservers");
+    for (size_t i = 0; i < json_array_size(servers); i++)
+        if (!nameserver_tune(topo, json_array_get(servers, i), error))
             return false;
     return names_fit(topo, error);
 }

@@ -18,6 +18,8 @@
  *       - {name: user-1, carrier: carrier-1, address: 100.64.1.1}
  *     links:                                           what differs from the defaults of link_kinds in lab_topo.c
  *       - {name: line-5, delay_us: 3000, jitter_us: 0, loss_ppm: 0, rate_kbit: 0}
+ *     nameservers:                                     whose program serves; knot when absent
+ *       - {name: ns-2, software: bind}
  *     load: ...                                        what the load client makes of it; not read here
  *
  * Thread safety: pure but for topo_load, which reads the file. A topology is immutable.
@@ -45,6 +47,7 @@ struct node {
     char *internal;     /* 10.255.x.y on its lo: router id and, on the ring, source address */
     unsigned asn;       /* of its routing daemon */
     bool routes;        /* runs BIRD */
+    bool bind;          /* a nameserver that runs BIND; the others run Knot */
     const void *object; /* struct edge, pop, room or nameserver of the inventory; NULL for the others */
 };
 

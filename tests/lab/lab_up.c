@@ -72,36 +72,39 @@ static char *key_secret(const struct lab *lab, const char *key, GError **error)
     return text;
 }
 
-static bool knot_start(const struct lab *lab, const struct nameserver *server, GError **error)
+static bool nameserver_start(const struct lab *lab, const struct nameserver *server, GError **error)
 {
     const char *node = server->o.name;
     g_autofree char *secret = key_secret(lab, server->key, error);
     g_autofree char *folder = lab_path(lab, "%s", node);
     g_autofree char *storage = lab_path(lab, "%s/db", node);
-    g_autofree char *name = g_strdup_printf("%s/knot.conf", node);
+    bool bind = topo_node(lab->topo, node)->bind;
+    const char *program = bind ? "named" : "knotd";
+    g_autofree char *name = g_strdup_printf("%s/%s.conf", node, bind ? "named" : "knot");
     g_autofree char *config = lab_path(lab, "%s", name);
     g_autofree char *zone_name = g_strdup_printf("%s/%s.zone", node, server->zone);
     if (secret == NULL || !file_mkdir(storage, 0755, error))
         return false;
-    g_autofree char *text = knot_config(lab->topo, server, folder, secret);
+    g_autofree char *text = (bind ? bind_config : knot_config)(lab->topo, server, folder, secret);
     g_autofree char *zone = zone_file(lab->topo, server->zone);
-    const char *argv[] = {"knotd", "-c", config, NULL};
+    /* BIND alone, in the foreground with its log to where ours goes, and with two threads. */
+    const char *argv[] = {program, "-c", config, bind ? "-g" : NULL, "-n", "2", NULL};
     return lab_write(lab, name, text, error) &&
            (server->role == NAMESERVER_SECONDARY || lab_write(lab, zone_name, zone, error)) &&
-           proc_start(lab, node, "knotd", argv, 0, error);
+           proc_start(lab, node, program, argv, 0, error);
 }
 
-static bool knots_start(const struct lab *lab, int role, GError **error)
+static bool nameservers_start(const struct lab *lab, int role, GError **error)
 {
     INVENTORY_FOREACH (lab->topo->inventory, nameserver, server)
-        if (server->role == role && !knot_start(lab, server, error))
+        if (server->role == role && !nameserver_start(lab, server, error))
             return false;
     return true;
 }
 
 static bool step_primaries(const struct lab *lab, GError **error)
 {
-    return knots_start(lab, NAMESERVER_PRIMARY, error) && ready_wait(lab, ready_primaries, STEP_S, error);
+    return nameservers_start(lab, NAMESERVER_PRIMARY, error) && ready_wait(lab, ready_primaries, STEP_S, error);
 }
 
 static bool resolvers_start(const struct lab *lab, GError **error)
@@ -130,7 +133,7 @@ static bool step_routing(const struct lab *lab, GError **error)
 
 static bool step_dns(const struct lab *lab, GError **error)
 {
-    return knots_start(lab, NAMESERVER_SECONDARY, error) && resolvers_start(lab, error) &&
+    return nameservers_start(lab, NAMESERVER_SECONDARY, error) && resolvers_start(lab, error) &&
            ready_wait(lab, ready_dns, STEP_S, error);
 }
 

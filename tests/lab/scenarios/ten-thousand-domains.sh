@@ -49,12 +49,13 @@ maps() {
 entries_changed() { comm -3 <(cut -d ' ' -f 1,3- "$1" | sort) <(cut -d ' ' -f 1,3- "$2" | sort) | awk '{ print $1, $2 }' | sort -u | wc -l; }
 entries_written() { comm -3 "$1" "$2" | awk '{ print $1, $3 }' | sort -u | wc -l; }
 
-serial() { knotc -c "$run/$1/knot.conf" zone-status example.test +serial | grep -oE '[0-9]+' | tail -1; }
+declare -A address_of=([ns-1]=192.0.2.53 [ns-2]=192.0.2.54)
+serial() { lab exec "$1" kdig "@${address_of[$1]}" +short SOA example.test | awk '{ print $3 }'; }
 
-# records_changed SERVER SERIAL: record sets that its own journal has touched since, the sentinel among them.
+# records_changed SERVER SERIAL: record sets that it would tell a secondary of since (RFC 1995), the sentinel among them.
 records_changed() {
-    kjournalprint -x -D "$run/$1/db/journal" -s "$2" example.test | awk '!/^;/ && NF >= 4 && $3 != "SOA" { print $1, $3 }' |
-        sort -u | wc -l
+    lab exec "$1" kdig "@${address_of[$1]}" -y "hmac-sha256:signalbox:$(cat "$run/keys/signalbox.key")" +tcp "IXFR=$2" example.test |
+        awk '!/^;/ && NF >= 5 && $4 != "SOA" && $4 != "TSIG" { print $1, $4 }' | sort -u | wc -l
 }
 
 ended() {
