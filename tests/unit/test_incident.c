@@ -292,22 +292,12 @@ static char *replay(const char *inputs, struct engine **last)
     return done;
 }
 
-static void expect_text(const char *found, const char *expected)
-{
-    gsize i = 0;
-    while (found[i] != '\0' && found[i] == expected[i])
-        i++;
-    gsize from = i > 300 ? i - 300 : 0;
-    if (found[i] != expected[i])
-        ck_abort_msg("at byte %zu:\nfound ...%.600s\nexpected ...%.600s", i, found + from, expected + from);
-}
-
 static void expect_replay(const struct recording *r, const char *inputs, const char *expected)
 {
     struct engine *last = NULL;
     g_autofree char *done = replay(inputs, &last), *seen = texts(last, r->now_us);
-    expect_text(done, expected);
-    expect_text(seen, r->texts);
+    unit_same_text(done, expected);
+    unit_same_text(seen, r->texts);
     engine_free(last);
 }
 

@@ -21,6 +21,17 @@ static inline int unit_run(const char *name, void (*add)(TCase *tcase))
     return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
+/* Long texts: a failure shows where they part. */
+static inline void unit_same_text(const char *found, const char *expected)
+{
+    gsize i = 0;
+    while (found[i] != '\0' && found[i] == expected[i])
+        i++;
+    gsize from = i > 300 ? i - 300 : 0;
+    if (found[i] != expected[i])
+        ck_abort_msg("at byte %zu:\nfound ...%.600s\nexpected ...%.600s", i, found + from, expected + from);
+}
+
 /* Removes a file, or a folder with all that is in it. */
 static inline void unit_remove_all(const char *path)
 {
