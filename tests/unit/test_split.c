@@ -192,6 +192,52 @@ START_TEST(a_ramp_moves_no_slot_twice_and_never_back)
 }
 END_TEST
 
+#define USERS 20000
+
+/* Through the text that a lever holds, as the tables get it. */
+static void step_to(const struct split *from, unsigned moved, struct split *out)
+{
+    struct split next;
+    split_move(from, rooms, (const unsigned[]){SLOT_COUNT - moved, moved}, 2, &next);
+    g_autofree char *text = split_format(&next);
+    ck_assert(split_parse(text, out, NULL));
+    split_clear(&next);
+}
+
+/* All users from one room to another, a slot at a time. */
+START_TEST(in_a_thousand_steps_each_user_moves_once_and_never_back)
+{
+    static unsigned slots[USERS], moves[USERS];
+    static bool in_b[USERS];
+    char key[SLOT_KEY_SIZE];
+    for (unsigned u = 0; u < USERS; u++) {
+        g_autofree char *id = g_strdup_printf("user-%u", u);
+        slots[u] = slot_of_key(slot_key(key, id, NULL, NULL));
+    }
+    struct split at, next;
+    ck_assert(split_parse("0-999=room-a", &at, NULL));
+    for (unsigned moved = 1; moved <= SLOT_COUNT; moved++) {
+        step_to(&at, moved, &next);
+        ck_assert_uint_eq(split_distance(&at, &next), 1);
+        bool of_b[SLOT_COUNT];
+        for (unsigned slot = 0; slot < SLOT_COUNT; slot++)
+            of_b[slot] = strcmp(next.rooms[next.room_of[slot]], "room-b") == 0;
+        for (unsigned u = 0; u < USERS; u++) {
+            bool now_in_b = of_b[slots[u]];
+            if (in_b[u] && !now_in_b)
+                ck_abort_msg("step %u: user-%u goes back", moved, u);
+            moves[u] += now_in_b != in_b[u];
+            in_b[u] = now_in_b;
+        }
+        split_clear(&at);
+        at = next;
+    }
+    for (unsigned u = 0; u < USERS; u++)
+        ck_assert_msg(moves[u] == 1 && in_b[u], "user-%u moves %u times", u, moves[u]);
+    split_clear(&at);
+}
+END_TEST
+
 START_TEST(rooms_that_are_gone_lose_all)
 {
     struct split from, to;
@@ -214,6 +260,7 @@ static void add(TCase *tcase)
     tcase_add_test(tcase, even_splits_are_contiguous);
     tcase_add_test(tcase, a_move_has_the_shares_and_moves_no_slot_more_than_it_must);
     tcase_add_test(tcase, a_ramp_moves_no_slot_twice_and_never_back);
+    tcase_add_test(tcase, in_a_thousand_steps_each_user_moves_once_and_never_back);
     tcase_add_test(tcase, rooms_that_are_gone_lose_all);
 }
 
