@@ -1,6 +1,7 @@
 #include "dcdn/change.h"
 
 #include "core/error.h"
+#include "schema/object.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -64,8 +65,9 @@ bool actual_read_map(struct edge_actual *actual, enum edge_map map, const char *
         if (line == end)
             continue;
         if (value == NULL || strncmp(line, "0x", 2) != 0) {
-            g_set_error(error, SB_ERROR, SB_ERROR_INVALID, "show map %s: '%.*s'", edge_map_name(map), (int)(end - line),
-                        line);
+            g_autofree char *text = g_strndup(line, (gsize)(end - line)), *found = text_quote(text);
+            g_set_error(error, SB_ERROR, SB_ERROR_INVALID, "show map %s: found %s, expected ADDRESS KEY VALUE",
+                        edge_map_name(map), found);
             g_hash_table_unref(rows);
             return false;
         }
@@ -85,8 +87,8 @@ bool actual_read_servers(struct edge_actual *actual, const char *reply, GError *
     enum { BE_NAME = 1, SRV_NAME = 3, SRV_ADDR = 4, SRV_ADMIN = 6, SRV_PORT = 18, COLUMNS = 19 };
     g_auto(GStrv) lines = g_strsplit(reply, "\n", -1);
     if (g_strcmp0(lines[0], "1") != 0) {
-        g_set_error(error, SB_ERROR, SB_ERROR_INVALID, "show servers state: format '%.40s', expected 1",
-                    lines[0] != NULL ? lines[0] : "");
+        g_autofree char *found = text_quote(lines[0]);
+        g_set_error(error, SB_ERROR, SB_ERROR_INVALID, "show servers state: found format %s, expected 1", found);
         return false;
     }
     g_clear_pointer(&actual->servers, g_hash_table_unref);
@@ -156,7 +158,7 @@ static void add_transaction(GPtrArray *commands, enum edge_map map, GHashTable *
 /* How one map gets from what it is to what it is to be, in three stages. Borrows all strings. */
 struct map_change {
     enum edge_map map;
-    GHashTable *now;            /* rows after the last stage: a copy of the actual ones at first */
+    GHashTable *now;            /* rows after the last stage: at first the actual ones, but for what is strange */
     GPtrArray *add, *set, *del; /* keys */
     GHashTable *desired;
 };
@@ -178,8 +180,12 @@ static void map_change_init(struct map_change *change, enum edge_map map, GHashT
         return;
     g_hash_table_iter_init(&iter, actual);
     while (g_hash_table_iter_next(&iter, &key, &value)) {
-        g_hash_table_insert(change->now, key, value);
-        if (!g_hash_table_contains(desired, key))
+        const char *wanted = g_hash_table_lookup(desired, key);
+        if (edge_text_safe(key) && edge_text_safe(value))
+            g_hash_table_insert(change->now, key, value);
+        else if (wanted != NULL)
+            g_hash_table_insert(change->now, key, (void *)wanted);
+        if (wanted == NULL)
             g_ptr_array_add(change->del, key);
     }
 }
@@ -192,22 +198,32 @@ static void map_change_clear(struct map_change *change)
     g_ptr_array_unref(change->del);
 }
 
-/* One stage. verb: "add", "set" or "del". Up to `singles` rows are a command each. */
+/* Rows that somebody else has written may hold what would make other commands of ours. */
+static bool keys_safe(const GPtrArray *keys)
+{
+    bool safe = true;
+    for (guint i = 0; i < keys->len; i++)
+        safe = safe && edge_text_safe(keys->pdata[i]);
+    return safe;
+}
+
+/* One stage. verb: "add", "set" or "del". Up to `singles` rows are a command each, if no key is strange. */
 static void map_stage(struct map_change *change, GPtrArray *keys, const char *verb, guint singles, GPtrArray *commands,
                       GString **line, const char *dir)
 {
     bool del = strcmp(verb, "del") == 0;
+    bool whole = keys->len > singles || !keys_safe(keys);
     for (guint i = 0; i < keys->len; i++) {
         const char *key = keys->pdata[i], *value = g_hash_table_lookup(change->desired, key);
         if (del)
             g_hash_table_remove(change->now, key);
         else
             g_hash_table_insert(change->now, (void *)key, (void *)value);
-        if (keys->len <= singles)
+        if (!whole)
             say(commands, line, "%s map %s/%s.map %s%s%s", verb, dir, edge_map_name(change->map), key, del ? "" : " ",
                 del ? "" : value);
     }
-    if (keys->len > singles) {
+    if (whole) {
         add_line(commands, line);
         add_transaction(commands, change->map, change->now);
     }
@@ -256,6 +272,18 @@ GPtrArray *edge_change(const struct edge_actual *actual, const struct edge_state
 
 /* ---- comparing ---- */
 
+/* What HAProxy holds, as it may stand in a message; g_free. */
+static char *shown(const char *text)
+{
+    return text[0] == '\0' || edge_text_safe(text) ? g_strdup_printf("'%s'", text) : text_quote(text);
+}
+
+static char *row_difference(enum edge_map map, const char *key, const char *have, const char *expected)
+{
+    g_autofree char *name = shown(key), *found = shown(have != NULL ? have : "");
+    return g_strdup_printf("map %s: %s is %s, expected %s", edge_map_name(map), name, found, expected);
+}
+
 static char *map_difference(const struct edge_actual *actual, const struct edge_state *desired, enum edge_map map)
 {
     GHashTableIter iter;
@@ -263,15 +291,14 @@ static char *map_difference(const struct edge_actual *actual, const struct edge_
     g_hash_table_iter_init(&iter, desired->maps[map]);
     while (g_hash_table_iter_next(&iter, &key, &value)) {
         const char *have = g_hash_table_lookup(actual->maps[map], key);
-        if (g_strcmp0(have, value) != 0)
-            return g_strdup_printf("map %s: '%s' is '%s', expected '%s'", edge_map_name(map), (char *)key,
-                                   have != NULL ? have : "", (char *)value);
+        g_autofree char *expected = g_strcmp0(have, value) != 0 ? shown(value) : NULL;
+        if (expected != NULL)
+            return row_difference(map, key, have, expected);
     }
     g_hash_table_iter_init(&iter, actual->maps[map]);
     while (g_hash_table_iter_next(&iter, &key, &value))
         if (!g_hash_table_contains(desired->maps[map], key))
-            return g_strdup_printf("map %s: '%s' is '%s', expected no such row", edge_map_name(map), (char *)key,
-                                   (char *)value);
+            return row_difference(map, key, value, "no such row");
     return NULL;
 }
 
@@ -283,8 +310,10 @@ static char *server_difference(const struct edge_actual *actual, const struct ed
     const struct actual_server *have = g_hash_table_lookup(actual->servers, name);
     if (have == NULL)
         return g_strdup_printf("server %s is missing", name);
+    g_autofree char *strange = edge_text_safe(have->address) ? NULL : text_quote(have->address);
     if (strcmp(have->address, address) != 0)
-        return g_strdup_printf("server %s has address %s, expected %s", name, have->address, address);
+        return g_strdup_printf("server %s has address %s, expected %s", name, strange != NULL ? strange : have->address,
+                               address);
     if (have->out != server->out)
         return g_strdup_printf("server %s is %s, expected %s", name, have->out ? "out" : "in",
                                server->out ? "out" : "in");

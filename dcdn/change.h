@@ -3,7 +3,8 @@
  * Add before use, remove after: servers that come in, new rows (ranges, rooms, policies, then routes), changed rows
  * (rooms, policies, routes), servers that go out, rows that are gone (routes first). So every state between two
  * commands is a legal road. A few changed rows are a `set map` each, because a request reads one row of each map; many,
- * or ranges of one split, are a transaction (prepare, add, commit), which readers see whole or not at all.
+ * or ranges of one split, or strange ones that somebody else has added, are a transaction (prepare, add, commit), which
+ * readers see whole or not at all.
  *
  * Thread safety: pure functions.
  */

@@ -278,6 +278,114 @@ START_TEST(differences_are_named)
 }
 END_TEST
 
+/* Reads the reply in place of what is there; true: it was an error or a difference, in words that may be printed. */
+static bool is_refused(struct edge_actual *actual, const struct edge_state *state, int map, const char *reply)
+{
+    g_autoptr(GError) error = NULL;
+    bool ok = map < 0 ? actual_read_servers(actual, reply, &error)
+                      : actual_read_map(actual, (enum edge_map)map, reply, &error);
+    g_autofree char *difference = ok ? edge_difference(actual, state) : NULL;
+    const char *says = ok ? difference : error->message;
+    if (says == NULL)
+        return false;
+    ck_assert_msg(g_utf8_validate(says, -1, NULL), "%s", says);
+    for (const char *c = says; *c != '\0'; c++)
+        ck_assert_msg((unsigned char)*c >= ' ' && *c != 0x7f, "%s", says);
+    return true;
+}
+
+/* Every bit of the reply's `text`, one after the other; each change must be refused. */
+static unsigned damage(struct edge_actual *actual, const struct edge_state *state, int map, const char *reply,
+                       const char *text)
+{
+    unsigned n = 0;
+    for (size_t at = (size_t)(text - reply), end = at + strcspn(text, " \n"); at < end; at++)
+        for (unsigned bit = 0; bit < 8; bit++, n++) {
+            g_autofree char *bad = g_strdup(reply);
+            bad[at] = (char)(bad[at] ^ (1 << bit));
+            ck_assert_msg(is_refused(actual, state, map, bad), "map %d, byte %zu, bit %u", map, at, bit);
+        }
+    return n;
+}
+
+/* A reply that says something else than what is to be, in a key, a value, an address or a port, is never taken for it.
+ * (Only bit 0 of a server's admin state is read, and addresses of map entries are not.) */
+START_TEST(damaged_answers_are_not_believed)
+{
+    sb_auto(edge_state) state = state_of(7, &rest);
+    unsigned n = 0;
+    for (int map = 0; map < EDGE_MAPS; map++) {
+        GHashTableIter iter;
+        void *key, *value;
+        GString *reply = g_string_new(NULL);
+        g_hash_table_iter_init(&iter, state->maps[map]);
+        while (g_hash_table_iter_next(&iter, &key, &value))
+            g_string_append_printf(reply, "0x55d0c0ffee00 %s %s\n", (char *)key, (char *)value);
+        struct edge_actual actual = actual_of(state);
+        for (const char *line = reply->str; *line != '\0'; line = strchr(line, '\n') + 1) {
+            const char *first = strchr(line, ' ') + 1;
+            n += damage(&actual, state, map, reply->str, first);
+            n += damage(&actual, state, map, reply->str, strchr(first, ' ') + 1);
+        }
+        for (gsize cut = 0; cut < reply->len; cut++, n++) {
+            g_autofree char *bad = g_strndup(reply->str, cut);
+            ck_assert_msg(is_refused(&actual, state, map, bad), "map %d, cut at %zu", map, cut);
+        }
+        actual_clear(&actual);
+        g_string_free(reply, TRUE);
+    }
+    printf("%u damaged maps: each refused or told as a difference\n", n);
+}
+END_TEST
+
+/* No reply of HAProxy's, whatever it says, ends the agent, or is taken for a state. */
+START_TEST(strange_answers_are_refused)
+{
+    static const char *const replies[] = {
+        "",
+        "\n",
+        "Unknown command: 'show'\n",
+        "Permission denied\n",
+        "1\n",
+        "2\n# be_id\n",
+        "1\r\n",
+        " 1\n",
+        "0x\n",
+        "0x1 a\n",
+        "0x1  b\n",
+        "0x1 multi/room-a room-a;shutdown sessions\n",
+        "0x1 multi/room-a \x1b[2J\n",
+        "0x1 \x7f\xff \xfe\n",
+        "0X1 multi/room-a room-a\n",
+        "Pid: \nUptime_sec: \n",
+        "Pid 5\nUptime_sec 6\n",
+        "xPid: 5\n",
+        "<html>\n",
+        "%s%s%n\n",
+    };
+    sb_auto(edge_state) state = state_of(7, &rest);
+    for (size_t i = 0; i < G_N_ELEMENTS(replies); i++) {
+        for (int map = -1; map < EDGE_MAPS; map++) {
+            struct edge_actual actual = actual_of(state);
+            bool nothing_wanted = map >= 0 && g_hash_table_size(state->maps[map]) == 0;
+            bool empty = replies[i][strspn(replies[i], "\n")] == '\0';
+            ck_assert_msg(is_refused(&actual, state, map, replies[i]) || (nothing_wanted && empty), "reply %zu, map %d",
+                          i, map);
+            actual_clear(&actual);
+        }
+        struct edge_actual actual = {0};
+        ck_assert_msg(!actual_read_info(&actual, replies[i], NULL) || actual.pid == 0, "reply %zu", i);
+        actual_clear(&actual);
+        sb_auto(counters) counters = counters_new();
+        counters_read(counters, 1, replies[i], replies[i], 1000000);
+        json_t *rows = counters_to_json(counters), *origins = origins_from_stat(replies[i]);
+        ck_assert_msg(json_array_size(rows) == 0 && json_array_size(origins) == 0, "reply %zu", i);
+        json_decref(rows);
+        json_decref(origins);
+    }
+}
+END_TEST
+
 /* ---- counters ---- */
 
 static json_int_t counted(const struct counters *counters, const char *room, const char *member)
@@ -563,6 +671,8 @@ static void add(TCase *tcase)
     tcase_add_test(tcase, few_changed_rows_are_a_command_each);
     tcase_add_test(tcase, changed_ranges_of_a_split_are_one_transaction);
     tcase_add_test(tcase, differences_are_named);
+    tcase_add_test(tcase, damaged_answers_are_not_believed);
+    tcase_add_test(tcase, strange_answers_are_refused);
     tcase_add_test(tcase, counters_are_since_the_table_and_go_on_over_reloads);
     tcase_add_test(tcase, health_is_read_from_the_checks);
     tcase_add_test(tcase, what_was_written_is_loaded);

@@ -328,6 +328,35 @@ START_TEST(someone_elses_change_is_noticed_and_repaired)
 }
 END_TEST
 
+/* What somebody adds may have any character in it: no command of ours that names it may become another. */
+START_TEST(strange_rows_of_someone_else_are_removed)
+{
+    static const char *const keys[] = {"x\\;y", "\\;", "a\\\\b", "x<<", "\"", "'", "#x", "\xc3\xa4\x7f"};
+    struct stage s;
+    stage_begin(&s);
+    stage_must_apply(&s, 7, &rest);
+    g_autofree char *show = g_strdup_printf("show map %s/rooms.map\n", s.dir);
+    for (size_t i = 0; i < G_N_ELEMENTS(keys); i++) {
+        g_autofree char *change = g_strdup_printf("add map %s/rooms.map %s strange\n", s.dir, keys[i]);
+        pthread_mutex_lock(&s.lock);
+        unsigned restarts = s.restarts;
+        g_free(stage_admin(&s, change));
+        g_autofree char *strange = stage_admin(&s, show);
+        ck_assert_msg(strstr(strange, " strange\n") != NULL, "%s: %s", keys[i], strange);
+        stage_await(&s, &s.restarts, restarts);
+        ck_assert_msg(strstr(s.restarted, "is 'strange', expected no such row") != NULL, "%s", s.restarted);
+        for (const char *c = s.restarted; *c != '\0'; c++)
+            ck_assert_msg((unsigned char)*c >= ' ' && *c != 0x7f, "%s", s.restarted);
+        pthread_mutex_unlock(&s.lock);
+        stage_must_apply(&s, 7, &rest);
+        g_autofree char *rows = stage_admin(&s, show);
+        ck_assert_msg(strstr(rows, "strange") == NULL && strstr(rows, "multi/room-a room-a\n") != NULL, "%s: %s",
+                      keys[i], rows);
+    }
+    stage_end(&s);
+}
+END_TEST
+
 /* 2,000 domains and 40 splits more, then fewer again: transactions, in files and in the process alike. */
 START_TEST(large_changes_are_transactions)
 {
@@ -397,6 +426,7 @@ static void add(TCase *tcase)
     tcase_add_test(tcase, relayed_groups_go_to_a_dedicated_edge_once);
     tcase_add_test(tcase, requests_are_counted_once_and_probes_are_not);
     tcase_add_test(tcase, someone_elses_change_is_noticed_and_repaired);
+    tcase_add_test(tcase, strange_rows_of_someone_else_are_removed);
     tcase_add_test(tcase, large_changes_are_transactions);
     tcase_add_test(tcase, a_changed_inventory_reloads_and_a_hung_haproxy_fails_in_time);
 }
