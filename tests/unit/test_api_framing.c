@@ -109,6 +109,43 @@ static const struct attack attacks[] = {
      BYTES(POST CHUNKED "Transfer-Encoding: x\r\n\r\n0\r\n\r\n"),
      .status = 400,
      .says = "chunked once"},
+    {.name = "TE with a parameter",
+     BYTES(POST "Transfer-Encoding: chunked;q=1\r\n\r\n0\r\n\r\n"),
+     .status = 400,
+     .says = "chunked once"},
+    {.name = "TE with a comma behind",
+     BYTES(POST "Transfer-Encoding: chunked,\r\n\r\n0\r\n\r\n"),
+     .status = 400,
+     .says = "chunked once"},
+    {.name = "TE spelt with an underscore",
+     BYTES(SMALL "Transfer_Encoding: chunked\r\nContent-Length: 5\r\n\r\n0\r\n\r\n"),
+     .status = 400,
+     .says = "body:1"},
+    {.name = "CL named a hop-by-hop header",
+     BYTES(POST "Connection: Content-Length\r\nContent-Length: 14\r\n\r\n" NO_CHANGES),
+     .status = 200,
+     .says = "",
+     .answers = 2,
+     .why = "the length counts, whatever Connection names: what is behind the body is a request (RFC 9112 6.3)"},
+    {.name = "an upgrade to h2c",
+     BYTES(GET
+           "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA\r\n\r\n"),
+     .status = 200,
+     .says = "",
+     .answers = 2,
+     .why = "passed over (RFC 9110 7.8), and HTTP/1.1 is spoken on"},
+    {.name = "an expectation of something else",
+     BYTES(POST "Expect: 200-ok\r\nContent-Length: 14\r\n\r\n" NO_CHANGES),
+     .status = 200,
+     .says = "",
+     .answers = 2,
+     .why = "passed over, which RFC 9110 10.1.1 allows; it moves no end of a body"},
+    {.name = "another method in a header",
+     BYTES(POST "X-HTTP-Method-Override: DELETE\r\nContent-Length: 14\r\n\r\n" NO_CHANGES),
+     .status = 200,
+     .says = "",
+     .answers = 2,
+     .why = "passed over: the request line has the method"},
     {.name = "TE with vertical tab",
      BYTES(POST "Transfer-Encoding: \vchunked\r\n\r\n0\r\n\r\n"),
      .status = 400,
@@ -180,6 +217,28 @@ static const struct attack attacks[] = {
      .status = 400,
      .says = ""},
     {.name = "chunk size empty", BYTES(POST CHUNKED "\r\n\r\n" NO_CHANGES "\r\n0\r\n\r\n"), .status = 400, .says = ""},
+    {.name = "chunk size with a space behind",
+     BYTES(POST CHUNKED "\r\ne \r\n" NO_CHANGES "\r\n0\r\n\r\n"),
+     .status = 400,
+     .says = "malformed"},
+    {.name = "chunk size cut by a NUL",
+     BYTES(POST CHUNKED "\r\ne\0f\r\n" NO_CHANGES "\r\n0\r\n\r\n"),
+     .status = 400,
+     .says = "malformed"},
+    {.name = "chunk size with an underscore",
+     BYTES(POST CHUNKED "\r\n0_e\r\n" NO_CHANGES "\r\n0\r\n\r\n"),
+     .status = 400,
+     .says = "malformed"},
+    {.name = "last chunk of many noughts",
+     BYTES(POST CHUNKED "\r\ne\r\n" NO_CHANGES "\r\n00000000000000000000\r\n\r\n"),
+     .status = 200,
+     .says = "",
+     .why = "sound: 1*HEXDIG (RFC 9112 7.1)"},
+    {.name = "a bare CR in a chunk's extension",
+     BYTES(POST CHUNKED "\r\ne;a\rb\r\n" NO_CHANGES "\r\n0\r\n\r\n"),
+     .status = 200,
+     .says = "",
+     .why = "passed over with the extension; the connection ends with the request"},
     {.name = "chunk without its CR LF",
      BYTES(POST CHUNKED "\r\ne\r\n" NO_CHANGES "0\r\n\r\n"),
      .status = 400,
@@ -351,10 +410,10 @@ static unsigned count(const char *text, const char *part)
 }
 
 /* Good answers are counted, not refusals: libmicrohttpd 0.9.75 sends the head of some of its own twice, then closes. */
-static void attack_check(const struct attack *attack, const char *token)
+static void attack_check(const struct attack *attack, int port, const char *token)
 {
     GString *bytes = attack_bytes(attack, token);
-    g_autofree char *got = served_raw(served.port, bytes->str, bytes->len, attack->endless ? 300 : 5000);
+    g_autofree char *got = served_raw(port, bytes->str, bytes->len, attack->endless ? 300 : 5000);
     const char *head = strstr(got, "HTTP/1.1 ");
     unsigned status = head != NULL ? (unsigned)g_ascii_strtoull(head + strlen("HTTP/1.1 "), NULL, 10) : CLOSED;
     unsigned good = count(got, "HTTP/1.1 200 OK"), want = attack->status == 200 ? MAX(attack->answers, 1) : 0;
@@ -366,6 +425,17 @@ static void attack_check(const struct attack *attack, const char *token)
     g_string_free(bytes, TRUE);
 }
 
+/* One line of the list that VERDICTS=1 in the environment prints; without, only what is taken. */
+static void verdict_print(const struct attack *attack)
+{
+    if (attack->why != NULL)
+        printf("taken:   %-42s %3u  %s\n", attack->name, attack->status, attack->why);
+    else if (g_getenv("VERDICTS") != NULL && attack->status == CLOSED)
+        printf("closed:  %s\n", attack->name);
+    else if (g_getenv("VERDICTS") != NULL)
+        printf("refused: %-42s %3u  %s\n", attack->name, attack->status, attack->says);
+}
+
 START_TEST(every_attack_has_its_verdict)
 {
     g_autofree char *token = served_token(&served, "alice", "admin");
@@ -373,19 +443,32 @@ START_TEST(every_attack_has_its_verdict)
     served_apply_site(&served);
     json_int_t before = status_number("generation");
     for (size_t i = 0; i < G_N_ELEMENTS(attacks); i++) {
-        attack_check(&attacks[i], token);
+        attack_check(&attacks[i], served.port, token);
+        verdict_print(&attacks[i]);
         refused += attacks[i].why == NULL && attacks[i].status != CLOSED;
         cut += attacks[i].why == NULL && attacks[i].status == CLOSED;
-        if (attacks[i].why != NULL) {
-            printf("taken: %-42s %u: %s\n", attacks[i].name, attacks[i].status, attacks[i].why);
-            sound++;
-        }
+        sound += attacks[i].why != NULL;
     }
     printf("%zu attacks on framing: %u refused and closed, %u closed at once, %u taken for a reason\n",
            G_N_ELEMENTS(attacks), refused, cut, sound);
     ck_assert_int_eq(status_number("generation"), before);
     ck_assert_uint_eq(refused + cut + sound, G_N_ELEMENTS(attacks));
     ck_assert_uint_ge(refused + cut, 40);
+}
+END_TEST
+
+/* What both listeners have is /livez: what is sent at it has the same verdict at the agents'. */
+START_TEST(the_agents_listener_has_the_same_verdicts)
+{
+    unsigned n = 0;
+    for (size_t i = 0; i < G_N_ELEMENTS(attacks); i++) {
+        if (!g_str_has_prefix(attacks[i].text, "POST") && !g_str_has_prefix(attacks[i].text, "DELETE")) {
+            attack_check(&attacks[i], served.agents_port, "");
+            n++;
+        }
+    }
+    printf("%u of these at the agents' listener: the same verdicts\n", n);
+    ck_assert_uint_ge(n, 40);
 }
 END_TEST
 
@@ -439,6 +522,7 @@ static void add(TCase *tcase)
     tcase_add_checked_fixture(tcase, served_setup, served_teardown);
     tcase_set_timeout(tcase, 200); /* sanitizers are slow */
     tcase_add_test(tcase, every_attack_has_its_verdict);
+    tcase_add_test(tcase, the_agents_listener_has_the_same_verdicts);
     tcase_add_test(tcase, four_hundred_slow_connections_and_the_service_is_there);
 }
 

@@ -1,7 +1,7 @@
 /* test_api_hostile.c: what strangers may say at every door of the programs: REST on each listener, the local socket,
- * the command line, the agent's own socket. Each input must be refused with a message that names what was wrong, in
- * printable text; all of them together must change nothing and take nothing down. (test_hostile.c has the exact
- * messages of the parsers behind the doors.)
+ * the command line, files that it is given, the agent's own socket. Each input must be refused with a message that
+ * names what was wrong, in printable text; all of them together must change nothing and take nothing down.
+ * (test_hostile.c has the exact messages of the parsers behind the doors.)
  */
 #include "core/loop.h"
 #include "schema/object.h"
@@ -91,9 +91,9 @@ static const char *const nasty[] = {
     A256 A256 A256 A256,
 };
 
-enum door { OPERATORS, LOCAL, AGENTS, COMMAND_LINE, AGENT_SOCKET, DOORS };
-static const char *const door_names[DOORS] = {"operators' listener", "local socket", "agents' listener", "command line",
-                                              "agent's socket"};
+enum door { OPERATORS, LOCAL, AGENTS, COMMAND_LINE, FILES, AGENT_SOCKET, DOORS };
+static const char *const door_names[DOORS] = {"operators' listener", "local socket",   "agents' listener",
+                                              "command line",        "files of apply", "agent's socket"};
 enum { NOWHERE = -1 };
 
 /* A place for a word. @J becomes it as JSON, @P percent-encoded, in path or body. */
@@ -297,7 +297,7 @@ static void try_bytes(const struct place *place, const char *text, size_t size)
 
 /* ---- the command line ---- */
 
-static void try_command(const char *const *command, const char *word)
+static void try_command(enum door door, const char *const *command, const char *word)
 {
     const char *argv[16] = {SIGNALBOX, "--socket", served.socket};
     int n = 3, status = 0;
@@ -312,7 +312,27 @@ static void try_command(const char *const *command, const char *word)
                   "%s %s \"%s\": ended with %x: %s", argv[3], argv[4], word, (unsigned)status, err);
     ck_assert_msg(strlen(err) > 10, "%s \"%s\": says \"%s\"", argv[3], word, err);
     check_printable(err, argv[3]);
-    counts[COMMAND_LINE]++;
+    counts[door]++;
+}
+
+/* The same words in a site's file; and files that are none at all. */
+static void try_file(const char *text, size_t size, const char *word)
+{
+    static const char *const apply[] = {"apply", "-f", "@", NULL};
+    g_autofree char *path = g_build_filename(served.dir, "strange.yaml", NULL);
+    ck_assert_msg(g_file_set_contents(path, text, (gssize)size, NULL), "%s", word);
+    try_command(FILES, apply, path);
+}
+
+static void try_files(void)
+{
+    for (size_t i = 0; i < G_N_ELEMENTS(nasty); i++) {
+        g_autofree char *site = fill("zones:\n  - {name: zone-9}\nrooms:\n  - {name: room-9, zone: @J}\n", nasty[i]);
+        try_file(site, strlen(site), nasty[i]);
+    }
+    for (size_t i = 0; i < G_N_ELEMENTS(broken); i++)
+        if (broken[i].text[0] != '\xef') /* YAML may begin with a byte order mark (1.1, 5.2) */
+            try_file(broken[i].text, broken[i].size, broken[i].text);
 }
 
 /* ---- the agent's socket ---- */
@@ -429,9 +449,10 @@ START_TEST(what_strangers_say_changes_nothing)
     }
     for (size_t i = 0; i < G_N_ELEMENTS(nasty); i++) {
         for (size_t c = 0; c < G_N_ELEMENTS(commands); c++)
-            try_command(commands[c], nasty[i]);
+            try_command(COMMAND_LINE, commands[c], nasty[i]);
         try_line(nasty[i]);
     }
+    try_files();
     char *after = everything();
     ck_assert_str_eq(before, after);
     ck_assert_int_eq(status_number("generation"), generation);
