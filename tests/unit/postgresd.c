@@ -158,11 +158,16 @@ void postgresd_pause(bool pause)
             kill((pid_t)g_ascii_strtoll(*pid, NULL, 10), pause ? SIGSTOP : SIGCONT);
 }
 
+void postgresd_kill_soon(void)
+{
+    kill(server.pid, SIGQUIT);
+}
+
 void postgresd_kill(void)
 {
     if (server.pid <= 0)
         return;
-    kill(server.pid, SIGQUIT);
+    postgresd_kill_soon();
     waitpid(server.pid, NULL, 0);
     server.pid = 0;
 }

@@ -13,6 +13,7 @@ void postgresd_end(void);
 char *postgresd_fresh(void); /* URL of a new, empty database; g_free */
 
 void postgresd_run(void);         /* starts it again behind postgresd_kill */
+void postgresd_kill_soon(void);   /* the same without waiting for its end: postgresd_kill does that */
 void postgresd_kill(void);        /* all its processes at once and without a word to the disk; reaps */
 void postgresd_pause(bool pause); /* SIGSTOP, or SIGCONT, to all its processes: they hold their connections */
 

@@ -108,55 +108,15 @@ static pid_t child(void)
 
 /* ---- the measurement ---- */
 
-static void apply_plans(void)
-{
-    const char *body =
-        "{\"plans\":["
-        "{\"plan\":\"pop-out\",\"steps\":[{\"name\":\"a\",\"set\":[{\"control\":\"pop\",\"on\":\"pop-a1\","
-        "\"value\":\"out\"}]}]},"
-        "{\"plan\":\"pop-in\",\"steps\":[{\"name\":\"a\",\"set\":[{\"control\":\"pop\",\"on\":\"pop-a1\","
-        "\"value\":\"in\"}]}]}]}";
-    ck_assert_uint_eq(served_local(&served, "POST", "/v1/apply", NULL, body, NULL), 200);
-}
-
-/* µs until a plan has started: the answer with its execution, on a new connection. Waits for its end behind that. */
-static int64_t start_plan(const char *token, const char *path)
-{
-    json_t *run = NULL;
-    int64_t start = loop_now_us();
-    unsigned status = served_call(&served, served.operators, token, "POST", path, NULL, "{}", &run, NULL);
-    int64_t took_us = loop_now_us() - start;
-    ck_assert_uint_eq(status, 202);
-    g_autofree char *url = g_strdup_printf("/v1/executions/%s", text_at(run, "id"));
-    json_decref(run);
-    for (bool over = false; !over;) {
-        json_t *execution = NULL;
-        ck_assert_int_lt(loop_now_us() - start, 20 * G_USEC_PER_SEC);
-        ck_assert_uint_eq(served_call(&served, served.operators, token, "GET", url, NULL, NULL, &execution, NULL), 200);
-        over = strcmp(text_at(execution, "state"), "running") != 0;
-        ck_assert_msg(!over || strcmp(text_at(execution, "state"), "succeeded") == 0, "%s",
-                      text_at(execution, "error"));
-        json_decref(execution);
-    }
-    return took_us;
-}
-
-static int by_size(const void *a, const void *b)
-{
-    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
-    return x < y ? -1 : x > y;
-}
-
 static int64_t measure(const char *token, const char *what)
 {
     int64_t took_us[STARTS];
     uint64_t strangers = atomic_load(&tally->strangers), reports = atomic_load(&tally->reports);
     int64_t start = loop_now_us();
     for (int i = 0; i < STARTS; i++)
-        took_us[i] = start_plan(token, i % 2 == 0 ? "/v1/plans/pop-out/run" : "/v1/plans/pop-in/run");
+        run_pop_plan(token, i, &took_us[i]);
     double seconds = (double)(loop_now_us() - start) / 1e6;
-    qsort(took_us, STARTS, sizeof took_us[0], by_size);
-    int64_t median_us = (took_us[STARTS / 2 - 1] + took_us[STARTS / 2]) / 2;
+    int64_t median_us = median(took_us, STARTS);
     printf("%s: a plan starts in %.1f ms (median of %d, slowest %.1f ms); %u slow connections, %.0f requests/s of "
            "strangers, %.0f reports/s\n",
            what, (double)median_us / 1e3, STARTS, (double)took_us[STARTS - 1] / 1e3, atomic_load(&tally->slow),
@@ -184,7 +144,7 @@ START_TEST(a_plan_starts_in_time_amid_a_flood)
 {
     tally = mmap(NULL, sizeof *tally, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     served_apply_site(&served);
-    apply_plans();
+    apply_pop_plans();
     g_autofree char *operator= served_token(&served, "oscar", "operator"),
                     *edge = served_token(&served, "edge-1", "agent");
     g_autofree char *body = g_strdup(
