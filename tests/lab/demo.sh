@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # demo.sh: the site of 2 July 2024 with traffic and a live view; run by `./dev demo`, which takes the lab down at the end.
+# demo.sh [sqlite|postgres]: where the server's history goes
 set -euo pipefail
 cd "$(dirname "$(readlink -f "$0")")/../.."
 bin=${SIGNALBOX_BIN:-build/dev}
@@ -7,7 +8,7 @@ run=${SIGNALBOX_LAB_RUN:-/run/signalbox-lab}
 export SIGNALBOX_SOCKET=$run/control/signalboxd.sock
 
 echo "demo: starting the site: 2 rooms, 4 POPs, 4 edges, 3 name servers, 2 carriers, in network namespaces sb-*"
-"$bin/tests/lab/lab" --run "$run" up
+"$bin/tests/lab/lab" --run "$run" --store "${1:-sqlite}" up
 "$bin/tests/lab/lab" --run "$run" exec user-1 "$PWD/$bin/tests/lab/traffic/load" --resolver 127.0.0.1 \
     --live "$run/demo.live" --tag "demo-$$" >"$run/demo.out" 2>&1 &
 load=$!

@@ -11,7 +11,7 @@
  *   NODE/                its configuration and state
  *   wire.links wire.sock stalls (see wire.c)    net/   batches that ip(8) was given
  *   ROOM/origin.writes ROOM/origin.sock          EDGE/state haproxy.sock master.sock edge.sock
- *   control/signalboxd.sock control/state
+ *   control/signalboxd.sock control/state        postgres/data, if it has one
  *   keys/KEY.key         TSIG secrets, base64
  *   ca.pem server.pem server.key tokens/NAME
  * Namespaces are PREFIX + node.
@@ -32,6 +32,7 @@ struct lab {
     char *run;         /* folder */
     char *build;       /* folder with server/signalboxd, dcdn/signalbox-edge, tests/lab/... */
     char *prefix;      /* of namespaces; begins with "sb-" */
+    bool postgres;     /* of a lab that comes up: history in Postgres (lab_store.h), not in SQLite */
     pid_t owner;       /* of a lab that comes up: the process that it is for; 0: nobody's */
     struct topo *topo; /* NULL before it is loaded */
 };

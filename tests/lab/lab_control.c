@@ -5,6 +5,7 @@
 #include "core/httpc.h"
 #include "tests/lab/lab_proc.h"
 #include "tests/lab/lab_ready.h"
+#include "tests/lab/lab_store.h"
 
 #include <string.h>
 #include <sys/stat.h>
@@ -110,6 +111,8 @@ static bool server_start(const struct lab *lab, GError **error)
                           "1",
                           "--runbooks",
                           LAB_RUNBOOKS,
+                          lab->postgres ? "--store" : NULL,
+                          LAB_STORE_URL,
                           NULL};
     return program != NULL && file_mkdir(state, 0700, error) &&
            proc_start(lab, "control", "signalboxd", argv, 0, error) && ready_wait(lab, ready_server, STEP_S, error);

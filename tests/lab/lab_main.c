@@ -19,10 +19,12 @@
 #define WAIT_S 30
 
 static const char usage[] =
-    "usage: lab [--run DIR] [--bin DIR] [--prefix sb-...] [--site FILE] [--owner PID] VERB [...]\n"
+    "usage: lab [--run DIR] [--bin DIR] [--prefix sb-...] [--site FILE] [--store sqlite|postgres] [--owner PID]\n"
+    "           VERB [...]\n"
     "  up [--no-control | --network]   builds the lab; ends an earlier one of the same DIR first.\n"
     "                     --no-control: no control server, no agents; --network: only network, routing and DNS\n"
     "                     --owner: while this process runs, only its children take the lab down or build it anew\n"
+    "                     --store: where the server's history goes; postgres: a real one, at the control site\n"
     "  down               ends every process, deletes every namespace, removes DIR\n"
     "  wait [SECONDS]     until everything is ready (default 30)\n"
     "  status [--json]\n"
@@ -285,19 +287,23 @@ static char *from_env(const char *variable, const char *fallback)
 
 int main(int argc, char **argv)
 {
-    static const struct option options[] = {{"run", required_argument, NULL, 'r'},
-                                            {"bin", required_argument, NULL, 'b'},
-                                            {"prefix", required_argument, NULL, 'p'},
-                                            {"site", required_argument, NULL, 's'},
-                                            {"owner", required_argument, NULL, 'o'},
-                                            {"help", no_argument, NULL, 'h'},
-                                            {NULL, 0, NULL, 0}};
+    static const struct option options[] = {
+        {"run", required_argument, NULL, 'r'},    {"bin", required_argument, NULL, 'b'},
+        {"prefix", required_argument, NULL, 'p'}, {"site", required_argument, NULL, 's'},
+        {"store", required_argument, NULL, 'd'},  {"owner", required_argument, NULL, 'o'},
+        {"help", no_argument, NULL, 'h'},         {NULL, 0, NULL, 0}};
     struct lab lab = {.run = from_env("SIGNALBOX_LAB_RUN", LAB_RUN_DEFAULT),
                       .build = build_folder(),
                       .prefix = from_env("SIGNALBOX_LAB_PREFIX", LAB_PREFIX_DEFAULT)};
     g_autofree char *site = g_strdup(LAB_SITE_DEFAULT);
     int option;
     while ((option = getopt_long(argc, argv, "+h", options, NULL)) != -1) {
+        if (option == 'd' && strcmp(optarg, "sqlite") != 0 && strcmp(optarg, "postgres") != 0)
+            option = '?';
+        if (option == 'd') {
+            lab.postgres = strcmp(optarg, "postgres") == 0;
+            continue;
+        }
         if (option == 'o') {
             lab.owner = (pid_t)g_ascii_strtoll(optarg, NULL, 10);
             continue;

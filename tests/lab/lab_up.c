@@ -9,6 +9,7 @@
 #include "tests/lab/lab_net.h"
 #include "tests/lab/lab_proc.h"
 #include "tests/lab/lab_ready.h"
+#include "tests/lab/lab_store.h"
 
 #include <errno.h>
 #include <ftw.h>
@@ -234,19 +235,13 @@ static const struct step {
     enum lab_extent from; /* smallest extent that takes it */
     bool (*run)(const struct lab *lab, GError **error);
 } steps[] = {
-    {"namespaces", LAB_NETWORK, net_make},
-    {"wire", LAB_NETWORK, step_wire},
-    {"veth", LAB_NETWORK, net_veth},
-    {"addresses", LAB_NETWORK, net_addresses},
-    {"bird", LAB_NETWORK, step_bird},
-    {"primaries", LAB_NETWORK, step_primaries},
-    {"origins", LAB_NO_CONTROL, step_origins},
-    {"certificates", LAB_WHOLE, control_certificates},
-    {"server", LAB_WHOLE, control_server},
-    {"routing", LAB_NETWORK, step_routing},
-    {"dns", LAB_NETWORK, step_dns},
-    {"edges", LAB_NO_CONTROL, control_edges},
-    {"publish", LAB_WHOLE, control_publish},
+    {"namespaces", LAB_NETWORK, net_make},     {"wire", LAB_NETWORK, step_wire},
+    {"veth", LAB_NETWORK, net_veth},           {"addresses", LAB_NETWORK, net_addresses},
+    {"bird", LAB_NETWORK, step_bird},          {"primaries", LAB_NETWORK, step_primaries},
+    {"origins", LAB_NO_CONTROL, step_origins}, {"certificates", LAB_WHOLE, control_certificates},
+    {"store", LAB_WHOLE, store_start},         {"server", LAB_WHOLE, control_server},
+    {"routing", LAB_NETWORK, step_routing},    {"dns", LAB_NETWORK, step_dns},
+    {"edges", LAB_NO_CONTROL, control_edges},  {"publish", LAB_WHOLE, control_publish},
     {"agents", LAB_WHOLE, control_agents},
 };
 
