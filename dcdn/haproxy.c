@@ -532,7 +532,8 @@ struct haproxy *haproxy_new(struct loop *loop, const struct edge_settings *setti
                                          g_strdup(settings->haproxy_socket),
                                          g_strdup(settings->master_socket),
                                          settings->hold_us,
-                                         settings->hold_stage_us};
+                                         settings->hold_stage_us,
+                                         settings->relay_allowance};
     h->holder = holder_new(settings, loop_now_us());
     h->reload_timer = loop_timer_new(loop, on_reload_timer, h);
     h->watch_timer = loop_timer_new(loop, on_watch_timer, h);

@@ -88,6 +88,11 @@ bool edge_settings_check(const struct edge_settings *settings, GError **error)
         g_set_error(error, SB_ERROR, SB_ERROR_INVALID, "--hold and --hold-stage: expected seconds, the second above 0");
         return false;
     }
+    if (settings->relay_allowance < 1 || settings->relay_allowance > EDGE_RELAY_ALLOWANCE_MAX) {
+        g_set_error(error, SB_ERROR, SB_ERROR_INVALID, "--relay-allowance %d: expected requests a second, 1 to %d",
+                    settings->relay_allowance, EDGE_RELAY_ALLOWANCE_MAX);
+        return false;
+    }
     struct endpoint listen;
     if (!endpoint_parse(settings->listen, &listen)) {
         g_set_error(error, SB_ERROR, SB_ERROR_INVALID, "--listen '%s': expected ADDRESS:PORT", settings->listen);
@@ -272,14 +277,30 @@ static void render_ways(GString *out, const char *prefix, const char *condition)
                                ways[i].condition, condition);
 }
 
+/* Dedicated lines are not made for what the internet may send. Users whose names are old, or who are told of a public
+ * edge, are answered all the same, but not at any rate: beyond it they are told to come back, and their resolvers learn
+ * the way meanwhile. The rate is of what was passed on, so refusing many lets the allowed ones through. */
+static void render_allowance(GString *out, const struct edge_settings *s)
+{
+    g_string_append_printf(
+        out,
+        "    http-request set-var(txn.relays) be_sess_rate(" EDGE_BACKEND "relay) if relay\n"
+        "    http-request return status 503 hdr Retry-After 1 hdr X-SB-Reason relay-allowance content-type text/plain "
+        "string \"too much is relayed\\n\" if relay !{ var(txn.probe) -m bool } { be_sess_rate(" EDGE_BACKEND_PATIENT
+        "relay),add(txn.relays) -m int ge %d }\n",
+        s->relay_allowance);
+}
+
 /* Where it goes. */
 static void render_routing(GString *out, const struct edge_state *state, const struct edge_settings *s)
 {
     g_string_append(
         out, "    acl relay var(txn.road) -m str relay\n"
              "    http-request return status 503 hdr Retry-After 5 hdr X-SB-Reason relay-loop content-type text/plain "
-             "string \"relayed twice\\n\" if relay { var(txn.relayed) -m found }\n"
-             "    http-request return status 503 hdr Retry-After 5 hdr X-SB-Reason closed content-type text/plain "
+             "string \"relayed twice\\n\" if relay { var(txn.relayed) -m found }\n");
+    render_allowance(out, s);
+    g_string_append(
+        out, "    http-request return status 503 hdr Retry-After 5 hdr X-SB-Reason closed content-type text/plain "
              "string \"closed\\n\" if !relay { var(txn.room) -m str -- - }\n"
              "    http-request set-header X-SB-Slot %[var(txn.slot)]\n"
              "    http-request set-header X-SB-Request %[var(txn.request)]\n");

@@ -19,7 +19,10 @@ struct edge_settings {
     const char *haproxy_socket;
     const char *master_socket;      /* or NULL: an inventory change waits for someone's reload */
     int64_t hold_us, hold_stage_us; /* hold.h */
+    int relay_allowance;            /* requests a second that a public edge relays to dedicated ones; at least 1 */
 };
+#define EDGE_RELAY_ALLOWANCE 1000 /* default */
+#define EDGE_RELAY_ALLOWANCE_MAX 1000000
 /* SB_ERROR_INVALID when a setting could not stand in a configuration file. */
 bool edge_settings_check(const struct edge_settings *settings, GError **error);
 

@@ -39,8 +39,8 @@ static void fuzz_part(enum part part, const char *bytes, size_t size)
     if (!part_validate(part, bytes, size, NULL))
         return;
     struct manifest manifest = {.cluster = "two-rooms", .edge = "edge-1", .stamp = {65536, 1}};
-    const struct edge_settings settings = {"edge-1",          "two-rooms",      "/s",     "0.0.0.0:80",
-                                           "/s/haproxy.sock", "/s/master.sock", 60000000, 5000000};
+    const struct edge_settings settings = {"edge-1",         "two-rooms", "/s",    "0.0.0.0:80", "/s/haproxy.sock",
+                                           "/s/master.sock", 60000000,    5000000, 1000};
     GBytes *parts[PARTS];
     for (unsigned i = 0; i < PARTS; i++)
         parts[i] = i == part ? g_bytes_new(bytes, size) : g_bytes_new_static(rest[i], strlen(rest[i]));

@@ -320,10 +320,12 @@ void stage_restart_driver(struct stage *s)
 
 void stage_begin(struct stage *s)
 {
-    stage_begin_holding(s, HOLD_US, HOLD_STAGE_US);
+    stage_begin_with(s, &(struct edge_settings){.hold_us = HOLD_US,
+                                                .hold_stage_us = HOLD_STAGE_US,
+                                                .relay_allowance = EDGE_RELAY_ALLOWANCE});
 }
 
-void stage_begin_holding(struct stage *s, int64_t hold_us, int64_t hold_stage_us)
+void stage_begin_with(struct stage *s, const struct edge_settings *limits)
 {
     g_autoptr(GError) error = NULL;
     *s = (struct stage){.notes = g_ptr_array_new_with_free_func(g_free),
@@ -344,8 +346,9 @@ void stage_begin_holding(struct stage *s, int64_t hold_us, int64_t hold_stage_us
                                          .listen = s->listen,
                                          .haproxy_socket = g_build_filename(s->dir, "haproxy.sock", NULL),
                                          .master_socket = g_build_filename(s->dir, "master.sock", NULL),
-                                         .hold_us = hold_us,
-                                         .hold_stage_us = hold_stage_us};
+                                         .hold_us = limits->hold_us,
+                                         .hold_stage_us = limits->hold_stage_us,
+                                         .relay_allowance = limits->relay_allowance};
     struct edge_state *empty = edge_state_empty();
     struct edge_files files = {0};
     ck_assert(edge_files_write(&files, empty, &s->settings, &error));

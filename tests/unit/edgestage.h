@@ -54,7 +54,8 @@ struct stage {
 };
 /* Everything runs, without any table. */
 void stage_begin(struct stage *s);
-void stage_begin_holding(struct stage *s, int64_t hold_us, int64_t hold_stage_us); /* the same with other holds */
+/* The same with other holds and allowance than the agent's own; other members of `limits` are not used. */
+void stage_begin_with(struct stage *s, const struct edge_settings *limits);
 void stage_end(struct stage *s);
 /* HAProxy alone, with the files that are there. */
 void stage_start_haproxy(struct stage *s);

@@ -15,8 +15,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-static const struct edge_settings settings = {"edge-1",          "two-rooms",      "/s",     "0.0.0.0:80",
-                                              "/s/haproxy.sock", "/s/master.sock", 60000000, 5000000};
+static const struct edge_settings settings = {"edge-1",         "two-rooms", "/s",    "0.0.0.0:80", "/s/haproxy.sock",
+                                              "/s/master.sock", 60000000,    5000000, 1000};
 static const struct edge_table_text rest;
 static const struct edge_table_text closed = {
     .rooms = "multi/room-a room-b\nmulti/room-b room-b\nsingle/room-a room-a\nsingle/room-b room-b\n",
@@ -140,6 +140,15 @@ START_TEST(text_that_haproxy_would_take_for_more_is_refused)
     s.listen = "0.0.0.0:80\n";
     ck_assert(!edge_settings_check(&s, &error));
     ck_assert_msg(strstr(error->message, "--listen") != NULL, "%s", error->message);
+    for (unsigned i = 0; i < 4; i++) {
+        g_clear_error(&error);
+        s = settings;
+        s.relay_allowance = i == 0 ? 0 : i == 1 ? EDGE_RELAY_ALLOWANCE_MAX + 1 : s.relay_allowance;
+        s.hold_us = i == 2 ? -1 : s.hold_us;
+        s.hold_stage_us = i == 3 ? 0 : s.hold_stage_us;
+        ck_assert(!edge_settings_check(&s, &error));
+        ck_assert_msg(strstr(error->message, i < 2 ? "--relay-allowance" : "--hold") != NULL, "%s", error->message);
+    }
     struct edge_parts table;
     g_autoptr(GError) refused = NULL;
     edge_parts_init(&table, 65537, 7, &(struct edge_table_text){.rooms = "multi/room-a room-b;quit\n"});

@@ -84,7 +84,8 @@ static void hold_room_a(struct stage *s)
 START_TEST(a_room_that_heals_gets_its_users_back_by_stages)
 {
     struct stage s;
-    stage_begin_holding(&s, 2000000, 300000);
+    stage_begin_with(&s, &(struct edge_settings){
+                             .hold_us = 2000000, .hold_stage_us = 300000, .relay_allowance = EDGE_RELAY_ALLOWANCE});
     hold_room_a(&s);
     room_a(&s, origin_start);
     EVENTUALLY(room_is_up(&s, "room-a"));

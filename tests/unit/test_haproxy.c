@@ -1,4 +1,5 @@
 /* A real HAProxy on the loopback, with origins of our own: what dcdn/ gives it is what requests meet. */
+#include "dcdn/hold.h"
 #include "schema/slot.h"
 #include "schema/split.h"
 #include "tests/unit/edgestage.h"
@@ -266,6 +267,49 @@ START_TEST(relayed_groups_go_to_a_dedicated_edge_once)
 }
 END_TEST
 
+/* Of a flood for a dedicated group; the second begins anywhere within it. Neither a header that relays write nor a
+ * probe's, from another machine than this, changes that; other groups and this machine's own probes are not concerned.
+ */
+START_TEST(relays_keep_to_an_allowance)
+{
+    enum { ALLOWANCE = 8 };
+    struct stage s;
+    struct edge_settings limits = {.hold_us = HOLD_US, .hold_stage_us = HOLD_STAGE_US, .relay_allowance = ALLOWANCE};
+    stage_begin_with(&s, &limits);
+    stage_must_apply(&s, 7, &rest);
+    unsigned relayed = 0, refused = 0, sent = 0, looped = 0;
+    int64_t from_us = loop_now_us();
+    for (; loop_now_us() < from_us + 3000000; sent++) {
+        struct answer answer = stage_request(&s, sent % 2 == 0 ? "GET" : "POST", "play-line.example.test", "/",
+                                             sent % 10 == 9 ? "X-SB-Relayed: edge-2\r\n" : NULL);
+        g_autofree char *reason = answer_header(&answer, false, "x-sb-reason");
+        relayed += answer.status == 200;
+        looped += g_strcmp0(reason, "relay-loop") == 0;
+        if (g_strcmp0(reason, "relay-allowance") == 0) {
+            refused++;
+            ck_assert_int_eq(answer.status, 503);
+            answer_expect(&answer, false, "retry-after", "1");
+        }
+        g_free(answer.text);
+    }
+    unsigned seconds = (unsigned)((loop_now_us() - from_us) / 1000000);
+    ck_assert_uint_eq(relayed + refused + looped, sent);
+    ck_assert_uint_eq(looped, sent / 10);
+    ck_assert_uint_eq(relayed, atomic_load(&s.origins[EDGE_3].requests));
+    ck_assert_msg(sent > 10 * ALLOWANCE * seconds, "only %u were sent", sent);
+    ck_assert_uint_le(relayed, ALLOWANCE * (seconds + 2));
+    ck_assert_uint_ge(relayed, ALLOWANCE * (seconds - 1));
+    ck_assert_int_eq(stage_status(&s, "GET", "play.example.test", "/"), 200);
+    for (unsigned i = 0; i < 2 * ALLOWANCE; i++) {
+        struct answer answer = stage_request(&s, "GET", "play-line.example.test", "/", "X-SB-Probe: 1\r\n");
+        ck_assert_msg(answer.status == 200, "%s", answer.text);
+        g_free(answer.text);
+    }
+    EVENTUALLY(stage_status(&s, "GET", "play-line.example.test", "/") == 200);
+    stage_end(&s);
+}
+END_TEST
+
 START_TEST(requests_are_counted_once_and_probes_are_not)
 {
     struct stage s;
@@ -423,6 +467,7 @@ static void add(TCase *tcase)
     tcase_add_test(tcase, failures_pass_to_another_entrance_and_another_room_inside_one_request);
     tcase_add_test(tcase, what_was_sent_is_sent_again_only_when_it_may_be);
     tcase_add_test(tcase, a_get_is_never_longer_than_the_limit_when_a_room_goes_mute);
+    tcase_add_test(tcase, relays_keep_to_an_allowance);
     tcase_add_test(tcase, relayed_groups_go_to_a_dedicated_edge_once);
     tcase_add_test(tcase, requests_are_counted_once_and_probes_are_not);
     tcase_add_test(tcase, someone_elses_change_is_noticed_and_repaired);
