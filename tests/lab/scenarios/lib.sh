@@ -107,12 +107,12 @@ holds() { sb agents --json | jq '[.agents[] | .holds // empty] | length'; }
 
 # hold_set HOLD STAGE: seconds of --hold and --hold-stage; agents that were started with others are started again.
 hold_set() {
-    local record name wanted
+    local record changed name wanted
     wanted=$(jq -cn '$ARGS.positional' --args -- --hold "$1" --hold-stage "$2")
     for record in "$run"/cmds/*.signalbox-edge; do
         [[ $(jq -c '.argv[-4:]' "$record") != "$wanted" ]] || continue
-        jq -c --argjson wanted "$wanted" '.argv |= (if .[-4] == "--hold" then .[:-4] else . end) + $wanted' "$record" >"$scratch/record"
-        cat "$scratch/record" >"$record"
+        changed=$(jq -c --argjson wanted "$wanted" '.argv |= (if .[-4] == "--hold" then .[:-4] else . end) + $wanted' "$record")
+        echo "$changed" >"$record"
         name=$(basename "$record" .signalbox-edge)
         lab stop "$name" signalbox-edge >/dev/null
         lab start "$name" signalbox-edge >/dev/null
