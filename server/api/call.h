@@ -65,6 +65,7 @@ void agent_table_resumed(struct call *call);
 bool agent_part(struct call *call, GError **error);
 bool history_recordings(struct call *call, GError **error); /* handlers_history.c */
 bool history_recording(struct call *call, GError **error);
+bool history_world(struct call *call, GError **error);
 void agent_report(struct call *call, struct turn *turn, GError **error);
 
 /* Helpers of handlers: what a call asks for. All set *error and return false when it is not right. */

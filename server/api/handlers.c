@@ -592,6 +592,7 @@ const struct handler *handler_for(enum route_id id)
         [ROUTE_EXPLAIN] = {.work = get_explain, .status = 200},
         [ROUTE_AGENTS] = {.work = get_agents, .status = 200},
         [ROUTE_AUDIT] = {.prepare = get_audit, .status = 200},
+        [ROUTE_HISTORY] = {.prepare = history_world, .status = 200},
         [ROUTE_RECORDINGS] = {.prepare = history_recordings, .status = 200},
         [ROUTE_RECORDING] = {.prepare = history_recording, .status = 200},
         [ROUTE_TOKENS] = {.prepare = get_tokens, .status = 200},

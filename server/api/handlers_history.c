@@ -6,6 +6,7 @@
 #include "server/api/api_internal.h"
 #include "server/engine/recorder.h"
 
+#define AUDIT_ROWS 1000                /* of a difference; who wants more asks for the audit */
 #define RECORDING_SIZE_MAX (64u << 20) /* bytes; a file of the black box is smaller by far */
 
 static const char *recordings(const struct call *call, GError **error)
@@ -47,4 +48,127 @@ bool history_recording(struct call *call, GError **error)
     reply->status = 200;
     reply->content_type = "application/gzip";
     return true;
+}
+
+/* ---- generations ---- */
+
+struct history {
+    json_t *generation; /* body of its entry, or NULL: none was found */
+    uint64_t seq;       /* of that entry */
+    int64_t at_us;
+    uint64_t until;  /* audit: the last entry of interest */
+    json_t *entries; /* of the world; or rows of the audit */
+};
+
+static json_t *row_body(const struct journal_row *row, GError **error)
+{
+    json_t *body = json_loads(row->body, JSON_DECODE_ANY, NULL);
+    if (body == NULL)
+        g_set_error(error, SB_ERROR, SB_ERROR_IO, "journal: entry %" G_GUINT64_FORMAT " is not JSON", row->seq);
+    return body;
+}
+
+static bool take_generation(void *data, const struct journal_row *row, GError **error)
+{
+    struct history *h = data;
+    json_decref(h->generation);
+    h->generation = row_body(row, error);
+    h->seq = row->seq;
+    h->at_us = row->at_us;
+    return h->generation != NULL;
+}
+
+static bool take_entry(void *data, const struct journal_row *row, GError **error)
+{
+    struct history *h = data;
+    json_t *body = row_body(row, error);
+    if (body != NULL)
+        json_array_append_new(h->entries, json_pack("{s:s, s:s, s:o}", "kind", row->kind, "id", row->id, "body", body));
+    return body != NULL;
+}
+
+/* False also ends the walk behind the last row of interest. */
+static bool take_audit(void *data, const struct journal_row *row, GError **error)
+{
+    struct history *h = data;
+    json_t *body = row->seq <= h->until ? row_body(row, error) : NULL;
+    if (body != NULL)
+        json_array_append_new(h->entries, body);
+    return body != NULL;
+}
+
+static json_int_t generation_of(const json_t *body)
+{
+    return json_integer_value(json_object_get(body, "generation"));
+}
+
+/* Says which there are. */
+static bool no_generation(struct journal_reader *reader, uint64_t generation, GError **error)
+{
+    struct history first = {0}, last = {0};
+    if (!journal_read_after(reader, "generation", 0, 1, take_generation, &first, error) ||
+        !journal_read_newest(reader, "generation", 1, take_generation, &last, error))
+        return false;
+    g_autofree char *found = generation > 0 ? g_strdup_printf("found %" G_GUINT64_FORMAT, generation)
+                                            : g_strdup("found a time before the first");
+    g_set_error(error, SB_ERROR, SB_ERROR_NOT_FOUND, "generation: %s, expected one of the journal's: %lld to %lld",
+                found, (long long)MAX(generation_of(first.generation), 1), (long long)generation_of(last.generation));
+    json_decref(first.generation);
+    json_decref(last.generation);
+    return false;
+}
+
+/* The audit behind generation `after` until h. */
+static json_t *audit_since(struct journal_reader *reader, const struct history *h, uint64_t after, GError **error)
+{
+    struct history from = {.until = h->seq, .entries = json_array()};
+    if (journal_read_generation(reader, after, 0, take_generation, &from, error) &&
+        (from.generation != NULL || no_generation(reader, after, error)) &&
+        journal_read_after(reader, "audit", from.seq, AUDIT_ROWS, take_audit, &from, error)) {
+        json_decref(from.generation);
+        return from.entries;
+    }
+    json_decref(from.generation);
+    json_decref(from.entries);
+    return NULL;
+}
+
+static json_t *history_answer(struct journal_reader *reader, uint64_t generation, int64_t at_us, int64_t after,
+                              GError **error)
+{
+    struct history h = {.entries = json_array()}, next = {0};
+    json_t *answer = NULL, *audit = NULL;
+    if (journal_read_generation(reader, generation, at_us, take_generation, &h, error) &&
+        (h.generation != NULL || no_generation(reader, generation, error)) &&
+        journal_read_generation(reader, (uint64_t)generation_of(h.generation) + 1, 0, take_generation, &next, error) &&
+        journal_read_world(reader, h.seq, take_entry, &h, error) &&
+        (after <= 0 || (audit = audit_since(reader, &h, (uint64_t)after, error)) != NULL))
+        answer = json_pack("{s:O, s:O, s:O, s:I, s:o, s:O, s:o*}", "generation",
+                           json_object_get(h.generation, "generation"), "epoch", json_object_get(h.generation, "epoch"),
+                           "cause", json_object_get(h.generation, "cause"), "at_us", (json_int_t)h.at_us, "next_us",
+                           next.generation != NULL ? json_integer(next.at_us) : json_null(), "entries", h.entries,
+                           "audit", audit);
+    json_decref(h.generation);
+    json_decref(next.generation);
+    json_decref(h.entries);
+    return answer;
+}
+
+/* From the journal, beside the engine: who looks back is in nobody's way. */
+bool history_world(struct call *call, GError **error)
+{
+    struct api *api = call->api;
+    int64_t generation, at_us, after;
+    if (!call_query_int(call, "generation", 1, G_MAXINT64, 0, &generation, error) ||
+        !call_query_int(call, "at", 0, G_MAXINT64, -1, &at_us, error) ||
+        !call_query_int(call, "after", 1, G_MAXINT64, 0, &after, error))
+        return false;
+    if ((generation > 0) == (at_us >= 0)) {
+        g_set_error(error, SB_ERROR, SB_ERROR_INVALID, "expected one of ?generation=N and ?at=TIME, µs since 1970");
+        return false;
+    }
+    pthread_mutex_lock(&api->reader_lock);
+    call->result = history_answer(api->reader, (uint64_t)generation, at_us, after, error);
+    pthread_mutex_unlock(&api->reader_lock);
+    return call->result != NULL;
 }

@@ -1,41 +1,9 @@
-/* cmd_look.c: explain, agents, audit, token. */
+/* cmd_look.c: agents, audit, token. */
 #include "server/cli/cli.h"
-
-#include "server/interlocking/explain.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-int command_explain(struct cli *cli, int argc, char **argv)
-{
-    const char *url = NULL, *user = NULL, *from = NULL;
-    for (int i = 1; i < argc; i++) {
-        if (strcmp(argv[i], "--user") == 0 && i + 1 < argc)
-            user = argv[++i];
-        else if (strcmp(argv[i], "--from") == 0 && i + 1 < argc)
-            from = argv[++i];
-        else if (url == NULL && argv[i][0] != '-')
-            url = argv[i];
-        else
-            return cli_usage("explain");
-    }
-    if (url == NULL)
-        return cli_usage("explain");
-    g_autofree char *u = cli_escape(url), *who = cli_escape(user != NULL ? user : ""),
-                    *edge = cli_escape(from != NULL ? from : "");
-    g_autofree char *path = g_strdup_printf("/v1/explain?url=%s&user=%s&from=%s", u, who, edge);
-    json_t *answer = NULL;
-    int code = cli_get(cli, path, &answer);
-    if (code == EXIT_OK && cli->json) {
-        cli_print_json(answer);
-    } else if (code == EXIT_OK) {
-        g_autofree char *text = explain_text(answer);
-        fputs(text, stdout);
-    }
-    json_decref(answer);
-    return code;
-}
 
 int command_agents(struct cli *cli, int argc, char **argv)
 {

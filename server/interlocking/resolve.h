@@ -51,4 +51,17 @@ struct resolved_distance {
 };
 struct resolved_distance resolved_compare(const struct resolved *a, const struct resolved *b);
 
+/* The same, one by one: a line of a part of a class's table, or an RRset of a zone. All is borrowed. */
+struct resolved_difference {
+    const char *zone; /* NULL: a table */
+    int class;
+    enum part part;
+    const char *before, *after; /* lines, not terminated; NULL: there is none */
+    size_t before_len, after_len;
+    const struct rrset *set_before, *set_after; /* the same, of a zone */
+};
+typedef void (*resolved_difference_fn)(void *data, const struct resolved_difference *difference);
+void resolved_each_difference(const struct resolved *a, const struct resolved *b, resolved_difference_fn fn,
+                              void *data);
+
 #endif

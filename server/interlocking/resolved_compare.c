@@ -41,22 +41,33 @@ static bool line_equal(const struct cursor *a, const struct cursor *b)
     return len == (size_t)(b->stop - b->key) && memcmp(a->key, b->key, len) == 0;
 }
 
+/* A cursor's line, or nothing. */
+static void set_line(const struct cursor *c, const char **line, size_t *len)
+{
+    *line = c->key;
+    *len = (size_t)(c->stop - c->key);
+}
+
 /* Keys that one has and the other has not, or with another value. */
-static unsigned part_distance(GBytes *a_bytes, GBytes *b_bytes)
+static void each_line(GBytes *a_bytes, GBytes *b_bytes, struct resolved_difference *d, resolved_difference_fn fn,
+                      void *data)
 {
     struct cursor a = cursor_of(a_bytes), b = cursor_of(b_bytes);
     bool has_a = cursor_next(&a), has_b = cursor_next(&b);
-    unsigned n = 0;
     while (has_a || has_b) {
         int order = !has_a ? 1 : !has_b ? -1 : key_compare(&a, &b);
+        d->before = d->after = NULL;
+        if (order <= 0)
+            set_line(&a, &d->before, &d->before_len);
+        if (order >= 0)
+            set_line(&b, &d->after, &d->after_len);
         if (order != 0 || !line_equal(&a, &b))
-            n++;
+            fn(data, d);
         if (order <= 0)
             has_a = cursor_next(&a);
         if (order >= 0)
             has_b = cursor_next(&b);
     }
-    return n;
 }
 
 static int rrset_order(const struct rrset *a, const struct rrset *b)
@@ -65,59 +76,70 @@ static int rrset_order(const struct rrset *a, const struct rrset *b)
     return order != 0 ? order : (a->type > b->type) - (a->type < b->type);
 }
 
-static unsigned rrsets_distance(const GPtrArray *a, const GPtrArray *b)
+/* a and b: rrsets of a zone, or NULL. */
+static void each_rrset(const GPtrArray *a, const GPtrArray *b, struct resolved_difference *d, resolved_difference_fn fn,
+                       void *data)
 {
-    unsigned n = 0;
     guint i = 0, k = 0;
-    while (i < a->len || k < b->len) {
-        const struct rrset *x = i < a->len ? a->pdata[i] : NULL, *y = k < b->len ? b->pdata[k] : NULL;
+    while ((a != NULL && i < a->len) || (b != NULL && k < b->len)) {
+        const struct rrset *x = a != NULL && i < a->len ? a->pdata[i] : NULL,
+                           *y = b != NULL && k < b->len ? b->pdata[k] : NULL;
         int order = x == NULL ? 1 : y == NULL ? -1 : x == y ? 0 : rrset_order(x, y);
+        d->set_before = order <= 0 ? x : NULL;
+        d->set_after = order >= 0 ? y : NULL;
         if (order != 0 || (x != y && !rrset_equal(x, y)))
-            n++;
+            fn(data, d);
         i += order <= 0;
         k += order >= 0;
     }
-    return n;
 }
 
 static const GPtrArray *zone_rrsets(const struct resolved *resolved, const char *zone)
 {
-    for (guint i = 0; i < resolved->zones->len; i++) {
-        const struct zone_records *records = resolved->zones->pdata[i];
-        if (strcmp(records->zone, zone) == 0)
-            return records->rrsets;
-    }
-    return NULL;
+    const struct zone_records *records = resolved_zone(resolved, zone);
+    return records != NULL ? records->rrsets : NULL;
 }
 
-static unsigned zones_distance(const struct resolved *a, const struct resolved *b)
+static void each_record(const struct resolved *a, const struct resolved *b, resolved_difference_fn fn, void *data)
 {
-    unsigned n = 0;
     for (guint i = 0; i < a->zones->len; i++) {
         const struct zone_records *records = a->zones->pdata[i];
-        const GPtrArray *other = zone_rrsets(b, records->zone);
-        n += other != NULL ? rrsets_distance(records->rrsets, other) : records->rrsets->len;
+        struct resolved_difference d = {.zone = records->zone};
+        each_rrset(records->rrsets, zone_rrsets(b, records->zone), &d, fn, data);
     }
     for (guint i = 0; i < b->zones->len; i++) {
         const struct zone_records *records = b->zones->pdata[i];
-        n += zone_rrsets(a, records->zone) == NULL ? records->rrsets->len : 0;
+        struct resolved_difference d = {.zone = records->zone};
+        if (zone_rrsets(a, records->zone) == NULL)
+            each_rrset(NULL, records->rrsets, &d, fn, data);
     }
-    return n;
+}
+
+void resolved_each_difference(const struct resolved *a, const struct resolved *b, resolved_difference_fn fn, void *data)
+{
+    for (int c = 0; c < EDGE_CLASSES; c++)
+        for (enum part part = 0; part < PARTS; part++) {
+            const char *x = a->tables[c].hash[part], *y = b->tables[c].hash[part];
+            struct resolved_difference d = {.class = c, .part = part};
+            if (strcmp(x, y) != 0)
+                each_line(resolved_part(a, x), resolved_part(b, y), &d, fn, data);
+        }
+    each_record(a, b, fn, data);
+}
+
+static void count(void *data, const struct resolved_difference *d)
+{
+    struct resolved_distance *distance = data;
+    bool slow = d->part == PART_ROUTES || d->part == PART_LAYOUT;
+    if (d->zone != NULL)
+        distance->rrsets++;
+    else
+        (slow ? distance->slow_entries : distance->entries)[d->class]++;
 }
 
 struct resolved_distance resolved_compare(const struct resolved *a, const struct resolved *b)
 {
     struct resolved_distance distance = {0};
-    for (int c = 0; c < EDGE_CLASSES; c++) {
-        for (enum part part = 0; part < PARTS; part++) {
-            const char *x = a->tables[c].hash[part], *y = b->tables[c].hash[part];
-            if (strcmp(x, y) == 0)
-                continue;
-            bool slow = part == PART_ROUTES || part == PART_LAYOUT;
-            *(slow ? &distance.slow_entries[c] : &distance.entries[c]) +=
-                part_distance(resolved_part(a, x), resolved_part(b, y));
-        }
-    }
-    distance.rrsets = zones_distance(a, b);
+    resolved_each_difference(a, b, count, &distance);
     return distance;
 }

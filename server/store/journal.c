@@ -319,3 +319,35 @@ bool journal_read_newest(struct journal_reader *reader, const char *kind, unsign
     struct db *db = reader_db(reader, error);
     return db != NULL && each_row(db_query(db, sql, values, 2, error), fn, data, error);
 }
+
+/* A restart writes its generation again, under its epoch: of one generation the first entry counts. */
+bool journal_read_generation(struct journal_reader *reader, uint64_t generation, int64_t wall_us, journal_row_fn fn,
+                             void *data, GError **error)
+{
+    g_autofree char *id = g_strdup_printf("%" G_GUINT64_FORMAT, generation);
+    struct db_value by_id = DB_TEXT(id), by_time = DB_INT(wall_us);
+    struct db *db = reader_db(reader, error);
+    return db != NULL &&
+           each_row(generation > 0
+                        ? db_query(db, SQL_ROW "where kind = 'generation' and id = $1 order by seq limit 1", &by_id, 1,
+                                   error)
+                        : db_query(db,
+                                   SQL_ROW
+                                   "where seq = (select min(seq) from entries where kind = 'generation' and id = "
+                                   "(select id from entries where kind = 'generation' and at_us <= $1 "
+                                   "order by seq desc limit 1))",
+                                   &by_time, 1, error),
+                    fn, data, error);
+}
+
+bool journal_read_world(struct journal_reader *reader, uint64_t seq, journal_row_fn fn, void *data, GError **error)
+{
+    struct db_value until = DB_INT((int64_t)seq);
+    struct db *db = reader_db(reader, error);
+    return db != NULL && each_row(db_query(db,
+                                           SQL_ROW "where seq in (select max(seq) from entries where kind in "
+                                                   "('object', 'plan', 'control') and seq <= $1 group by kind, id) "
+                                                   "order by seq",
+                                           &until, 1, error),
+                                  fn, data, error);
+}

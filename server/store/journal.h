@@ -71,4 +71,12 @@ bool journal_read_after(struct journal_reader *reader, const char *kind, uint64_
 bool journal_read_newest(struct journal_reader *reader, const char *kind, unsigned limit, journal_row_fn fn, void *data,
                          GError **error);
 
+/* The first entry of a generation, or, if generation is 0, of the last one that was committed at wall_us or before.
+ * False without *error: there is none. *row is valid until `fn` returns. */
+bool journal_read_generation(struct journal_reader *reader, uint64_t generation, int64_t wall_us, journal_row_fn fn,
+                             void *data, GError **error);
+/* The world behind entry `seq`: the newest entries until then of all objects, plans and controls, in the order of
+ * writing; of what had ended by then, body "null". */
+bool journal_read_world(struct journal_reader *reader, uint64_t seq, journal_row_fn fn, void *data, GError **error);
+
 #endif
