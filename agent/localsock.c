@@ -11,14 +11,14 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#define LINE_SIZE 256
 #define CLIENTS_MAX 16
 
 struct client {
     struct localsock *sock;
     int fd; /* -1: free */
+    uid_t uid;
     struct loop_timer *timer;
-    char line[LINE_SIZE];
+    char line[LOCALSOCK_LINE_MAX + 2];
     size_t len;
     char *answer; /* NULL: still reading */
     size_t size, sent;
@@ -62,15 +62,21 @@ static void write_answer(struct client *client)
     client_close(client);
 }
 
-static void answer(struct client *client)
+static json_t *answer_json(struct client *client, bool whole)
 {
     struct localsock *sock = client->sock;
+    if (!whole)
+        return json_pack("{s:s}", "error", "expected one line of at most 511 bytes and its newline");
+    if (memchr(client->line, '\0', client->len) != NULL)
+        return json_pack("{s:s}", "error", "found a NUL, expected one line of text");
     client->line[client->len] = '\0';
-    json_t *json = sock->fn(sock->data, g_strstrip(client->line));
-    if (json == NULL) {
-        g_autofree char *found = text_quote(client->line);
-        json = json_pack("{s:s++}", "error", "unknown command ", found, ", expected status");
-    }
+    return sock->fn(sock->data, client->uid, g_strstrip(client->line));
+}
+
+/* whole: a line came, and not only its beginning. */
+static void answer(struct client *client, bool whole)
+{
+    json_t *json = answer_json(client, whole);
     char *text = json_dumps(json, JSON_INDENT(2));
     json_decref(json);
     client->answer = g_strconcat(text != NULL ? text : "{\"error\": \"the command is not text\"}", "\n", NULL);
@@ -84,20 +90,17 @@ static void on_client(void *data, int fd, uint32_t events)
     struct client *client = data;
     (void)events;
     if (client->answer == NULL) {
-        ssize_t n = recv(fd, client->line + client->len, LINE_SIZE - 1 - client->len, 0);
+        ssize_t n = recv(fd, client->line + client->len, LOCALSOCK_LINE_MAX + 1 - client->len, 0);
         if (n < 0 && errno == EAGAIN)
             return;
         if (n > 0)
             client->len += (size_t)n;
         char *end = memchr(client->line, '\n', client->len);
-        if (end == NULL && n > 0 && client->len < LINE_SIZE - 1)
+        if (end == NULL && n > 0 && client->len < LOCALSOCK_LINE_MAX + 1)
             return;
-        if (end == NULL) { /* closed, or a line that is none */
-            client_close(client);
-            return;
-        }
-        client->len = (size_t)(end - client->line);
-        answer(client);
+        if (end != NULL)
+            client->len = (size_t)(end - client->line);
+        answer(client, end != NULL);
         if (!loop_watch(client->sock->loop, fd, EPOLLOUT, on_client, client, NULL)) {
             client_close(client);
             return;
@@ -106,11 +109,14 @@ static void on_client(void *data, int fd, uint32_t events)
     write_answer(client);
 }
 
-static bool peer_allowed(int fd)
+static bool peer_allowed(int fd, uid_t *uid)
 {
     struct ucred peer;
     socklen_t len = sizeof peer;
-    return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) == 0 && (peer.uid == 0 || peer.uid == geteuid());
+    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) != 0)
+        return false;
+    *uid = peer.uid;
+    return peer.uid == 0 || peer.uid == geteuid();
 }
 
 static void on_accept(void *data, int listener, uint32_t events)
@@ -120,11 +126,13 @@ static void on_accept(void *data, int listener, uint32_t events)
     int fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd < 0)
         return;
-    for (unsigned i = 0; i < CLIENTS_MAX && peer_allowed(fd); i++) {
+    uid_t uid;
+    for (unsigned i = 0; i < CLIENTS_MAX && peer_allowed(fd, &uid); i++) {
         struct client *client = &sock->clients[i];
         if (client->fd >= 0)
             continue;
         client->fd = fd;
+        client->uid = uid;
         client->len = 0;
         loop_timer_arm(client->timer, loop_now_us() + LOCALSOCK_TIMEOUT_US);
         if (!loop_watch(sock->loop, fd, EPOLLIN, on_client, client, NULL))

@@ -10,11 +10,14 @@
 #include "core/auto.h"
 #include "core/loop.h"
 #include <jansson.h>
+#include <sys/types.h>
 
 #define LOCALSOCK_TIMEOUT_US 2000000
+#define LOCALSOCK_LINE_MAX 511
 
-/* Answer to a line (without its newline), a new reference; NULL: the command is not known. */
-typedef json_t *(*localsock_fn)(void *data, const char *line);
+/* Answer to a line (without its newline, at most LOCALSOCK_LINE_MAX bytes, no NUL inside) that a process of user `uid`
+ * wrote, a new reference. */
+typedef json_t *(*localsock_fn)(void *data, uid_t uid, const char *line);
 
 struct localsock;
 /* Takes the place of a socket that nobody listens on; SB_ERROR_CONFLICT when somebody does. */

@@ -11,6 +11,7 @@
  *    "origins":  [{"room","via","up","status","latency_us"}],
  *    "holds":    [{"room","home","for_us"}],  rooms that the edge holds away by itself; home: slots of 1,000 that are back
  *    "probes":   [{"policy","room"}],
+ *    "break_glass": [{"verb","room","by","reason","since_us","until_us"}],   agent/breakglass.h; wall clock
  *    "events":   [{"at_us","text"}]}         wall clock; what happened since the last report that was answered
  *        The answer is {"epoch": 65537, "generation": 12}: the newest stamp that the server has published. The agent
  *        promises its epoch at once and polls where the newest table is, so an agent with several servers in its list

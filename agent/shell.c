@@ -1,7 +1,9 @@
 #include "agent/shell.h"
 
+#include "agent/breakglass.h"
 #include "agent/protocol.h"
 #include "core/log.h"
+#include "schema/object.h"
 
 #include <string.h>
 
@@ -19,6 +21,10 @@ struct shell {
     struct keep *keep;
     struct link *link;
     struct actuator actuator;
+    struct breakglass *glass;
+    struct loop_timer *glass_timer;
+    bool closed_none;       /* what is to be closed by hand would leave no room open, and is not */
+    GBytes *applied[PARTS]; /* given to the actuator: the table's parts, with what was done by hand */
     struct kept kept;       /* as loaded; given to the agent at start */
     char *damage;           /* what could not be loaded, or NULL */
     int64_t unlogged_at_us; /* wall clock; what took effect then is not in applied.log yet; 0: it is */
@@ -87,10 +93,26 @@ static void write_disk(struct shell *shell, const struct agent_effect *effect)
                  ok ? NULL : error->message);
 }
 
-static void carry_out(struct shell *shell, const struct agent_effect *effect)
+static void parts_clear(GBytes *parts[static PARTS])
+{
+    for (unsigned i = 0; i < PARTS; i++)
+        g_clear_pointer(&parts[i], g_bytes_unref);
+}
+
+static void apply(struct shell *shell)
 {
     GBytes *const *parts;
-    const struct manifest *manifest;
+    const struct manifest *manifest = agent_table(shell->agent, &parts);
+    bool was_closed_none = shell->closed_none;
+    parts_clear(shell->applied);
+    shell->closed_none = !breakglass_overlay(shell->glass, parts, shell->applied);
+    if (shell->closed_none && !was_closed_none)
+        shell_note(shell, "what was closed by hand is open: no other room is open here");
+    shell->actuator.apply(shell->actuator.data, manifest, shell->applied);
+}
+
+static void carry_out(struct shell *shell, const struct agent_effect *effect)
+{
     switch (effect->kind) {
     case AGENT_POLL:
         link_poll(shell->link, effect->server, effect->stamp);
@@ -103,8 +125,7 @@ static void carry_out(struct shell *shell, const struct agent_effect *effect)
         write_disk(shell, effect);
         break;
     case AGENT_APPLY:
-        manifest = agent_table(shell->agent, &parts);
-        shell->actuator.apply(shell->actuator.data, manifest, parts);
+        apply(shell);
         break;
     case AGENT_REPORT:
         link_report(shell->link);
@@ -212,12 +233,25 @@ static json_t *stamp_json(struct stamp stamp)
     return json_pack("{s:I,s:I}", "epoch", (json_int_t)stamp.epoch, "generation", (json_int_t)stamp.generation);
 }
 
+/* Who asks must see that this agent is not all that its table says, and why. */
+static void say_by_hand(const struct shell *shell, json_t *report)
+{
+    g_autofree char *text = breakglass_text(shell->glass);
+    json_object_set_new(report, "break_glass", breakglass_to_json(shell->glass));
+    if (text == NULL || strcmp(agent_state(shell->agent), "applied") != 0)
+        return;
+    json_object_set_new(report, "state", json_string("held"));
+    json_object_set_new(report, "error",
+                        json_sprintf("%s%s", text, shell->closed_none ? "; not so: no other room is open here" : ""));
+}
+
 static json_t *report_base(const struct shell *shell)
 {
     json_t *report = json_pack("{s:s,s:s,s:I,s:o,s:s,s:s?,s:I}", "edge", shell->edge, "cluster", shell->cluster,
                                "promised", (json_int_t)agent_promised(shell->agent), "applied",
                                stamp_json(agent_applied(shell->agent)), "state", agent_state(shell->agent), "error",
                                agent_error(shell->agent), "window_us", (json_int_t)AGENT_REPORT_EVERY_US);
+    say_by_hand(shell, report);
     shell->actuator.report(shell->actuator.data, report);
     return report;
 }
@@ -237,7 +271,7 @@ static json_t *build_report(void *data, uint64_t seen, uint64_t *newest)
     return report;
 }
 
-json_t *shell_status(const struct shell *shell)
+static json_t *status(const struct shell *shell)
 {
     json_t *status = report_base(shell);
     GBytes *const *parts;
@@ -245,6 +279,70 @@ json_t *shell_status(const struct shell *shell)
     json_object_set_new(status, "last_good", kept != NULL ? stamp_json(kept->stamp) : json_null());
     json_object_set_new(status, "servers", link_status(shell->link));
     return status;
+}
+
+/* ---- by hand ---- */
+
+static bool applied_differs(const struct shell *shell)
+{
+    GBytes *const *parts;
+    GBytes *wanted[PARTS];
+    bool differs = false;
+    if (agent_table(shell->agent, &parts) == NULL || shell->applied[0] == NULL)
+        return false; /* nothing was ever applied: what comes is laid over as it is now */
+    breakglass_overlay(shell->glass, parts, wanted);
+    for (unsigned i = 0; i < PARTS; i++)
+        differs = differs || !g_bytes_equal(wanted[i], shell->applied[i]);
+    parts_clear(wanted);
+    return differs;
+}
+
+/* Brings into force what has just been done or has ended. */
+static void by_hand(struct shell *shell)
+{
+    g_autofree char *hold = breakglass_hold(shell->glass);
+    struct agent_event held = {.kind = AGENT_HOLD, .text = hold};
+    struct agent_event again = {.kind = AGENT_RESTARTED, .text = "by hand"};
+    loop_timer_arm(shell->glass_timer, breakglass_next_us(shell->glass));
+    step(shell, &held);
+    if (applied_differs(shell))
+        step(shell, &again);
+    link_report(shell->link);
+}
+
+static void on_glass_timer(void *data)
+{
+    struct shell *shell = data;
+    g_autoptr(GPtrArray) notes = g_ptr_array_new_with_free_func(g_free);
+    bool ended = breakglass_expire(shell->glass, loop_now_us(), wall_now_us(), notes);
+    for (guint i = 0; i < notes->len; i++)
+        shell_note(shell, notes->pdata[i]);
+    if (ended)
+        by_hand(shell);
+    else
+        loop_timer_arm(shell->glass_timer, breakglass_next_us(shell->glass));
+}
+
+json_t *shell_command(void *data, uid_t uid, const char *line)
+{
+    struct shell *shell = data;
+    if (strcmp(line, "status") == 0)
+        return status(shell);
+    if (!breakglass_knows(line)) {
+        g_autofree char *found = text_quote(line);
+        return json_pack("{s:s++}", "error", "unknown command ", found, ", expected status, hold, override or release");
+    }
+    GBytes *const *parts = NULL;
+    g_autoptr(GError) error = NULL;
+    g_autofree char *by = g_strdup_printf("uid:%u", (unsigned)uid);
+    if (agent_table(shell->agent, &parts) == NULL)
+        parts = NULL;
+    g_autofree char *done = breakglass_command(shell->glass, line, by, parts, loop_now_us(), wall_now_us(), &error);
+    if (done == NULL)
+        return json_pack("{s:s}", "error", error->message);
+    shell_note(shell, done);
+    by_hand(shell);
+    return json_pack("{s:s}", "done", done);
 }
 
 static void on_report_timer(void *data)
@@ -279,6 +377,7 @@ struct shell *shell_new(struct loop *loop, const struct shell_config *config, co
     shell->edge = g_strdup(config->link.edge);
     shell->agent_timer = loop_timer_new(loop, on_agent_timer, shell);
     shell->report_timer = loop_timer_new(loop, on_report_timer, shell);
+    shell->glass_timer = loop_timer_new(loop, on_glass_timer, shell);
     g_queue_init(&shell->notes);
     g_queue_init(&shell->events);
     shell->keep = keep_new(config->state_dir, error);
@@ -294,6 +393,10 @@ struct shell *shell_new(struct loop *loop, const struct shell_config *config, co
     g_ptr_array_add(notes, NULL);
     if (notes->len > 1)
         shell->damage = g_strjoinv("; ", (char **)notes->pdata);
+    g_autoptr(GPtrArray) acts = g_ptr_array_new_with_free_func(g_free);
+    shell->glass = breakglass_new(config->state_dir, loop_now_us(), wall_now_us(), acts);
+    for (guint i = 0; i < acts->len; i++)
+        shell_note(shell, acts->pdata[i]);
     struct agent_config agent = {shell->cluster, shell->edge, link_servers(shell->link), 0};
     shell->agent = agent_new(&agent);
     return shell;
@@ -304,6 +407,9 @@ void shell_free(struct shell *shell)
     if (shell == NULL)
         return;
     link_free(shell->link);
+    parts_clear(shell->applied);
+    breakglass_free(shell->glass);
+    loop_timer_free(shell->glass_timer);
     agent_free(shell->agent);
     keep_free(shell->keep);
     kept_clear(&shell->kept);
@@ -327,7 +433,11 @@ void shell_start(struct shell *shell)
                                 .promised = shell->kept.promised,
                                 .stamp = keep_logged(shell->keep),
                                 .text = shell->damage};
+    g_autofree char *hold = breakglass_hold(shell->glass);
+    struct agent_event held = {.kind = AGENT_HOLD, .text = hold};
+    step(shell, &held); /* before a newer table can come */
     step(shell, &event);
+    loop_timer_arm(shell->glass_timer, breakglass_next_us(shell->glass));
     kept_clear(&shell->kept);
     on_report_timer(shell);
 }

@@ -1,5 +1,6 @@
 /* shell.h: carries out the effects of agent.h: disk (keep.h), servers (link.h), an actuator, time (core/loop.h).
  *
+ * What was done by hand (breakglass.h) is in every report, whose state then is "held" where it would be "applied".
  * Any daemon that obeys tables is a shell and an actuator. Effects are carried out in order; outcomes come back as
  * events on the loop's thread. Thread safety: belongs to its loop's thread.
  */
@@ -8,6 +9,8 @@
 
 #include "agent/keep.h"
 #include "agent/link.h"
+
+#include <sys/types.h>
 
 struct actuator {
     void *data;
@@ -42,7 +45,8 @@ void shell_sampled(struct shell *shell);
 /* For the next reports, and the log. */
 void shell_note(struct shell *shell, const char *text);
 
-/* State, stamps, servers and the actuator's members, for the local socket; new reference. */
-json_t *shell_status(const struct shell *shell);
+/* For the local socket: `status` is answered with state, stamps, servers, what was done by hand and the actuator's
+ * members; the commands of breakglass.h, from a process of user `uid`, with {"done"} or {"error"}. New reference. */
+json_t *shell_command(void *data, uid_t uid, const char *line); /* a localsock_fn; of a struct shell */
 
 #endif

@@ -1,5 +1,6 @@
 #include "dcdn/edge.h"
 
+#include "agent/breakglass.h"
 #include "core/log.h"
 #include "dcdn/counters.h"
 #include "dcdn/exchange.h"
@@ -186,6 +187,19 @@ void edge_set_shell(struct edge *edge, struct shell *shell)
     edge->shell = shell;
 }
 
+/* Of the table that was kept, with what was done by hand. */
+static struct edge_state *state_by_hand(const struct edge_settings *settings, const struct kept *kept, GPtrArray *notes,
+                                        GError **error)
+{
+    sb_auto(breakglass) glass = breakglass_new(settings->state_dir, loop_now_us(), wall_now_us(), notes);
+    GBytes *parts[PARTS];
+    breakglass_overlay(glass, kept->parts, parts);
+    struct edge_state *state = edge_state_new(&kept->manifest, parts, error);
+    for (unsigned i = 0; i < PARTS; i++)
+        g_bytes_unref(parts[i]);
+    return state;
+}
+
 bool edge_render_files(const struct edge_settings *settings, GError **error)
 {
     sb_auto(keep) keep = keep_new(settings->state_dir, error);
@@ -196,7 +210,7 @@ bool edge_render_files(const struct edge_settings *settings, GError **error)
     keep_load(keep, settings->cluster, settings->name, &kept, notes);
     g_autoptr(GError) bad = NULL;
     struct edge_state *state = NULL;
-    if (kept.manifest.stamp.epoch != 0 && (state = edge_state_new(&kept.manifest, kept.parts, &bad)) == NULL)
+    if (kept.manifest.stamp.epoch != 0 && (state = state_by_hand(settings, &kept, notes, &bad)) == NULL)
         g_ptr_array_add(notes, g_strdup(bad->message));
     for (guint i = 0; i < notes->len; i++)
         log_warning("part of the saved state is not used", "why=\"%s\"", (char *)notes->pdata[i]);

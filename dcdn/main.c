@@ -5,6 +5,7 @@
 #include "core/fileio.h"
 #include "core/log.h"
 #include "core/notify.h"
+#include "dcdn/ctl.h"
 #include "dcdn/edge.h"
 #include "dcdn/hold.h"
 
@@ -51,14 +52,10 @@ static void on_signal(int number)
     loop_stop(stop_loop);
 }
 
-static json_t *on_local(void *data, const char *line)
-{
-    return strcmp(line, "status") == 0 ? shell_status(data) : NULL;
-}
-
 static bool parse_flags(int argc, char **argv, GError **error)
 {
     g_autoptr(GOptionContext) context = g_option_context_new("- the agent of an edge, beside its HAProxy");
+    g_option_context_set_description(context, "`signalbox-edge ctl --help`: what a person can do at the agent itself.");
     g_option_context_add_main_entries(context, entries, NULL);
     if (!g_option_context_parse(context, &argc, &argv, error))
         return false;
@@ -102,7 +99,7 @@ static bool run(GError **error)
     struct edge *edge = edge_new(loop, &settings);
     struct actuator actuator = edge_actuator(edge);
     struct shell *shell = shell_new(loop, &config, &actuator, error);
-    struct localsock *sock = shell != NULL ? localsock_new(loop, flags.socket, on_local, shell, error) : NULL;
+    struct localsock *sock = shell != NULL ? localsock_new(loop, flags.socket, shell_command, shell, error) : NULL;
     bool ok = sock != NULL;
     if (ok) {
         edge_set_shell(edge, shell);
@@ -130,6 +127,8 @@ static bool run(GError **error)
 int main(int argc, char **argv)
 {
     g_autoptr(GError) error = NULL;
+    if (argc > 1 && strcmp(argv[1], "ctl") == 0)
+        return ctl_main(argc - 1, argv + 1);
     if (!parse_flags(argc, argv, &error)) {
         fprintf(stderr, "signalbox-edge: %s\n", error->message);
         return 2;

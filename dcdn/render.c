@@ -29,7 +29,9 @@
 #define RETRIES_MIN 3u /* that of `defaults` */
 static const char globals[] =
     "    stats timeout 1h\n"
-    "    hard-stop-after 10s\n"  /* an old worker's downloads, and connections that nobody uses */
+    /* An old worker's downloads, and its kept connections: it ends none sooner than `timeout http-keep-alive` would. */
+    "    hard-stop-after 65s\n"
+    "    mworker-max-reloads 20\n"
     "    fd-hard-limit 50000\n"; /* without one HAProxy sizes itself by the system's, which may be 2^30 */
 static const char defaults[] =
     "defaults\n"

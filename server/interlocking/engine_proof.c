@@ -22,7 +22,8 @@ bool edge_proves(const struct engine *engine, const char *edge, uint64_t generat
 {
     const struct edge_report *report = observed_edge(engine->observed, edge);
     /* What is applied without a promise could be replaced by an older reign's at any moment. */
-    return report != NULL && report->promised >= engine->epoch && stamp_proves(engine, report->applied, generation);
+    return report != NULL && report->promised >= engine->epoch && stamp_proves(engine, report->applied, generation) &&
+           !edge_report_overridden(report);
 }
 
 bool server_proves(const struct engine *engine, const char *nameserver, uint64_t generation)

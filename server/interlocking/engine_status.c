@@ -259,6 +259,19 @@ static void warn(json_t *warnings, const char *format, ...)
     json_array_append_new(warnings, json_string(text));
 }
 
+/* At night nobody remembers what was done by hand. */
+static void warn_by_hand(json_t *warnings, const struct edge_report *report)
+{
+    for (guint i = 0; report != NULL && i < report->hand_acts->len; i++) {
+        const struct hand_act *act = report->hand_acts->pdata[i];
+        g_autoptr(GDateTime) until = g_date_time_new_from_unix_utc(act->until_us / G_USEC_PER_SEC);
+        g_autofree char *time = until != NULL ? g_date_time_format(until, "%Y-%m-%d %H:%M:%S UTC") : NULL;
+        bool hold = strcmp(act->verb, "hold") == 0;
+        warn(warnings, "%s %s%s by hand there, by %s until %s: %s", report->edge, hold ? "is held" : "has closed ",
+             hold ? "" : act->room, act->by, time != NULL ? time : "?", act->reason);
+    }
+}
+
 static json_t *warnings_json(const struct engine *engine, int64_t now_us)
 {
     const struct resolved *resolved = engine->resolved;
@@ -273,6 +286,7 @@ static json_t *warnings_json(const struct engine *engine, int64_t now_us)
         else if (report->promised > engine->epoch)
             warn(warnings, "%s has promised epoch %" G_GUINT64_FORMAT ", newer than ours, %" G_GUINT64_FORMAT,
                  edge->o.name, report->promised, engine->epoch);
+        warn_by_hand(warnings, report);
     }
     if (engine->unclaimed->len > 0) {
         g_autofree char *text = claim_missing(engine);

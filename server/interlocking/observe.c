@@ -35,6 +35,16 @@ static void room_hold_free(gpointer data)
     g_free(hold);
 }
 
+static void hand_act_free(gpointer data)
+{
+    struct hand_act *act = data;
+    g_free(act->verb);
+    g_free(act->room);
+    g_free(act->by);
+    g_free(act->reason);
+    g_free(act);
+}
+
 static void edge_report_free(gpointer data)
 {
     struct edge_report *report = data;
@@ -47,6 +57,7 @@ static void edge_report_free(gpointer data)
     g_ptr_array_unref(report->origins);
     g_ptr_array_unref(report->holds);
     g_hash_table_unref(report->probes);
+    g_ptr_array_unref(report->hand_acts);
     g_free(report);
 }
 
@@ -181,6 +192,22 @@ static bool read_probe(struct edge_report *report, const json_t *json, GError **
     return true;
 }
 
+static bool read_hand_act(struct edge_report *report, const json_t *json, GError **error)
+{
+    struct hand_act *act = g_new0(struct hand_act, 1);
+    uint64_t since_us, until_us;
+    g_ptr_array_add(report->hand_acts, act);
+    if (!read_text(json, "verb", &act->verb, error) || !read_text(json, "room", &act->room, error) ||
+        !read_text(json, "by", &act->by, error) || !read_text(json, "reason", &act->reason, error) ||
+        !read_count(json, "since_us", &since_us, error) || !read_count(json, "until_us", &until_us, error))
+        return false;
+    act->since_us = (int64_t)since_us;
+    act->until_us = (int64_t)until_us;
+    if (strcmp(act->verb, "hold") == 0 || strcmp(act->verb, "override") == 0)
+        return true;
+    return bad(error, "verb", json_object_get(json, "verb"), "hold or override");
+}
+
 /* An absent list is empty. */
 static bool read_rows(struct edge_report *report, const json_t *json, const char *key,
                       bool (*read_row)(struct edge_report *, const json_t *, GError **), GError **error)
@@ -225,9 +252,11 @@ static struct edge_report *edge_report_parse(const char *edge, const json_t *jso
     report->origins = g_ptr_array_new_with_free_func(origin_health_free);
     report->holds = g_ptr_array_new_with_free_func(room_hold_free);
     report->probes = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
+    report->hand_acts = g_ptr_array_new_with_free_func(hand_act_free);
     if (read_head(report, json, error) && read_rows(report, json, "counters", read_counter, error) &&
         read_rows(report, json, "origins", read_origin, error) && read_rows(report, json, "holds", read_hold, error) &&
-        read_rows(report, json, "probes", read_probe, error))
+        read_rows(report, json, "probes", read_probe, error) &&
+        read_rows(report, json, "break_glass", read_hand_act, error))
         return report;
     edge_report_free(report);
     return NULL;
@@ -381,14 +410,35 @@ static json_t *probes_json(const struct edge_report *report)
     return list;
 }
 
+static json_t *hand_acts_json(const struct edge_report *report)
+{
+    json_t *list = json_array();
+    for (guint i = 0; i < report->hand_acts->len; i++) {
+        const struct hand_act *act = report->hand_acts->pdata[i];
+        json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:s, s:I, s:I}", "verb", act->verb, "room", act->room,
+                                              "by", act->by, "reason", act->reason, "since_us",
+                                              (json_int_t)act->since_us, "until_us", (json_int_t)act->until_us));
+    }
+    return list;
+}
+
+bool edge_report_overridden(const struct edge_report *report)
+{
+    for (guint i = 0; i < report->hand_acts->len; i++)
+        if (strcmp(((const struct hand_act *)report->hand_acts->pdata[i])->verb, "override") == 0)
+            return true;
+    return false;
+}
+
 json_t *edge_report_to_json(const struct edge_report *report, int64_t now_us)
 {
-    return json_pack("{s:s, s:I, s:I, s:o, s:I, s:s, s:s?, s:I, s:o, s:o, s:o, s:o}", "edge", report->edge, "age_us",
-                     (json_int_t)(now_us - report->at_us), "promised", (json_int_t)report->promised, "applied",
-                     stamp_json(report->applied), "applied_for_us", (json_int_t)(now_us - report->applied_at_us),
-                     "state", report->state, "error", report->error, "window_us", (json_int_t)report->window_us,
-                     "counters", counters_json(report), "origins", origins_json(report, now_us), "holds",
-                     holds_json(report, now_us), "probes", probes_json(report));
+    return json_pack("{s:s, s:I, s:I, s:o, s:I, s:s, s:s?, s:I, s:o, s:o, s:o, s:o, s:o}", "edge", report->edge,
+                     "age_us", (json_int_t)(now_us - report->at_us), "promised", (json_int_t)report->promised,
+                     "applied", stamp_json(report->applied), "applied_for_us",
+                     (json_int_t)(now_us - report->applied_at_us), "state", report->state, "error", report->error,
+                     "window_us", (json_int_t)report->window_us, "counters", counters_json(report), "origins",
+                     origins_json(report, now_us), "holds", holds_json(report, now_us), "probes", probes_json(report),
+                     "break_glass", hand_acts_json(report));
 }
 
 json_t *server_report_to_json(const struct server_report *report, int64_t now_us)

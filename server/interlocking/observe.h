@@ -29,6 +29,12 @@ struct room_hold {
     unsigned home;    /* slots of SLOT_COUNT whose users go home, fewer than all */
     int64_t since_us; /* server's clock; a restart of the agent begins it anew */
 };
+/* What a person has done at the agent itself (agent/breakglass.h). */
+struct hand_act {
+    char *verb, *room;          /* "hold" and "", or "override" and the room that is closed there */
+    char *by, *reason;          /* "uid:0" */
+    int64_t since_us, until_us; /* the agent's wall clock */
+};
 struct edge_report {
     char *edge;
     int64_t at_us;         /* server's clock, when it came */
@@ -42,6 +48,7 @@ struct edge_report {
     GPtrArray *origins;    /* struct origin_health * */
     GPtrArray *holds;      /* struct room_hold * */
     GHashTable *probes;    /* policy -> room that answered the probe ("" failed); may be empty */
+    GPtrArray *hand_acts;  /* struct hand_act * */
 };
 struct server_report { /* of one authoritative server, from the dns driver */
     char *nameserver;
@@ -72,6 +79,8 @@ void observed_server_report(struct observed *observed, struct server_report *rep
 const struct edge_report *observed_edge(const struct observed *observed, const char *edge);
 const struct server_report *observed_server(const struct observed *observed, const char *nameserver);
 json_t *edge_report_to_json(const struct edge_report *report, int64_t now_us);
+/* Is a room closed there by hand? Then it is not what its table says, whatever it has applied. */
+bool edge_report_overridden(const struct edge_report *report);
 json_t *server_report_to_json(const struct server_report *report, int64_t now_us);
 
 /* An edge's view is old after this. */

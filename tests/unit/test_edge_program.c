@@ -4,6 +4,7 @@
 #include "tests/unit/agent_server.h"
 #include "tests/unit/unit.h"
 
+#include <glib/gstdio.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -321,8 +322,240 @@ START_TEST(a_hung_haproxy_is_said_within_two_seconds_and_caught_up_with)
 }
 END_TEST
 
+/* ---- by hand ---- */
+
+/* `signalbox-edge ctl --socket ... WORDS`; what it printed, g_free. */
+static char *ctl(struct stage *s, int expected, const char *const *words)
+{
+    const char *argv[16] = {SIGNALBOX_EDGE, "ctl", "--socket", s->socket};
+    for (int n = 4; *words != NULL; n++)
+        argv[n] = *words++;
+    char *out = NULL, *err = NULL;
+    int status = 0;
+    ck_assert(
+        g_spawn_sync(NULL, (char **)(uintptr_t)argv, NULL, G_SPAWN_SEARCH_PATH, NULL, NULL, &out, &err, &status, NULL));
+    char *text = g_strconcat(out, err, NULL);
+    ck_assert_msg(WIFEXITED(status) && WEXITSTATUS(status) == expected, "exit %d, expected %d: %s", WEXITSTATUS(status),
+                  expected, text);
+    g_free(out);
+    g_free(err);
+    return text;
+}
+#define CTL(stage, expected, ...) g_free(ctl(stage, expected, (const char *const[]){__VA_ARGS__, NULL}))
+
+static char *by_hand_log(struct stage *s)
+{
+    g_autofree char *path = g_build_filename(s->dir, "breakglass.log", NULL);
+    char *text = file_read(path, 1u << 20, NULL, NULL);
+    return text != NULL ? text : g_strdup("");
+}
+
+static unsigned lines(const char *text)
+{
+    unsigned n = 0;
+    for (; (text = strchr(text, '\n')) != NULL; text++)
+        n++;
+    return n;
+}
+
+static void await_room(struct stage *s, const char *row)
+{
+    g_autofree char *command = g_strdup_printf("show map %s/rooms.map\n", s->dir);
+    g_autofree char *line = g_strdup_printf(" %s\n", row);
+    for (int64_t until_us = loop_now_us() + DEADLINE_US;; poll(NULL, 0, 5)) {
+        g_autofree char *rows = say(s->haproxy_socket, command);
+        if (strstr(rows, line) != NULL)
+            return;
+        ck_assert_msg(loop_now_us() < until_us, "never %s: %s", row, rows);
+    }
+}
+
+static void await_told(struct stage *s, const char *text)
+{
+    for (int64_t until_us = loop_now_us() + DEADLINE_US;; poll(NULL, 0, 5)) {
+        pthread_mutex_lock(&s->server[0].lock);
+        bool told = s->server[0].reports != NULL && strstr(s->server[0].reports, text) != NULL;
+        g_autofree char *reports = g_strdup(s->server[0].reports);
+        pthread_mutex_unlock(&s->server[0].lock);
+        if (told)
+            return;
+        ck_assert_msg(loop_now_us() < until_us, "the server never heard %s: %s", text, reports);
+    }
+}
+
+static void restart_edge(struct stage *s)
+{
+    kill(s->edge, SIGKILL);
+    waitpid(s->edge, NULL, 0);
+    s->edge = spawn_edge(s, false);
+}
+
+START_TEST(a_hold_by_hand_outlives_agent_and_servers_and_ends_when_it_is_released_or_over)
+{
+    struct stage s;
+    stage_begin(&s, 1);
+    await_status(&s, "applied", 5, "");
+    CTL(&s, 0, "hold", "--for", "10m", "--reason", "disk is being replaced");
+    await_status(&s, "held", 5, "held by uid:0 until ");
+    await_told(&s, "\"verb\":\"hold\",\"room\":\"\",\"by\":\"uid:0\",\"reason\":\"disk is being replaced\"");
+    server_says(&s.server[0], EPOCH + 65536, 6, "two-rooms", &closed, NONE);
+    await_status(&s, "held", 5, "generation 6 of epoch 196609 waits");
+    g_autofree char *promise = g_build_filename(s.dir, "promise", NULL);
+    g_autofree char *promised = file_read(promise, 64, NULL, NULL);
+    ck_assert_str_eq(promised, "196609\n"); /* no older reign can come back meanwhile */
+    expect_meta(&s, "5");
+    restart_edge(&s);
+    await_status(&s, "held", 5, "generation 6 of epoch 196609 waits");
+    expect_meta(&s, "5");
+    CTL(&s, 0, "release", "hold", "--reason", "disk is in");
+    await_status(&s, "applied", 6, "");
+    await_told(&s, "disk is in");
+
+    CTL(&s, 0, "hold", "--for=1s", "--reason=short");
+    server_says(&s.server[0], EPOCH + 65536, 7, "two-rooms", &rest, NONE);
+    await_status(&s, "applied", 7, "");
+    await_told(&s, "its time is over: held by uid:0");
+    g_autofree char *log = by_hand_log(&s);
+    ck_assert_msg(lines(log) == 4, "%s", log);
+    stage_end(&s);
+}
+END_TEST
+
+START_TEST(a_room_closed_by_hand_stays_closed_whatever_starts_anew)
+{
+    static const struct edge_table_text b_closed = {
+        .layout = "class public\norigin/room-a/pop-a1 127.0.0.1:1\norigin/room-b/pop-b1 127.0.0.1:1\n",
+        .rooms = "multi/room-a room-a\nmulti/room-b room-a\nsingle/room-a room-a\nsingle/room-b -\n",
+        .origins = "multi/room-b/pop-b1 out\nsingle/room-b/pop-b1 out\n"};
+    struct stage s;
+    stage_begin(&s, 1);
+    await_status(&s, "applied", 5, "");
+    await_room(&s, "multi/room-a room-a");
+    g_autofree char *unknown = ctl(&s, 1, (const char *const[]){"override", "room-z", "--reason", "x", NULL});
+    ck_assert_msg(strstr(unknown, "no way to such a room") != NULL, "%s", unknown);
+    CTL(&s, 0, "override", "room-a", "--reason", "it answers nonsense");
+    await_status(&s, "held", 5, "room-a closed here by uid:0");
+    await_room(&s, "multi/room-a room-b");
+    await_room(&s, "single/room-a -");
+    g_autofree char *servers = say(s.haproxy_socket, "show servers state be_multi_room-a\n");
+    ck_assert_msg(strstr(servers, "room-a.pop-a1 127.0.0.1 0 1 ") != NULL, "%s", servers); /* in maintenance */
+    await_told(&s, "\"verb\":\"override\",\"room\":\"room-a\"");
+    g_autofree char *last = ctl(&s, 1, (const char *const[]){"override", "room-b", "--reason", "x", NULL});
+    ck_assert_msg(strstr(last, "no other room would be open here") != NULL, "%s", last);
+
+    kill(s.edge, SIGKILL);
+    waitpid(s.edge, NULL, 0);
+    kill(s.haproxy, SIGTERM);
+    waitpid(s.haproxy, NULL, 0);
+    start_haproxy(&s); /* from the files of `--render-only`: no agent is there to mend it */
+    await_room(&s, "multi/room-a room-b");
+    s.edge = spawn_edge(&s, false);
+    await_status(&s, "held", 5, "room-a closed here");
+    await_room(&s, "multi/room-a room-b");
+    server_says(&s.server[0], EPOCH, 6, "two-rooms", &rest, NONE);
+    await_status(&s, "held", 6, "room-a closed here");
+    await_room(&s, "multi/room-a room-b");
+
+    server_says(&s.server[0], EPOCH, 7, "two-rooms", &b_closed, NONE); /* one of them must stay open */
+    await_status(&s, "held", 7, "not so: no other room is open here");
+    await_room(&s, "multi/room-a room-a");
+    server_says(&s.server[0], EPOCH, 8, "two-rooms", &rest, NONE);
+    await_status(&s, "held", 8, "room-a closed here");
+    await_room(&s, "multi/room-a room-b");
+    CTL(&s, 0, "release", "all", "--reason", "mended");
+    await_status(&s, "applied", 8, "");
+    await_room(&s, "multi/room-a room-a");
+    stage_end(&s);
+}
+END_TEST
+
+START_TEST(what_is_no_command_by_hand_is_refused_with_what_was_expected)
+{
+    static const char long_reason[] = "hold 1m 0123456789012345678901234567890123456789012345678901234567890123456789"
+                                      "0123456789012345678901234567890123456789012345678901234567890123456789012345678"
+                                      "0123456789012345678901234567890123456789012345678901234567890123456789\n";
+    static const char *const rows[][2] = {
+        {"\n", "unknown command"},
+        {"reboot\n", "expected status, hold, override or release"},
+        {"HOLD 1m x\n", "unknown command"},
+        {"holding 1m x\n", "unknown command"},
+        {"status now\n", "unknown command"},
+        {"hold\n", "time: found \\\"\\\""},
+        {"hold for ever\n", "time: found \\\"for\\\""},
+        {"hold 0s x\n", "more than 0"},
+        {"hold -1m x\n", "time: found"},
+        {"hold 25h x\n", "at most 24h"},
+        {"hold 99999h x\n", "at most 24h"},
+        {"hold 184467440737095516s x\n", "at most 24h"},
+        {"hold 10 x\n", "time: found"},
+        {"hold 1m30s x\n", "time: found"},
+        {"hold 1y x\n", "time: found"},
+        {"hold 1m\n", "reason: found"},
+        {"hold 1m    \n", "reason: found"},
+        {"hold 1m a\tb\n", "printable"},
+        {"hold 1m a\x1b[2Jb\n", "printable"},
+        {"hold 1m \xff\xfe\n", "printable"},
+        {long_reason, "1 to 200 bytes"},
+        {"override\n", "room: found"},
+        {"override room-a\n", "time: found"},
+        {"override room-a;shutdown 1m x\n", "the name of a room"},
+        {"override ../room-a 1m x\n", "the name of a room"},
+        {"override Room-A 1m x\n", "the name of a room"},
+        {"override room-z 1m x\n", "no way to such a room"},
+        {"override room 1m x\n", "no way to such a room"},
+        {"override pop-a1 1m x\n", "no way to such a room"},
+        {"override room-b 1m\n", "reason: found"},
+        {"release\n", "hold, all or the name of a room"},
+        {"release hold x\n", "nothing to release; in force: nothing"},
+        {"release all x\n", "nothing to release"},
+        {"release room-a x\n", "nothing to release"},
+        {"release hold\n", "reason: found"},
+        {"release * x\n", "hold, all or the name of a room"},
+        {"hold 1m no newline", "one line of at most 511 bytes"},
+        {"", "one line of at most 511 bytes"},
+    };
+    struct stage s;
+    stage_begin(&s, 1);
+    await_status(&s, "applied", 5, "");
+    for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {
+        struct sockaddr_un to = {.sun_family = AF_UNIX};
+        g_strlcpy(to.sun_path, s.socket, sizeof to.sun_path);
+        char answer[2048] = "";
+        int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        ck_assert_int_eq(connect(fd, (struct sockaddr *)&to, sizeof to), 0);
+        ck_assert_int_eq(send(fd, rows[i][0], strlen(rows[i][0]), MSG_NOSIGNAL), (ssize_t)strlen(rows[i][0]));
+        shutdown(fd, SHUT_WR);
+        ck_assert_int_gt(recv(fd, answer, sizeof answer - 1, 0), 0);
+        close(fd);
+        ck_assert_msg(strstr(answer, "\"error\"") != NULL && strstr(answer, rows[i][1]) != NULL,
+                      "row %zu: '%s', expected '%s' in: %s", i, rows[i][0], rows[i][1], answer);
+    }
+    g_autofree char *huge = g_strnfill(100000, 'x');
+    g_autofree char *answer = say(s.socket, huge);
+    ck_assert_msg(strstr(answer, "one line") != NULL, "%s", answer);
+    CTL(&s, 2, "hold");
+    CTL(&s, 2, "hold", "room-a", "--reason", "x");
+    CTL(&s, 2, "hold", "--reason", "two\nlines");
+    CTL(&s, 2, "release", "hold", "--for", "1m", "--reason", "x");
+    CTL(&s, 2, "explode", "--reason", "x");
+    CTL(&s, 6, "--socket", "/nowhere/edge.sock", "status");
+    g_autofree char *none = by_hand_log(&s);
+    ck_assert_str_eq(none, "");
+
+    g_autofree char *in_the_way = g_build_filename(s.dir, "breakglass.log", NULL); /* it cannot be written down */
+    ck_assert_int_eq(g_mkdir(in_the_way, 0700), 0);
+    g_autofree char *refused = ctl(&s, 1, (const char *const[]){"hold", "--reason", "x", NULL});
+    ck_assert_msg(strstr(refused, "nothing was done") != NULL, "%s", refused);
+    await_status(&s, "applied", 5, "");
+    stage_end(&s);
+}
+END_TEST
+
 static void add(TCase *tcase)
 {
+    tcase_add_test(tcase, a_hold_by_hand_outlives_agent_and_servers_and_ends_when_it_is_released_or_over);
+    tcase_add_test(tcase, a_room_closed_by_hand_stays_closed_whatever_starts_anew);
+    tcase_add_test(tcase, what_is_no_command_by_hand_is_refused_with_what_was_expected);
     tcase_add_test(tcase, what_a_server_must_not_say_changes_nothing);
     tcase_add_test(tcase, an_old_server_beside_a_new_one_is_passed_over);
     tcase_add_test(tcase, a_killed_agent_goes_on_where_it_was);

@@ -183,6 +183,29 @@ END_TEST
 
 /* ---- plans ---- */
 
+/* The edge has applied what it is to have, and a person there has closed a room besides. */
+static void say_closed_by_hand(struct server *s, const char *edge, const char *room)
+{
+    json_t *json = saying_json(edge, &(struct saying){.stamp = s->published->world->stamp});
+    json_object_set_new(json, "break_glass",
+                        json_pack("[{s:s, s:s, s:s, s:s, s:I, s:I}]", "verb", "override", "room", room, "by", "uid:0",
+                                  "reason", "it answers nonsense", "since_us", (json_int_t)1719900000 * SECOND,
+                                  "until_us", (json_int_t)1719901800 * SECOND));
+    GError *error = NULL;
+    ck_assert_msg(engine_edge_report(s->engine, edge, json, s->now_us, &s->effects, &error), "%s",
+                  error != NULL ? error->message : "");
+    settle(s);
+    json_decref(json);
+}
+
+static void expect_warning(struct server *s, const char *text)
+{
+    json_t *status = engine_status(s->engine, s->now_us);
+    g_autofree char *warnings = json_dumps(json_object_get(status, "warnings"), 0);
+    ck_assert_msg(strstr(warnings, text) != NULL, "%s not in %s", text, warnings);
+    json_decref(status);
+}
+
 START_TEST(plan_converges_edge_by_edge)
 {
     struct server *s = server_new();
@@ -202,6 +225,9 @@ START_TEST(plan_converges_edge_by_edge)
     expect_step(s, id, "edges", "running", "converging 3/4"); /* an older generation proves nothing */
     say(s, "edge-4", (struct saying){.stamp = {.epoch = s->epoch - 1, .generation = 99}});
     expect_step(s, id, "edges", "running", "converging 3/4"); /* nor does another reign's */
+    say_closed_by_hand(s, "edge-4", "room-b");
+    expect_step(s, id, "edges", "running", "converging 3/4"); /* nor one that is closed otherwise there */
+    expect_warning(s, "edge-4 has closed room-b by hand there, by uid:0 until 2024-07-02 ");
     s->now_us += SECOND;
     say(s, "edge-4", (struct saying){0});
     expect_step(s, id, "edges", "succeeded", "4/4 edges applied generation 3");

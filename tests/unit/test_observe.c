@@ -61,6 +61,33 @@ START_TEST(a_report_is_taken)
 }
 END_TEST
 
+START_TEST(what_was_done_by_hand_is_kept_and_comes_back_from_a_snapshot)
+{
+    g_autofree char *text = with(
+        "'events':[]", "'break_glass':[{'verb':'hold','room':'','by':'uid:0','reason':'r','since_us':5,'until_us':9"
+                       "},{'verb':'override','room':'room-a','by':'uid:0','reason':'q','since_us':6,'until_us':9}]");
+    sb_auto(observed) o = observed_new();
+    sb_auto(observed) restored = observed_new();
+    ck_assert(take(o, text, 1000, NULL));
+    const struct edge_report *r = observed_edge(o, "edge-1");
+    ck_assert_uint_eq(r->hand_acts->len, 2);
+    ck_assert(edge_report_overridden(r));
+    json_t *json = edge_report_to_json(r, 2000);
+    ck_assert(observed_edge_restore(restored, json, 2000, NULL));
+    json_t *again = edge_report_to_json(observed_edge(restored, "edge-1"), 2000);
+    ck_assert(json_equal(json, again));
+    json_decref(json);
+    json_decref(again);
+    g_autofree char *unknown =
+        with("'events':[]", "'break_glass':[{'verb':'reboot','room':'','by':'uid:0','reason':'r',"
+                            "'since_us':5,'until_us':9}]");
+    g_autoptr(GError) error = NULL;
+    ck_assert(!take(o, unknown, 2000, &error));
+    ck_assert_msg(strstr(error->message, "verb: found \"reboot\", expected hold or override") != NULL, "%s",
+                  error->message);
+}
+END_TEST
+
 START_TEST(what_has_not_changed_keeps_its_time)
 {
     sb_auto(observed) o = observed_new();
@@ -171,6 +198,7 @@ static void add(TCase *tcase)
 {
     tcase_add_test(tcase, a_report_is_taken);
     tcase_add_test(tcase, what_has_not_changed_keeps_its_time);
+    tcase_add_test(tcase, what_was_done_by_hand_is_kept_and_comes_back_from_a_snapshot);
     tcase_add_test(tcase, what_is_no_report_changes_nothing);
     tcase_add_test(tcase, an_entrance_is_down_when_half_say_so);
     tcase_add_test(tcase, name_servers);
