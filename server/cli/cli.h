@@ -15,7 +15,8 @@ enum { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_REFUSED = 3, EXIT_ROLL
 
 struct cli {
     struct httpc_target target;
-    bool json; /* print answers as they are */
+    bool json;    /* print answers as they are */
+    bool patient; /* that the server cannot be reached is not printed: the caller asks again */
 };
 
 #define COMMAND(name, ...) int command_##name(struct cli *cli, int argc, char **argv);
@@ -59,7 +60,7 @@ int cli_error(const GError *error);
 int cli_end_dry_run(struct cli *cli, const json_t *answer);
 
 /* Follows an execution until it ends and shows how it goes; *execution is a new reference or NULL. EXIT_OK: it has
- * ended, however that was. */
+ * ended, however that was. A server that went away is asked again for half a minute: it may be starting anew. */
 int cli_follow(struct cli *cli, const char *id, json_t **execution);
 bool cli_execution_ended(const json_t *execution);
 /* Its events, those that repeat a count left out; its steps, times and state. To standard output. */

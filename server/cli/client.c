@@ -42,6 +42,20 @@ static int problem(const struct httpc_reply *reply, const json_t *json)
                                                                                                         : EXIT_FAILED;
 }
 
+static int unanswered(const struct cli *cli, const GError *error)
+{
+    int code = error_exit_code(error);
+    if (code == EXIT_UNREACHABLE && cli->patient)
+        return code;
+    cli_error(error);
+    if (code == EXIT_UNREACHABLE && cli->target.unix_socket != NULL)
+        fprintf(stderr, "signalbox: is signalboxd running here? --server URL is for one elsewhere\n");
+    if (code == EXIT_UNREACHABLE && g_str_has_prefix(cli->target.base_url, "http://") &&
+        cli->target.unix_socket == NULL)
+        fprintf(stderr, "signalbox: a server that speaks TLS answers to https:// only\n");
+    return code;
+}
+
 /* The reply, to be cleared by the caller, when it is not a problem; else the exit code after that was printed. */
 static int call(struct cli *cli, const char *method, const char *path, const json_t *body, const char *if_match,
                 long timeout_ms, struct httpc_reply *reply)
@@ -52,18 +66,13 @@ static int call(struct cli *cli, const char *method, const char *path, const jso
     const char *const headers[] = {match, NULL};
     if (!httpc_call(&cli->target, method, path, headers, text, timeout_ms, reply, &error)) {
         httpc_reply_clear(reply);
-        int code = cli_error(error);
-        if (code == EXIT_UNREACHABLE && cli->target.unix_socket != NULL)
-            fprintf(stderr, "signalbox: is signalboxd running here? --server URL is for one elsewhere\n");
-        if (code == EXIT_UNREACHABLE && g_str_has_prefix(cli->target.base_url, "http://") &&
-            cli->target.unix_socket == NULL)
-            fprintf(stderr, "signalbox: a server that speaks TLS answers to https:// only\n");
-        return code;
+        return unanswered(cli, error);
     }
     if (reply->status < 400)
         return EXIT_OK;
+    bool away = reply->status == 502 || reply->status == 503;
     json_t *json = json_loadb(reply->body, reply->size, 0, NULL);
-    int code = problem(reply, json);
+    int code = away && cli->patient ? EXIT_UNREACHABLE : problem(reply, json);
     json_decref(json);
     httpc_reply_clear(reply);
     return code;

@@ -99,6 +99,8 @@ static int plan_run(struct cli *cli, int argc, char **argv)
             fprintf(stderr, "%s; Ctrl-C leaves it running, signalbox execution abort %s undoes it\n",
                     cli_text(answer, "id"), cli_text(answer, "id"));
         code = follow_and_print(cli, cli_text(answer, "id"));
+    } else if (code == EXIT_UNREACHABLE && !dry_run) {
+        fprintf(stderr, "signalbox: whether it was started is not known: signalbox execution list shows it\n");
     } else if (code == EXIT_USAGE && confirm == NULL) {
         fprintf(stderr, "signalbox: --confirm OBJECT names what the plan is run on\n");
     }

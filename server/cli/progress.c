@@ -4,12 +4,16 @@
  */
 #include "server/cli/cli.h"
 
+#include "core/loop.h"
+
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-enum { PLAIN_COLUMNS = 100, NAME_MIN = 12 };
+enum { PLAIN_COLUMNS = 100, NAME_MIN = 12, ASK_AGAIN_MS = 100 };
+#define PATIENCE_US (30 * (int64_t)G_USEC_PER_SEC)
 
 struct progress {
     GHashTable *shown; /* step -> what its last line said, without who is waited for */
@@ -136,18 +140,40 @@ bool cli_execution_ended(const json_t *execution)
     return strcmp(state, "pending") != 0 && strcmp(state, "running") != 0 && strcmp(state, "aborting") != 0;
 }
 
+/* Asks until the server answers, or half a minute is over: then the error is printed. */
+static int ask_again(struct cli *cli, const char *path, json_t **answer)
+{
+    int64_t until_us = loop_now_us() + PATIENCE_US;
+    int code = EXIT_UNREACHABLE;
+    fprintf(stderr, "signalbox: the server is away; it is asked again for %d s, and the execution goes on with it\n",
+            (int)(PATIENCE_US / G_USEC_PER_SEC));
+    cli->patient = true;
+    while (code == EXIT_UNREACHABLE && loop_now_us() < until_us) {
+        poll(NULL, 0, ASK_AGAIN_MS); /* not to ask too often */
+        code = cli_get(cli, path, answer);
+    }
+    cli->patient = false;
+    return code == EXIT_UNREACHABLE ? cli_get(cli, path, answer) : code;
+}
+
 int cli_follow(struct cli *cli, const char *id, json_t **execution)
 {
     struct progress progress = {.shown = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free)};
     g_autofree char *escaped = cli_escape(id);
     json_t *answer = NULL;
+    bool seen = false;
     int code;
     do {
         g_autofree char *path =
             g_strdup_printf("/v1/executions/%s?after=%lld&wait=25", escaped, (long long)progress.seen);
         json_decref(answer);
         answer = NULL;
+        cli->patient = seen; /* a server that was there may come back */
         code = cli_get(cli, path, &answer);
+        cli->patient = false;
+        if (code == EXIT_UNREACHABLE && seen)
+            code = ask_again(cli, path, &answer);
+        seen = true;
         if (code == EXIT_OK)
             show(cli, &progress, answer);
     } while (code == EXIT_OK && !cli_execution_ended(answer));

@@ -1,7 +1,7 @@
 /* What was: worlds of old generations out of the journal, as the CLI shows them, and incidents out of the black box. */
 #include "core/fileio.h"
 #include "core/loop.h"
-#include "tests/unit/served_case.h"
+#include "tests/unit/served_cli.h"
 #include "tests/unit/unit.h"
 
 #include <signal.h>
@@ -10,49 +10,6 @@
 
 #define URL "http://creator.example.test/upload"
 #define HOME "http://home.example.test/"
-
-/* ---- the CLI ---- */
-
-struct run {
-    int code;
-    char *out, *err;
-};
-
-/* signalbox with these words, at the served socket. */
-static struct run signalbox(const char *const *words)
-{
-    const char *argv[16] = {SIGNALBOX, "--socket", served.socket};
-    struct run r = {0};
-    int status, n = 3;
-    g_autoptr(GError) error = NULL;
-    for (; *words != NULL; words++)
-        argv[n++] = *words;
-    if (!g_spawn_sync(NULL, (char **)(uintptr_t)argv, NULL, G_SPAWN_DEFAULT, NULL, NULL, &r.out, &r.err, &status,
-                      &error))
-        ck_abort_msg("%s", error->message);
-    ck_assert(WIFEXITED(status));
-    r.code = WEXITSTATUS(status);
-    return r;
-}
-#define SIGNALBOX_RUN(...) signalbox((const char *const[]){__VA_ARGS__, NULL})
-
-static void expect_run(struct run r, int code, const char *out, const char *err)
-{
-    if (r.code != code || strstr(r.out, out) == NULL || strstr(r.err, err) == NULL)
-        ck_abort_msg("found %d, \"%.800s\", \"%.400s\"; expected %d, \"%s\", \"%s\"", r.code, r.out, r.err, code, out,
-                     err);
-    g_free(r.out);
-    g_free(r.err);
-}
-
-static json_t *run_json(struct run r)
-{
-    json_t *json = json_loads(r.out, 0, NULL);
-    ck_assert_msg(r.code == 0 && json != NULL, "%d: %s %s", r.code, r.out, r.err);
-    g_free(r.out);
-    g_free(r.err);
-    return json;
-}
 
 /* ---- generations ---- */
 

@@ -1,0 +1,77 @@
+/* The command line as scripts meet it: exit codes, and a server that goes away in the middle. */
+#include "tests/unit/served_cli.h"
+#include "tests/unit/unit.h"
+
+#include <signal.h>
+#include <string.h>
+#include <sys/wait.h>
+
+/* An execution that waits for entrances that nobody sees up: it has written nothing. */
+static char *waiting(void)
+{
+    json_t *answer = NULL;
+    served_apply_site(&served);
+    ck_assert_uint_eq(served_local(&served, "POST", "/v1/plans/failback/run", NULL, "{\"target\":\"room-a\"}", &answer),
+                      202);
+    char *id = g_strdup(text_at(answer, "id"));
+    json_decref(answer);
+    return id;
+}
+
+static void abort_it(const char *id)
+{
+    g_autofree char *path = g_strdup_printf("/v1/executions/%s/abort", id);
+    ck_assert_uint_eq(served_local(&served, "POST", path, NULL, "{\"reason\":\"enough\"}", NULL), 202);
+}
+
+START_TEST(exit_codes)
+{
+    g_autofree char *id = waiting();
+    expect_run(SIGNALBOX_RUN("status"), 0, "room-a", "");
+    expect_run(SIGNALBOX_RUN("execution", "show", "none"), 1, "", "execution none: ");
+    expect_run(SIGNALBOX_RUN("explain"), 2, "", "usage: signalbox explain URL");
+    expect_run(SIGNALBOX_RUN("dance"), 2, "", "no command \"dance\"");
+    expect_run(SIGNALBOX_RUN("control", "set", "room.ingress", "room-a", "ajar"), 2, "", "ajar");
+    expect_run(SIGNALBOX_RUN("control", "set", "room.ingress", "room-b", "closed"), 0, "", "");
+    expect_run(SIGNALBOX_RUN("control", "set", "room.ingress", "room-a", "closed"), 3, "", "rule last-open: ");
+    expect_run(SIGNALBOX_RUN("control", "set", "room.ingress", "room-a", "closed", "--dry-run"), 3, "last-open", "");
+    abort_it(id);
+    expect_run(SIGNALBOX_RUN("execution", "wait", id), 5, "aborted", "");
+    ck_assert_int_eq(served_end(&served, SIGTERM), 0);
+    expect_run(SIGNALBOX_RUN("status"), 6, "", "is signalboxd running here?");
+    expect_run(SIGNALBOX_RUN("execution", "wait", id), 6, "",
+               "signalbox execution wait "); /* at once: it was never there */
+    expect_run(SIGNALBOX_RUN("plan", "run", "failback", "--confirm", "room-a"), 6, "",
+               "whether it was started is not known");
+    served_start(&served, NULL, NULL);
+}
+END_TEST
+
+/* Who follows an execution sees it to its end, though the server dies on the way. */
+START_TEST(follows_through_a_restart)
+{
+    struct beside follower;
+    g_autofree char *id = waiting();
+    beside_start(&follower, (const char *const[]){"execution", "wait", id, NULL});
+    beside_says(&follower, "started by ");
+    ck_assert(WIFSIGNALED(served_end(&served, SIGKILL)));
+    beside_says(&follower, "the server is away; it is asked again for 30 s");
+    served_start(&served, NULL, NULL);
+    beside_says(&follower, "the server was restarted; going on");
+    abort_it(id);
+    ck_assert_int_eq(beside_end(&follower), 5);
+}
+END_TEST
+
+static void add(TCase *tcase)
+{
+    tcase_add_checked_fixture(tcase, served_setup, served_teardown);
+    tcase_set_timeout(tcase, 200); /* sanitizers are slow */
+    tcase_add_test(tcase, exit_codes);
+    tcase_add_test(tcase, follows_through_a_restart);
+}
+
+int main(void)
+{
+    return unit_run("cli", add);
+}
