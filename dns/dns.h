@@ -8,6 +8,8 @@
  * (RFC 2136 2.4.2) the value that was read before, and sets the new one, so an older writer loses at the server, and
  * of two writers one wins. A claim of an epoch is such an update without other changes.
  * Nothing becomes empty: a set without records, or one that would leave a name without any, is refused here again.
+ * A change or removal of a large share of the names that the zone shows is refused (zone_guard_stops in schema/table.h)
+ * unless the records say that it is allowed; a first fill, and what puts a proven state right again, are free.
  * Success is read-back of every changed name (c-ares, RD=0), never NOERROR alone: servers ignore some updates silently
  * (RFC 2136 3.4.2.2). Secondaries get a NOTIFY from the driver and are read back as well.
  *

@@ -126,6 +126,7 @@ static void take_mail(struct dns_driver *driver)
         return;
     g_autoptr(GError) error = NULL;
     GPtrArray *expected = records_expect(records, driver->expected, driver->settled, &error);
+    bool unguarded = records->unguarded;
     zone_records_free(records);
     driver->status.names = 0;
     g_free(driver->refusal);
@@ -137,7 +138,8 @@ static void take_mail(struct dns_driver *driver)
         g_ptr_array_unref(driver->expected);
     driver->expected = expected;
     driver->stamp = stamp;
-    driver->settled = false;
+    driver->unguarded = unguarded;
+    driver->settled = driver->proven = false;
     driver->set_us = loop_now_us();
     driver->backoff_us = BACKOFF_FIRST_US;
     driver->notify_due = driver->config.primary;
@@ -158,7 +160,7 @@ void driver_tell_secondaries(struct dns_driver *driver)
 static int64_t converged(struct dns_driver *driver)
 {
     driver->status.confirmed = driver->stamp;
-    driver->settled = true;
+    driver->settled = driver->proven = true;
     forget_change(driver);
     driver->beaten = false;
     driver->backoff_us = BACKOFF_FIRST_US;
@@ -203,6 +205,19 @@ static void name_disturbance(struct dns_driver *driver, const char *held)
     driver->note_until_us = loop_now_us() + NOTE_US;
 }
 
+/* What has begun, or was proven before, is finished and mended without a question. */
+static char *guard(const struct dns_driver *driver, const struct fence *fence)
+{
+    if (driver->unguarded || driver->proven || stamp_compare(fence->stamp, driver->stamp) == 0)
+        return NULL;
+    unsigned touched, names = update_share(driver->expected, driver->seen, &touched);
+    if (!zone_guard_stops(touched, names))
+        return NULL;
+    return g_strdup_printf("guard: %u of %u names of %s would change at once, at most %d %% may; nothing is written "
+                           "unless dnszone.guard of the zone is off",
+                           touched, names, driver->config.zone, ZONE_GUARD_PERCENT);
+}
+
 static int64_t primary_turn(struct dns_driver *driver, char **held, const struct fence *fence)
 {
     bool whole = fence_settled(fence, driver->stamp);
@@ -215,6 +230,9 @@ static int64_t primary_turn(struct dns_driver *driver, char **held, const struct
         return driver_fail(driver, "refused", error->message);
     if (plan->batches->len == 0 && whole)
         return converged(driver);
+    g_autofree char *stopped = guard(driver, fence);
+    if (stopped != NULL)
+        return driver_fail(driver, "refused", stopped);
     if (driver->settled)
         name_disturbance(driver, *held);
     not_converged(driver, NULL);
@@ -328,7 +346,8 @@ static int64_t look_and_act(struct dns_driver *driver)
     }
     if (undisturbed(driver, held, &fence))
         return converged(driver);
-    if (look_disturbed(driver))
+    /* Who moved the sentinel past us may have moved names. */
+    if (look_disturbed(driver) || (driver->settled && !(held != NULL && fence_settled(&fence, driver->stamp))))
         driver->doubt_all = true;
     int64_t wait_us;
     enum fence_verdict verdict = fence_judge(held != NULL ? &fence : NULL, driver->stamp);
@@ -491,6 +510,7 @@ static struct zone_records *records_copy(const struct zone_records *records)
 {
     struct zone_records *copy = g_new0(struct zone_records, 1);
     copy->zone = g_strdup(records->zone);
+    copy->unguarded = records->unguarded;
     copy->rrsets = g_ptr_array_new_with_free_func((GDestroyNotify)rrset_delete);
     for (unsigned i = 0; i < records->rrsets->len; i++) {
         const struct rrset *set = records->rrsets->pdata[i];

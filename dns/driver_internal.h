@@ -34,6 +34,8 @@ struct dns_driver {
     struct notify *notify; /* NULL: nobody to tell. A primary tells its secondaries, a secondary that lags itself */
     struct stamp stamp;
     GPtrArray *expected; /* NULL: nothing to do */
+    bool proven;         /* it was seen whole once: to put it right again is no change */
+    bool unguarded;      /* any share of the zone's names may change */
     bool settled;        /* expected was seen whole since it came */
     char *refusal;       /* why a newer desired state is not acted on; NULL: none. Nothing is done until the next */
 

@@ -100,6 +100,25 @@ struct update_plan *update_plan_new(const GPtrArray *expected, GHashTable *seen,
     return plan;
 }
 
+unsigned update_share(const GPtrArray *expected, GHashTable *seen, unsigned *touched)
+{
+    unsigned names = 0;
+    *touched = 0;
+    for (unsigned i = 0; i < expected->len;) {
+        const char *owner = ((struct rrset *)expected->pdata[i])->owner;
+        bool there = false, other = false;
+        for (; i < expected->len && strcmp(((struct rrset *)expected->pdata[i])->owner, owner) == 0; i++) {
+            g_autofree char *key = rrset_key(expected->pdata[i]);
+            const struct rrset *found = g_hash_table_lookup(seen, key);
+            there = there || !rrset_absent(found);
+            other = other || !update_same(expected->pdata[i], found);
+        }
+        names += there;
+        *touched += there && other;
+    }
+    return names;
+}
+
 void update_plan_free(struct update_plan *plan)
 {
     g_ptr_array_unref(plan->changes);

@@ -30,6 +30,9 @@ struct update_plan *update_plan_new(const GPtrArray *expected, GHashTable *seen,
 void update_plan_free(struct update_plan *plan);
 SB_AUTO_DEFINE(update_plan, update_plan_free)
 
+/* Names that the server shows, of those expected; *touched: how many of them differ. */
+unsigned update_share(const GPtrArray *expected, GHashTable *seen, unsigned *touched);
+
 /* Equal to the resolver: same data and TTL, or both absent. */
 bool update_same(const struct rrset *a, const struct rrset *b);
 

@@ -116,6 +116,11 @@ void zone_records_free(struct zone_records *records)
     g_free(records);
 }
 
+bool zone_guard_stops(unsigned touched, unsigned names)
+{
+    return touched > ZONE_GUARD_NAMES && (uint64_t)touched * 100 > (uint64_t)names * ZONE_GUARD_PERCENT;
+}
+
 bool rrset_equal(const struct rrset *a, const struct rrset *b)
 {
     return strcmp(a->owner, b->owner) == 0 && a->type == b->type && a->ttl == b->ttl &&

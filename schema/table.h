@@ -67,7 +67,13 @@ struct rrset {
 struct zone_records {
     char *zone;        /* apex */
     GPtrArray *rrsets; /* struct rrset *, by owner and type; the array frees them */
+    bool unguarded;    /* any share of its names may change at once */
 };
+/* The guard of a zone: no more than this share of its names is changed or removed at once, but so many always may be.
+ * Names that come new do not count, so a first fill is free. */
+#define ZONE_GUARD_PERCENT 30
+#define ZONE_GUARD_NAMES 100
+bool zone_guard_stops(unsigned touched, unsigned names);
 void zone_records_free(struct zone_records *records);
 bool rrset_equal(const struct rrset *a, const struct rrset *b); /* but for why */
 const char *rrtype_name(uint16_t type);

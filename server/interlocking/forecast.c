@@ -364,6 +364,7 @@ struct forecast *forecast(const struct resolved *now, const struct resolved *the
     out->rows = g_ptr_array_new_with_free_func(row_free);
     out->notes = g_ptr_array_new_with_free_func(g_free);
     out->distance = resolved_compare(now, then);
+    out->zone_share = resolved_zone_share(now, then);
     g_autoptr(GArray) policies = world_policies(now->world);
     struct teller t = {
         .out = out,
@@ -379,6 +380,8 @@ struct forecast *forecast(const struct resolved *now, const struct resolved *the
     }
     out->known = reports_tell(&t, observed, now_us);
     variants_tell(&t);
+    if (out->zone_share != NULL)
+        note(&t, "dns: %s: its name servers will refuse the change unless dnszone.guard is off", out->zone_share);
     g_ptr_array_sort(out->rows, row_compare);
     g_hash_table_unref(t.policies);
     g_hash_table_unref(t.shifts);
@@ -393,6 +396,7 @@ void forecast_free(struct forecast *forecast)
         return;
     g_ptr_array_unref(forecast->rows);
     g_ptr_array_unref(forecast->notes);
+    g_free(forecast->zone_share);
     g_free(forecast);
 }
 

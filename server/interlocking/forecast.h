@@ -37,6 +37,7 @@ struct forecast {
     GPtrArray *rows;                   /* struct forecast_row * */
     GPtrArray *notes;                  /* char *: what the forecast does not know, in words */
     struct resolved_distance distance; /* table entries and records that would change */
+    char *zone_share;                  /* what a zone's guard would stop, see resolved_zone_share; NULL: nothing */
 };
 struct forecast *forecast(const struct resolved *now, const struct resolved *then, const struct observed *observed,
                           int64_t now_us);

@@ -361,6 +361,7 @@ static void zone_resolve(struct fast *f, const struct slow_zone *slow)
 {
     struct zone_records *records = g_new0(struct zone_records, 1);
     records->zone = g_strdup(slow->zone);
+    records->unguarded = !world_zone_guarded(f->w, slow->zone);
     g_autoptr(GPtrArray) policy_sets = g_ptr_array_new();
     for (guint i = 0; i < slow->targets->len; i++)
         policy_records_add(f, slow->targets->pdata[i], policy_sets);

@@ -50,6 +50,9 @@ struct resolved_distance {
     unsigned rrsets;
 };
 struct resolved_distance resolved_compare(const struct resolved *a, const struct resolved *b);
+/* Figures of the first zone of which more would change than its guard lets pass (schema/table.h), g_free; NULL: none.
+ */
+char *resolved_zone_share(const struct resolved *now, const struct resolved *then);
 
 /* The same, one by one: a line of a part of a class's table, or an RRset of a zone. All is borrowed. */
 struct resolved_difference {

@@ -100,6 +100,57 @@ static const GPtrArray *zone_rrsets(const struct resolved *resolved, const char 
     return records != NULL ? records->rrsets : NULL;
 }
 
+/* Behind the sets of the name that starts at i. */
+static guint name_end(const GPtrArray *sets, guint i)
+{
+    const char *owner = ((const struct rrset *)sets->pdata[i])->owner;
+    while (i < sets->len && strcmp(((const struct rrset *)sets->pdata[i])->owner, owner) == 0)
+        i++;
+    return i;
+}
+
+static bool same_sets(const GPtrArray *a, guint i, guint i_end, const GPtrArray *b, guint k, guint k_end)
+{
+    if (i_end - i != k_end - k)
+        return false;
+    for (; i < i_end; i++, k++)
+        if (a->pdata[i] != b->pdata[k] && !rrset_equal(a->pdata[i], b->pdata[k]))
+            return false;
+    return true;
+}
+
+/* Names of `now`, and how many of them `then` has otherwise or not at all. Both are in the order of owners. */
+static unsigned names_touched(const GPtrArray *now, const GPtrArray *then, unsigned *names)
+{
+    unsigned touched = 0;
+    *names = 0;
+    for (guint i = 0, k = 0, i_end, k_end; i < now->len; i = i_end) {
+        const char *owner = ((const struct rrset *)now->pdata[i])->owner;
+        while (k < then->len && strcmp(((const struct rrset *)then->pdata[k])->owner, owner) < 0)
+            k = name_end(then, k);
+        bool there = k < then->len && strcmp(((const struct rrset *)then->pdata[k])->owner, owner) == 0;
+        i_end = name_end(now, i);
+        k_end = there ? name_end(then, k) : k;
+        touched += !same_sets(now, i, i_end, then, k, k_end);
+        k = k_end;
+        ++*names;
+    }
+    return touched;
+}
+
+char *resolved_zone_share(const struct resolved *now, const struct resolved *then)
+{
+    for (guint i = 0; i < then->zones->len; i++) {
+        const struct zone_records *records = then->zones->pdata[i];
+        const GPtrArray *before = zone_rrsets(now, records->zone);
+        unsigned names = 0, touched = before != NULL ? names_touched(before, records->rrsets, &names) : 0;
+        if (!records->unguarded && zone_guard_stops(touched, names))
+            return g_strdup_printf("%u of %u names of zone %s would change at once, its guard lets %d %% pass", touched,
+                                   names, records->zone, ZONE_GUARD_PERCENT);
+    }
+    return NULL;
+}
+
 static void each_record(const struct resolved *a, const struct resolved *b, resolved_difference_fn fn, void *data)
 {
     for (guint i = 0; i < a->zones->len; i++) {

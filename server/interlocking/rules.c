@@ -4,7 +4,8 @@
 
 #include <string.h>
 
-static const char last_open[] = "last-open", share_moved[] = "share-moved", forecast_known[] = "forecast-known";
+static const char last_open[] = "last-open", share_moved[] = "share-moved", forecast_known[] = "forecast-known",
+                  zone_share[] = "zone-share";
 
 bool rule_exists(const char *name)
 {
@@ -153,6 +154,16 @@ static void check_forecast_known(GPtrArray *refusals, const struct forecast *for
            g_strdup("wait for the reports of the edges, or let a person ask for the change"));
 }
 
+/* No override: it would pass here, and the name servers would refuse it. */
+static void check_zone_share(GPtrArray *refusals, const struct world *now, const struct world *then,
+                             const struct forecast *forecast)
+{
+    if (forecast->zone_share != NULL && now->inventory != then->inventory)
+        refuse(refusals, zone_share, g_strdup(forecast->zone_share),
+               g_strdup("change fewer names at a time, or set dnszone.guard of the zone to off until its name servers "
+                        "have converged"));
+}
+
 static bool overridden(const char *const *overrides, const char *rule)
 {
     return overrides != NULL && g_strv_contains(overrides, rule);
@@ -166,6 +177,7 @@ GPtrArray *rules_check(const struct rules_config *config, const struct world *no
         check_last_open(refusals, now, then, forecast);
     if (!overridden(overrides, share_moved))
         check_share_moved(refusals, config->share_moved_max, forecast);
+    check_zone_share(refusals, now, then, forecast);
     if (automatic && !overridden(overrides, forecast_known))
         check_forecast_known(refusals, forecast);
     return refusals;

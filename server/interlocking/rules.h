@@ -3,6 +3,9 @@
  *   last-open     every multi-active service keeps a room that its users can reach, from both classes of edges
  *   share-moved   at most `share_moved_max` of the site's healthy requests change room at once; what fails already
  *                 does not count
+ *   zone-share    no new inventory changes or removes more of a zone's names than its guard lets pass (schema/table.h);
+ *                 the lever dnszone.guard allows it. A lever or a plan that would is not refused, because it moves more
+ *                 than names: its forecast has a note, and the name servers refuse
  * A refusal names rule, figures and the way round.  Thread safety: pure functions.
  */
 #ifndef INTERLOCKING_RULES_H

@@ -56,6 +56,11 @@ static bool lever_is(const struct world *w, enum lever lever, const char *object
     return strcmp(controls_value(w->controls, lever, object), value) == 0;
 }
 
+bool world_zone_guarded(const struct world *w, const char *zone)
+{
+    return !lever_is(w, LEVER_DNSZONE_GUARD, zone, "off");
+}
+
 bool world_room_ingress_open(const struct world *w, const char *room)
 {
     return !lever_is(w, LEVER_ROOM_INGRESS, room, "closed");

@@ -32,7 +32,8 @@ const char *edge_class_name(int edge_class); /* "public" or "dedicated" */
 /* Questions that resolve, rules, explain and checks share. */
 bool world_room_ingress_open(const struct world *w, const char *room);
 bool world_room_compute_open(const struct world *w, const char *room);
-bool world_pop_in(const struct world *w, const struct pop *pop); /* lever pop */
+bool world_zone_guarded(const struct world *w, const char *zone); /* lever dnszone.guard */
+bool world_pop_in(const struct world *w, const struct pop *pop);  /* lever pop */
 bool world_edge_in(const struct world *w, const struct edge *edge);
 int world_group_edge_class(const struct world *w, const struct group *group); /* EDGE_PUBLIC or EDGE_DEDICATED */
 /* Class of the edges that a variant of the group points to: its lever, else the group's. variant NULL: the group. */

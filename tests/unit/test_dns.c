@@ -181,6 +181,32 @@ START_TEST(equal_needs_nothing)
 }
 END_TEST
 
+START_TEST(shares_are_of_what_is_there)
+{
+    struct zone_records *records = records_new();
+    add(records, "a.example.test", KNOT_RRTYPE_A, DATA("192.0.2.1"));
+    add(records, "a.example.test", KNOT_RRTYPE_AAAA, DATA("2001:db8::1"));
+    add(records, "b.example.test", KNOT_RRTYPE_A, DATA("192.0.2.1"));
+    g_autoptr(GPtrArray) before = records_expect(records, NULL, true, NULL);
+    zone_records_free(records);
+    records = records_new(); /* a changes with both its sets, b goes, c comes */
+    add(records, "a.example.test", KNOT_RRTYPE_A, DATA("192.0.2.2"));
+    add(records, "a.example.test", KNOT_RRTYPE_AAAA, DATA("2001:db8::2"));
+    add(records, "c.example.test", KNOT_RRTYPE_A, DATA("192.0.2.1"));
+    g_autoptr(GPtrArray) after = records_expect(records, before, true, NULL);
+    zone_records_free(records);
+    g_autoptr(GHashTable) seen = server_with(before, after);
+    unsigned touched;
+    ck_assert_uint_eq(update_share(after, seen, &touched), 2);
+    ck_assert_uint_eq(touched, 2);
+    ck_assert(!zone_guard_stops(100, 100)); /* so many always may */
+    ck_assert(zone_guard_stops(101, 101));
+    ck_assert(!zone_guard_stops(300, 1000));
+    ck_assert(zone_guard_stops(301, 1000));
+    ck_assert(!zone_guard_stops(0, 0));
+}
+END_TEST
+
 START_TEST(removals_come_last)
 {
     struct zone_records *before = records_new(), *after = records_new();
@@ -457,6 +483,7 @@ static void add_tests(TCase *tcase)
     tcase_add_test(tcase, bad_sets_are_refused);
     tcase_add_test(tcase, removals_are_guarded);
     tcase_add_test(tcase, equal_needs_nothing);
+    tcase_add_test(tcase, shares_are_of_what_is_there);
     tcase_add_test(tcase, removals_come_last);
     tcase_add_test(tcase, batches_by_bytes);
     tcase_add_test(tcase, update_parses_back);

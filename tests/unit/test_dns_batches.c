@@ -24,9 +24,8 @@ START_TEST(stopped_half_way_and_resumed)
     struct dnsd *server = dnsd_start(stage_root, "half", NULL, "A, CNAME, TXT");
     struct watched *watched = watched_primary(server);
     watched_set_free(watched, 65537, 1, half_allowed());
-    watched_await(watched, "refused", 0, 0, 10000);
+    watched_await_words(watched, "refused", "of 3: access list", 10000);
     printf("half-way: %s\n", watched->saw.error);
-    ck_assert_ptr_nonnull(strstr(watched->saw.error, "of 3: access list"));
     ck_assert_ptr_nonnull(strstr(watched->saw.error, "not records of type AAAA;"));
     unsigned part, n_new, n_old;
     const char *counts = strstr(watched->saw.error, "; of 2900 sets ");
@@ -133,6 +132,7 @@ START_TEST(sixth_of_ten)
     struct relay *relay = relay_new(server);
     struct watched *watched = watched_new(relay_endpoint(relay), true, NULL, DNSD_SECRET);
     struct zone_records *after = wanted_many(N_NAMES, "b.policy.example.test");
+    after->unguarded = true;
     watched_set_free(watched, 65537, 1, wanted_many(N_NAMES, "a.policy.example.test"));
     watched_await(watched, "converged", 65537, 1, 30000);
 
@@ -184,6 +184,7 @@ START_TEST(secondary_stops_half_way)
     struct watched *b = watched_new(&secondary->endpoint, false, NULL, DNSD_SECRET);
     struct zone_records *before = wanted_many(N_NAMES, "a.policy.example.test");
     struct zone_records *after = wanted_many(N_NAMES, "b.policy.example.test");
+    after->unguarded = true;
     watched_set(a, 65537, 1, before), watched_set(b, 65537, 1, before);
     watched_await(a, "converged", 65537, 1, 30000);
     watched_await(b, "converged", 65537, 1, 30000);

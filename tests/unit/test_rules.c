@@ -118,6 +118,63 @@ START_TEST(automation_must_know)
 }
 END_TEST
 
+/* two-rooms with `n` domains more, of `group`. */
+static struct inventory *many_domains(unsigned n, const char *group)
+{
+    sb_auto(inventory) site = site_inventory("two-rooms");
+    struct inventory *inv = inventory_copy(site);
+    for (unsigned i = 0; i < n; i++) {
+        g_autofree char *name = g_strdup_printf("shop%u.example.test", i);
+        json_t *json = json_pack("{s:s, s:s, s:s}", "kind", "domain", "name", name, "group", group);
+        g_autoptr(GPtrArray) findings = finding_list_new();
+        inventory_put(inv, object_from_json(json, findings));
+        ck_assert_uint_eq(findings->len, 0);
+        json_decref(json);
+    }
+    return inv;
+}
+
+/* What rules and forecast say of a new inventory, or of levers alone (to NULL), where 313 names are; g_free. */
+static char *judge_names(struct inventory *to, const char *const *levers)
+{
+    static const struct rules_config config = {.share_moved_max = RULES_SHARE_MOVED_MAX};
+    sb_auto(inventory) from = many_domains(300, "manual");
+    sb_auto(observed) o = rates(100, 100);
+    sb_auto(world) a = SITE_WORLD(from, NULL);
+    sb_auto(world) b = site_world(to != NULL ? to : from, levers);
+    sb_auto(resolved) x = resolve(a, NULL);
+    sb_auto(resolved) y = resolve(b, x);
+    sb_auto(forecast) f = forecast(x, y, o, NOW);
+    g_autoptr(GPtrArray) refusals = rules_check(&config, a, b, f, false, LEVERS("zone-share"));
+    g_autoptr(GError) error = NULL;
+    if (refusals->len > 0)
+        refusals_error(refusals, &error);
+    return g_strdup_printf("%s; %s", error != NULL ? error->message : "allowed",
+                           f->notes->len > 0 ? (char *)f->notes->pdata[0] : "no note");
+}
+
+START_TEST(a_large_share_of_names_is_refused)
+{
+    sb_auto(inventory) fewer = site_inventory("two-rooms");
+    sb_auto(inventory) others = many_domains(300, "core");
+    sb_auto(inventory) more = many_domains(3000, "manual");
+    g_autofree char *removed = judge_names(fewer, none);
+    ck_assert_str_eq(removed,
+                     "rule zone-share: 300 of 313 names of zone example.test would change at once, its guard lets 30 % "
+                     "pass. Way round: change fewer names at a time, or set dnszone.guard of the zone to off until its "
+                     "name servers have converged; dns: 300 of 313 names of zone example.test would change at once, "
+                     "its guard lets 30 % pass: its name servers will refuse the change unless dnszone.guard is off");
+    g_autofree char *changed = judge_names(others, none);
+    ck_assert(g_str_has_prefix(changed, "rule zone-share: 300 of 313 names"));
+    g_autofree char *added = judge_names(more, none);
+    ck_assert_str_eq(added, "allowed; no note");
+    g_autofree char *allowed = judge_names(fewer, LEVERS("dnszone.guard/example.test=off"));
+    ck_assert_str_eq(allowed, "allowed; no note");
+    g_autofree char *few = judge_names(NULL, LEVERS("group.edge_class/manual=dedicated"));
+    ck_assert_str_eq(few, "allowed; no note");
+}
+END_TEST
+
 START_TEST(overrides_are_by_name)
 {
     sb_auto(observed) o = rates(90, 10);
@@ -127,6 +184,7 @@ START_TEST(overrides_are_by_name)
     g_autofree char *named = judge(o, none, all, false, LEVERS("share-moved", "last-open"));
     ck_assert_str_eq(named, "allowed");
     ck_assert(rule_exists("last-open") && rule_exists("share-moved") && rule_exists("forecast-known"));
+    ck_assert(!rule_exists("zone-share")); /* no override would make the name servers take it */
     ck_assert(!rule_exists("") && !rule_exists("last"));
 }
 END_TEST
@@ -139,6 +197,7 @@ static void add(TCase *tcase)
     tcase_add_test(tcase, at_most_a_share_moves);
     tcase_add_test(tcase, failing_traffic_does_not_count);
     tcase_add_test(tcase, automation_must_know);
+    tcase_add_test(tcase, a_large_share_of_names_is_refused);
     tcase_add_test(tcase, overrides_are_by_name);
 }
 
