@@ -322,6 +322,46 @@ START_TEST(a_hung_haproxy_is_said_within_two_seconds_and_caught_up_with)
 }
 END_TEST
 
+static size_t holds(struct stage *s)
+{
+    g_autofree char *text = say(s->socket, "status\n");
+    json_t *status = json_loads(text, 0, NULL);
+    size_t n = json_array_size(json_object_get(status, "holds"));
+    json_decref(status);
+    return n;
+}
+
+/* A room that was held away stays so however things are started: HAProxy's maps are made before there is an agent. */
+START_TEST(a_hold_is_in_force_before_the_agent_is)
+{
+    struct stage s;
+    stage_begin(&s, 1);
+    await_status(&s, "applied", 5, "");
+    ck_assert_uint_eq(holds(&s), 0);
+    kill(s.edge, SIGKILL);
+    waitpid(s.edge, NULL, 0);
+    kill(s.haproxy, SIGTERM);
+    waitpid(s.haproxy, NULL, 0);
+    g_autofree char *path = g_build_filename(s.dir, "holds.map", NULL);
+    g_autofree char *command = g_strdup_printf("show map %s\n", path);
+    ck_assert(g_file_set_contents(path, "room-a 300\nroom-b 1000\nno hold\nroom-c 100000\n", -1, NULL));
+    start_haproxy(&s);
+    int64_t until_us = loop_now_us() + DEADLINE_US;
+    g_autofree char *map = NULL;
+    while (map == NULL || map[0] == '\0') {
+        ck_assert_int_lt(loop_now_us(), until_us);
+        g_free(map);
+        map = say(s.haproxy_socket, command);
+    }
+    ck_assert_msg(strstr(map, " room-a 300\n") != NULL && strstr(map, " room-b 1000\n") != NULL, "%s", map);
+    ck_assert_msg(strstr(map, " no ") == NULL && strstr(map, "room-c") == NULL, "%s", map);
+    s.edge = spawn_edge(&s, false);
+    await_status(&s, "applied", 5, "");
+    ck_assert_uint_eq(holds(&s), 1);
+    stage_end(&s);
+}
+END_TEST
+
 /* ---- by hand ---- */
 
 /* `signalbox-edge ctl --socket ... WORDS`; what it printed, g_free. */
@@ -559,6 +599,7 @@ static void add(TCase *tcase)
     tcase_add_test(tcase, what_a_server_must_not_say_changes_nothing);
     tcase_add_test(tcase, an_old_server_beside_a_new_one_is_passed_over);
     tcase_add_test(tcase, a_killed_agent_goes_on_where_it_was);
+    tcase_add_test(tcase, a_hold_is_in_force_before_the_agent_is);
     tcase_add_test(tcase, a_hung_haproxy_is_said_within_two_seconds_and_caught_up_with);
     tcase_add_test(tcase, a_killed_haproxy_and_a_lost_socket_are_said_and_repaired);
 }
