@@ -99,6 +99,8 @@ static void transfer_init(struct transfer *t, const struct httpc_target *target,
     curl_easy_setopt(t->easy, CURLOPT_URL, url);
     curl_easy_setopt(t->easy, CURLOPT_PROTOCOLS_STR, "http,https");
     curl_easy_setopt(t->easy, CURLOPT_NOSIGNAL, 1L);
+    /* Who gives up must not wait for a resolver that is silent: its thread ends by itself, later. */
+    curl_easy_setopt(t->easy, CURLOPT_QUICK_EXIT, 1L);
     curl_easy_setopt(t->easy, CURLOPT_NOPROXY, "*"); /* a proxy of the environment is nothing for a control plane */
     curl_easy_setopt(t->easy, CURLOPT_ERRORBUFFER, t->message);
     curl_easy_setopt(t->easy, CURLOPT_CONNECTTIMEOUT_MS, MIN(timeout_ms, CONNECT_TIMEOUT_MS));

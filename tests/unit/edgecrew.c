@@ -199,3 +199,55 @@ unsigned crew_collect(struct crew *crew, unsigned first, GHashTable *seen)
     pthread_mutex_unlock(&crew->lock);
     return fresh;
 }
+
+unsigned crew_count(struct crew *crew, uint64_t generation)
+{
+    uint64_t newest[CREW_EDGES] = {0};
+    unsigned n = 0;
+    pthread_mutex_lock(&crew->lock);
+    for (unsigned i = 0; i < crew->applied->len; i++) {
+        const struct applied *applied = crew->applied->pdata[i];
+        newest[applied->edge] = applied->stamp.generation;
+    }
+    pthread_mutex_unlock(&crew->lock);
+    for (unsigned i = 0; i < CREW_EDGES; i++)
+        n += newest[i] == generation;
+    return n;
+}
+
+struct question {
+    struct crew *crew;
+    GString *text;
+    pthread_cond_t cond;
+    bool done;
+};
+
+/* On the agents' thread. */
+static void answer(void *data)
+{
+    struct question *question = data;
+    struct crew *crew = question->crew;
+    for (unsigned i = 0; i < CREW_EDGES; i++) {
+        json_t *status = shell_command(crew->edges[i]->shell, 0, "status");
+        char *text = json_dumps(status, 0);
+        g_string_append(question->text, text);
+        free(text);
+        json_decref(status);
+    }
+    pthread_mutex_lock(&crew->lock);
+    question->done = true;
+    pthread_cond_signal(&question->cond);
+    pthread_mutex_unlock(&crew->lock);
+}
+
+bool crew_says(struct crew *crew, const char *text)
+{
+    g_autoptr(GString) said = g_string_new(NULL);
+    struct question question = {.crew = crew, .text = said, .cond = PTHREAD_COND_INITIALIZER};
+    loop_post(crew->loop, answer, &question);
+    pthread_mutex_lock(&crew->lock);
+    while (!question.done)
+        pthread_cond_wait(&question.cond, &crew->lock);
+    pthread_mutex_unlock(&crew->lock);
+    return strstr(said->str, text) != NULL;
+}

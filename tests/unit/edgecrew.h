@@ -38,5 +38,9 @@ void crew_end(struct crew *crew);
 unsigned crew_expect_once(struct crew *crew, unsigned first);
 /* Adds to `seen` (a set of strings) the hashes from record `first` on; returns how many were new to it. */
 unsigned crew_collect(struct crew *crew, unsigned first, GHashTable *seen);
+/* How many edges have a generation in force as their newest. */
+unsigned crew_count(struct crew *crew, uint64_t generation);
+/* Does the status of an agent (`status`) hold the text? */
+bool crew_says(struct crew *crew, const char *text);
 
 #endif

@@ -101,12 +101,12 @@ void site_await_rest(void)
 
 char *site_records(const struct site_stage *stage, unsigned server)
 {
-    static const char *const names[] = {"play", "play-line", "home", "search", "home-line", "creator", "creator-line"};
+    static const char *const groups[] = {"core", "core-line", "manual", "manual-line", "creator", "creator-line"};
     GString *text = g_string_new(NULL);
-    for (size_t i = 0; i < G_N_ELEMENTS(names); i++) {
-        g_autofree char *owner = g_strconcat(names[i], "." DNSD_ZONE, NULL);
+    for (size_t i = 0; i < G_N_ELEMENTS(groups); i++) {
+        g_autofree char *owner = g_strconcat(groups[i], ".pol." DNSD_ZONE, NULL);
         g_autofree char *found = dnsd_ask(&stage->ns[server]->endpoint, owner, KNOT_RRTYPE_A);
-        g_string_append_printf(text, "%s %s\n", names[i], found);
+        g_string_append_printf(text, "%s %s\n", groups[i], found);
     }
     return g_string_free(text, FALSE);
 }

@@ -24,7 +24,7 @@ void site_end(struct site_stage *stage); /* `served` goes on */
 
 /* Waits until every edge and name server shows the newest generation. */
 void site_await_rest(void);
-/* What a name server answers for all names of the site, a line each; g_free. The sentinel is not in it. */
+/* Addresses that a name server answers for each group's name, a line each; g_free. */
 char *site_records(const struct site_stage *stage, unsigned server);
 /* Levers that are off their defaults, "group.edge_class/creator dedicated", a line each; g_free. */
 char *site_levers(void);

@@ -25,7 +25,7 @@
  * many-th. SIGNALBOX_TEST_FULL=1 and SIGNALBOX_TEST_FULL=every. */
 static const struct scope {
     unsigned thin, between, passes;
-} sampled = {10, 47, 1}, full = {9, 1, G_MAXUINT}, every = {1, 1, G_MAXUINT};
+} sampled = {20, 97, 1}, full = {9, 1, G_MAXUINT}, every = {1, 1, G_MAXUINT};
 static struct scope scope;
 
 static const char plans[] = "plan: out\n"
@@ -220,6 +220,8 @@ static void learn_all(void)
     set_levers(INGRESS("closed"));
     set_levers(CLASS("creator", "dedicated") "," CLASS("creator-line", "dedicated"));
     learn(&moved);
+    ck_assert_str_ne(moved.records, at_home.records);
+    ck_assert_ptr_null(strstr(moved.records, " \n"));
     set_levers(CLASS("creator", "default") "," CLASS("creator-line", "default"));
     set_levers(INGRESS("default"));
     for (size_t i = 0; i < G_N_ELEMENTS(courses); i++) {

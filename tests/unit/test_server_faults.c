@@ -1,23 +1,40 @@
-/* test_server_faults.c: what breaks under signalboxd, what is seen, and that it heals. One row of `rows` is one fault;
- * each goes the same way:
+/* test_server_faults.c: what breaks under signalboxd, what is seen, and that it heals. The whole table:
+ *
+ *   disk full, folder read-only, writes fail (EIO), fsync fails, database locked     here: rows
+ *   torn write                                                                       here: torn_write
+ *   clock a year ahead, a year behind                                                here: clock_jumps
+ *   stopped for 5 s in the middle of a plan                                          here: stopped
+ *   dead resolver: of the name of a control server                                   here: dead_resolver
+ *   disk of an agent: full, EIO, fsync fails                                         test_agent_disk.c
+ *   hung HAProxy socket                                                              test_edge_faults.c
+ *   hung primary name server, UNKNOWN updates                                        test_dns_knot.c
+ *
+ * One row of `rows` is one fault; each goes the same way, and prints a line of the table with the times seen:
  *
  *   cause   while a server runs, or while it is dead (when the running one could not meet it)
  *   seen    a change is refused within two seconds, with the reason; the old or the new state stands, never half of it;
  *           a server that starts into the fault serves reads and refuses changes
  *   healed  the cause ends, and changes are possible again by themselves, under a newer epoch
  */
+#include "core/log.h"
 #include "core/loop.h"
 #include "server/store/db.h"
+#include "tests/unit/edgecrew.h"
 #include "tests/unit/served_case.h"
 #include "tests/unit/unit.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <glib/gstdio.h>
+#include <net/if.h>
+#include <netinet/in.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mount.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -25,6 +42,7 @@
 #define CLEAR_ERROR_US (2 * G_USEC_PER_SEC)
 #define HEALED_US (15 * G_USEC_PER_SEC) /* a limit, not a wait */
 #define YEAR_S (365L * 24 * 3600)
+#define STOPPED_MS 5000
 
 /* ---- what every row uses ---- */
 
@@ -197,6 +215,14 @@ static const struct row {
 
 /* ---- the way of a row ---- */
 
+/* One line of the table: cause -> seen -> healed. */
+static void tell_row(const char *cause, const char *seen, int64_t seen_us, int64_t healed_us)
+{
+    printf("%s -> \"%s\" after %.0f ms -> healed after %.0f ms\n", cause, seen, (double)seen_us / 1000,
+           (double)healed_us / 1000);
+    fflush(stdout);
+}
+
 static bool own_disk(void)
 {
     g_autofree char *state = in_dir("state");
@@ -267,17 +293,25 @@ START_TEST(cause_seen_healed)
     ck_assert_uint_eq(put("in", &text), 200);
     g_free(text);
     json_int_t epoch = status_number("epoch"), generation = status_number("generation");
+    int64_t begun_us, seen_us = 0, ended_us;
     if (row->running) {
         row->begin();
+        begun_us = loop_now_us();
         seen_by_running(row);
+        seen_us = loop_now_us() - begun_us;
     } else {
         ck_assert_int_eq(served_end(&served, SIGTERM), 0);
         row->begin();
     }
+    begun_us = loop_now_us();
     start_server();
     seen_by_started(row, generation);
+    if (!row->running)
+        seen_us = loop_now_us() - begun_us;
     row->end();
+    ended_us = loop_now_us();
     heals(row, epoch);
+    tell_row(row->cause, row->seen, seen_us, loop_now_us() - ended_us);
     ck_assert_int_eq(served_end(&served, SIGTERM), 0);
     g_autofree char *state = in_dir("state");
     if (row->tmpfs)
@@ -390,6 +424,157 @@ START_TEST(clock_jumps)
 }
 END_TEST
 
+/* ---- stopped ---- */
+
+static bool step_succeeded(const char *id, const char *name)
+{
+    g_autofree char *path = g_strdup_printf("/v1/executions/%s", id);
+    json_t *run = NULL, *step;
+    bool succeeded = false;
+    size_t i;
+    ck_assert_uint_eq(served_local(&served, "GET", path, NULL, NULL, &run), 200);
+    json_array_foreach (json_object_get(run, "steps"), i, step)
+        if (strcmp(text_at(step, "name"), name) == 0)
+            succeeded = strcmp(text_at(step, "state"), "succeeded") == 0;
+    json_decref(run);
+    return succeeded;
+}
+
+/* With agents that obey, a plan that runs is stopped for 5 s: it goes on, and nothing happens twice. */
+START_TEST(stopped)
+{
+    struct crew crew;
+    char *tokens[CREW_EDGES];
+    json_t *run = NULL;
+    int status;
+    g_autofree char *file = in_dir("armed"), *armed = g_strconcat("SIGNALBOX_FP_ARMED=", file, NULL);
+    log_set_level(LOG_LEVEL_ERROR); /* the agents speak in this process */
+    served_start(&served, (const char *const[]){"SIGNALBOX_FP=after-publish~/to-lines/set:stop", armed, NULL}, NULL);
+    served_apply_site(&served);
+    for (unsigned i = 0; i < CREW_EDGES; i++)
+        tokens[i] = served_token(&served, crew_names[i], "agent");
+    crew_begin(&crew, served.dir, (const char *const[]){served.agents, NULL}, tokens);
+    json_int_t epoch = status_number("epoch");
+    ck_assert(g_file_set_contents(file, "", 0, NULL));
+    int fd = served_connect(served.port);
+    g_autofree char *person = served_token(&served, "alice", "operator");
+    g_autofree char *text =
+        g_strdup_printf("POST /v1/plans/room-isolated/run HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer %s\r\n"
+                        "Content-Type: application/json\r\nContent-Length: 19\r\n\r\n{\"target\":\"room-a\"}",
+                        person);
+    ck_assert_int_eq(send(fd, text, strlen(text), MSG_NOSIGNAL), (ssize_t)strlen(text));
+    ck_assert_int_eq(waitpid(served.pid, &status, WUNTRACED), served.pid);
+    ck_assert(WIFSTOPPED(status));
+    poll(NULL, 0, STOPPED_MS); /* the fault itself */
+    int64_t woken_us = loop_now_us();
+    kill(served.pid, SIGCONT);
+    ck_assert_uint_eq(served_local(&served, "GET", "/v1/executions", NULL, NULL, &run), 200);
+    const json_t *newest = json_array_get(json_object_get(run, "executions"), 0);
+    g_autofree char *id = g_strdup(text_at(newest, "id")), *state = state_of_run(id);
+    json_decref(run);
+    ck_assert_str_eq(state, "running"); /* its name servers do not exist: it waits for them */
+    for (int64_t until_us = woken_us + HEALED_US; !step_succeeded(id, "edges"); poll(NULL, 0, 5))
+        ck_assert_msg(loop_now_us() < until_us, "step edges does not end");
+    tell_row("stopped for 5 s in a plan", "nothing is lost", STOPPED_MS * 1000, loop_now_us() - woken_us);
+    ck_assert_int_eq(status_number("epoch"), epoch);
+    crew_expect_once(&crew, 0);
+    close(fd);
+    crew_end(&crew);
+    for (unsigned i = 0; i < CREW_EDGES; i++)
+        g_free(tokens[i]);
+}
+END_TEST
+
+/* ---- a resolver that does not answer ---- */
+
+/* In place: what is mounted from it is to change. */
+static void write_hosts(const char *text)
+{
+    g_autofree char *path = in_dir("hosts");
+    FILE *file = fopen(path, "w");
+    ck_assert_ptr_nonnull(file);
+    fputs(text, file);
+    fclose(file);
+}
+
+/* A network of its own, where port 53 takes questions and says nothing. False: no root. */
+static bool own_network(void)
+{
+    struct ifreq lo = {.ifr_name = "lo"};
+    struct sockaddr_in resolver = {
+        .sin_family = AF_INET, .sin_port = htons(53), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    g_autofree char *conf = in_dir("resolv.conf"), *hosts = in_dir("hosts");
+    if (geteuid() != 0 || unshare(CLONE_NEWNS | CLONE_NEWNET) != 0) {
+        fprintf(stderr, "skipped: it makes a network, which needs root\n");
+        return false;
+    }
+    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    ck_assert_int_eq(ioctl(fd, SIOCGIFFLAGS, &lo), 0);
+    lo.ifr_flags = (short)(lo.ifr_flags | IFF_UP);
+    ck_assert_int_eq(ioctl(fd, SIOCSIFFLAGS, &lo), 0);
+    ck_assert_int_eq(bind(fd, (struct sockaddr *)&resolver, sizeof resolver), 0); /* goes with this process */
+    ck_assert_int_eq(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL), 0);
+    ck_assert(g_file_set_contents(conf, "nameserver 127.0.0.1\n", -1, NULL));
+    write_hosts("127.0.0.1 localhost\n");
+    ck_assert_int_eq(mount(conf, "/etc/resolv.conf", NULL, MS_BIND, NULL), 0);
+    ck_assert_int_eq(mount(hosts, "/etc/hosts", NULL, MS_BIND, NULL), 0);
+    return true;
+}
+
+/* Time until all four have the newest generation. */
+static int64_t await_applied(struct crew *crew, const char *what)
+{
+    int64_t begun_us = loop_now_us();
+    uint64_t generation = (uint64_t)status_number("generation");
+    for (unsigned n = 0; n < CREW_EDGES; poll(NULL, 0, 5)) {
+        ck_assert_msg(loop_now_us() < begun_us + HEALED_US, "%s: %u of 4 agents have generation %u", what, n,
+                      (unsigned)generation);
+        n = crew_count(crew, generation);
+    }
+    return loop_now_us() - begun_us;
+}
+
+/* Agents whose list begins with a name: with an address beside it they are not held up by the dead resolver; without
+ * one what is in force stays, and they go on when the name resolves. */
+START_TEST(dead_resolver)
+{
+    struct crew crew;
+    char *tokens[CREW_EDGES], *text = NULL;
+    if (!own_network())
+        return;
+    log_set_level(LOG_LEVEL_ERROR);
+    start_server();
+    served_apply_site(&served);
+    for (unsigned i = 0; i < CREW_EDGES; i++)
+        tokens[i] = served_token(&served, crew_names[i], "agent");
+    g_autofree char *named = g_strdup_printf("http://control.test:%d", served.agents_port);
+    crew_begin(&crew, served.dir, (const char *const[]){named, served.agents, NULL}, tokens);
+    int64_t first_us = await_applied(&crew, "first table");
+    ck_assert_uint_eq(put("out", &text), 200);
+    int64_t next_us = await_applied(&crew, "next table");
+    ck_assert_int_le(next_us, CLEAR_ERROR_US);
+    crew_end(&crew);
+    crew_begin(&crew, served.dir, (const char *const[]){named, NULL}, tokens); /* last-good comes into force */
+    g_free(text);
+    ck_assert_uint_eq(put("in", &text), 200);
+    int64_t until_us = loop_now_us() + CLEAR_ERROR_US;
+    while (!crew_says(&crew, "Resolving timed out")) {
+        ck_assert_msg(loop_now_us() < until_us, "no agent says that control.test cannot be reached");
+        poll(NULL, 0, 5);
+    }
+    int64_t seen_us = loop_now_us() - until_us + CLEAR_ERROR_US;
+    ck_assert_uint_eq(crew_count(&crew, (uint64_t)status_number("generation")), 0);
+    write_hosts("127.0.0.1 localhost control.test\n");
+    tell_row("dead resolver", "Resolving timed out", seen_us, await_applied(&crew, "the name resolves"));
+    printf("dead resolver, with an address beside the name: first table after %.0f ms, next after %.0f ms\n",
+           (double)first_us / 1000, (double)next_us / 1000);
+    crew_end(&crew);
+    g_free(text);
+    for (unsigned i = 0; i < CREW_EDGES; i++)
+        g_free(tokens[i]);
+}
+END_TEST
+
 static void setup(void)
 {
     served_new(&served);
@@ -402,6 +587,10 @@ static void add(TCase *tcase)
     tcase_add_loop_test(tcase, cause_seen_healed, 0, G_N_ELEMENTS(rows));
     tcase_add_test(tcase, torn_write);
     tcase_add_loop_test(tcase, clock_jumps, 0, 2);
+#ifdef SIGNALBOX_FAILPOINTS
+    tcase_add_test(tcase, stopped);
+#endif
+    tcase_add_test(tcase, dead_resolver);
 }
 
 int main(void)
