@@ -113,6 +113,26 @@ static void forget_change(struct dns_driver *driver)
     driver->change = NULL;
 }
 
+/* A secondary may show what was desired for a while between two looks at it: A, B, A looks like A. (A primary shows
+ * nothing that is not read back.) So what is replaced counts as shown until now. */
+static uint32_t replaced_ttl(const struct dns_driver *driver, const GPtrArray *before, const GPtrArray *after)
+{
+    g_autoptr(GHashTable) sets = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    uint32_t ttl = 0;
+    if (driver->config.primary)
+        return 0;
+    for (unsigned i = 0; i < after->len; i++)
+        g_hash_table_insert(sets, rrset_key(after->pdata[i]), after->pdata[i]);
+    for (unsigned i = 0; i < before->len; i++) {
+        const struct rrset *old = before->pdata[i];
+        g_autofree char *key = rrset_key(old);
+        const struct rrset *set = g_hash_table_lookup(sets, key);
+        if (!rrset_absent(old) && (set == NULL || !update_same(old, set)))
+            ttl = MAX(ttl, old->ttl);
+    }
+    return ttl;
+}
+
 /* Makes the newest desired state the thread's own, unless the guard refuses it. */
 static void take_mail(struct dns_driver *driver)
 {
@@ -121,6 +141,8 @@ static void take_mail(struct dns_driver *driver)
     pthread_mutex_lock(&driver->lock);
     struct zone_records *records = g_steal_pointer(&driver->mail);
     struct stamp stamp = driver->mail_stamp;
+    driver->replaced_ttl = MAX(driver->replaced_ttl, driver->skipped_ttl);
+    driver->skipped_ttl = 0;
     pthread_mutex_unlock(&driver->lock);
     if (records == NULL)
         return;
@@ -134,8 +156,10 @@ static void take_mail(struct dns_driver *driver)
     if (expected == NULL)
         return;
     forget_change(driver);
-    if (driver->expected != NULL)
+    if (driver->expected != NULL) {
+        driver->replaced_ttl = MAX(driver->replaced_ttl, replaced_ttl(driver, driver->expected, expected));
         g_ptr_array_unref(driver->expected);
+    }
     driver->expected = expected;
     driver->stamp = stamp;
     driver->unguarded = unguarded;
@@ -161,6 +185,10 @@ static int64_t converged(struct dns_driver *driver)
 {
     driver->status.confirmed = driver->stamp;
     driver->settled = driver->proven = true;
+    if (driver->replaced_ttl > 0)
+        driver->status.residual_until_us =
+            MAX(driver->status.residual_until_us, loop_now_us() + (int64_t)driver->replaced_ttl * 1000000);
+    driver->replaced_ttl = 0;
     forget_change(driver);
     driver->beaten = false;
     driver->backoff_us = BACKOFF_FIRST_US;
@@ -526,6 +554,8 @@ void dns_driver_set(struct dns_driver *driver, struct stamp stamp, const struct 
     pthread_mutex_lock(&driver->lock);
     if (stamp_compare(stamp, driver->latest) > 0) {
         old = driver->mail;
+        if (old != NULL)
+            driver->skipped_ttl = MAX(driver->skipped_ttl, replaced_ttl(driver, old->rrsets, copy->rrsets));
         driver->mail = copy;
         driver->mail_stamp = driver->latest = stamp;
         eventfd_write(driver->wake_fd, 1);

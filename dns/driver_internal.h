@@ -25,20 +25,23 @@ struct dns_driver {
     pthread_t thread;
     int wake_fd, stop_fd; /* eventfd: there is mail; end */
 
-    pthread_mutex_t lock;      /* mail, latest */
+    pthread_mutex_t lock;      /* mail, latest, skipped_ttl */
     struct zone_records *mail; /* newest desired state that the thread has not taken */
     struct stamp mail_stamp, latest;
+    uint32_t skipped_ttl; /* as replaced_ttl, of mail that was never taken */
 
     /* The thread's own. */
     struct readback *readback;
     struct notify *notify; /* NULL: nobody to tell. A primary tells its secondaries, a secondary that lags itself */
     struct stamp stamp;
-    GPtrArray *expected; /* NULL: nothing to do */
-    bool proven;         /* it was seen whole once: to put it right again is no change */
-    bool unguarded;      /* any share of the zone's names may change */
-    bool settled;        /* expected was seen whole since it came */
-    char *refusal;       /* why a newer desired state is not acted on; NULL: none. Nothing is done until the next */
+    GPtrArray *expected;   /* NULL: nothing to do */
+    bool proven;           /* it was seen whole once: to put it right again is no change */
+    bool unguarded;        /* any share of the zone's names may change */
+    bool settled;          /* expected was seen whole since it came */
+    uint32_t replaced_ttl; /* s; longest of sets that were expected before, and may have been shown unseen */
+    char *refusal;         /* why a newer desired state is not acted on; NULL: none. Nothing is done until the next */
 
+    bool looked;       /* at every name, once */
     GHashTable *seen;  /* rrset_key -> struct rrset *: what the server last showed */
     GHashTable *doubt; /* keys of seen that must be read again */
     bool doubt_all;

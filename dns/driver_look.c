@@ -66,6 +66,20 @@ bool look_sets(struct dns_driver *driver, struct rrset *const *sets, unsigned n,
     return readback_ask(driver->readback, sets, n, take_answer, driver, error);
 }
 
+/* What the server showed before it was looked at for the first time, or what another driver has just replaced, is not
+ * known: that it was something else until now is assumed. */
+static uint32_t longest_ttl(const struct dns_driver *driver)
+{
+    GHashTableIter iter;
+    gpointer set;
+    uint32_t ttl = 0;
+    g_hash_table_iter_init(&iter, driver->seen);
+    while (g_hash_table_iter_next(&iter, NULL, &set))
+        if (!rrset_absent(set))
+            ttl = MAX(ttl, ((struct rrset *)set)->ttl);
+    return ttl;
+}
+
 bool look_names(struct dns_driver *driver, GError **error)
 {
     g_autoptr(GPtrArray) questions = g_ptr_array_new();
@@ -79,6 +93,9 @@ bool look_names(struct dns_driver *driver, GError **error)
         driver->read_us = loop_now_us();
     }
     driver->doubt_all = false;
+    if (!driver->looked)
+        driver->replaced_ttl = MAX(driver->replaced_ttl, longest_ttl(driver));
+    driver->looked = true;
     return true;
 }
 

@@ -34,18 +34,24 @@ static unsigned set_bytes(const struct rrset *set, const char *zone)
     return bytes;
 }
 
+/* Where a name's changes go in a plan. A CNAME comes after what it points at, and goes before it. */
+enum turn { ADDRESSES_STAY, CNAMES_STAY, CNAMES_GO, ADDRESSES_GO, TURNS };
+
 /* Appends the changes of the name that starts at `first`; returns where the next one starts. */
-static unsigned take_name(const GPtrArray *expected, unsigned first, GHashTable *seen, GPtrArray *stays,
-                          GPtrArray *goes)
+static unsigned take_name(const GPtrArray *expected, unsigned first, GHashTable *seen, GPtrArray *turns[static TURNS])
 {
     const char *owner = ((struct rrset *)expected->pdata[first])->owner;
     unsigned end = first;
-    bool wanted = false;
-    for (; end < expected->len && strcmp(((struct rrset *)expected->pdata[end])->owner, owner) == 0; end++)
-        wanted = wanted || !rrset_absent(expected->pdata[end]);
+    bool wanted = false, points = false;
+    for (; end < expected->len && strcmp(((struct rrset *)expected->pdata[end])->owner, owner) == 0; end++) {
+        const struct rrset *set = expected->pdata[end];
+        wanted = wanted || !rrset_absent(set);
+        points = points || (set->type == KNOT_RRTYPE_CNAME && (!rrset_absent(set) || differs(set, seen)));
+    }
+    GPtrArray *turn = turns[wanted ? points ? CNAMES_STAY : ADDRESSES_STAY : points ? CNAMES_GO : ADDRESSES_GO];
     for (unsigned i = first; i < end; i++)
         if (differs(expected->pdata[i], seen))
-            g_ptr_array_add(wanted ? stays : goes, expected->pdata[i]);
+            g_ptr_array_add(turn, expected->pdata[i]);
     return end;
 }
 
@@ -87,11 +93,16 @@ struct update_plan *update_plan_new(const GPtrArray *expected, GHashTable *seen,
     struct update_plan *plan = g_new0(struct update_plan, 1);
     plan->changes = g_ptr_array_new();
     plan->batches = g_array_new(FALSE, FALSE, sizeof(struct update_batch));
-    g_autoptr(GPtrArray) goes = g_ptr_array_new();
+    GPtrArray *turns[TURNS];
+    for (unsigned i = 0; i < TURNS; i++)
+        turns[i] = g_ptr_array_new();
     for (unsigned i = 0; i < expected->len;)
-        i = take_name(expected, i, seen, plan->changes, goes);
-    unsigned n_stays = plan->changes->len;
-    g_ptr_array_extend(plan->changes, goes, NULL, NULL);
+        i = take_name(expected, i, seen, turns);
+    unsigned n_stays = turns[ADDRESSES_STAY]->len + turns[CNAMES_STAY]->len;
+    for (unsigned i = 0; i < TURNS; i++) {
+        g_ptr_array_extend(plan->changes, turns[i], NULL, NULL);
+        g_ptr_array_unref(turns[i]);
+    }
     if (!cut_batches(plan, 0, n_stays, false, zone, bytes_max, error) ||
         !cut_batches(plan, n_stays, plan->changes->len, true, zone, bytes_max, error)) {
         update_plan_free(plan);

@@ -1,7 +1,8 @@
 /* update.h: from what is expected and what was seen to RFC 2136 messages.
  *
- * A plan's batches are ordered: what is added and changed first, names that go as a whole last, so that a name is never
- * pointed at before it is there nor after it has gone. The sets of one name never part: A and AAAA change together.
+ * A plan's batches are ordered: what is added and changed first, names that go as a whole last; of the former addresses
+ * before CNAMEs, of the latter CNAMEs before addresses; so a name is never pointed at before it is there nor after it
+ * has gone. The sets of one name never part: A and AAAA change together.
  * One batch is one message and takes effect whole or not at all (RFC 2136 3.4).
  *
  * Thread safety: pure functions.

@@ -232,6 +232,29 @@ START_TEST(removals_come_last)
 }
 END_TEST
 
+/* Whatever the names: an address is there before a CNAME points at it, and goes after the CNAME. */
+START_TEST(cname_after_its_target)
+{
+    struct zone_records *none = records_new(), *both = records_new();
+    add(none, "z.example.test", KNOT_RRTYPE_A, DATA("192.0.2.9"));
+    add(both, "a.example.test", KNOT_RRTYPE_CNAME, DATA("m.example.test"));
+    add(both, "m.example.test", KNOT_RRTYPE_A, DATA("192.0.2.1"));
+    add(both, "m.example.test", KNOT_RRTYPE_AAAA, DATA("2001:db8::1"));
+    add(both, "z.example.test", KNOT_RRTYPE_A, DATA("192.0.2.9"));
+    g_autoptr(GPtrArray) come = records_expect(both, NULL, true, NULL);
+    g_autoptr(GHashTable) empty = server_with(NULL, come);
+    sb_auto(update_plan) coming = update_plan_new(come, empty, ZONE, UPDATE_BYTES_MAX, NULL);
+    ck_assert_str_eq(((struct rrset *)coming->changes->pdata[0])->owner, "m.example.test");
+    ck_assert_str_eq(((struct rrset *)coming->changes->pdata[coming->changes->len - 1])->owner, "a.example.test");
+    g_autoptr(GPtrArray) go = records_expect(none, come, true, NULL);
+    g_autoptr(GHashTable) whole = server_with(come, go);
+    sb_auto(update_plan) going = update_plan_new(go, whole, ZONE, UPDATE_BYTES_MAX, NULL);
+    ck_assert_str_eq(((struct rrset *)going->changes->pdata[0])->owner, "a.example.test");
+    ck_assert_str_eq(((struct rrset *)going->changes->pdata[going->changes->len - 1])->owner, "m.example.test");
+    zone_records_free(none), zone_records_free(both);
+}
+END_TEST
+
 /* 10,000 names with owners of every length: no message over 64 KiB, no name in two messages. */
 START_TEST(batches_by_bytes)
 {
@@ -485,6 +508,7 @@ static void add_tests(TCase *tcase)
     tcase_add_test(tcase, equal_needs_nothing);
     tcase_add_test(tcase, shares_are_of_what_is_there);
     tcase_add_test(tcase, removals_come_last);
+    tcase_add_test(tcase, cname_after_its_target);
     tcase_add_test(tcase, batches_by_bytes);
     tcase_add_test(tcase, update_parses_back);
     tcase_add_test(tcase, signature_verifies);
