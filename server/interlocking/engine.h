@@ -67,6 +67,7 @@ struct engine_config {
 };
 #define ENGINE_BUG_NO_IDEMPOTENCY_KEY 1u
 #define ENGINE_BUG_NO_CLAIM 2u
+#define ENGINE_BUG_UNDO_WITHOUT_CAS 4u
 
 /* Who asks, and why. Strings are borrowed for the call. */
 struct asker {

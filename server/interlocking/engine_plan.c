@@ -370,7 +370,8 @@ static bool still_ours(const struct engine *engine, const struct execution_write
 {
     const struct world *world = engine->resolved->world;
     *control = controls_get(world->controls, write->lever, write->object);
-    return *control != NULL && (*control)->revision == write->generation &&
+    bool bug = (engine->config.bug & ENGINE_BUG_UNDO_WITHOUT_CAS) != 0;
+    return *control != NULL && (bug || (*control)->revision == write->generation) &&
            inventory_get(world->inventory, lever_class(write->lever)->kind, write->object) != NULL;
 }
 

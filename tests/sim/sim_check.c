@@ -53,6 +53,17 @@ static void check_override(struct sim *sim, const struct journal_entry *entry, c
                  entry->id, number_of(before->body, "revision"), execution, began);
 }
 
+static void count_audit(struct sim *sim, const struct journal_entry *entry)
+{
+    static const struct {
+        const char *what;
+        enum seen seen;
+    } rows[] = {{"override", SEEN_overridden}, {"plan abort", SEEN_aborted}, {"plan rollback", SEEN_rolled_back}};
+    for (size_t i = 0; strcmp(entry->kind, "audit") == 0 && i < G_N_ELEMENTS(rows); i++)
+        if (strcmp(text_of(entry->body, "what"), rows[i].what) == 0)
+            sim_count(sim, rows[i].seen);
+}
+
 void check_transaction(struct sim *sim, const struct server *server, const GPtrArray *entries)
 {
     const char *cause = "";
@@ -66,13 +77,17 @@ void check_transaction(struct sim *sim, const struct server *server, const GPtrA
     for (guint i = 0; i < entries->len; i++) {
         const struct journal_entry *entry = entries->pdata[i];
         const char *execution = text_of(entry->body, "execution");
+        count_audit(sim, entry);
         if (strcmp(entry->kind, "execution") == 0 && !g_hash_table_contains(sim->began, entry->id))
             g_hash_table_insert(sim->began, g_strdup(entry->id),
                                 GSIZE_TO_POINTER(engine_world(server->engine)->stamp.generation));
         if (strcmp(entry->kind, "control") != 0 || execution[0] == '\0')
             continue;
         check_override(sim, entry, execution);
-        if (!g_str_has_suffix(cause, "/undo/set"))
+        bool undo = g_str_has_suffix(cause, "/undo/set");
+        if (undo)
+            sim_count(sim, SEEN_set_back);
+        else
             g_hash_table_add(sim->written, g_strdup_printf("%s %s %" G_GUINT64_FORMAT, execution, entry->id,
                                                            number_of(entry->body, "revision")));
     }
@@ -206,7 +221,7 @@ void check_took_effect(struct sim *sim, struct edge_node *edge, const struct tab
 
 void check_acknowledged(struct sim *sim, const struct edge_node *edge)
 {
-    if (stamp_compare(edge->disk.manifest.stamp, edge->acknowledged) < 0)
+    if (!edge->torn && stamp_compare(edge->disk.manifest.stamp, edge->acknowledged) < 0)
         sim_fail(sim, "%s: acknowledged " STAMP_FORMAT ", but its disk has " STAMP_FORMAT, edge->name,
                  STAMP_ARGS(edge->acknowledged), STAMP_ARGS(edge->disk.manifest.stamp));
 }
@@ -269,6 +284,8 @@ static void check_as_planned(struct sim *sim, const struct engine *engine, const
         g_autofree char *written = g_strdup_printf("%s %s %" G_GUINT64_FORMAT, id, lever, generation);
         if (strcmp(text_of(execution, "state"), "succeeded") == 0 && generation == 0)
             sim_fail(sim, "%s succeeded, but %s was not written", id, lever);
+        if (strcmp(text_of(write, "undo"), "left") == 0)
+            sim_count(sim, SEEN_left);
         if (generation > 0)
             check_lever(sim, engine, lever, text_of(write, "after"), generation);
         g_hash_table_remove(sim->written, written);
@@ -315,6 +332,9 @@ bool check_at_rest(struct sim *sim, bool must)
             sim_fail(sim, "%s: generation %" G_GUINT64_FORMAT " has other parts than the server's", edge->name,
                      stamp.generation);
     }
+    const char *behind = check_dns_at_rest(sim, stamp, engine_observed(server->engine));
+    if (behind != NULL)
+        return open_end(sim, must, "%s does not show " STAMP_FORMAT, behind, STAMP_ARGS(stamp));
     if (!executions_ended(sim, server->engine, must))
         return false;
     check_levers(sim, server->engine);

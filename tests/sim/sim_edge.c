@@ -80,6 +80,11 @@ static void question_unanswered(struct sim *sim, void *node, void *data)
     step(sim, edge, &(struct agent_event){.kind = later->kind, .hash = later->hash, .text = "no answer"});
 }
 
+static bool cut_to(const struct sim *sim, const struct edge_node *edge, unsigned server)
+{
+    return edge->cut_to_until_us > sim->now_us || sim->servers[server].cut_until_us > sim->now_us;
+}
+
 static void ask(struct sim *sim, struct edge_node *edge, const struct agent_effect *effect)
 {
     struct question *question = g_new0(struct question, 1);
@@ -99,7 +104,7 @@ static void ask(struct sim *sim, struct edge_node *edge, const struct agent_effe
         g_hash_table_replace(edge->fetches, g_strdup(effect->hash), GSIZE_TO_POINTER(question->id));
     }
     sim_at(sim, sim->now_us + ANSWER_WAIT_US, question_unanswered, edge, unanswered, later_free);
-    sim_send(sim, edge->cut_to_until_us > sim->now_us, server_take, NULL, question, question_copy, question_free);
+    sim_send(sim, cut_to(sim, edge, effect->server), server_take, NULL, question, question_copy, question_free);
 }
 
 /* Reports: one under way to each server, as agent/link.h has it. */
@@ -209,7 +214,7 @@ static void send_report(struct sim *sim, struct edge_node *edge, unsigned server
     edge->told_promise = MAX(edge->told_promise, agent_promised(edge->agent));
     if (stamp_compare(agent_applied(edge->agent), edge->acknowledged) > 0)
         edge->acknowledged = agent_applied(edge->agent);
-    sim_send(sim, edge->cut_to_until_us > sim->now_us, server_take, NULL, report, question_copy, question_free);
+    sim_send(sim, cut_to(sim, edge, server), server_take, NULL, report, question_copy, question_free);
 }
 
 static void send_reports(struct sim *sim, struct edge_node *edge)
@@ -254,10 +259,12 @@ static void disk_done(struct sim *sim, void *node, void *data)
         return;
     }
     if (later->kind == AGENT_PERSISTED) {
+        table_copy(&edge->previous, &edge->disk);
         table_copy(&edge->disk, &later->table);
+        edge->torn = false;
     } else {
         check_promised(edge, later->epoch);
-        if (!sim->promise_bug)
+        if (!(sim->bugs & BUG_PROMISE_NOT_KEPT))
             edge->disk_promised = later->epoch;
     }
     reply(sim, edge, later, later->kind, NULL);
@@ -280,17 +287,22 @@ static void apply_done(struct sim *sim, void *node, void *data)
     if (!outlives(sim, edge, later))
         return;
     if (edge->apply_bad_until_us > sim->now_us) {
+        sim_count(sim, SEEN_apply_failed);
         reply(sim, edge, later, AGENT_APPLY_FAILED, "read back differs");
         return;
     }
     takes_effect(sim, edge, &later->table);
+    if (later->life == edge->life)
+        edge->logged = later->table.manifest.stamp;
     reply(sim, edge, later, AGENT_APPLIED, NULL);
 }
 
 void edge_haproxy_restart(struct sim *sim, struct edge_node *edge)
 {
     sim_trace(sim, "%s: HAProxy restarts", edge->name);
-    if (edge->disk.manifest.stamp.epoch != 0)
+    if (edge->torn) /* its own files hold what was in force; its agent may give it the older table (agent.h, damage) */
+        edge->newest = edge->last_good = edge->disk.manifest.stamp;
+    else if (edge->disk.manifest.stamp.epoch != 0)
         takes_effect(sim, edge, &edge->disk);
     if (edge->agent != NULL)
         step(sim, edge, &(struct agent_event){.kind = AGENT_RESTARTED});
@@ -418,8 +430,11 @@ void edge_start(struct sim *sim, void *node, void *data)
     for (unsigned i = 0; kept && i < PARTS; i++)
         agent_keep_part(edge->agent, edge->disk.manifest.hash[i], edge->disk.parts[i]);
     step(sim, edge,
-         &(struct agent_event){
-             .kind = AGENT_START, .manifest = kept ? &edge->disk.manifest : NULL, .promised = edge->disk_promised});
+         &(struct agent_event){.kind = AGENT_START,
+                               .manifest = kept ? &edge->disk.manifest : NULL,
+                               .promised = edge->disk_promised,
+                               .stamp = edge->logged,
+                               .text = edge->torn ? "table: its hash does not fit" : NULL});
     sim_at(sim, sim->now_us + sim_random(sim, 1000, SECOND), report_again, edge, GUINT_TO_POINTER(edge->life), NULL);
 }
 
@@ -435,6 +450,19 @@ void edge_kill(struct sim *sim, struct edge_node *edge)
     edge->life++;
     edge->paused_until_us = 0;
     sim_at(sim, sim->now_us + sim_random(sim, 1000, 2 * SECOND), edge_start, edge, NULL, NULL);
+}
+
+/* Not while a table is being applied: what took effect but was not logged yet, and is torn as well, may be followed by
+ * the one before. */
+bool edge_tear(struct sim *sim, struct edge_node *edge)
+{
+    struct stamp disk = edge->disk.manifest.stamp;
+    if (disk.epoch == 0 || edge->torn || stamp_compare(edge->logged, disk) != 0)
+        return false;
+    edge_kill(sim, edge);
+    table_copy(&edge->disk, &edge->previous);
+    edge->torn = true;
+    return true;
 }
 
 void edge_init(struct sim *sim, unsigned index)
@@ -455,5 +483,6 @@ void edge_clear(struct edge_node *edge)
     g_clear_pointer(&edge->agent, agent_free);
     g_hash_table_unref(edge->fetches);
     table_clear(&edge->disk);
+    table_clear(&edge->previous);
     table_clear(&edge->actuator);
 }

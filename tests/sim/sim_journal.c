@@ -46,11 +46,12 @@ uint64_t journal_begin_reign(struct sim *sim, unsigned node)
 bool journal_write(struct sim *sim, const struct server *server, const GPtrArray *entries)
 {
     struct shared_journal *journal = &sim->journal;
-    if (journal->broken) {
-        journal->broken = false;
+    bool doubts = journal->broken == JOURNAL_DOUBTS, refuses = journal->broken == JOURNAL_REFUSES;
+    journal->broken = JOURNAL_SOUND;
+    if (refuses)
         return false;
-    }
     if (server->epoch < journal->epoch) {
+        sim_count(sim, SEEN_journal_fenced);
         sim_trace(sim, "server %u: its reign is over, the journal refuses it", server->index);
         return false;
     }
@@ -64,5 +65,5 @@ bool journal_write(struct sim *sim, const struct server *server, const GPtrArray
     check_transaction(sim, server, entries);
     for (guint i = 0; i < entries->len; i++)
         put(journal, entries->pdata[i]);
-    return true;
+    return !doubts; /* what is kept is known after a restart only */
 }

@@ -7,15 +7,24 @@
  */
 #include "tests/sim/sim.h"
 
+#include "dns/update.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#define COVERED_SEEDS 200 /* in so many each fault must have happened */
+
 struct options {
     uint64_t from, seeds;
-    unsigned faults, engine_bug, agent_bug;
-    bool promise_bug, trace, expect_failure;
+    unsigned faults, engine_bug, agent_bug, bugs;
+    bool trace, expect_failure;
 };
+
+static void drop_resolved(gpointer resolved)
+{
+    resolved_unref(resolved);
+}
 
 static void sim_init(struct sim *sim, const struct options *options, uint64_t seed, const GPtrArray *journal)
 {
@@ -25,24 +34,33 @@ static void sim_init(struct sim *sim, const struct options *options, uint64_t se
                         .faults = options->faults,
                         .engine_bug = options->engine_bug,
                         .agent_bug = options->agent_bug,
-                        .promise_bug = options->promise_bug,
+                        .bugs = options->bugs,
                         .heap = g_ptr_array_new()};
     sim->key_generations = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     sim->promises = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, said_free);
     sim->legal = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     sim->began = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     sim->written = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    sim->fibers = g_hash_table_new(g_int64_hash, g_int64_equal);
+    sim->calls = g_hash_table_new_full(g_int64_hash, g_int64_equal, NULL, dns_message_free);
+    sim->worlds = g_hash_table_new_full(NULL, NULL, NULL, drop_resolved);
+    sim->update_bytes = sim_chance(sim, 30) ? UPDATE_BYTES_MAX : (unsigned)sim_random(sim, 200, 500);
     journal_init(sim, journal);
     for (unsigned i = 0; i < SERVERS; i++)
         server_init(sim, i);
     for (unsigned i = 0; i < EDGES; i++)
         edge_init(sim, i);
+    for (unsigned i = 0; i < NAMESERVERS; i++)
+        nameserver_init(sim, i);
     sim_at(sim, 0, server_start, &sim->servers[0], NULL, NULL);
     site_schedule(sim);
+    faults_schedule(sim);
 }
 
 static void sim_clear(struct sim *sim)
 {
+    for (unsigned i = 0; i < SERVERS; i++) /* ends their drivers, which still have events */
+        server_clear(&sim->servers[i]);
     for (guint i = 0; i < sim->heap->len; i++) {
         struct event *event = sim->heap->pdata[i];
         if (event->drop != NULL)
@@ -52,8 +70,11 @@ static void sim_clear(struct sim *sim)
     g_ptr_array_unref(sim->heap);
     for (unsigned i = 0; i < EDGES; i++)
         edge_clear(&sim->edges[i]);
-    for (unsigned i = 0; i < SERVERS; i++)
-        server_clear(&sim->servers[i]);
+    for (unsigned i = 0; i < NAMESERVERS; i++)
+        nameserver_clear(&sim->nameservers[i]);
+    g_hash_table_unref(sim->fibers);
+    g_hash_table_unref(sim->calls);
+    g_hash_table_unref(sim->worlds);
     journal_clear(sim);
     g_hash_table_unref(sim->key_generations);
     g_hash_table_unref(sim->promises);
@@ -87,18 +108,23 @@ static bool parse_bug(const char *name, struct options *options)
 {
     static const struct {
         const char *name;
-        unsigned engine, agent;
-        bool promise;
-    } bugs[] = {
-        {"no-idempotency-key", ENGINE_BUG_NO_IDEMPOTENCY_KEY, 0, false}, {"no-claim", ENGINE_BUG_NO_CLAIM, 0, false},
-        {"no-epoch-check", 0, AGENT_BUG_NO_EPOCH_CHECK, false},          {"no-promise", 0, AGENT_BUG_NO_PROMISE, false},
-        {"ack-before-persist", 0, AGENT_BUG_ACK_BEFORE_PERSIST, false},  {"promise-not-kept", 0, 0, true}};
+        unsigned engine, agent, around;
+    } bugs[] = {{"no-idempotency-key", ENGINE_BUG_NO_IDEMPOTENCY_KEY, 0, 0},
+                {"no-claim", ENGINE_BUG_NO_CLAIM, 0, 0},
+                {"undo-without-cas", ENGINE_BUG_UNDO_WITHOUT_CAS, 0, 0},
+                {"no-epoch-check", 0, AGENT_BUG_NO_EPOCH_CHECK, 0},
+                {"no-promise", 0, AGENT_BUG_NO_PROMISE, 0},
+                {"ack-before-persist", 0, AGENT_BUG_ACK_BEFORE_PERSIST, 0},
+                {"promise-not-kept", 0, 0, BUG_PROMISE_NOT_KEPT},
+                {"sentinel-not-judged", 0, 0, BUG_SENTINEL},
+                {"update-not-atomic", 0, 0, BUG_NOT_ATOMIC},
+                {"remove-before-add", 0, 0, BUG_REMOVE_FIRST}};
     for (size_t i = 0; name != NULL && i < G_N_ELEMENTS(bugs); i++) {
         if (strcmp(name, bugs[i].name) != 0)
             continue;
         options->engine_bug |= bugs[i].engine;
         options->agent_bug |= bugs[i].agent;
-        options->promise_bug |= bugs[i].promise;
+        options->bugs |= bugs[i].around;
         return true;
     }
     return false;
@@ -137,6 +163,17 @@ static bool parse(int argc, char **argv, struct options *options)
     return true;
 }
 
+/* False: something never happened. */
+static bool print_seen(const uint64_t seen[static SEEN_KINDS])
+{
+    bool all = true;
+    for (unsigned i = 0; i < SEEN_KINDS; i++) {
+        printf("%10" G_GUINT64_FORMAT "  %s\n", seen[i], seen_words((enum seen)i));
+        all = all && seen[i] > 0;
+    }
+    return all;
+}
+
 static const char *const states[] = {"succeeded", "incomplete", "failed", "refused", "aborted"};
 
 static void count_ends(struct sim *sim, uint64_t ends[static G_N_ELEMENTS(states)])
@@ -156,12 +193,13 @@ int main(int argc, char **argv)
     if (!parse(argc, argv, &options)) {
         fputs("usage: sim [--seeds N] [--from SEED] [--faults N] [--trace] [--expect-failure]\n"
               "           [--bug no-idempotency-key | no-claim | no-epoch-check | no-promise | ack-before-persist |\n"
-              "                  promise-not-kept]\n",
+              "                  promise-not-kept | undo-without-cas | sentinel-not-judged | update-not-atomic | "
+              "remove-before-add]\n",
               stderr);
         return 2;
     }
     g_autoptr(GPtrArray) journal = site_journal();
-    uint64_t steps = 0, failed = 0, done = 0, ends[G_N_ELEMENTS(states)] = {0};
+    uint64_t steps = 0, failed = 0, done = 0, ends[G_N_ELEMENTS(states)] = {0}, seen[SEEN_KINDS] = {0};
     int64_t virtual_us = 0;
     unsigned least_faults = options.faults;
     for (; done < options.seeds && failed == 0; done++) {
@@ -170,6 +208,8 @@ int main(int argc, char **argv)
         run(&sim);
         steps += sim.steps;
         virtual_us += sim.now_us;
+        for (unsigned i = 0; i < SEEN_KINDS; i++)
+            seen[i] += sim.seen[i];
         if (sim.failure != NULL) {
             failed++;
             printf("seed %" G_GUINT64_FORMAT " at %.6f s: %s\n", sim.seed, (double)sim.now_us / SECOND, sim.failure);
@@ -185,5 +225,9 @@ int main(int argc, char **argv)
     for (size_t k = 0; k < G_N_ELEMENTS(states); k++)
         printf("%s%" G_GUINT64_FORMAT " %s", k == 0 ? "executions: " : ", ", ends[k], states[k]);
     putchar('\n');
+    if (!options.expect_failure && options.seeds >= COVERED_SEEDS && !print_seen(seen)) {
+        puts("what never happened was not tested");
+        return 1;
+    }
     return (failed > 0) == options.expect_failure ? 0 : 1;
 }

@@ -5,9 +5,20 @@
 
 #define POLL_WAIT_US SECOND /* how long a poll is held */
 
-struct now server_now(const struct sim *sim)
+struct now server_now(const struct sim *sim, const struct server *server)
 {
-    return (struct now){.us = sim->now_us, .wall_us = sim->now_us};
+    return (struct now){.us = (int64_t)((double)sim->now_us * server->rate) + server->clock_us,
+                        .wall_us = WALL_US + sim->now_us + server->wall_us};
+}
+
+int64_t server_later_us(const struct sim *sim, const struct server *server, int64_t wait_us)
+{
+    return sim->now_us + (int64_t)((double)wait_us / server->rate) + 1;
+}
+
+int64_t server_sim_us(const struct server *server, int64_t local_us)
+{
+    return (int64_t)((double)(local_us - server->clock_us) / server->rate) + 1;
 }
 
 void server_init(struct sim *sim, unsigned index)
@@ -15,11 +26,15 @@ void server_init(struct sim *sim, unsigned index)
     struct server *server = &sim->servers[index];
     server->index = index;
     server->crash_in = server->pause_in = -1;
+    server->rate = 1 + (double)sim_random(sim, -500, 500) / 1e5;
     effects_init(&server->rest);
 }
 
 static void forget_process(struct server *server)
 {
+    for (unsigned i = 0; i < NAMESERVERS; i++)
+        dns_driver_free(server->drivers[i].driver);
+    memset(server->drivers, 0, sizeof server->drivers);
     g_clear_pointer(&server->engine, engine_free);
     g_clear_pointer(&server->published, resolved_unref);
     g_clear_pointer(&server->before, resolved_unref);
@@ -60,7 +75,8 @@ void server_kill(struct sim *sim, struct server *server)
 static void answer(struct sim *sim, struct answer *answer)
 {
     struct edge_node *edge = &sim->edges[answer->edge];
-    sim_send(sim, edge->cut_from_until_us > sim->now_us, edge_take, edge, answer, answer_copy, answer_free);
+    bool cut = edge->cut_from_until_us > sim->now_us || sim->servers[answer->server].cut_until_us > sim->now_us;
+    sim_send(sim, cut, edge_take, edge, answer, answer_copy, answer_free);
 }
 
 static void answer_table(struct sim *sim, const struct question *question, const struct resolved *resolved)
@@ -135,8 +151,8 @@ static void take_report(struct sim *sim, struct server *server, const struct que
 {
     struct effects effects;
     effects_init(&effects);
-    if (!engine_edge_report(server->engine, sim->edges[question->edge].name, question->report, sim->now_us, &effects,
-                            NULL))
+    if (!engine_edge_report(server->engine, sim->edges[question->edge].name, question->report,
+                            server_now(sim, server).us, &effects, NULL))
         sim_fail(sim, "the engine did not take a report of %s", sim->edges[question->edge].name);
     check_claimed(sim, server);
     if (!server_carry_out(sim, server, &effects))
@@ -163,47 +179,128 @@ void server_take(struct sim *sim, void *node, void *data)
         take_report(sim, server, question);
 }
 
-/* The name server: shows a generation some time after it was published. */
+/* DNS drivers, and what they report. */
 
-struct shown {
+struct dns_said {
     unsigned life;
-    struct stamp stamp;
+    struct server_report *report;
 };
 
-static void dns_shows(struct sim *sim, void *node, void *data)
+static void dns_said_free(gpointer data)
 {
-    const struct shown *shown = data;
+    struct dns_said *said = data;
+    if (said->report != NULL) {
+        g_free(said->report->nameserver);
+        g_free(said->report->state);
+        g_free(said->report->error);
+        g_free(said->report);
+    }
+    g_free(said);
+}
+
+static void dns_reported(struct sim *sim, void *node, void *data)
+{
+    struct dns_said *said = data;
     struct server *server = node;
-    if (shown->life != server->life || server->engine == NULL)
+    if (said->life != server->life || server->engine == NULL)
         return;
     if (server->paused_until_us > sim->now_us) {
-        sim_at(sim, server->paused_until_us, dns_shows, server, g_memdup2(shown, sizeof *shown), g_free);
+        struct dns_said *again = g_memdup2(said, sizeof *said);
+        said->report = NULL;
+        sim_at(sim, server->paused_until_us, dns_reported, server, again, dns_said_free);
         return;
     }
-    struct server_report *report = g_new0(struct server_report, 1);
-    report->nameserver = g_strdup("ns-1");
-    report->state = g_strdup("converged");
-    report->at_us = report->confirmed_at_us = sim->now_us;
-    report->confirmed = shown->stamp;
     struct effects effects;
     effects_init(&effects);
-    engine_server_report(server->engine, report, sim->now_us, &effects);
+    int64_t now_us = server_now(sim, server).us;
+    said->report->at_us = now_us;
+    engine_server_report(server->engine, g_steal_pointer(&said->report), now_us, &effects);
     server_carry_out(sim, server, &effects);
+}
+
+static void count_state(struct sim *sim, const char *state)
+{
+    static const struct {
+        const char *state;
+        enum seen seen;
+    } rows[] = {{"converged", SEEN_said_converged}, {"updating", SEEN_said_updating},
+                {"unknown", SEEN_said_unknown},     {"conflict", SEEN_said_conflict},
+                {"refused", SEEN_said_refused},     {"unreachable", SEEN_said_unreachable}};
+    for (size_t i = 0; i < G_N_ELEMENTS(rows); i++)
+        if (strcmp(rows[i].state, state) == 0)
+            sim_count(sim, rows[i].seen);
+}
+
+/* On the driver's fiber: the engine hears of it in an event of its own. */
+static void dns_says(void *data, const char *name, const struct dns_status *status)
+{
+    const struct driver_home *home = fiber_home(fiber_running());
+    struct server *server = data;
+    if (fiber_dying(fiber_running()))
+        return;
+    sim_trace(home->sim, "server %u: %s is %s%s%s", server->index, name, status->state,
+              status->error != NULL ? ": " : "", status->error != NULL ? status->error : "");
+    count_state(home->sim, status->state);
+    check_dns_report(home->sim, server, home->nameserver, status);
+    struct server_report *report = g_new0(struct server_report, 1);
+    *report = (struct server_report){.nameserver = g_strdup(name),
+                                     .confirmed = status->confirmed,
+                                     .state = g_strdup(status->state),
+                                     .error = g_strdup(status->error),
+                                     .names = status->names,
+                                     .residual_until_us = status->residual_until_us};
+    struct dns_said *said = g_new(struct dns_said, 1);
+    *said = (struct dns_said){.life = server->life, .report = report};
+    sim_at(home->sim, home->sim->now_us, dns_reported, server, said, dns_said_free);
+}
+
+static struct endpoint endpoint_of(const struct inventory *inv, const char *nameserver)
+{
+    return INVENTORY_GET(inv, nameserver, nameserver)->address;
+}
+
+static void start_driver(struct sim *sim, struct server *server, unsigned index, const struct inventory *inv)
+{
+    struct endpoint notify[NAMESERVERS];
+    struct dns_server_config config = {.name = (char *)nameserver_name(index),
+                                       .zone = (char *)DNS_ZONE,
+                                       .address = endpoint_of(inv, nameserver_name(index)),
+                                       .primary = nameserver_is_primary(index),
+                                       .key_name = (char *)DNS_KEY,
+                                       .key_secret = (char *)DNS_SECRET,
+                                       .notify = notify};
+    INVENTORY_FOREACH (inv, nameserver, ns)
+        if (g_strcmp0(ns->primary, config.name) == 0)
+            notify[config.n_notify++] = ns->address;
+    GError *error = NULL;
+    server->drivers[index].fiber = fiber_next(sim, server, index);
+    server->drivers[index].driver = dns_driver_new(&config, dns_says, server, &error);
+    if (error != NULL)
+        g_error("driver: %s", error->message);
+}
+
+static void drive_dns(struct sim *sim, struct server *server, const struct resolved *resolved)
+{
+    for (unsigned i = 0; i < NAMESERVERS; i++) {
+        if (server->drivers[i].driver == NULL)
+            start_driver(sim, server, i, resolved->world->inventory);
+        dns_driver_set(server->drivers[i].driver, resolved->world->stamp, resolved_zone(resolved, DNS_ZONE));
+        fiber_wake(sim, server->drivers[i].fiber);
+    }
 }
 
 static void publish(struct sim *sim, struct server *server, struct resolved *resolved)
 {
     struct stamp stamp = resolved->world->stamp;
-    struct shown *shown = g_new(struct shown, 1);
-    *shown = (struct shown){.life = server->life, .stamp = stamp};
     sim_trace(sim, "server %u publishes %" G_GUINT64_FORMAT ".%" G_GUINT64_FORMAT " %s", server->index, stamp.epoch,
               stamp.generation, resolved->world->cause);
     check_published(sim, server, stamp);
+    g_hash_table_replace(sim->worlds, GSIZE_TO_POINTER(stamp.generation), resolved_ref(resolved));
     g_clear_pointer(&server->before, resolved_unref);
     server->before = server->published;
     server->published = resolved_ref(resolved);
     release_polls(sim, server);
-    sim_at(sim, sim->now_us + sim_random(sim, 5000, 400000), dns_shows, server, shown, g_free);
+    drive_dns(sim, server, resolved);
 }
 
 static bool carry_out_one(struct sim *sim, struct server *server, struct effect *effect)
@@ -289,9 +386,9 @@ static void wake(struct sim *sim, void *node, void *data)
     }
     struct effects effects;
     effects_init(&effects);
-    int64_t next_us = engine_tick(server->engine, sim->now_us, &effects);
+    int64_t now_us = server_now(sim, server).us, next_us = engine_tick(server->engine, now_us, &effects);
     server_carry_out(sim, server, &effects);
-    schedule_tick(sim, server, MIN(next_us, sim->now_us + 100000));
+    schedule_tick(sim, server, server_later_us(sim, server, CLAMP(next_us - now_us, 0, 100000)));
 }
 
 static struct engine *restore(struct sim *sim, uint64_t epoch)
@@ -315,11 +412,12 @@ void server_start(struct sim *sim, void *node, void *data)
     if (server->engine != NULL || (server_leader(sim) != NULL && !forced && !fails))
         return;
     server->epoch = journal_begin_reign(sim, server->index + 1);
+    server->clock_us = sim_random(sim, 0, 1000 * SECOND);
     server->engine = restore(sim, server->epoch);
     struct effects effects;
     effects_init(&effects);
     sim_trace(sim, "server %u starts, epoch %" G_GUINT64_FORMAT, server->index, server->epoch);
-    engine_start(server->engine, server->epoch, sim->now_us, &effects);
+    engine_start(server->engine, server->epoch, server_now(sim, server).us, &effects);
     check_levers(sim, server->engine);
     server_carry_out(sim, server, &effects);
     schedule_tick(sim, server, sim->now_us + 1000);

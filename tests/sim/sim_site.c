@@ -14,13 +14,19 @@ static const char site_text[] =
     "{'kind': 'pop', 'name': 'pop-a2', 'room': 'room-a', 'carriers': ['carrier-1'], 'origin': '198.51.100.12:80'},"
     "{'kind': 'pop', 'name': 'pop-b1', 'room': 'room-b', 'carriers': ['carrier-1'], 'origin': '198.51.100.21:80'},"
     "{'kind': 'pop', 'name': 'pop-b2', 'room': 'room-b', 'carriers': ['carrier-1'], 'origin': '198.51.100.22:80'},"
-    "{'kind': 'edge', 'name': 'edge-1', 'class': 'public', 'address': '203.0.113.11'},"
-    "{'kind': 'edge', 'name': 'edge-2', 'class': 'public', 'address': '203.0.113.12'},"
-    "{'kind': 'edge', 'name': 'edge-3', 'class': 'dedicated', 'address': '203.0.113.13', 'relay': '203.0.113.13:80'},"
-    "{'kind': 'edge', 'name': 'edge-4', 'class': 'dedicated', 'address': '203.0.113.14', 'relay': '203.0.113.14:80'},"
+    "{'kind': 'edge', 'name': 'edge-1', 'class': 'public', 'address': '203.0.113.11', 'address6': '2001:db8::1'},"
+    "{'kind': 'edge', 'name': 'edge-2', 'class': 'public', 'address': '203.0.113.12', 'address6': '2001:db8::2'},"
+    "{'kind': 'edge', 'name': 'edge-3', 'class': 'dedicated', 'address': '203.0.113.13', 'address6': '2001:db8::3', "
+    "'relay': '203.0.113.13:80'},"
+    "{'kind': 'edge', 'name': 'edge-4', 'class': 'dedicated', 'address': '203.0.113.14', 'address6': '2001:db8::4', "
+    "'relay': '203.0.113.14:80'},"
     "{'kind': 'dnszone', 'name': 'example.test'},"
     "{'kind': 'nameserver', 'name': 'ns-1', 'zone': 'example.test', 'role': 'primary', 'address': '192.0.2.53:53',"
     " 'key': 'signalbox'},"
+    "{'kind': 'nameserver', 'name': 'ns-2', 'zone': 'example.test', 'role': 'primary', 'address': '192.0.2.54:53',"
+    " 'key': 'signalbox'},"
+    "{'kind': 'nameserver', 'name': 'ns-3', 'zone': 'example.test', 'role': 'secondary', 'primary': 'ns-1',"
+    " 'address': '192.0.2.55:53', 'key': 'signalbox'},"
     "{'kind': 'service', 'name': 'playback', 'active': 'multi', 'auto_dr': true, 'tier': 'core'},"
     "{'kind': 'service', 'name': 'creator', 'active': 'single', 'home': 'room-a', 'tier': 'normal'},"
     "{'kind': 'group', 'name': 'core', 'service': 'playback', 'zone': 'example.test', 'ttl': 5},"
@@ -68,9 +74,9 @@ static const char site_text[] =
     " {'name': 'again', 'needs': ['there'], 'run': 'back'}]}"
     "]}";
 
-json_t *site_body(void)
+static json_t *json_of(const char *quoted)
 {
-    g_autofree char *text = g_strdup(site_text);
+    g_autofree char *text = g_strdup(quoted);
     json_error_t error;
     for (char *c = text; *c != '\0'; c++)
         if (*c == '\'')
@@ -79,6 +85,11 @@ json_t *site_body(void)
     if (body == NULL)
         g_error("site: %s at %d", error.text, error.position);
     return body;
+}
+
+json_t *site_body(void)
+{
+    return json_of(site_text);
 }
 
 static void drop_entry(gpointer entry)
@@ -124,29 +135,30 @@ static const char *room(struct sim *sim)
     return sim_chance(sim, 50) ? "room-a" : "room-b";
 }
 
-static json_t *run_some_plan(struct sim *sim, struct engine *engine, struct effects *effects, GError **error)
+static json_t *run_some_plan(struct sim *sim, struct server *server, struct effects *effects, GError **error)
 {
     static const char *const plans[] = {"isolate", "back",    "careful", "there-and-back",
                                         "wide",    "isolate", "back",    "entrance"};
     const char *plan = plans[sim_random(sim, 0, G_N_ELEMENTS(plans) - 1)];
     const char *target = strcmp(plan, "entrance") == 0 ? NULL : room(sim);
     sim_trace(sim, "operator: plan run %s %s", plan, target == NULL ? "" : target);
-    return engine_run_plan(engine, plan, target, false, &operator_asks, server_now(sim), effects, error);
+    return engine_run_plan(server->engine, plan, target, false, &operator_asks, server_now(sim, server), effects,
+                           error);
 }
 
-static json_t *abort_some(struct sim *sim, struct engine *engine, struct effects *effects, GError **error)
+static json_t *abort_some(struct sim *sim, struct server *server, struct effects *effects, GError **error)
 {
-    json_t *executions = engine_executions(engine), *result = NULL;
+    json_t *executions = engine_executions(server->engine), *result = NULL;
     if (json_array_size(executions) > 0) {
         const char *id = json_string_value(json_object_get(json_array_get(executions, 0), "id"));
         sim_trace(sim, "operator: abort %s", id);
-        result = engine_abort(engine, id, &operator_asks, server_now(sim), effects, error);
+        result = engine_abort(server->engine, id, &operator_asks, server_now(sim, server), effects, error);
     }
     json_decref(executions);
     return result;
 }
 
-static json_t *set_some(struct sim *sim, struct engine *engine, struct effects *effects, GError **error)
+static json_t *set_some(struct sim *sim, struct server *server, struct effects *effects, GError **error)
 {
     static const struct {
         const char *control, *object, *value;
@@ -165,8 +177,26 @@ static json_t *set_some(struct sim *sim, struct engine *engine, struct effects *
     sim_trace(sim, "operator: control set %s %s %s", rows[i].control, rows[i].object, rows[i].value);
     json_t *changes =
         json_pack("[{s:s, s:s, s:s}]", "control", rows[i].control, "object", rows[i].object, "value", rows[i].value);
-    json_t *result = engine_set_controls(engine, changes, -1, false, &operator_asks, server_now(sim), effects, error);
+    json_t *result = engine_set_controls(server->engine, changes, -1, false, &operator_asks, server_now(sim, server),
+                                         effects, error);
     json_decref(changes);
+    return result;
+}
+
+/* Names that come and go: a domain of a group, and a group with its only domain. */
+static json_t *apply_some(struct sim *sim, struct server *server, struct effects *effects, GError **error)
+{
+    static const char *const texts[] = {
+        "{'objects': [{'kind': 'domain', 'name': 'a.example.test', 'group': 'core'}]}",
+        "{'remove': ['domain/a.example.test']}",
+        "{'objects': [{'kind': 'group', 'name': 'extra', 'service': 'playback', 'zone': 'example.test', 'ttl': 5},"
+        " {'kind': 'domain', 'name': 'extra.example.test', 'group': 'extra'}]}",
+        "{'remove': ['domain/extra.example.test', 'group/extra']}"};
+    const char *text = texts[sim_random(sim, 0, G_N_ELEMENTS(texts) - 1)];
+    sim_trace(sim, "operator: apply %s", text);
+    json_t *body = json_of(text);
+    json_t *result = engine_apply(server->engine, body, false, &operator_asks, server_now(sim, server), effects, error);
+    json_decref(body);
     return result;
 }
 
@@ -211,109 +241,21 @@ static void operate(struct sim *sim, void *node, void *data)
     struct effects effects;
     effects_init(&effects);
     int64_t dice = sim_random(sim, 0, 9);
-    json_t *result = dice < 5   ? run_some_plan(sim, server->engine, &effects, &error)
-                     : dice < 7 ? abort_some(sim, server->engine, &effects, &error)
-                                : set_some(sim, server->engine, &effects, &error);
+    json_t *result = dice == 9  ? apply_some(sim, server, &effects, &error)
+                     : dice < 5 ? run_some_plan(sim, server, &effects, &error)
+                     : dice < 7 ? abort_some(sim, server, &effects, &error)
+                                : set_some(sim, server, &effects, &error);
     if (error != NULL)
         sim_trace(sim, "  %s", error->message);
+    if (error != NULL && strstr(error->message, "belongs to execution") != NULL)
+        sim_count(sim, SEEN_collided);
     if (server_carry_out(sim, server, &effects) && result != NULL)
         remember(sim, result);
     json_decref(result);
 }
 
-/* Faults. */
-
-static void until(int64_t *until_us, struct sim *sim, int64_t longest_us)
-{
-    *until_us = MIN(sim->now_us + sim_random(sim, 50000, longest_us), HEAL_US);
-}
-
-static void fault(struct sim *sim, void *node, void *data)
-{
-    struct server *server = &sim->servers[sim_random(sim, 0, SERVERS - 1)];
-    struct edge_node *edge = &sim->edges[sim_random(sim, 0, EDGES - 1)];
-    (void)node, (void)data;
-    sim->injected++;
-    if (server->engine == NULL)
-        server = &sim->servers[(server->index + 1) % SERVERS];
-    switch (sim_random(sim, 0, 15)) {
-    case 0:
-    case 1:
-        server->crash_in = (int)sim_random(sim, 0, 10);
-        sim_trace(sim, "fault: server %u dies after %d effects", server->index, server->crash_in);
-        break;
-    case 2:
-    case 14:
-        server->pause_in = (int)sim_random(sim, 1, 5);
-        sim_trace(sim, "fault: server %u is stopped after %d effects", server->index, server->pause_in);
-        break;
-    case 3:
-        server_kill(sim, server);
-        break;
-    case 4:
-        sim_trace(sim, "fault: server %u is given the lease, too", (server->index + 1) % SERVERS);
-        server_start(sim, &sim->servers[(server->index + 1) % SERVERS], server);
-        break;
-    case 5:
-        sim->journal.broken = true;
-        sim_trace(sim, "fault: the journal's next write fails");
-        break;
-    case 6:
-        server_pause(sim, server, 2 * SECOND);
-        break;
-    case 7:
-        edge_kill(sim, edge);
-        break;
-    case 8:
-        if (edge->agent == NULL || edge->paused_until_us > sim->now_us)
-            break; /* what waits for it to go on keeps its order */
-        until(&edge->paused_until_us, sim, 4 * SECOND);
-        sim_trace(sim, "fault: %s stopped", edge->name);
-        break;
-    case 9:
-        until(&edge->disk_bad_until_us, sim, 2 * SECOND);
-        sim_trace(sim, "fault: disk of %s", edge->name);
-        break;
-    case 10:
-        edge_haproxy_restart(sim, edge);
-        break;
-    case 11:
-        until(&edge->apply_bad_until_us, sim, SECOND);
-        sim_trace(sim, "fault: HAProxy of %s does not take commands", edge->name);
-        break;
-    case 12: {
-        bool to = sim_chance(sim, 70), from = !to || sim_chance(sim, 50);
-        if (to)
-            until(&edge->cut_to_until_us, sim, 4 * SECOND);
-        if (from)
-            until(&edge->cut_from_until_us, sim, 4 * SECOND);
-        sim_trace(sim, "fault: %s cut off%s", edge->name,
-                  to && from ? ""
-                  : to       ? ", one way: it is not heard"
-                             : ", one way: it hears nothing");
-        break;
-    }
-    default:
-        until(&sim->loss_until_us, sim, 3 * SECOND);
-        sim_trace(sim, "fault: the network loses");
-    }
-}
-
-static void heal(struct sim *sim, void *node, void *data)
-{
-    (void)node, (void)data;
-    sim_trace(sim, "all faults end");
-    sim->healed = true;
-    sim->journal.broken = false;
-    for (unsigned i = 0; i < SERVERS; i++)
-        sim->servers[i].crash_in = sim->servers[i].pause_in = -1;
-}
-
 void site_schedule(struct sim *sim)
 {
-    for (unsigned i = 0; i < sim->faults; i++)
-        sim_at(sim, sim_random(sim, 200000, HEAL_US - 1), fault, NULL, NULL, NULL);
     for (int64_t i = sim_random(sim, 8, 16); i > 0; i--)
         sim_at(sim, sim_random(sim, 500000, HEAL_US + SECOND), operate, NULL, NULL, NULL);
-    sim_at(sim, HEAL_US, heal, NULL, NULL, NULL);
 }

@@ -84,6 +84,7 @@ bool sim_step(struct sim *sim)
 static int64_t delay_us(struct sim *sim)
 {
     bool late = !sim->healed && sim_chance(sim, sim->loss_until_us > sim->now_us ? 20 : 3);
+    sim->seen[SEEN_message_late] += late;
     return late ? sim_random(sim, 5000, 3 * SECOND) : sim_random(sim, 200, 5000);
 }
 
@@ -92,11 +93,14 @@ void sim_send(struct sim *sim, bool cut, event_fn fn, void *node, void *data, gp
 {
     unsigned loss = sim->healed ? 0 : sim->loss_until_us > sim->now_us ? 30 : 2;
     if (cut || sim_chance(sim, loss)) {
+        sim_count(sim, SEEN_message_lost);
         drop(data);
         return;
     }
-    if (!sim->healed && sim_chance(sim, 3))
+    if (!sim->healed && sim_chance(sim, 3)) {
+        sim_count(sim, SEEN_message_doubled);
         sim_at(sim, sim->now_us + delay_us(sim), fn, node, copy(data), drop);
+    }
     sim_at(sim, sim->now_us + delay_us(sim), fn, node, data, drop);
 }
 
