@@ -92,8 +92,8 @@ struct server {
     struct engine *engine; /* NULL: dead, or does not lead */
     unsigned life;         /* incarnation; timers of older ones are void */
     uint64_t epoch;
-    uint64_t claimed_with; /* generation of the world that its reign began with; 0: not published yet */
-    int64_t paused_until_us;
+    uint64_t claimed_with;               /* generation of the world that its reign began with; 0: not published yet */
+    int64_t paused_us, paused_until_us;  /* the last time */
     int crash_in, pause_in;              /* effects until it dies or is stopped; -1: no such fault */
     struct effects rest;                 /* decided, not yet carried out */
     struct resolved *published, *before; /* tables it serves, and those it served before */

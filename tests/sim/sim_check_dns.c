@@ -192,7 +192,7 @@ void check_zone(struct sim *sim, struct nameserver_node *ns, GHashTable *before,
 
 /* ---- what a driver says ---- */
 
-static bool was_shown(const struct sim *sim, const struct nameserver_node *ns, const struct rrset *wanted)
+static bool was_shown(const struct nameserver_node *ns, const struct rrset *wanted, int64_t since_us)
 {
     const struct rrset *now = zone_get(ns->zone, wanted->type, wanted->owner);
     if (now != NULL && rrset_equal(now, wanted))
@@ -201,7 +201,7 @@ static bool was_shown(const struct sim *sim, const struct nameserver_node *ns, c
     GPtrArray *list = g_hash_table_lookup(ns->past, key);
     for (guint i = list == NULL ? 0 : list->len; i > 0; i--) {
         const struct past *past = list->pdata[i - 1];
-        if (past->until_us >= sim->now_us - TURN_US && strcmp(past->text, text) == 0)
+        if (past->until_us >= since_us && strcmp(past->text, text) == 0)
             return true;
     }
     return false;
@@ -234,10 +234,14 @@ void check_dns_report(struct sim *sim, struct server *server, unsigned nameserve
         return;
     }
     int64_t residual_us = server_sim_us(server, status->residual_until_us);
+    /* What it saw before it was stopped it says afterwards. */
+    int64_t since_us = sim->now_us - TURN_US;
+    if (server->paused_until_us >= since_us)
+        since_us = MIN(since_us, server->paused_us - TURN_US);
     bool news = stamp_compare(status->confirmed, slot->confirmed) != 0;
     for (guint i = 0; news && i < records->rrsets->len; i++) {
         const struct rrset *wanted = records->rrsets->pdata[i];
-        if (!was_shown(sim, ns, wanted))
+        if (!was_shown(ns, wanted, since_us))
             sim_fail(sim, "%s: converged is said, but %s %s is not shown", nameserver_name(nameserver), wanted->owner,
                      rrtype_name(wanted->type));
         int64_t held_us = held_until_us(ns, wanted);

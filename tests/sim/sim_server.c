@@ -331,6 +331,8 @@ static void goes_on(struct sim *sim, void *node, void *data)
 /* The lease of a stopped server runs out now and then. */
 void server_pause(struct sim *sim, struct server *server, int64_t longest_us)
 {
+    if (server->paused_until_us <= sim->now_us)
+        server->paused_us = sim->now_us;
     server->paused_until_us = MIN(sim->now_us + sim_random(sim, 50000, longest_us), HEAL_US);
     sim_trace(sim, "server %u stopped until %.6f", server->index, (double)server->paused_until_us / SECOND);
     sim_at(sim, server->paused_until_us, goes_on, server, GUINT_TO_POINTER(server->life), NULL);
