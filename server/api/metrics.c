@@ -117,6 +117,18 @@ static void add_generations(GString *out, const json_t *rows)
     }
 }
 
+static void add_holds(GString *out, const json_t *rows)
+{
+    const json_t *row;
+    size_t i;
+    open_metric(out, METRIC_EDGE_HOLDS);
+    json_array_foreach (rows, i, row) {
+        g_autofree char *labels = label("edge", text_of(row, "name"));
+        if (is_kind(row, "edge") && json_is_integer(json_object_get(row, "age_ms")))
+            add_whole(out, METRIC_EDGE_HOLDS, labels, json_is_string(json_object_get(row, "holds")));
+    }
+}
+
 static void add_engine(GString *out, const struct turn *turn)
 {
     struct stamp stamp = engine_world(turn->engine)->stamp;
@@ -128,6 +140,7 @@ static void add_engine(GString *out, const struct turn *turn)
     add_by_state(out, METRIC_EDGES, agents, "edge");
     add_ages(out, METRIC_EDGE_AGE, agents, "edge");
     add_generations(out, agents);
+    add_holds(out, agents);
     add_by_state(out, METRIC_NAMESERVERS, agents, "nameserver");
     add_ages(out, METRIC_NAMESERVER_AGE, agents, "nameserver");
     json_decref(agents);

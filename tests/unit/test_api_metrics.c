@@ -86,6 +86,17 @@ START_TEST(metrics_say_what_is)
     ck_assert(value_of(after, "signalbox_journal_append_seconds_bucket{le=\"+Inf\"}") == later);
     ck_assert(value_of(after, "signalbox_journal_append_seconds_sum") > 0);
     ck_assert(value_of(after, "signalbox_http_connections{listener=\"operators\"}") >= 1);
+
+    ck_assert(value_of(after, "signalbox_edge_holds{edge=\"edge-1\"}") == 0);
+    ck_assert(value_of(after, "signalbox_edge_holds{edge=\"edge-2\"}") == -1); /* it has said nothing yet */
+    unsigned status = served_call(&served, served.agents, edge, "POST", "/agent/v1/edges/edge-1/report", NULL,
+                                  "{\"edge\":\"edge-1\",\"cluster\":\"two-rooms\",\"promised\":65536,\"applied\":"
+                                  "{\"epoch\":65536,\"generation\":2},\"state\":\"applied\",\"error\":null,"
+                                  "\"window_us\":1000000,\"holds\":[{\"room\":\"room-a\",\"home\":0,\"for_us\":1}]}",
+                                  NULL, NULL);
+    ck_assert_uint_eq(status, 200);
+    g_autofree char *held = metrics_now(viewer);
+    ck_assert(value_of(held, "signalbox_edge_holds{edge=\"edge-1\"}") == 1);
 }
 END_TEST
 
