@@ -18,7 +18,7 @@
 #include <unistd.h>
 #include <zlib.h>
 
-#define QUEUE_MAX 1024u                             /* inputs and effects that wait to be written */
+#define WAITING_MAX ((size_t)32 << 20)              /* bytes that wait to be written */
 #define FLUSH_US G_USEC_PER_SEC                     /* a crash loses about so much */
 #define FILE_US (10 * 60 * (int64_t)G_USEC_PER_SEC) /* a file is replayed as a whole, so it stays short */
 #define RETRY_US (2 * (int64_t)G_USEC_PER_SEC)
@@ -30,8 +30,9 @@
 
 /* One of the four. */
 struct item {
-    json_t *input;
-    struct effect *effect;
+    char *text; /* an input or an effect, as it is written; with malloc */
+    size_t size;
+    struct resolved *published;
     struct engine_snapshot *snapshot;
     bool continues; /* of a snapshot: nothing is missing before it */
     uint64_t flush; /* number of who wants all before it written */
@@ -48,6 +49,7 @@ struct recorder {
     pthread_mutex_t lock;
     pthread_cond_t cond;
     GQueue queue;            /* struct item *; under lock */
+    size_t waiting;          /* bytes in it; under lock */
     bool dropping;           /* until the next snapshot; under lock */
     bool ending;             /* under lock */
     uint64_t asked, flushed; /* who wanted a flush, and who has had it; under lock */
@@ -66,9 +68,8 @@ struct recorder {
 
 static void item_free(struct item *item)
 {
-    json_decref(item->input);
-    if (item->effect != NULL)
-        effect_free(item->effect);
+    free(item->text);
+    resolved_unref(item->published);
     engine_snapshot_free(item->snapshot);
     g_free(item);
 }
@@ -79,11 +80,12 @@ static void push(struct recorder *r, struct item *item)
     if (item->snapshot != NULL) {
         item->continues = !r->dropping;
         r->dropping = false;
-    } else if (g_queue_get_length(&r->queue) >= QUEUE_MAX) {
+    } else if (r->waiting + item->size > WAITING_MAX) {
         r->dropping = true;
     }
     bool kept = !r->dropping || item->flush != 0;
     if (kept) {
+        r->waiting += item->size;
         g_queue_push_tail(&r->queue, item);
         pthread_cond_signal(&r->cond);
     }
@@ -101,22 +103,45 @@ static void drop_until_snapshot(struct recorder *r)
     atomic_store(&r->wanted, true);
 }
 
+static bool is_dropping(struct recorder *r)
+{
+    pthread_mutex_lock(&r->lock);
+    bool dropping = r->dropping;
+    pthread_mutex_unlock(&r->lock);
+    return dropping;
+}
+
+/* With a newline in place of its NUL; free. */
+static char *line_of(const json_t *input, size_t *size)
+{
+    char *text = json_dumps(input, JSON_COMPACT);
+    *size = strlen(text) + 1;
+    text[*size - 1] = '\n';
+    return text;
+}
+
 void recorder_told(void *data, const json_t *input)
 {
     if (strcmp(json_string_value(json_object_get(input, "in")), "config") == 0)
         drop_until_snapshot(data);
+    if (is_dropping(data))
+        return;
     struct item *item = g_new0(struct item, 1);
-    item->input = json_incref((json_t *)(uintptr_t)input);
+    item->text = line_of(input, &item->size);
     push(data, item);
 }
 
 void recorder_done(struct recorder *r, const struct effect *effect)
 {
     struct item *item = g_new0(struct item, 1);
-    item->effect = g_new0(struct effect, 1);
-    item->effect->kind = effect->kind;
-    item->effect->entries = effect->entries != NULL ? g_ptr_array_ref(effect->entries) : NULL;
-    item->effect->resolved = effect->resolved != NULL ? resolved_ref(effect->resolved) : NULL;
+    if (effect->kind == EFFECT_PUBLISH) {
+        item->published = resolved_ref(effect->resolved); /* its records may be many */
+    } else {
+        g_autoptr(GString) lines = g_string_new(NULL);
+        effect_lines(effect, lines);
+        item->text = strdup(lines->str);
+        item->size = lines->len;
+    }
     push(r, item);
 }
 
@@ -327,19 +352,19 @@ static void write_text(struct recorder *r, const char *text, size_t size)
 static void write_input(void *data, const json_t *input)
 {
     struct recorder *r = data;
-    char *text = json_dumps(input, JSON_COMPACT);
-    size_t size = strlen(text);
-    text[size] = '\n'; /* in place of the NUL */
-    write_text(r, text, size + 1);
+    size_t size;
+    char *text = line_of(input, &size);
+    write_text(r, text, size);
     free(text);
 }
 
-static void write_effect(struct recorder *r, const struct effect *effect)
+static void write_published(struct recorder *r, struct resolved *published)
 {
+    struct effect effect = {.kind = EFFECT_PUBLISH, .resolved = published};
     g_autoptr(GString) text = g_string_new(NULL);
     if (r->file == NULL)
         return;
-    effect_lines(effect, text);
+    effect_lines(&effect, text);
     write_text(r, text->str, text->len);
 }
 
@@ -413,12 +438,12 @@ static void write_item(struct recorder *r, const struct item *item)
 {
     if (item->snapshot != NULL)
         begin_file(r, item);
-    else if (item->effect != NULL)
-        write_effect(r, item->effect);
+    else if (item->published != NULL)
+        write_published(r, item->published);
     else if (item->flush != 0)
         flush_for(r, item->flush);
-    else if (r->file != NULL)
-        write_input(r, item->input);
+    else
+        write_text(r, item->text, item->size);
 }
 
 /* The next item, or NULL after at most FLUSH_US; *ending: there will be none. */
@@ -431,6 +456,7 @@ static struct item *next_item(struct recorder *r, bool *ending)
     while (g_queue_is_empty(&r->queue) && !r->ending && rc == 0)
         rc = pthread_cond_timedwait(&r->cond, &r->lock, &until);
     struct item *item = g_queue_pop_head(&r->queue);
+    r->waiting -= item != NULL ? item->size : 0;
     *ending = item == NULL && r->ending;
     if (item == NULL && r->dropping && loop_now_us() >= r->retry_us) {
         r->retry_us = loop_now_us() + RETRY_US;

@@ -7,10 +7,11 @@
  *   > publish 2.17 0123...                     what the engine wanted done about the input before, in order
  * A file without gzip's end was cut off by a crash: about the last second of it is lost.
  *
- * Nothing here is in the way of a change: the engine's thread hands over references, a thread of low priority writes,
- * compresses and makes room; nothing is synced. What it cannot follow, and what the disk does not take, is dropped and
- * the file ends; a new one begins with a snapshot when that is over. The oldest files go when the folder is larger, or
- * they are older, than was asked for.
+ * Nothing here is in the way of a change: the engine's thread makes a line of each input (JSON is not shared by
+ * threads: its reference counts are not made for that), a thread of low priority writes, compresses and makes room;
+ * nothing is synced. What it cannot follow, and what the disk does not take, is dropped and the file ends; a new one
+ * begins with a snapshot when that is over. The oldest files go when the folder is larger, or they are older, than was
+ * asked for.
  *
  * Thread safety: recorder_told, _done and _turn belong to the engine's thread; recorder_trouble and recorder_list may
  * be called from any.
@@ -31,9 +32,9 @@ struct recorder *recorder_new(const struct recorder_config *config);
 /* Writes what was handed over, ends the file. NULL is allowed. */
 void recorder_free(struct recorder *recorder);
 
-/* engine_told_fn. Keeps a reference: the caller must not change the input any more. */
+/* engine_told_fn. */
 void recorder_told(void *recorder, const json_t *input);
-/* An effect of the engine, before it is carried out. Keeps references. */
+/* An effect of the engine, before it is carried out. */
 void recorder_done(struct recorder *recorder, const struct effect *effect);
 /* At the end of each turn of the engine: takes a snapshot when one is wanted. */
 void recorder_turn(struct recorder *recorder, const struct engine *engine);

@@ -11,6 +11,7 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/wait.h>
+#include <time.h>
 
 #define RECORDING_MAX (256u << 20)
 #define EVER (G_MAXINT64 / 2)
@@ -325,6 +326,63 @@ START_TEST(over_the_api)
 }
 END_TEST
 
+/* Of this thread's work, whatever else the machine does. */
+static int64_t thread_us(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+    return (int64_t)now.tv_sec * G_USEC_PER_SEC + now.tv_nsec / 1000;
+}
+
+/* What the engine's thread pays for each report, of the size that a lab's edge sends. */
+START_TEST(in_nobodys_way)
+{
+    enum { REPORTS = 2000 };
+    g_autofree char *dir = g_build_filename(served.dir, "alone", NULL);
+    const struct recorder_config config = {
+        .folder = dir, .size_max = 64 << 20, .age_max_us = 3600 * (int64_t)G_USEC_PER_SEC};
+    const struct engine_config engine_config = {.cluster = (char *)(uintptr_t) "two-rooms"};
+    struct recorder *recorder = recorder_new(&config);
+    struct engine *engine = engine_new(&engine_config);
+    struct effects effects;
+    json_t *report = json_pack("{s:s, s:I, s:s, s:{s:s, s:[]}}", "in", "edge", "at", (json_int_t)1, "edge", "edge-1",
+                               "report", "state", "applied", "counters");
+    for (int i = 0; i < 40; i++)
+        json_array_append_new(json_object_get(json_object_get(report, "report"), "counters"),
+                              json_pack("{s:s, s:s, s:s, s:i, s:i, s:f, s:f}", "policy", "creator.creator", "room",
+                                        "room-a", "via", "pop-a1", "requests", 1234 + i, "failed", 0, "rate", 12.5 + i,
+                                        "fail_rate", 0.0));
+    effects_init(&effects);
+    engine_start_reading(engine, 1, &effects);
+    effects_clear(&effects);
+    recorder_turn(recorder, engine);
+    recorder_flush(recorder);
+    int64_t start_us = thread_us();
+    for (int i = 0; i < REPORTS; i++)
+        recorder_told(recorder, report);
+    double us = (double)(thread_us() - start_us) / REPORTS;
+    recorder_free(recorder);
+    unsigned lines = 0;
+    json_t *list = recorder_list(dir);
+    ck_assert_uint_eq(json_array_size(list), 1);
+    g_autofree char *path = g_build_filename(dir, text_at(json_array_get(list, 0), "name"), NULL);
+    size_t size;
+    bool whole;
+    g_autofree char *bytes = file_read(path, RECORDING_MAX, &size, NULL);
+    g_autoptr(GString) text = g_string_new(NULL);
+    ck_assert(gunzip(bytes, size, RECORDING_MAX, text, &whole, NULL) && whole);
+    for (const char *at = text->str; (at = strstr(at, "{\"in\":\"edge\"")) != NULL; at++)
+        lines++;
+    ck_assert_uint_eq(lines, REPORTS);
+    printf("recorder: %.1f us for each report of %zu bytes; %.1f bytes on disk\n", us, text->len / REPORTS,
+           (double)size / REPORTS);
+    ck_assert_msg(us < 5000, "%.1f us", us); /* with sanitizers, too */
+    json_decref(list);
+    json_decref(report);
+    engine_free(engine);
+}
+END_TEST
+
 static void add(TCase *tcase)
 {
     tcase_add_checked_fixture(tcase, served_setup, served_teardown);
@@ -334,6 +392,7 @@ static void add(TCase *tcase)
     tcase_add_test(tcase, files_go_round);
     tcase_add_test(tcase, no_place_to_write);
     tcase_add_test(tcase, over_the_api);
+    tcase_add_test(tcase, in_nobodys_way);
 }
 
 int main(void)
