@@ -229,6 +229,19 @@ START_TEST(test_room_cut)
 }
 END_TEST
 
+/* Nothing comes from the POP, or nothing comes to it: the routers know it as soon as when both ways are gone. */
+START_TEST(test_pop_one_way)
+{
+    static const char *const ways[] = {"ab", "ba"}, *const nodes[] = {"user-1", "edge-1"};
+    for (size_t i = 0; i < G_N_ELEMENTS(ways); i++) {
+        struct outcome out = fault_measure("hole", ways[i], "pop:pop-a1", nodes[i], "198.51.100.11");
+        ck_assert_double_ge(out.refused_ms, 0);
+        ck_assert_double_le(out.refused_ms, SILENT_LIMIT_MS);
+        heal("pop:pop-a1");
+    }
+}
+END_TEST
+
 /* Each line of the ring has a way round. */
 START_TEST(test_ring_line)
 {
@@ -406,6 +419,7 @@ int main(void)
     tcase_add_test(network, test_roads);
     tcase_add_test(network, test_room_hole);
     tcase_add_test(network, test_room_cut);
+    tcase_add_test(network, test_pop_one_way);
     tcase_add_test(network, test_ring_line);
     tcase_add_test(network, test_edge_control);
     tcase_add_test(network, test_selectors);

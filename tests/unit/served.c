@@ -34,8 +34,8 @@ static int free_port(void)
 void served_new(struct served *served)
 {
     memset(served, 0, sizeof *served);
-    snprintf(served->dir, sizeof served->dir, "/tmp/sb-test-api-XXXXXX");
-    ck_assert_ptr_nonnull(g_mkdtemp(served->dir));
+    g_autofree char *dir = g_dir_make_tmp("sb-api-XXXXXX", NULL);
+    ck_assert(dir != NULL && g_strlcpy(served->dir, dir, sizeof served->dir) < sizeof served->dir);
     snprintf(served->socket, sizeof served->socket, "%s/socket", served->dir);
     served->port = free_port();
     served->agents_port = free_port();

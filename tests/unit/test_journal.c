@@ -18,8 +18,8 @@ static char dir[64], journal_path[96], store_url[128];
 
 static void setup(void)
 {
-    snprintf(dir, sizeof dir, "/tmp/sb-test-journal-XXXXXX");
-    ck_assert_ptr_nonnull(g_mkdtemp(dir));
+    g_autofree char *made = g_dir_make_tmp("sb-journal-XXXXXX", NULL);
+    ck_assert(made != NULL && g_strlcpy(dir, made, sizeof dir) < sizeof dir);
     snprintf(journal_path, sizeof journal_path, "%s/journal.db", dir);
     snprintf(store_url, sizeof store_url, "%s/store.db", dir);
 }

@@ -7,20 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* Runs a suite of one case, in fork mode; for `return` in main. */
-static inline int unit_run(const char *name, void (*add)(TCase *tcase))
-{
-    Suite *suite = suite_create(name);
-    TCase *tcase = tcase_create(name);
-    add(tcase);
-    suite_add_tcase(suite, tcase);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
-}
-
 /* Long texts: a failure shows where they part. */
 static inline void unit_same_text(const char *found, const char *expected)
 {
@@ -42,6 +28,43 @@ static inline void unit_remove_all(const char *path)
         unit_remove_all(file);
     }
     remove(path);
+}
+
+/* Names in a folder, a line each; "": it is empty; g_free. */
+static inline char *unit_list(const char *path)
+{
+    g_autoptr(GDir) dir = g_dir_open(path, 0, NULL);
+    GString *names = g_string_new(NULL);
+    const char *name;
+    while (dir != NULL && (name = g_dir_read_name(dir)) != NULL)
+        g_string_append_printf(names, "  %s\n", name);
+    return g_string_free(names, FALSE);
+}
+
+/* Runs a suite of one case, in fork mode; for `return` in main. Folders of g_dir_make_tmp are in one of the run's own:
+ * a run that leaves something there although all passed has failed, and that of one that failed stays for a look. */
+static inline int unit_run(const char *name, void (*add)(TCase *tcase))
+{
+    g_autofree char *folder = g_strdup_printf("/tmp/sb-unit-%s-XXXXXX", name);
+    if (g_mkdtemp(folder) == NULL || !g_setenv("TMPDIR", folder, TRUE))
+        return EXIT_FAILURE;
+    Suite *suite = suite_create(name);
+    TCase *tcase = tcase_create(name);
+    add(tcase);
+    suite_add_tcase(suite, tcase);
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_ENV);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    g_autofree char *left = unit_list(folder);
+    if (failed > 0 && left[0] != '\0') {
+        printf("%s: files of what failed are in %s\n", name, folder);
+        return EXIT_FAILURE;
+    }
+    unit_remove_all(folder);
+    if (left[0] != '\0')
+        printf("%s: all passed, but this was left behind:\n%s", name, left);
+    return failed == 0 && left[0] == '\0' ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
 #endif

@@ -1,13 +1,15 @@
 #!/usr/bin/env bash
-# one POP of a room is lost (silently, carrier, refusing): no GET fails, nothing moves to the other room
+# one POP of a room is lost (silently, one way only, carrier, refusing): no GET fails, nothing moves to the other room
 # shellcheck source=tests/lab/scenarios/lib.sh
 source "$(dirname "$(readlink -f "$0")")/lib.sh"
-for fault in hole cut rst; do
+for fault in hole hole-ab hole-ba cut rst; do
     traffic_start "$fault"
-    from=$(lab "$fault" pop:pop-a1 | jq .at_us)
-    traffic_quiet "$fault" 5
+    way=()
+    [[ $fault != *-* ]] || way=("${fault#*-}")
+    from=$(lab "${fault%%-*}" pop:pop-a1 "${way[@]}" | jq .at_us)
+    traffic_quiet "$fault" 4
     lab heal pop:pop-a1 >/dev/null
-    traffic_quiet "$fault" 3
+    traffic_quiet "$fault" 2
     to=$(now_us)
     traffic_stop "$fault"
     expect "$fault: failed GETs" "$(failed_gets "$fault" "$from" "$to")" 0
