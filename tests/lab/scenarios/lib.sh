@@ -89,11 +89,12 @@ failed_gets() {
     traffic_figure "$1" 'map(select(.post == false and (.c < 200 or .c > 299))) | length' "${@:2}"
 }
 
-# moved NAME COUNT [FROM_US [TO_US]]: users whose answers changed room more than COUNT times.
+# moved NAME COUNT [FROM_US [TO_US]]: users whose answers, in the order in which they came, changed room more than COUNT
+# times. A request that was asked again has been under way before one that is due later, and after it.
 moved() {
     # shellcheck disable=SC2016 # the dollars are jq's
     traffic_figure "$1" 'map(select(.room != "")) | group_by([.s, .u])
-        | map(sort_by(.t) | [.[].room] | . as $rooms | [range(1; length) | select($rooms[.] != $rooms[. - 1])] | length)
+        | map(sort_by(.e) | [.[].room] | . as $rooms | [range(1; length) | select($rooms[.] != $rooms[. - 1])] | length)
         | map(select(. > '"$2"')) | length' "${@:3}"
 }
 
