@@ -160,7 +160,8 @@ struct sim {
     GPtrArray *heap;    /* struct event * */
     struct shared_journal journal;
     struct server servers[SERVERS];
-    uint64_t acted; /* epoch of the newest reign that published more than the world it claimed with; 0: none */
+    uint64_t acted_with; /* generation of the world that it claimed with */
+    uint64_t acted;      /* epoch of the newest reign that published more than the world it claimed with; 0: none */
     struct edge_node edges[EDGES];
     struct nameserver_node nameservers[NAMESERVERS];
     GHashTable *key_generations; /* cause -> generation + 1 */
@@ -260,6 +261,7 @@ enum dns_message_kind { DNS_QUERY, DNS_UPDATE, DNS_NOTIFY };
 struct dns_message {
     enum dns_message_kind kind;
     unsigned server, nameserver;
+    unsigned life;        /* of the name server when it was sent: a connection ends with its process */
     uint64_t call, fiber; /* who waits for the answer */
     bool answered;        /* it is one */
     uint8_t rcode;

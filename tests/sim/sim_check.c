@@ -183,6 +183,7 @@ void check_published(struct sim *sim, struct server *server, struct stamp stamp)
     if (stamp.generation == server->claimed_with || stamp.epoch <= sim->acted)
         return;
     sim->acted = stamp.epoch;
+    sim->acted_with = server->claimed_with;
     for (unsigned i = 0; i < EDGES; i++)
         sim->edges[i].excused = names(engine_unclaimed(server->engine), sim->edges[i].name);
 }
@@ -194,11 +195,21 @@ void check_claimed(struct sim *sim, const struct server *server)
 }
 
 /* What an older reign gave takes no effect any more where a newer one may rely on it. What was durable there before the
- * promise may come back: with the process, or because it was not yet in force when the promise was asked for. */
-static void check_reign(struct sim *sim, const struct edge_node *edge, struct stamp stamp)
+ * promise may come back: with the process, or because it was not yet in force when the promise was asked for. If it
+ * was never in force (its apply failed, and is tried again) it still is no news to the reign: it claimed with it. */
+static void check_reign(struct sim *sim, const struct edge_node *edge, struct stamp stamp, bool first_time)
 {
-    if (stamp_compare(stamp, edge->last_good) == 0)
+    if (stamp_compare(stamp, edge->last_good) == 0) {
+        if (!first_time || stamp.epoch >= sim->acted)
+            return;
+        sim_count(sim, SEEN_older_first);
+        if (stamp.generation > sim->acted_with)
+            sim_fail(sim,
+                     "%s: " STAMP_FORMAT " takes effect for the first time, but epoch %" G_GUINT64_FORMAT
+                     " claimed with generation %" G_GUINT64_FORMAT,
+                     edge->name, STAMP_ARGS(stamp), sim->acted, sim->acted_with);
         return;
+    }
     if (stamp.epoch < sim->acted && !edge->excused)
         sim_fail(sim, "%s: " STAMP_FORMAT " takes effect after the first act of epoch %" G_GUINT64_FORMAT, edge->name,
                  STAMP_ARGS(stamp), sim->acted);
@@ -213,8 +224,9 @@ void check_took_effect(struct sim *sim, struct edge_node *edge, const struct tab
     if (stamp_compare(stamp, edge->newest) < 0 || stamp.generation < edge->newest.generation)
         sim_fail(sim, "%s: " STAMP_FORMAT " takes effect after " STAMP_FORMAT, edge->name, STAMP_ARGS(stamp),
                  STAMP_ARGS(edge->newest));
+    bool first_time = stamp_compare(stamp, edge->newest) > 0;
     edge->newest = stamp;
-    check_reign(sim, edge, stamp);
+    check_reign(sim, edge, stamp, first_time);
     check_generation(sim, table->manifest.cause, stamp.generation);
     check_legal(sim, edge, table);
 }

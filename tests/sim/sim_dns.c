@@ -55,6 +55,7 @@ bool dns_cut(const struct sim *sim, unsigned server, unsigned nameserver)
 
 void dns_send(struct sim *sim, struct dns_message *message, event_fn fn)
 {
+    message->life = sim->nameservers[message->nameserver].life;
     sim_send(sim, dns_cut(sim, message->server, message->nameserver), fn, NULL, message, dns_message_copy,
              dns_message_free);
 }

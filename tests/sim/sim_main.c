@@ -14,6 +14,7 @@
 #include <string.h>
 
 #define COVERED_SEEDS 200 /* in so many each fault must have happened */
+#define RARE_SEEDS 5000   /* and in so many a durable table that is in force late: about once in 700 */
 
 struct options {
     uint64_t from, seeds;
@@ -164,12 +165,13 @@ static bool parse(int argc, char **argv, struct options *options)
 }
 
 /* False: something never happened. */
-static bool print_seen(const uint64_t seen[static SEEN_KINDS])
+static bool print_seen(const uint64_t seen[static SEEN_KINDS], uint64_t seeds)
 {
     bool all = true;
     for (unsigned i = 0; i < SEEN_KINDS; i++) {
         printf("%10" G_GUINT64_FORMAT "  %s\n", seen[i], seen_words((enum seen)i));
-        all = all && seen[i] > 0;
+        bool due = i != SEEN_older_first || seeds >= RARE_SEEDS;
+        all = all && (seen[i] > 0 || !due);
     }
     return all;
 }
@@ -225,7 +227,7 @@ int main(int argc, char **argv)
     for (size_t k = 0; k < G_N_ELEMENTS(states); k++)
         printf("%s%" G_GUINT64_FORMAT " %s", k == 0 ? "executions: " : ", ", ends[k], states[k]);
     putchar('\n');
-    if (!options.expect_failure && options.seeds >= COVERED_SEEDS && !print_seen(seen)) {
+    if (!options.expect_failure && options.seeds >= COVERED_SEEDS && !print_seen(seen, options.seeds)) {
         puts("what never happened was not tested");
         return 1;
     }

@@ -358,7 +358,7 @@ void nameserver_take(struct sim *sim, void *node, void *data)
     const struct dns_message *message = data;
     struct nameserver_node *ns = &sim->nameservers[message->nameserver];
     (void)node;
-    if (ns->dead_until_us > sim->now_us)
+    if (ns->dead_until_us > sim->now_us || (message->kind == DNS_UPDATE && message->life != ns->life))
         return;
     if (ns->stopped_until_us > sim->now_us)
         sim_at(sim, ns->stopped_until_us, nameserver_take, NULL, dns_message_copy(data), dns_message_free);

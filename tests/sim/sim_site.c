@@ -183,7 +183,7 @@ static json_t *set_some(struct sim *sim, struct server *server, struct effects *
     return result;
 }
 
-/* Names that come and go: a domain of a group, and a group with its only domain. */
+/* Names that come and go: a domain of a group, a group with its only domain, or without it. */
 static json_t *apply_some(struct sim *sim, struct server *server, struct effects *effects, GError **error)
 {
     static const char *const texts[] = {
@@ -191,7 +191,8 @@ static json_t *apply_some(struct sim *sim, struct server *server, struct effects
         "{'remove': ['domain/a.example.test']}",
         "{'objects': [{'kind': 'group', 'name': 'extra', 'service': 'playback', 'zone': 'example.test', 'ttl': 5},"
         " {'kind': 'domain', 'name': 'extra.example.test', 'group': 'extra'}]}",
-        "{'remove': ['domain/extra.example.test', 'group/extra']}"};
+        "{'remove': ['domain/extra.example.test', 'group/extra']}",
+        "{'objects': [{'kind': 'domain', 'name': 'extra.example.test', 'group': 'core'}], 'remove': ['group/extra']}"};
     const char *text = texts[sim_random(sim, 0, G_N_ELEMENTS(texts) - 1)];
     sim_trace(sim, "operator: apply %s", text);
     json_t *body = json_of(text);
