@@ -16,6 +16,7 @@ static const struct {
 
 struct origin {
     char *room, *via; /* of a relay: "relay" and the edge */
+    bool fallback;
     struct endpoint address;
 };
 
@@ -90,7 +91,9 @@ static void take_origin_row(void *data, const char *key, const char *value)
 static void bad_layout(struct builder *b, const char *key, const char *value)
 {
     g_set_error(&b->error, SB_ERROR, SB_ERROR_INVALID,
-                "part layout: '%s %s', expected class, origin/ROOM/ENTRANCE or relay/EDGE with its value", key, value);
+                "part layout: '%s %s', expected class, origin/ROOM/ENTRANCE, fallback/ROOM/ENTRANCE or relay/EDGE with "
+                "its value",
+                key, value);
 }
 
 static void take_layout_row(void *data, const char *key, const char *value)
@@ -105,14 +108,16 @@ static void take_layout_row(void *data, const char *key, const char *value)
         b->state->dedicated = strcmp(value, "dedicated") == 0;
         return;
     }
-    bool origin = n == 3 && strcmp(words[0], "origin") == 0 && words[1][0] != '\0' && words[2][0] != '\0';
+    bool fallback = strcmp(words[0], "fallback") == 0;
+    bool origin = n == 3 && (fallback || strcmp(words[0], "origin") == 0) && words[1][0] != '\0' && words[2][0] != '\0';
     bool relay = n == 2 && strcmp(words[0], "relay") == 0 && words[1][0] != '\0';
     if (!(origin || relay) || strchr(key, '.') != NULL || !endpoint_parse(value, &address)) {
         bad_layout(b, key, value); /* a dot would end the room in a server's name */
         return;
     }
     struct origin *o = g_new(struct origin, 1);
-    *o = (struct origin){g_strdup(origin ? words[1] : "relay"), g_strdup(origin ? words[2] : words[1]), address};
+    *o = (struct origin){g_strdup(origin ? words[1] : "relay"), g_strdup(origin ? words[2] : words[1]), fallback,
+                         address};
     g_ptr_array_add(origin ? b->origins : b->relays, o);
 }
 
@@ -141,16 +146,17 @@ static void add_server(struct builder *b, const char *backend, const struct orig
     g_ptr_array_add(b->state->servers, server);
 }
 
-/* Entrances of a room (NULL: of every room), or of all the others. */
+/* Entrances of a room (NULL: of every room), or of all the others; their fallbacks behind them, as backups. */
 static void add_servers(struct builder *b, const char *backend, const char *class, const char *room, bool others,
                         bool backup)
 {
-    for (guint i = 0; i < b->origins->len; i++) {
-        const struct origin *o = b->origins->pdata[i];
-        bool here = room == NULL || strcmp(o->room, room) == 0;
-        if (here != others)
-            add_server(b, backend, o, class, backup);
-    }
+    for (unsigned fallback = 0; fallback <= 1; fallback++)
+        for (guint i = 0; i < b->origins->len; i++) {
+            const struct origin *o = b->origins->pdata[i];
+            bool here = room == NULL || strcmp(o->room, room) == 0;
+            if (here != others && o->fallback == (fallback == 1))
+                add_server(b, backend, o, class, backup || (fallback == 1 && room != NULL));
+        }
 }
 
 static int compare_text(const void *a, const void *b)

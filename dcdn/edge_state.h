@@ -7,7 +7,8 @@
  *   be_single_R     the room's entrances                                    services of one room
  *   be_relay        dedicated edges                                         dedicated groups met at a public edge
  *   be_health       every entrance, never out, no user traffic              what is reported as health
- * but for be_health each a second time as be_patient-...: what is slow is not asked again there, only what is lost.
+ * A dedicated edge has fallbacks, a room's POPs: backups too, behind the entrances whose room they are of.
+ * All but be_health each a second time as be_patient-...: what is slow is not asked again there, only what is lost.
  * A backup follows the health that be_health sees (`track`); all others have checks of their own, because only those
  * notice a failure by the traffic itself.
  *

@@ -26,7 +26,8 @@
  * 2 s at most) is gone, one that does is slow. Connections that are lost count as well; when they alone are more than
  * the budget nothing is asked again. No slow answer marks anything down: `observe layer4` sees connects alone.
  * A request that another edge relayed is that edge's to ask again. */
-#define RETRIES_MIN 3u /* that of `defaults` */
+#define RETRIES_MIN 3u
+#define RETRIES_MAX 8u
 static const char globals[] =
     "    stats timeout 1h\n"
     /* An old worker's downloads, and its kept connections: it ends none sooner than `timeout http-keep-alive` would. */
@@ -43,7 +44,6 @@ static const char defaults[] =
     "    timeout check 200ms\n"
     "    timeout queue 1s\n"
     "    timeout server 700ms\n"
-    "    retries 3\n"
     "    option redispatch 1\n"
     "    retry-on conn-failure empty-response response-timeout\n"
     "    http-reuse safe\n"
@@ -52,7 +52,6 @@ static const char defaults[] =
 static const char backend_head[] = "backend %s\n"
                                    "    option forwardfor\n"
                                    "    option httpchk GET /hz\n"
-                                   "    option allbackups\n"
                                    "    http-send-name-header X-SB-Attempt\n"
                                    "    http-request set-timeout server 1200ms unless { method GET HEAD OPTIONS }\n";
 #define RESENT_MIN 20u
@@ -227,9 +226,13 @@ static struct backend_size backend_size(const struct edge_state *state, guint fi
     return size;
 }
 
-static unsigned backend_retries(const struct backend_size *size)
+/* A dedicated edge's backups are used in their order, the room's own first: each that is dead may cost an attempt. */
+static unsigned backend_retries(const struct edge_state *state, const struct backend_size *size)
 {
-    return size->backups > 0 ? MAX(RETRIES_MIN, 2 * size->primaries) : RETRIES_MIN;
+    if (size->backups == 0)
+        return RETRIES_MIN;
+    unsigned retries = 2 * size->primaries + (state->dedicated ? size->backups : 0);
+    return CLAMP(retries, RETRIES_MIN, RETRIES_MAX);
 }
 
 /* The most that a request may be asked again. */
@@ -238,7 +241,7 @@ static unsigned retries_max(const struct edge_state *state)
     unsigned most = RETRIES_MIN;
     for (guint i = 0; i < state->servers->len; i++) {
         struct backend_size size = backend_size(state, i);
-        most = MAX(most, backend_retries(&size));
+        most = MAX(most, backend_retries(state, &size));
     }
     return most;
 }
@@ -377,7 +380,9 @@ static void render_backends(GString *out, const struct edge_state *state)
             bool relay = strcmp(open, EDGE_BACKEND "relay") == 0 || strcmp(open, EDGE_BACKEND_PATIENT "relay") == 0;
             relays = relays || relay;
             g_string_append_printf(out, backend_head, open);
-            g_string_append_printf(out, "    retries %u\n", backend_retries(&size));
+            if (!state->dedicated)
+                g_string_append(out, "    option allbackups\n");
+            g_string_append_printf(out, "    retries %u\n", backend_retries(state, &size));
             if (g_str_has_prefix(open, EDGE_BACKEND_PATIENT))
                 g_string_append_printf(out, patient_head, relay ? RELAY_MARGIN_MS : 0u);
         }

@@ -89,7 +89,7 @@ static bool layout_line(char *key, char *value, struct check *check)
     if (strcmp(key, "class") == 0)
         return check->has_class = one_of(value, "public", "dedicated");
     char *words[3];
-    if (g_str_has_prefix(key, "origin/"))
+    if (g_str_has_prefix(key, "origin/") || g_str_has_prefix(key, "fallback/"))
         return words_split(key, '/', words, 3) && name_valid(words[1]) && name_valid(words[2]) && endpoint_valid(value);
     return g_str_has_prefix(key, "relay/") && name_valid(key + strlen("relay/")) && endpoint_valid(value);
 }
@@ -146,8 +146,11 @@ static const struct {
     bool (*line)(char *key, char *value, struct check *check);
 } parts[PARTS] = {
     [PART_ROUTES] = {"routes", "HOST/ or HOST/PREFIX/, then GROUP.SERVICE", routes_line},
-    [PART_LAYOUT] = {"layout", "class public|dedicated, origin/ROOM/ENTRANCE ADDRESS:PORT or relay/EDGE ADDRESS:PORT",
-                     layout_line},
+    [PART_LAYOUT] =
+        {"layout",
+         "class public|dedicated, origin/ROOM/ENTRANCE ADDRESS:PORT, fallback/ROOM/ENTRANCE ADDRESS:PORT or relay/EDGE "
+         "ADDRESS:PORT",
+         layout_line},
     [PART_POLICIES] = {"policies",
                        "GROUP.SERVICE INDEX|multi|on|local (or single, off, relay), and maybe |MS, 100 to 30000",
                        policies_line},

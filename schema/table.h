@@ -3,6 +3,7 @@
  * A part is text: lines "key value\n", sorted by bytes, keys unique; the very text of a HAProxy map where it is one.
  *   routes    (slow)  "creator.example.test/upload/ creator.upload"   host, prefix, slash -> policy
  *   layout    (slow)  "class public" · "origin/room-a/pop-a1 192.0.2.1:80" · "relay/edge-3 198.51.100.3:80"
+ *                     "fallback/room-a/pop-a1 192.0.2.1:80"  dedicated edges, while the room's other entrances are down
  *   policies  (fast)  "creator.creator 3|single|off|relay|3000"  -> split index | multi,single | automatic DR on,off |
  *                     local,relay | time-out of its service, ms; not there when it fails fast
  *   splits    (fast)  "3000:3999 room-a"     split index * 1000 + slot, as HAProxy's map_int takes it -> room

@@ -19,7 +19,7 @@ static bool room_takes(const struct engine *engine, const char *room, char **tex
     g_autoptr(GPtrArray) entrances = world_room_entrances(world, EDGE_PUBLIC, room);
     unsigned up = 0;
     for (guint i = 0; i < entrances->len; i++)
-        up += !observed_entrance_down(engine->observed, room, entrances->pdata[i], engine->now_us);
+        up += !observed_entrance_down(engine->observed, world->inventory, room, entrances->pdata[i], engine->now_us);
     bool compute = world_room_compute_open(world, room), ingress = world_room_ingress_open(world, room);
     bool takes = compute && ingress && up > 0;
     *text = g_strdup_printf("%s: compute %s, ingress %s, %u of %u entrances up", room, compute ? "open" : "closed",
@@ -82,6 +82,9 @@ enum check_result check_entrances_healthy(const struct engine *engine, const str
         g_hash_table_iter_init(&iter, engine->observed->edges);
         while (g_hash_table_iter_next(&iter, NULL, &item)) {
             const struct edge_report *report = item;
+            const struct edge *edge = INVENTORY_GET(engine->resolved->world->inventory, edge, report->edge);
+            if (edge == NULL || edge->class != EDGE_PUBLIC)
+                continue; /* its fallback */
             int at = engine->now_us - report->at_us > OBSERVED_FRESH_US
                          ? -1
                          : entrance_at(engine, report, ex->target, pop->o.name);

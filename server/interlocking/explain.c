@@ -267,9 +267,13 @@ static void turn_road(struct journey *j, const char *room)
     g_autofree char *timeout = j->service->timeout > 0
                                    ? g_strdup_printf(", waits %" G_GINT64_FORMAT " ms", j->service->timeout)
                                    : g_strdup("");
+    g_autoptr(GPtrArray) fallbacks = world_room_fallbacks(j->w, j->answering, room);
+    g_autofree char *pops = words_list(fallbacks, 4);
+    g_autofree char *lines =
+        fallbacks->len > 0 ? g_strdup_printf("dedicated lines, else by %s", pops) : g_strdup("dedicated lines");
     turn(j, "road", is, "%s; automatic DR %s, %s%s%s",
-         j->answering == EDGE_PUBLIC ? "POPs, one after the other within a request" : "dedicated lines",
-         on ? "on" : "off", dr, timeout, out);
+         j->answering == EDGE_PUBLIC ? "POPs, one after the other within a request" : lines, on ? "on" : "off", dr,
+         timeout, out);
 }
 
 static void rooms_add(struct journey *j, const char *room)

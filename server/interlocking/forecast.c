@@ -204,7 +204,9 @@ static void arrive(struct teller *t, const struct flow *flow, const char *room, 
 {
     row_of(t, "room", room)->after += rate;
     g_autoptr(GPtrArray) entrances = world_room_entrances(t->then, flow->class_then, room);
-    if (strcmp(room, flow->counter->room) == 0 && entrance_stays(entrances, flow->counter->via)) {
+    g_autoptr(GPtrArray) fallbacks = world_room_fallbacks(t->then, flow->class_then, room);
+    if (strcmp(room, flow->counter->room) == 0 &&
+        (entrance_stays(entrances, flow->counter->via) || entrance_stays(fallbacks, flow->counter->via))) {
         entrance_row(t, room, flow->counter->via)->after += rate;
         return;
     }

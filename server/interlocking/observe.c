@@ -450,7 +450,15 @@ json_t *server_report_to_json(const struct server_report *report, int64_t now_us
                      (json_int_t)MAX(report->residual_until_us - now_us, 0));
 }
 
-bool observed_entrance_down(const struct observed *observed, const char *room, const char *via, int64_t now_us)
+/* A dedicated edge's view of a POP, its fallback, says nothing of the users who come by it. */
+static bool comes_by(const struct inventory *inventory, const char *name, const char *via)
+{
+    const struct edge *edge = INVENTORY_GET(inventory, edge, name);
+    return edge != NULL && (edge->class == EDGE_DEDICATED) == (strcmp(via, "ring") == 0);
+}
+
+bool observed_entrance_down(const struct observed *observed, const struct inventory *inventory, const char *room,
+                            const char *via, int64_t now_us)
 {
     unsigned seen = 0, down = 0;
     GHashTableIter iter;
@@ -459,7 +467,7 @@ bool observed_entrance_down(const struct observed *observed, const char *room, c
     while (g_hash_table_iter_next(&iter, NULL, &report)) {
         const struct edge_report *r = report;
         const struct origin_health *origin = origin_find(r, room, via);
-        if (origin == NULL || now_us - r->at_us > OBSERVED_FRESH_US)
+        if (origin == NULL || now_us - r->at_us > OBSERVED_FRESH_US || !comes_by(inventory, r->edge, via))
             continue;
         seen++;
         down += !origin->up;

@@ -90,6 +90,7 @@ json_t *server_report_to_json(const struct server_report *report, int64_t now_us
 const struct room_hold *edge_report_hold(const struct edge_report *report, const char *room);
 
 /* Is this entrance dead, as at least half of the edges with a fresh report see it? */
-bool observed_entrance_down(const struct observed *observed, const char *room, const char *via, int64_t now_us);
+bool observed_entrance_down(const struct observed *observed, const struct inventory *inventory, const char *room,
+                            const char *via, int64_t now_us);
 
 #endif

@@ -247,6 +247,11 @@ static void origins_resolve(struct fast *f, int edge_class)
             if (room->ring.port != 0)
                 origin_add(f, lines, edge_class, room->o.name, "ring", true);
         }
+        INVENTORY_FOREACH (inv, pop, pop) {
+            const struct room *room = INVENTORY_GET(inv, room, pop->room);
+            if (room != NULL && room->ring.port != 0)
+                origin_add(f, lines, edge_class, pop->room, pop->o.name, world_is_fallback(f->w, pop));
+        }
     } else {
         INVENTORY_FOREACH (inv, pop, pop) {
             origin_add(f, lines, edge_class, pop->room, pop->o.name, world_pop_in(f->w, pop));

@@ -234,6 +234,11 @@ static GBytes *layout_encode(const struct inventory *inv, int edge_class)
             if (room->ring.port != 0)
                 lines_add(lines, "origin/%s/ring %s\n", room->o.name, endpoint_format(&room->ring, text));
         }
+        INVENTORY_FOREACH (inv, pop, pop) {
+            const struct room *room = INVENTORY_GET(inv, room, pop->room);
+            if (room != NULL && room->ring.port != 0)
+                lines_add(lines, "fallback/%s/%s %s\n", pop->room, pop->o.name, endpoint_format(&pop->origin, text));
+        }
         return lines_encode(lines);
     }
     INVENTORY_FOREACH (inv, pop, pop) {

@@ -167,6 +167,22 @@ GPtrArray *world_room_entrances(const struct world *w, int edge_class, const cha
     return names;
 }
 
+bool world_is_fallback(const struct world *w, const struct pop *pop)
+{
+    const struct room *room = INVENTORY_GET(w->inventory, room, pop->room);
+    return room != NULL && room->ring.port != 0 && world_room_ingress_open(w, pop->room) && world_pop_in(w, pop);
+}
+
+GPtrArray *world_room_fallbacks(const struct world *w, int edge_class, const char *room)
+{
+    GPtrArray *names = g_ptr_array_new();
+    INVENTORY_FOREACH (w->inventory, pop, pop) {
+        if (edge_class == EDGE_DEDICATED && strcmp(pop->room, room) == 0 && world_is_fallback(w, pop))
+            g_ptr_array_add(names, pop->o.name);
+    }
+    return names;
+}
+
 /* Closed ingress takes the users of multi-active services away whole, from the ring as well: one place for a user's
  * data. Single-room services keep the ring: it is their way out of a room without entrances. */
 bool world_room_usable(const struct world *w, int edge_class, bool multi, const char *room)

@@ -49,6 +49,11 @@ void world_service_split(const struct world *w, const struct service *service, s
 const char *world_room_used(const struct world *w, int edge_class, bool multi, const char *room);
 /* Entrances of a room for edges of a class that are in: names of POPs, or "ring". Borrowed; g_ptr_array_unref. */
 GPtrArray *world_room_entrances(const struct world *w, int edge_class, const char *room);
+/* Is it a way for dedicated edges into its room while the ring does not lead there? An ingress that is closed is closed
+ * to them too. */
+bool world_is_fallback(const struct world *w, const struct pop *pop);
+/* Names of those of a room, as above; none for public edges, whose entrances they are. */
+GPtrArray *world_room_fallbacks(const struct world *w, int edge_class, const char *room);
 /* Edges that the group's names point to (const struct edge *, by name; g_ptr_array_unref): those of its class whose
  * lever is in; never empty because of a lever: if none is in, all of the class, if the class has none, all edges. */
 GPtrArray *world_group_edges(const struct world *w, const struct group *group);

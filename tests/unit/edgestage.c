@@ -480,17 +480,20 @@ unsigned volley_others(struct answer *answers, unsigned n, int status)
     return others;
 }
 
-char *stage_marked_down(struct stage *s)
+char *stage_blamed(struct stage *s)
 {
-    enum { PROXY, SERVER, DOWNS = 21 }; /* columns of `show stat` */
-    GString *marked = g_string_new(NULL);
+    GString *blamed = g_string_new(NULL);
     g_autofree char *stat = stage_admin(s, "show stat -1 4 -1\n");
-    ck_assert(g_str_has_prefix(stat, "# pxname,svname,"));
     g_auto(GStrv) lines = g_strsplit(stat, "\n", -1);
+    g_auto(GStrv) head = g_strsplit(lines[0], ",", -1);
+    unsigned at = 0;
+    while (head[at] != NULL && strcmp(head[at], "hanafail") != 0)
+        at++;
+    ck_assert_ptr_nonnull(head[at]);
     for (char **line = lines + 1; *line != NULL; line++) {
         g_auto(GStrv) word = g_strsplit(*line, ",", -1);
-        if (g_strv_length(word) > DOWNS + 1 && (atoi(word[DOWNS]) > 0 || atoi(word[DOWNS + 1]) > 0))
-            g_string_append_printf(marked, "%s/%s ", word[PROXY], word[SERVER]);
+        if (g_strv_length(word) > at && atoi(word[at]) > 0)
+            g_string_append_printf(blamed, "%s/%s ", word[0], word[1]);
     }
-    return g_string_free(marked, FALSE);
+    return g_string_free(blamed, FALSE);
 }

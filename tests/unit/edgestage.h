@@ -98,8 +98,9 @@ struct answer stage_request(struct stage *s, const char *method, const char *hos
 struct answer *stage_volley(struct stage *s, const char *host, const char *path, unsigned n, int64_t gap_us);
 /* Of n answers, those that have another status; frees them. */
 unsigned volley_others(struct answer *answers, unsigned n, int status);
-/* Servers that HAProxy's own checks or traffic marked down since it started, "backend/server" each; g_free. */
-char *stage_marked_down(struct stage *s);
+/* Servers against which traffic has counted since HAProxy started (its checks alone do not), "backend/server" each;
+ * g_free. */
+char *stage_blamed(struct stage *s);
 int stage_status(struct stage *s, const char *method, const char *host, const char *path);
 /* Value of a header in the origin's body (behind the first empty line) or in the answer's head; g_free, or NULL. */
 char *answer_header(const struct answer *answer, bool seen_by_origin, const char *name);

@@ -5,10 +5,10 @@
 #include <stdio.h>
 #include <string.h>
 
-#define NOBODY_DOWN(s)                                                                                                 \
+#define NOBODY_BLAMED(s)                                                                                               \
     do {                                                                                                               \
-        g_autofree char *marked_down = stage_marked_down(s);                                                           \
-        ck_assert_str_eq(marked_down, "");                                                                             \
+        g_autofree char *blamed = stage_blamed(s);                                                                     \
+        ck_assert_str_eq(blamed, "");                                                                                  \
     } while (0)
 
 static const struct edge_table_text rest;
@@ -105,8 +105,8 @@ static void by_every_road(const char *path, int status, int64_t at_least_us)
         ck_assert_msg(others == 0, "%s by the %s edge: %u not %d", roads[i].host, edge, others, status);
     }
     ck_assert_uint_eq(asked(&public) + asked(&dedicated), EACH * G_N_ELEMENTS(roads));
-    NOBODY_DOWN(&public);
-    NOBODY_DOWN(&dedicated);
+    NOBODY_BLAMED(&public);
+    NOBODY_BLAMED(&dedicated);
     stage_end(&public);
     stage_end(&dedicated);
 }
@@ -136,7 +136,7 @@ START_TEST(an_answer_that_never_comes_is_waited_for_as_long_as_the_policy_says)
                       answers[i].took_us);
     ck_assert_uint_eq(volley_others(answers, EACH, 504), 0);
     ck_assert_uint_eq(asked(&s), EACH);
-    NOBODY_DOWN(&s);
+    NOBODY_BLAMED(&s);
     stage_end(&s);
 }
 END_TEST
@@ -171,8 +171,8 @@ START_TEST(asking_again_has_a_budget)
         printf("%s%s: %u requests of users, %u at the origins\n", rows[i].host, rows[i].path, WELL + ILL, n);
         ck_assert_msg(n <= most, "%s%s: the origins were asked %u times, at most %u expected", rows[i].host,
                       rows[i].path, n, most);
-        NOBODY_DOWN(&public);
-        NOBODY_DOWN(&dedicated);
+        NOBODY_BLAMED(&public);
+        NOBODY_BLAMED(&dedicated);
         stage_end(&public);
         stage_end(&dedicated);
     }

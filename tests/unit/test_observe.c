@@ -155,17 +155,19 @@ END_TEST
 START_TEST(an_entrance_is_down_when_half_say_so)
 {
     sb_auto(observed) o = observed_new();
-    ck_assert(!observed_entrance_down(o, "room-a", "pop-a1", 0));
+    sb_auto(inventory) site = site_inventory("two-rooms");
+    ck_assert(!observed_entrance_down(o, site, "room-a", "pop-a1", 0));
     SITE_REPORT(o, "edge-1", 10, 0, "origin room-a pop-a1 up L7OK");
     SITE_REPORT(o, "edge-2", 10, 0, "origin room-a pop-a1 up L7OK");
-    SITE_REPORT(o, "edge-3", 10, 0, "origin room-a ring up L7OK");
-    ck_assert(!observed_entrance_down(o, "room-a", "pop-a1", 0));
+    SITE_REPORT(o, "edge-3", 10, 0, "origin room-a ring up L7OK", "origin room-a pop-a1 down L4TOUT");
+    SITE_REPORT(o, "edge-4", 10, 0, "origin room-a ring up L7OK", "origin room-a pop-a1 down L4TOUT"); /* fallbacks */
+    ck_assert(!observed_entrance_down(o, site, "room-a", "pop-a1", 0));
     SITE_REPORT(o, "edge-2", 10, 0, "origin room-a pop-a1 down L4TOUT");
-    ck_assert(observed_entrance_down(o, "room-a", "pop-a1", 0));
-    ck_assert(!observed_entrance_down(o, "room-a", "ring", 0));
+    ck_assert(observed_entrance_down(o, site, "room-a", "pop-a1", 0));
+    ck_assert(!observed_entrance_down(o, site, "room-a", "ring", 0));
     /* an old view counts no more */
     SITE_REPORT(o, "edge-1", 10, 9 * G_USEC_PER_SEC, "origin room-a pop-a1 up L7OK");
-    ck_assert(!observed_entrance_down(o, "room-a", "pop-a1", 9 * G_USEC_PER_SEC));
+    ck_assert(!observed_entrance_down(o, site, "room-a", "pop-a1", 9 * G_USEC_PER_SEC));
 }
 END_TEST
 

@@ -9,7 +9,8 @@ START_TEST(good_parts_pass)
     static const char *const rows[PARTS] = {
         [PART_ROUTES] =
             "a.example.test/ core.playback\na.example.test/up/load/ core.upload\nb.example.test/ core.playback\n",
-        [PART_LAYOUT] = ("class public\norigin/room-a/pop-a1 192.0.2.1:80\norigin/room-a/ring [2001:db8::1]:80\n"
+        [PART_LAYOUT] = ("class public\nfallback/room-a/pop-a2 192.0.2.2:80\norigin/room-a/pop-a1 "
+                         "192.0.2.1:80\norigin/room-a/ring [2001:db8::1]:80\n"
                          "relay/edge-3 198.51.100.3:80\n"),
         [PART_POLICIES] = "core.playback 0|multi|on|local\ncreator.creator 1048575|single|off|relay\n"
                           "g.s 1|multi|on|local|100\ng.t 1|multi|on|relay|30000\n",
@@ -57,10 +58,10 @@ START_TEST(bad_parts_are_refused_with_the_line)
         {PART_LAYOUT, "", "part layout: found no line \"class\", expected one"},
         {PART_LAYOUT, "class both\n",
          "part layout, line 1: found \"class both\", expected class public|dedicated, origin/ROOM/ENTRANCE "
-         "ADDRESS:PORT or relay/EDGE ADDRESS:PORT"},
+         "ADDRESS:PORT, fallback/ROOM/ENTRANCE ADDRESS:PORT or relay/EDGE ADDRESS:PORT"},
         {PART_LAYOUT, "class public\norigin/room-a/p 192.0.2.1:0\n",
          "part layout, line 2: found \"origin/room-a/p 192.0.2.1:0\", expected class public|dedicated, "
-         "origin/ROOM/ENTRANCE ADDRESS:PORT or relay/EDGE ADDRESS:PORT"},
+         "origin/ROOM/ENTRANCE ADDRESS:PORT, fallback/ROOM/ENTRANCE ADDRESS:PORT or relay/EDGE ADDRESS:PORT"},
         {PART_POLICIES, "g.s 1048576|multi|on|local\n",
          "part policies, line 1: found \"g.s 1048576|multi|on|local\", expected GROUP.SERVICE INDEX|multi|on|local "
          "(or single, off, relay), and maybe |MS, 100 to 30000"},
