@@ -27,7 +27,6 @@
  * the budget nothing is asked again. No slow answer marks anything down: `observe layer4` sees connects alone.
  * A request that another edge relayed is that edge's to ask again. */
 #define RETRIES_MIN 3u
-#define RETRIES_MAX 8u
 static const char globals[] =
     "    stats timeout 1h\n"
     /* An old worker's downloads, and its kept connections: it ends none sooner than `timeout http-keep-alive` would. */
@@ -54,7 +53,9 @@ static const char backend_head[] = "backend %s\n"
                                    "    option httpchk GET /hz\n"
                                    "    http-send-name-header X-SB-Attempt\n"
                                    "    http-request set-timeout server 1200ms unless { method GET HEAD OPTIONS }\n";
-#define RESENT_MIN 20u
+#define RESENT_MIN 40u
+#define RESENT_COUNTED 8u /* of one request at most */
+#define RESENT_EACH 4u    /* times that one which waits may be asked again, reckoned */
 /* Its own checks find out late that nobody answers; its traffic and the other backends' users are faster. */
 static const char patient_head[] =
     "    retry-on conn-failure empty-response\n"
@@ -209,45 +210,8 @@ static void render_request(GString *out, const struct edge_settings *s)
         dir, dir, dir, dir, dir, HOLD_SLOTS, SLOT_SPREAD, HOLD_SLOTS);
 }
 
-/* Of the backend that begins with server `first`. */
-struct backend_size {
-    unsigned primaries, backups;
-};
-static struct backend_size backend_size(const struct edge_state *state, guint first)
-{
-    struct backend_size size = {0};
-    const struct edge_server *head = state->servers->pdata[first];
-    for (guint i = first; i < state->servers->len; i++) {
-        const struct edge_server *server = state->servers->pdata[i];
-        if (strcmp(server->backend, head->backend) != 0)
-            break;
-        *(server->backup ? &size.backups : &size.primaries) += 1;
-    }
-    return size;
-}
-
-/* A dedicated edge's backups are used in their order, the room's own first: each that is dead may cost an attempt. */
-static unsigned backend_retries(const struct edge_state *state, const struct backend_size *size)
-{
-    if (size->backups == 0)
-        return RETRIES_MIN;
-    unsigned retries = 2 * size->primaries + (state->dedicated ? size->backups : 0);
-    return CLAMP(retries, RETRIES_MIN, RETRIES_MAX);
-}
-
-/* The most that a request may be asked again. */
-static unsigned retries_max(const struct edge_state *state)
-{
-    unsigned most = RETRIES_MIN;
-    for (guint i = 0; i < state->servers->len; i++) {
-        struct backend_size size = backend_size(state, i);
-        most = MAX(most, backend_retries(state, &size));
-    }
-    return most;
-}
-
 /* May it be asked again, and for what? */
-static void render_budget(GString *out, unsigned retries)
+static void render_budget(GString *out)
 {
     g_string_append_printf(
         out,
@@ -263,7 +227,7 @@ static void render_budget(GString *out, unsigned retries)
         "    http-request disable-l7-retry unless repeatable { var(txn.budget),sub(txn.resent) -m int ge %u }\n"
         "    http-request set-var(txn.patient) bool(true) if { var(txn.timeout) -m len gt 0 } || "
         "{ var(txn.relayed) -m found } || { var(txn.budget),sub(txn.resent),sub(txn.waiting) -m int lt 0 }\n",
-        RESENT_MIN, RESENT_MIN, retries, retries);
+        RESENT_MIN, RESENT_MIN, RESENT_EACH, RESENT_EACH);
 }
 
 static void render_ways(GString *out, const char *prefix, const char *condition)
@@ -297,7 +261,7 @@ static void render_allowance(GString *out, const struct edge_settings *s)
 }
 
 /* Where it goes. */
-static void render_routing(GString *out, const struct edge_state *state, const struct edge_settings *s)
+static void render_routing(GString *out, const struct edge_settings *s)
 {
     g_string_append(
         out, "    acl relay var(txn.road) -m str relay\n"
@@ -309,7 +273,7 @@ static void render_routing(GString *out, const struct edge_state *state, const s
              "string \"closed\\n\" if !relay { var(txn.room) -m str -- - }\n"
              "    http-request set-header X-SB-Slot %[var(txn.slot)]\n"
              "    http-request set-header X-SB-Request %[var(txn.request)]\n");
-    render_budget(out, retries_max(state));
+    render_budget(out);
     g_string_append_printf(
         out, "    http-request set-header X-SB-Generation %%[str(generation),map_str(%s/meta.map)]\n", s->state_dir);
     g_string_append_printf(out,
@@ -324,7 +288,7 @@ static void render_routing(GString *out, const struct edge_state *state, const s
 
 /* Who answered; what nobody answered is counted by the fetch with a side effect, the only thing that HAProxy 2.6 can
  * do after an answer of its own. */
-static void render_response(GString *out, const struct edge_state *state, const struct edge_settings *s)
+static void render_response(GString *out, const struct edge_settings *s)
 {
     g_string_append(
         out,
@@ -347,9 +311,34 @@ static void render_response(GString *out, const struct edge_state *state, const 
     /* %rc is a number, with a plus when another entrance was asked */
     g_string_append(out, "    http-after-response set-var-fmt(txn.retries) %rc\n"
                          "    http-after-response set-var(txn.retries) var(txn.retries),add(0)\n");
-    for (unsigned n = 1; n <= retries_max(state); n++)
+    for (unsigned n = 1; n <= RESENT_COUNTED; n++)
         g_string_append_printf(
             out, "    http-after-response set-var(txn.count) sc_inc_gpc0(2) if { var(txn.retries) -m int ge %u }\n", n);
+}
+
+/* Of the backend that begins with server `first`. */
+struct backend_size {
+    unsigned primaries, backups;
+};
+static struct backend_size backend_size(const struct edge_state *state, guint first)
+{
+    struct backend_size size = {0};
+    const struct edge_server *head = state->servers->pdata[first];
+    for (guint i = first; i < state->servers->len; i++) {
+        const struct edge_server *server = state->servers->pdata[i];
+        if (strcmp(server->backend, head->backend) != 0)
+            break;
+        *(server->backup ? &size.backups : &size.primaries) += 1;
+    }
+    return size;
+}
+
+/* A dedicated edge's backups are used in their order, the room's own first: each that is dead may cost an attempt. */
+static unsigned backend_retries(const struct edge_state *state, const struct backend_size *size)
+{
+    if (size->backups == 0)
+        return RETRIES_MIN;
+    return MAX(RETRIES_MIN, 2 * size->primaries + (state->dedicated ? MIN(size->backups, 4) : 0));
 }
 
 static void render_server(GString *out, const struct edge_server *server, const struct backend_size *size)
@@ -403,8 +392,8 @@ static char *render(const struct edge_state *state, const struct edge_settings *
     g_string_append(out, "frontend edge\n");
     render_listeners(out, s);
     render_request(out, s);
-    render_routing(out, state, s);
-    render_response(out, state, s);
+    render_routing(out, s);
+    render_response(out, s);
     render_backends(out, state);
     render_successor(out, s);
     g_string_append(

@@ -153,7 +153,7 @@ START_TEST(asking_again_has_a_budget)
         {"play-line.example.test", "/slow"},
         {"creator.example.test", "/closes"},
     };
-    enum { WELL = 400, ILL = 200 };
+    enum { WELL = 800, ILL = 200 };
     for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {
         struct stage public, dedicated;
         two_edges_begin(&dedicated, &public, &rest);
