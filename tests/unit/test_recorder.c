@@ -130,7 +130,7 @@ START_TEST(replay_does_what_the_server_did)
     ck_assert_ptr_nonnull(strstr(recording->str, "\"what\":\"token created\""));
     char *publish = strstr(recording->str, "> publish ");
     publish[strlen("> publish 65536.2 ")] ^= 1; /* a server that did something else */
-    g_autofree char *incident = cut_all(recording, &note);
+    g_free(cut_all(recording, &note));
     ck_assert_msg(note.differs != NULL && strstr(note.differs, "publish") != NULL, "%s", note.differs);
     incident_note_clear(&note);
     g_string_free(recording, TRUE);
