@@ -141,6 +141,7 @@ struct nameserver_node {
     int64_t wall_us; /* offset of its wall clock */
     int64_t dead_until_us, stopped_until_us, cut_until_us, fails_until_us, refuses_until_us, late_until_us;
     struct stamp newest; /* of the sentinel, since another hand wrote */
+    bool disturbed;      /* another hand was there: what was shown before it is nobody's to know */
     GHashTable *foreign; /* keys of sets that another hand wrote */
     GHashTable *past;    /* rrset_key -> what it showed before; sim_check_dns.c's */
 };
