@@ -381,7 +381,7 @@ void nameserver_restart(struct sim *sim, struct nameserver_node *ns, bool old_zo
     uint32_t serial = ns->saved_serial;
     show(sim, ns, zone_copy(ns->saved), HAND_OTHER);
     if (!nameserver_is_primary(ns->index)) /* a primary's serial follows its clock, and never goes back */
-        ns->serial = serial;
+        ns->serial = ns->saved_serial = serial;
 }
 
 static void collect(gpointer key, gpointer set, gpointer sets)
