@@ -74,6 +74,15 @@ static int64_t residual_us(const struct engine *engine)
     return MAX(until_us - engine->now_us, 0);
 }
 
+/* "ns-1 (unreachable)". What any change passes through is not said: each new text is an entry of the journal. */
+static char *waited_for(const struct server_report *report, const char *name)
+{
+    static const char *const ordinary[] = {"converged", "updating", NULL};
+    if (report == NULL)
+        return g_strdup_printf("%s (no report)", name);
+    return g_strv_contains(ordinary, report->state) ? g_strdup(name) : g_strdup_printf("%s (%s)", name, report->state);
+}
+
 void proof_servers(const struct engine *engine, uint64_t generation, const GPtrArray *zones, struct proof *out)
 {
     unsigned asked[2] = {0}, proven[2] = {0};
@@ -87,9 +96,8 @@ void proof_servers(const struct engine *engine, uint64_t generation, const GPtrA
         proven[server->role] += proves;
         if (proves)
             continue;
-        const struct server_report *report = observed_server(engine->observed, server->o.name);
         g_ptr_array_add(out->missing, g_strdup(server->o.name));
-        g_ptr_array_add(why, g_strdup_printf("%s (%s)", server->o.name, report == NULL ? "no report" : report->state));
+        g_ptr_array_add(why, waited_for(observed_server(engine->observed, server->o.name), server->o.name));
     }
     out->asked = asked[NAMESERVER_PRIMARY] + asked[NAMESERVER_SECONDARY];
     out->proven = proven[NAMESERVER_PRIMARY] + proven[NAMESERVER_SECONDARY];

@@ -490,6 +490,7 @@ static const char *const points[] = {
 START_TEST(killed_at_any_fail_point)
 {
     unsigned most = scope.passes;
+    bool sampling = most == 1;
     for (size_t i = 0; i < G_N_ELEMENTS(points); i++) {
         struct tally tally = tally_begin();
         bool at_start = g_str_has_suffix(points[i], "-reign");
@@ -499,10 +500,13 @@ START_TEST(killed_at_any_fail_point)
         g_autofree char *levers = site_levers();
         if (strcmp(levers, "") != 0)
             go_home();
-        for (unsigned n = 1; n <= most && !at_start && round_at_point(&courses[UNDONE], points[i], n, &tally);)
+        for (unsigned n = 1; !sampling && !at_start && round_at_point(&courses[UNDONE], points[i], n, &tally);)
             n++;
-        for (unsigned n = 1; n <= most && round_restarted(&courses[OUT], points[i], n, &tally); n++)
+        for (unsigned n = 1; n <= most && (at_start || !sampling); n++) {
+            if (!round_restarted(&courses[OUT], points[i], n, &tally))
+                break;
             go_home();
+        }
         g_autofree char *left = site_levers();
         if (strcmp(left, "") != 0)
             go_home();
