@@ -2,7 +2,8 @@
 # SIGKILL of signalboxd around each step of a plan and each update of a name server: it goes on by itself, nothing twice
 # shellcheck source=tests/lab/scenarios/lib.sh
 source "$(dirname "$(readlink -f "$0")")/lib.sh"
-# Fail points (core/failpoint.def); those of the way out and of the way back take turns. server-killed-more.sh has others.
+# Fail points (core/failpoint.def); those of the way out and of the way back take turns. server-killed-more.sh and
+# server-killed-waiting.sh have others.
 if [[ ! -v out ]]; then
     out=("before-journal~/move-out/set" "after-publish~/move-out/set" "after-update")
     back=("after-journal~started by" "after-journal~/move-back/set" "before-journal~dns=succeeded")
