@@ -18,11 +18,11 @@ static void for_each(GBytes *part, part_fn fn, void *data)
     part_foreach(text != NULL ? text : "", size, fn, data);
 }
 
-/* "origin/ROOM/ENTRANCE" of the layout in its three words; NULL: another row. */
+/* "origin/ROOM/ENTRANCE" or "fallback/..." of the layout in its three words; NULL: another row. */
 static char **origin_words(const char *key)
 {
     char **words = g_strsplit(key, "/", 3);
-    if (g_strv_length(words) == 3 && strcmp(words[0], "origin") == 0)
+    if (g_strv_length(words) == 3 && (strcmp(words[0], "origin") == 0 || strcmp(words[0], "fallback") == 0))
         return words;
     g_strfreev(words);
     return NULL;
