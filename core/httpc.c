@@ -105,6 +105,8 @@ static void transfer_init(struct transfer *t, const struct httpc_target *target,
     curl_easy_setopt(t->easy, CURLOPT_ERRORBUFFER, t->message);
     curl_easy_setopt(t->easy, CURLOPT_CONNECTTIMEOUT_MS, MIN(timeout_ms, CONNECT_TIMEOUT_MS));
     curl_easy_setopt(t->easy, CURLOPT_TIMEOUT_MS, timeout_ms);
+    /* Else the end of a transfer waits for the thread that asks a resolver, which may be dead for 10 s and more. */
+    curl_easy_setopt(t->easy, CURLOPT_QUICK_EXIT, 1L);
     curl_easy_setopt(t->easy, CURLOPT_WRITEFUNCTION, on_body);
     curl_easy_setopt(t->easy, CURLOPT_WRITEDATA, t);
     curl_easy_setopt(t->easy, CURLOPT_HEADERFUNCTION, on_header);
@@ -139,10 +141,13 @@ static bool transfer_end(struct transfer *t, CURLcode code, GError **error)
 {
     if (code != CURLE_OK) {
         const char *url = t->unix_socket;
+        curl_off_t connected_us = 0;
+        curl_easy_getinfo(t->easy, CURLINFO_CONNECT_TIME_T, &connected_us);
+        bool silent = code == CURLE_OPERATION_TIMEDOUT && connected_us > 0; /* there, but without an answer */
         if (url == NULL)
             curl_easy_getinfo(t->easy, CURLINFO_EFFECTIVE_URL, &url);
-        g_set_error(error, SB_ERROR, code == CURLE_OPERATION_TIMEDOUT ? SB_ERROR_TIMEOUT : SB_ERROR_UNREACHABLE,
-                    "%s: %s", url != NULL ? url : "request",
+        g_set_error(error, SB_ERROR, silent ? SB_ERROR_TIMEOUT : SB_ERROR_UNREACHABLE, "%s: %s",
+                    url != NULL ? url : "request",
                     t->unix_socket != NULL && code == CURLE_COULDNT_CONNECT ? "nobody answers on this socket"
                     : t->message[0] != '\0'                                 ? t->message
                                                                             : curl_easy_strerror(code));

@@ -29,7 +29,8 @@ struct httpc_reply {
 void httpc_reply_clear(struct httpc_reply *reply);
 
 /* Sends one request and waits. headers: NULL-terminated array of "Name: value" or NULL. body: NULL or JSON text.
- * False on transport failure (SB_ERROR_UNREACHABLE, TIMEOUT); any HTTP status is a success here. */
+ * False on transport failure; any HTTP status is a success here. SB_ERROR_UNREACHABLE: no connection, also when a name
+ * does not resolve in time; TIMEOUT: connected, but no whole answer in time. */
 bool httpc_call(const struct httpc_target *target, const char *method, const char *path, const char *const *headers,
                 const char *body, long timeout_ms, struct httpc_reply *reply, GError **error);
 

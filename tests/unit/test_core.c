@@ -5,9 +5,12 @@
 
 #include "tests/unit/unit.h"
 #include <arpa/inet.h>
+#include <dlfcn.h>
 #include <fcntl.h>
+#include <netdb.h>
 #include <poll.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -352,6 +355,81 @@ START_TEST(requests_on_a_loop_call_back_once_and_cancelled_ones_never)
 }
 END_TEST
 
+/* --- a resolver that answers nobody --- */
+
+#define LATE_MS 5000 /* then the library gives up, as with one server in resolv.conf that is gone */
+
+static atomic_int resolver_dead, lookups;
+
+/* In libc's place, also for libcurl. */
+int getaddrinfo(const char *restrict name, const char *restrict service, const struct addrinfo *restrict hints,
+                struct addrinfo **restrict out)
+{
+    typedef int (*lookup_fn)(const char *, const char *, const struct addrinfo *, struct addrinfo **);
+    lookup_fn next = (lookup_fn)dlsym(RTLD_NEXT, "getaddrinfo");
+    if (g_strcmp0(name, "control.example.test") != 0)
+        return next(name, service, hints, out);
+    atomic_fetch_add(&lookups, 1);
+    int64_t end_us = loop_now_us() + LATE_MS * 1000;
+    while (atomic_load(&resolver_dead) && loop_now_us() < end_us)
+        poll(NULL, 0, 10);
+    return atomic_load(&resolver_dead) ? EAI_AGAIN : next("127.0.0.1", service, hints, out);
+}
+
+static void on_live(void *data, const struct httpc_reply *reply, const GError *error)
+{
+    (void)error;
+    *(int64_t *)data = reply != NULL && reply->status == 204 ? loop_now_us() : 0;
+}
+
+START_TEST(a_dead_resolver_holds_nobody_up)
+{
+    char url[64];
+    struct answering a = {.fd = listen_loopback(url), .answer = "HTTP/1.1 204 No\r\n\r\n"};
+    g_autofree char *by_name = g_strdup_printf("http://control.example.test%s", strrchr(url, ':'));
+    struct httpc_target named = {.base_url = by_name}, target = {.base_url = url};
+    struct httpc_reply reply = {0};
+    g_autoptr(GError) error = NULL;
+    atomic_store(&resolver_dead, 1);
+    int64_t start_us = loop_now_us();
+    ck_assert(!httpc_call(&named, "GET", "/", NULL, NULL, 5000, &reply, &error));
+    ck_assert_int_lt(loop_now_us() - start_us, 2000000);
+    ck_assert(g_error_matches(error, SB_ERROR, SB_ERROR_UNREACHABLE));
+    ck_assert_ptr_nonnull(strstr(error->message, "control.example.test"));
+    ck_assert_ptr_nonnull(strstr(error->message, "Resolving timed out"));
+    httpc_reply_clear(&reply);
+
+    /* On a loop: what needs no name goes on, and the loop turns when the other has failed. */
+    pthread_t thread;
+    pthread_create(&thread, NULL, answer_once, &a);
+    struct ending failed = {.loop = loop_new(NULL)};
+    struct httpc *client = httpc_new(failed.loop, NULL);
+    int64_t live_us = 0;
+    start_us = loop_now_us();
+    httpc_start(client, &named, "GET", "/", NULL, 5000, on_reply, &failed);
+    httpc_start(client, &target, "GET", "/", NULL, 5000, on_live, &live_us);
+    loop_run(failed.loop);
+    pthread_join(thread, NULL);
+    ck_assert_int_eq(failed.calls, 1);
+    ck_assert_uint_eq(failed.status, 0);
+    ck_assert_int_lt(loop_now_us() - start_us, 2000000);
+    ck_assert_int_gt(live_us, 0);
+    ck_assert_int_lt(live_us - start_us, 1000000);
+
+    /* It heals. */
+    atomic_store(&resolver_dead, 0);
+    pthread_create(&thread, NULL, answer_once, &a);
+    ck_assert(httpc_call(&named, "GET", "/", NULL, NULL, 5000, &reply, NULL));
+    ck_assert_uint_eq(reply.status, 204);
+    pthread_join(thread, NULL);
+    httpc_reply_clear(&reply);
+    ck_assert_int_eq(atomic_load(&lookups), 3);
+    httpc_free(client);
+    loop_free(failed.loop);
+    close(a.fd);
+}
+END_TEST
+
 static void add(TCase *tcase)
 {
     tcase_add_test(tcase, the_watchdog_is_fed_by_a_loop_that_turns);
@@ -363,6 +441,7 @@ static void add(TCase *tcase)
     tcase_add_test(tcase, a_call_brings_status_body_and_headers);
     tcase_add_test(tcase, nobody_there_and_no_answer_are_told_apart);
     tcase_add_test(tcase, requests_on_a_loop_call_back_once_and_cancelled_ones_never);
+    tcase_add_test(tcase, a_dead_resolver_holds_nobody_up);
 }
 
 int main(void)
