@@ -8,6 +8,7 @@
 #include <stdatomic.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #define PAIRS 8
@@ -26,6 +27,7 @@ struct relay {
     pthread_mutex_t lock; /* harm, armed */
     struct relay_harm harm;
     bool armed;
+    atomic_int pid; /* of the server when harm was armed */
     atomic_uint updates, largest;
     int stop_fd, udp, tcp, upstream; /* upstream: UDP to the server */
     struct pair pairs[PAIRS];
@@ -37,8 +39,10 @@ static int server_socket(const struct relay *relay, int type)
     struct sockaddr_storage address;
     socklen_t size = endpoint_sockaddr(&relay->server->endpoint, &address);
     int fd = socket(AF_INET, type, 0);
-    ck_assert_int_eq(connect(fd, (struct sockaddr *)&address, size), 0);
-    return fd;
+    if (connect(fd, (struct sockaddr *)&address, size) == 0)
+        return fd;
+    close(fd);
+    return -1;
 }
 
 static int listening_socket(const struct relay *relay, int type)
@@ -76,14 +80,15 @@ static void pass_answer(struct relay *relay)
 
 static void accept_pair(struct relay *relay)
 {
-    int client = accept(relay->tcp, NULL, NULL);
-    for (unsigned i = 0; i < PAIRS; i++) {
+    int client = accept(relay->tcp, NULL, NULL), server = server_socket(relay, SOCK_STREAM);
+    for (unsigned i = 0; server >= 0 && i < PAIRS; i++) {
         if (relay->pairs[i].client >= 0)
             continue;
-        relay->pairs[i] = (struct pair){client, server_socket(relay, SOCK_STREAM), g_byte_array_new(), false};
+        relay->pairs[i] = (struct pair){client, server, g_byte_array_new(), false};
         return;
     }
-    close(client);
+    close(client); /* nobody is there, or too many came */
+    close(server);
 }
 
 static void pair_close(struct pair *pair)
@@ -148,8 +153,10 @@ static bool pass_update(struct relay *relay, struct pair *pair, const uint8_t *m
     }
     if (harmed && harm.what == HARM_CALL)
         harm.call(harm.data);
-    if (harmed && harm.what == HARM_FREEZE)
-        dnsd_signal(relay->server, SIGSTOP);
+    if (harmed && harm.what == HARM_FREEZE) {
+        kill(atomic_load(&relay->pid), SIGSTOP);
+        waitpid(atomic_load(&relay->pid), NULL, WUNTRACED);
+    }
     pair->deaf = harmed && harm.what == HARM_DEAF;
     atomic_fetch_add(&relay->updates, 1);
     if (size - 2 > atomic_load(&relay->largest))
@@ -263,6 +270,7 @@ void relay_arm(struct relay *relay, struct relay_harm harm)
 {
     pthread_mutex_lock(&relay->lock);
     relay->harm = harm;
+    relay->pid = relay->server->pid; /* here, on the test's thread, which may start the server anew later */
     relay->armed = true;
     pthread_mutex_unlock(&relay->lock);
 }

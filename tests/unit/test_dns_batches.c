@@ -28,7 +28,7 @@ START_TEST(stopped_half_way_and_resumed)
     struct dnsd *server = dnsd_start(stage_root, "half", NULL, "A, CNAME, TXT");
     struct watched *watched = watched_primary(server);
     watched_set_free(watched, 65537, 1, half_allowed());
-    watched_await_words(watched, "refused", "of 3: access list", 10000);
+    watched_await_words(watched, "refused", "of 3: access list", 30000);
     printf("half-way: %s\n", watched->saw.error);
     ck_assert_ptr_nonnull(strstr(watched->saw.error, "not records of type AAAA;"));
     unsigned part, n_new, n_old;
@@ -54,7 +54,7 @@ START_TEST(stopped_half_way_and_resumed)
     dnsd_kill(server);
     server->types = DNSD_TYPES;
     dnsd_run(server);
-    watched_await(watched, "converged", 65537, 1, 15000);
+    watched_await(watched, "converged", 65537, 1, 30000);
     ck_assert_uint_eq(dnsd_serial(&server->endpoint), serial + 4 - part); /* the rest alone was written */
     assert_shows(server, "z00899.example.test", KNOT_RRTYPE_AAAA, "2001:db8::1");
     assert_sentinel(server, "65537 1");
@@ -143,7 +143,7 @@ START_TEST(sixth_of_ten)
     unsigned sent = relay_updates(relay), serial = dnsd_serial(&server->endpoint);
     relay_arm(relay, (struct relay_harm){stopping->harm, NTH, stopping->rcode, claim_as_another, server});
     watched_set(watched, 65537, 2, after);
-    watched_await_words(watched, stopping->state, stopping->words, 10000);
+    watched_await_words(watched, stopping->state, stopping->words, 30000);
     printf("%s: %s\n", stopping->what, watched->saw.error);
     unsigned n_new = assert_exact(server, watched->saw.error, "b.policy.example.test");
     ck_assert_uint_gt(n_new, N_NAMES / N_UPDATES * (NTH - 1) * 9 / 10);
@@ -156,7 +156,7 @@ START_TEST(sixth_of_ten)
     uint64_t epoch = claimed ? 3 << 16 : 65537, generation = claimed ? 3 : 2;
     if (claimed)
         watched_set(watched, epoch, generation, after);
-    int64_t took_us = watched_await(watched, "converged", epoch, generation, 20000) - start_us;
+    int64_t took_us = watched_await(watched, "converged", epoch, generation, 30000) - start_us;
     unsigned updates = relay_updates(relay) - sent;
     printf("%s: %u new, %u old; whole after %.0f ms, %u updates in all, the largest of %u bytes\n", stopping->what,
            n_new, N_NAMES - n_new, ms(took_us), updates, relay_largest(relay));
@@ -195,13 +195,13 @@ START_TEST(secondary_stops_half_way)
 
     relay_arm(relay, (struct relay_harm){HARM_CALL, NTH, .call = stop_server, .data = secondary});
     watched_set(a, 65537, 2, after), watched_set(b, 65537, 2, after);
-    watched_await(a, "converged", 65537, 2, 20000);
-    watched_await(b, "unreachable", 0, 0, 3000);
+    watched_await(a, "converged", 65537, 2, 30000);
+    watched_await(b, "unreachable", 0, 0, 30000);
     int64_t primary_us = a->saw.residual_until_us;
     dnsd_signal(secondary, SIGCONT);
-    int64_t start_us = loop_now_us(), took_us = watched_await(b, "converged", 65537, 2, 10000) - start_us;
+    int64_t start_us = loop_now_us(), took_us = watched_await(b, "converged", 65537, 2, 30000) - start_us;
     printf("secondary stopped at update 6 of 10: whole %.0f ms after it went on\n", ms(took_us));
-    ck_assert_int_le(took_us, 2000000);
+    ck_assert_int_le(took_us, 3000000); /* 2 s where the machine has nothing else to do */
     ck_assert_uint_eq(count_showing(secondary, "b.policy.example.test").n, N_NAMES);
     /* Resolvers may have asked it until it went on: its time is the one that counts. */
     ck_assert_int_ge(b->saw.residual_until_us, start_us + 5000000);
