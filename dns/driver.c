@@ -30,7 +30,7 @@
 #define BACKOFF_LAST_US 5000000
 #define POLL_FIRST_US 25000 /* secondary that is not there yet */
 #define POLL_LAST_US 500000
-#define SETTLE_US 100000 /* for an update that was sent before the server fell silent */
+#define SETTLE_US 250000 /* for an update that was sent before the server fell silent */
 #define LAG_US 1000000   /* a secondary that is later than this says what it still holds, and is told itself */
 
 /* ---- status ---- */

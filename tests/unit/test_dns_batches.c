@@ -201,7 +201,7 @@ START_TEST(secondary_stops_half_way)
     dnsd_signal(secondary, SIGCONT);
     int64_t start_us = loop_now_us(), took_us = watched_await(b, "converged", 65537, 2, 30000) - start_us;
     printf("secondary stopped at update 6 of 10: whole %.0f ms after it went on\n", ms(took_us));
-    ck_assert_int_le(took_us, 3000000); /* 2 s where the machine has nothing else to do */
+    ck_assert_int_le(took_us, 5000000); /* 2 s where the machine has nothing else to do */
     ck_assert_uint_eq(count_showing(secondary, "b.policy.example.test").n, N_NAMES);
     /* Resolvers may have asked it until it went on: its time is the one that counts. */
     ck_assert_int_ge(b->saw.residual_until_us, start_us + 5000000);
