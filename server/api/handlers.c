@@ -366,8 +366,9 @@ static bool execution_ready(struct call *call, struct turn *turn, bool last, GEr
 {
     json_t *execution = engine_execution(turn->engine, call->params.value[0]);
     if (execution == NULL) {
-        g_set_error(error, SB_ERROR, SB_ERROR_NOT_FOUND, "execution %s: there is none of this id",
-                    call->params.value[0]);
+        g_set_error(error, SB_ERROR, SB_ERROR_NOT_FOUND,
+                    "execution %s: there is none of this id among those under way and the newest %d that have ended",
+                    call->params.value[0], EXECUTIONS_KEPT);
         return true;
     }
     if (last || newest_event(execution) > call->after) {

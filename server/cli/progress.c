@@ -218,7 +218,10 @@ void cli_print_summary(const json_t *execution)
     json_int_t started_us = json_integer_value(json_object_get(execution, "started_us"));
     print_steps(execution, 0);
     print_times(json_object_get(execution, "times"));
+    json_int_t unproven = json_integer_value(json_object_get(execution, "unproven"));
     printf("%s: %s", id, state);
+    if (unproven > 0)
+        printf(", %lld %s unproven", (long long)unproven, unproven == 1 ? "policy" : "policies");
     if (cli_execution_ended(execution))
         printf(" after %.3f s", seconds(execution, "ended_us", started_us));
     printf("%s%s\n", error[0] != '\0' ? ": " : "", error);

@@ -131,8 +131,19 @@ static bool restore_generation(struct engine *engine, const struct journal_entry
     return true;
 }
 
+void engine_drop(struct engine *engine, struct execution *ex)
+{
+    g_ptr_array_remove(engine->order, ex);
+    g_hash_table_remove(engine->executions, ex->id);
+}
+
 static bool restore_execution(struct engine *engine, const struct journal_entry *entry, GError **error)
 {
+    struct execution *forgotten = json_is_null(entry->body) ? engine_find(engine, entry->id) : NULL;
+    if (forgotten != NULL) /* its events came first */
+        engine_drop(engine, forgotten);
+    if (json_is_null(entry->body))
+        return true;
     struct execution *ex = execution_from_json(entry->body, error);
     if (ex == NULL)
         return false;

@@ -128,6 +128,10 @@ void engine_journal(struct engine *engine, struct journal_entry *entry, const ch
 /* char *: actuators that were missing when this reign's claim ended, and have not been claimed since. The engine's. */
 const GPtrArray *engine_unclaimed(const struct engine *engine);
 
+/* Ended runs that stay at hand; when one more begins, the oldest leaves memory and the journal's state. The journal's
+ * entries and the store keep it for ever. Runs of child plans go with their parent and are not counted. */
+#define EXECUTIONS_KEPT 200
+
 /* Reading. JSON is a new reference. World and resolved are NULL before engine_start. */
 const struct world *engine_world(const struct engine *engine);
 const struct resolved *engine_resolved(const struct engine *engine);
@@ -139,9 +143,10 @@ const struct observed *engine_observed(const struct engine *engine);
  *  "writes":[{"control","object","before","after","step","generation","restored"}],
  *  "times":{"decide","execute","converge","recover"}, ...}; NULL if unknown.
  * Times of day are wall clock, µs since 1970. `times` are µs, each from the end of the one before; -1: not come to.
- * state of a step: pending running succeeded skipped timed-out failed refused aborted. */
+ * decide begins with the first report, to this server, that an entrance of the target (a room or POP) is down; -1: none
+ * was. state of a step: pending running succeeded skipped timed-out failed refused aborted. */
 json_t *engine_execution(const struct engine *engine, const char *id);
-/* Array of the same, newest first, without events. */
+/* Array of the same, newest first, without events: those under way and the newest EXECUTIONS_KEPT that have ended. */
 json_t *engine_executions(const struct engine *engine);
 /* What `signalbox status` shows (levers by the word in force, never "default"):
  * {"cluster","epoch","generation",

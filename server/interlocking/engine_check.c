@@ -67,6 +67,21 @@ static int entrance_at(const struct engine *engine, const struct edge_report *re
     return -1;
 }
 
+int64_t target_down_us(const struct engine *engine, const char *target)
+{
+    int64_t down_us = -1;
+    INVENTORY_FOREACH (engine->resolved->world->inventory, pop, pop) {
+        bool concerned = strcmp(pop->room, target) == 0 || strcmp(pop->o.name, target) == 0;
+        if (!concerned || !observed_entrance_down(engine->observed, engine->resolved->world->inventory, pop->room,
+                                                  pop->o.name, engine->now_us))
+            continue;
+        int64_t since_us = observed_entrance_since(engine->observed, engine->resolved->world->inventory, pop->room,
+                                                   pop->o.name, engine->now_us);
+        down_us = MAX(down_us, engine->now_us - since_us);
+    }
+    return down_us;
+}
+
 enum check_result check_entrances_healthy(const struct engine *engine, const struct execution *ex, char **text)
 {
     if (!target_is_room(engine, ex, "entrances-healthy", text))

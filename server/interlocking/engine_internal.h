@@ -45,6 +45,7 @@ struct engine {
 
 /* engine.c: what was restored becomes the world in force. */
 void engine_take_restored(struct engine *engine, int64_t now_us);
+void engine_drop(struct engine *engine, struct execution *ex); /* out of memory; frees it */
 
 /* effects.c */
 GPtrArray *entries_new(void);
@@ -145,11 +146,11 @@ bool server_proves(const struct engine *engine, const char *nameserver, uint64_t
 void proof_note_changes(const struct resolved *before, const struct resolved *after, GPtrArray *zones,
                         GPtrArray *policies);
 struct share {
-    unsigned by_counters, by_probe;
-    GPtrArray *unproven;     /* char *: "core.playback at edge-2" */
-    GPtrArray *contradicted; /* char *: the same, with what was seen */
-    bool waited;             /* nobody waits for more requests; what there is must do */
-    bool counting;           /* some have too few requests yet, but will soon have enough */
+    unsigned by_counters, by_probe, by_nothing; /* policies; contradicted ones are in none of these */
+    GPtrArray *unproven;                        /* char *: "core.playback at edge-2" */
+    GPtrArray *contradicted;                    /* char *: the same, with what was seen */
+    bool waited;                                /* nobody waits for more requests; what there is must do */
+    bool counting;                              /* some have too few requests yet, but will soon have enough */
 };
 void share_clear(struct share *share);
 /* policies: "class policy", empty: all. waited: too few requests are no reason to wait on; a probe proves then. */
@@ -162,6 +163,8 @@ bool engine_blind(const struct engine *engine);
 enum check_result { CHECK_HOLDS, CHECK_WAITS, CHECK_FAILS };
 enum check_result check_room_open(const struct engine *engine, struct execution *ex, char **text);
 enum check_result check_entrances_healthy(const struct engine *engine, const struct execution *ex, char **text);
+/* How long ago an entrance of the target (a room or a POP) that is down now was first reported so, µs; -1: none is. */
+int64_t target_down_us(const struct engine *engine, const char *target);
 enum check_result check_forecast(const struct engine *engine, const struct execution *ex, char **text);
 
 #define EVIDENCE_REQUESTS 50 /* fewer since the table was applied prove nothing */

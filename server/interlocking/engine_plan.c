@@ -160,6 +160,8 @@ static struct execution *freeze(struct freezing *f, const struct plan *plan, con
     ex->overrides = g_strdupv((char **)f->asker->overrides);
     ex->parent = g_strdup(parent);
     ex->started_us = engine_wall_us(f->engine);
+    if (parent == NULL && target != NULL)
+        ex->decide_us = target_down_us(f->engine, target);
     execution_take_steps(ex, plan);
     for (guint i = 0; i < plan->steps->len; i++) {
         struct execution_step *step = ex->steps->pdata[i];
@@ -246,10 +248,51 @@ static json_t *dry_run_json(struct engine *engine, const struct freezing *f, con
                      refusals_to_json(refusals));
 }
 
+/* Keys that an execution has written under: nobody will ask for them again. */
+static void forget_keys(struct engine *engine, const struct execution *ex)
+{
+    g_autofree char *prefix = g_strconcat(ex->id, "/", NULL);
+    GHashTableIter iter;
+    gpointer key, generation;
+    g_hash_table_iter_init(&iter, engine->keys);
+    while (g_hash_table_iter_next(&iter, &key, &generation))
+        if (g_str_has_prefix(key, prefix) && *(const uint64_t *)generation != engine->generation)
+            g_hash_table_iter_remove(&iter);
+}
+
+static void forget_family(struct engine *engine, struct execution *root, GPtrArray *entries)
+{
+    for (guint i = engine->order->len; i-- > 0;) {
+        struct execution *ex = engine->order->pdata[i];
+        if (ex == root || execution_root(engine, ex) != root)
+            continue;
+        forget_keys(engine, ex);
+        entries_add(entries, "execution", ex->id, NULL, json_null());
+        engine_drop(engine, ex);
+    }
+    forget_keys(engine, root);
+    entries_add(entries, "execution", root->id, NULL, json_null());
+    engine_drop(engine, root);
+}
+
+/* Oldest first, until one more may end and EXECUTIONS_KEPT are there. */
+static void forget_old(struct engine *engine, GPtrArray *entries)
+{
+    g_autoptr(GPtrArray) ended = g_ptr_array_new();
+    for (guint i = 0; i < engine->order->len; i++) {
+        struct execution *ex = engine->order->pdata[i];
+        if (ex->parent == NULL && execution_ended(ex))
+            g_ptr_array_add(ended, ex);
+    }
+    for (guint i = 0; i + EXECUTIONS_KEPT <= ended->len; i++)
+        forget_family(engine, ended->pdata[i], entries);
+}
+
 static void begin(struct engine *engine, const struct freezing *f, const struct forecast *forecast, struct effects *out)
 {
     struct execution *root = f->family->pdata[0];
     GPtrArray *entries = entries_new();
+    forget_old(engine, entries);
     root->state = EXECUTION_RUNNING;
     execution_note(root, root->started_us, NULL, "started by %s%s%s", root->actor, root->reason != NULL ? ": " : "",
                    root->reason != NULL ? root->reason : "");

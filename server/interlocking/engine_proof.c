@@ -355,7 +355,7 @@ static enum evidence ask(const struct asking *asking, uint64_t generation, bool 
 static void share_policy(const struct engine *engine, struct asking *asking, int edge_class, uint64_t generation,
                          struct share *out)
 {
-    bool probed = false, open = false, asked = false;
+    bool probed = false, open = false, asked = false, contradicted = false;
     INVENTORY_FOREACH (engine->resolved->world->inventory, edge, edge) {
         if (edge->class != edge_class)
             continue;
@@ -364,6 +364,7 @@ static void share_policy(const struct engine *engine, struct asking *asking, int
         enum evidence evidence = ask(asking, generation, out->waited, &seen);
         asked = true;
         probed |= evidence == BY_PROBE;
+        contradicted |= evidence == AGAINST;
         open |= evidence == BY_NOTHING || evidence == AGAINST || evidence == SOON;
         out->counting |= evidence == SOON;
         if (evidence == BY_NOTHING || evidence == SOON)
@@ -373,6 +374,7 @@ static void share_policy(const struct engine *engine, struct asking *asking, int
     }
     if (asked && !open)
         *(probed ? &out->by_probe : &out->by_counters) += 1;
+    out->by_nothing += open && !contradicted;
 }
 
 void proof_share(const struct engine *engine, uint64_t generation, const GPtrArray *policies, bool waited,

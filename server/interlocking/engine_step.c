@@ -65,8 +65,11 @@ void execution_end(struct engine *engine, struct execution *ex, enum execution_s
         if (step->kind == STEP_WAIT && step->state == STEP_STATE_TIMED_OUT)
             take_late(engine, ex, step->stragglers);
     }
-    execution_note(ex, ex->ended_us, NULL, "%s%s%s", execution_state_name(state), error_text != NULL ? ": " : "",
-                   error_text != NULL ? error_text : "");
+    g_autofree char *unproven =
+        ex->unproven > 0 ? g_strdup_printf(", %u %s unproven", ex->unproven, ex->unproven == 1 ? "policy" : "policies")
+                         : g_strdup("");
+    execution_note(ex, ex->ended_us, NULL, "%s%s%s%s", execution_state_name(state), unproven,
+                   error_text != NULL ? ": " : "", error_text != NULL ? error_text : "");
 }
 
 static void step_end(struct engine *engine, struct execution *ex, struct execution_step *step, enum step_state state,
@@ -329,6 +332,7 @@ static bool look_verify(struct engine *engine, struct execution *ex, struct exec
     bool ended = true;
     if (share.contradicted->len == 0 && (waited || (share.unproven->len == 0 && !share.counting))) {
         take_stragglers(step, share.unproven);
+        ex->unproven += share.by_nothing;
         note_time(engine, ex, STEP_VERIFY);
         step_end(engine, ex, step, STEP_STATE_SUCCEEDED, text);
     } else if (step_timed_out(engine, step)) {
@@ -359,6 +363,7 @@ static bool look_run(struct engine *engine, struct execution *ex, struct executi
     if (!execution_ended(child))
         return false;
     ex->generation = MAX(ex->generation, child->generation);
+    ex->unproven += child->unproven;
     for (guint i = 0; i < child->zones->len; i++)
         names_add(ex->zones, child->zones->pdata[i]);
     for (guint i = 0; i < child->policies->len; i++)

@@ -74,7 +74,7 @@ struct execution *execution_new(const char *id)
     ex->zones = g_ptr_array_new_with_free_func(g_free);
     ex->policies = g_ptr_array_new_with_free_func(g_free);
     ex->late = g_ptr_array_new_with_free_func(g_free);
-    ex->execute_us = ex->converge_us = ex->recover_us = -1;
+    ex->decide_us = ex->execute_us = ex->converge_us = ex->recover_us = -1;
     return ex;
 }
 
@@ -232,14 +232,16 @@ json_t *execution_to_json(const struct execution *ex)
                              ex->plan, "target", ex->target, "actor", ex->actor, "reason", ex->reason, "automatic",
                              ex->automatic, "parent", ex->parent, "state", execution_states[ex->state], "started_us",
                              (json_int_t)ex->started_us, "ended_us", (json_int_t)ex->ended_us, "error", ex->error);
-    json_t *times = json_pack("{s:I, s:I, s:I, s:I}", "decide", (json_int_t)0, "execute", (json_int_t)ex->execute_us,
-                              "converge", (json_int_t)ex->converge_us, "recover", (json_int_t)ex->recover_us);
+    json_t *times =
+        json_pack("{s:I, s:I, s:I, s:I}", "decide", (json_int_t)ex->decide_us, "execute", (json_int_t)ex->execute_us,
+                  "converge", (json_int_t)ex->converge_us, "recover", (json_int_t)ex->recover_us);
     json_object_set_new(json, "generation", json_integer((json_int_t)ex->generation));
     json_object_set_new(json, "undo_generation", json_integer((json_int_t)ex->undo_generation));
     json_object_set_new(json, "overrides", strv_to_json(ex->overrides));
     json_object_set_new(json, "steps", steps);
     json_object_set_new(json, "writes", writes);
     json_object_set_new(json, "times", times);
+    json_object_set_new(json, "unproven", json_integer(ex->unproven));
     json_object_set_new(json, "zones", names_to_json(ex->zones));
     json_object_set_new(json, "policies", names_to_json(ex->policies));
     json_object_set_new(json, "late", names_to_json(ex->late));
@@ -397,7 +399,9 @@ struct execution *execution_from_json(const json_t *json, GError **error)
     ex->started_us = int_of(json, "started_us");
     ex->ended_us = int_of(json, "ended_us");
     ex->generation = (uint64_t)int_of(json, "generation");
+    ex->unproven = (unsigned)int_of(json, "unproven");
     ex->undo_generation = (uint64_t)int_of(json, "undo_generation");
+    ex->decide_us = int_of(times, "decide");
     ex->execute_us = int_of(times, "execute");
     ex->converge_us = int_of(times, "converge");
     ex->recover_us = int_of(times, "recover");

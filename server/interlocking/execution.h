@@ -87,8 +87,10 @@ struct execution {
     GPtrArray *zones;             /* char *: DNS zones whose records it changed */
     GPtrArray *policies;          /* char *: "public GROUP.SERVICE", whose road it changed */
     GPtrArray *late;              /* char *: "edge edge-2" or "nameserver ns-2", missing at its end */
-    /* Times of the report, µs; -1: did not come to it. They follow each other. */
-    int64_t execute_us, converge_us, recover_us;
+    unsigned unproven;            /* policies whose verify step ended without requests or probes to prove it */
+    /* Times of the report, µs; -1: did not come to it, or nothing was down. They follow each other; decide ends where
+     * the others begin. */
+    int64_t decide_us, execute_us, converge_us, recover_us;
     /* Not kept. */
     bool dirty;            /* differs from what was journalled */
     bool resumed;          /* by a later reign than began it */

@@ -474,3 +474,20 @@ bool observed_entrance_down(const struct observed *observed, const struct invent
     }
     return seen > 0 && 2 * down >= seen;
 }
+
+int64_t observed_entrance_since(const struct observed *observed, const struct inventory *inventory, const char *room,
+                                const char *via, int64_t now_us)
+{
+    int64_t since_us = now_us;
+    GHashTableIter iter;
+    gpointer report;
+    g_hash_table_iter_init(&iter, observed->edges);
+    while (g_hash_table_iter_next(&iter, NULL, &report)) {
+        const struct edge_report *r = report;
+        const struct origin_health *origin = origin_find(r, room, via);
+        if (origin != NULL && !origin->up && now_us - r->at_us <= OBSERVED_FRESH_US &&
+            comes_by(inventory, r->edge, via))
+            since_us = MIN(since_us, origin->since_us);
+    }
+    return since_us;
+}

@@ -92,5 +92,8 @@ const struct room_hold *edge_report_hold(const struct edge_report *report, const
 /* Is this entrance dead, as at least half of the edges with a fresh report see it? */
 bool observed_entrance_down(const struct observed *observed, const struct inventory *inventory, const char *room,
                             const char *via, int64_t now_us);
+/* When the first of the edges with a fresh report that see it down now said so; now_us if none does. */
+int64_t observed_entrance_since(const struct observed *observed, const struct inventory *inventory, const char *room,
+                                const char *via, int64_t now_us);
 
 #endif

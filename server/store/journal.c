@@ -72,12 +72,21 @@ static bool has_state(const struct journal_entry *entry)
     return strcmp(entry->kind, "audit") != 0;
 }
 
+/* Events of an execution, "ID/SEQ": '0' comes after '/'. */
+static bool end_events(struct journal_file *file, const char *execution, GError **error)
+{
+    struct db_value values[] = {DB_TEXT(execution)};
+    return db_run(file->db, "delete from state where kind = 'event' and id > $1 || '/' and id < $1 || '0'", values, 1,
+                  error);
+}
+
 static bool write_state(struct journal_file *file, const struct journal_entry *entry, int64_t seq, const char *body,
                         GError **error)
 {
     struct db_value values[] = {DB_TEXT(entry->kind), DB_TEXT(entry->id), DB_INT(seq), DB_TEXT(body)};
     if (json_is_null(entry->body))
-        return db_run(file->db, "delete from state where kind = $1 and id = $2", values, 2, error);
+        return db_run(file->db, "delete from state where kind = $1 and id = $2", values, 2, error) &&
+               (strcmp(entry->kind, "execution") != 0 || end_events(file, entry->id, error));
     return db_run(file->db,
                   "insert into state (kind, id, seq, body) values ($1, $2, $3, $4) "
                   "on conflict (kind, id) do update set seq = excluded.seq, body = excluded.body",

@@ -247,7 +247,9 @@ START_TEST(plan_converges_edge_by_edge)
     ck_assert_int_eq(json_integer_value(json_object_get(json_object_get(json, "times"), "execute")), 0);
     ck_assert_int_eq(json_integer_value(json_object_get(json_object_get(json, "times"), "converge")), SECOND);
     ck_assert_int_eq(json_integer_value(json_object_get(json_object_get(json, "times"), "recover")), 3 * SECOND);
+    ck_assert_int_eq(json_integer_value(json_object_get(json, "unproven")), 8); /* policies, each at two edges */
     json_decref(json);
+    expect_event(s, id, "succeeded, 8 policies unproven");
     server_free(s);
 }
 END_TEST

@@ -225,6 +225,24 @@ START_TEST(the_store_gets_each_entry_once)
 }
 END_TEST
 
+/* What the engine has forgotten leaves the state with its events, which a restart would read; history keeps it. */
+START_TEST(a_forgotten_execution_is_history)
+{
+    static const char *const events[] = {"x-1/1", "x/1", "x/2", "x/10", "x0/1", "y/1"};
+    struct journal *journal = journal_open(journal_path, 0, NULL);
+    append(journal, journal->epoch, "execution", "x", NULL, json_string("succeeded"), NULL);
+    for (guint i = 0; i < G_N_ELEMENTS(events); i++)
+        append(journal, journal->epoch, "event", events[i], NULL, json_integer((json_int_t)i), NULL);
+    append(journal, journal->epoch, "execution", "x", NULL, json_null(), NULL);
+    g_autofree char *text = states(journal);
+    ck_assert_str_eq(text, "event/x-1/1=0 event/x0/1=4 event/y/1=5 ");
+    drain();
+    ck_assert_int_eq(count("select count(*) from executions where body = '\"succeeded\"'"), 1);
+    ck_assert_int_eq(count("select count(*) from events"), G_N_ELEMENTS(events));
+    journal_close(journal);
+}
+END_TEST
+
 static void wait_audit(int64_t n)
 {
     int64_t deadline_us = loop_now_us() + 20000000;
@@ -308,6 +326,7 @@ static void add(TCase *tcase)
     tcase_add_test(tcase, what_was_said_to_be_written_survives_sigkill);
     tcase_add_test(tcase, a_failed_write_is_an_error_and_nothing_is_written);
     tcase_add_loop_test(tcase, the_store_gets_each_entry_once, 0, ENGINES);
+    tcase_add_test(tcase, a_forgotten_execution_is_history);
     tcase_add_test(tcase, the_store_may_be_away);
     tcase_add_test(tcase, reading_beside_the_writer);
 }

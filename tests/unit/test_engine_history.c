@@ -1,0 +1,116 @@
+/* What is kept of executions: how long it took to decide, and how many stay at hand. */
+#include "tests/unit/engine_rig.h"
+#include "tests/unit/unit.h"
+
+static json_int_t time_of(const struct server *s, const char *id, const char *phase)
+{
+    json_t *json = look(s, id);
+    json_int_t us = json_integer_value(json_object_get(json_object_get(json, "times"), phase));
+    json_decref(json);
+    return us;
+}
+
+/* From the first report that an entrance of the room is down, as edges still see it, to the button. */
+START_TEST(the_time_to_decide_begins_with_the_fault)
+{
+    struct server *s = server_new();
+    say_all(s);
+    s->now_us += SECOND;
+    say(s, "edge-1", (struct saying){.pops_down = true}); /* one of four: not down yet, but the first to see it */
+    s->now_us += 2 * SECOND;
+    say_all(s); /* and it was not */
+    for (int i = 0; i < 5; i++) {
+        for (size_t e = 0; e < 2; e++)
+            say(s, edges[e], (struct saying){.pops_down = true});
+        s->now_us += SECOND;
+    }
+    g_autofree char *id = run_ok(s, "room-isolated", "room-a");
+    ck_assert_int_eq(time_of(s, id, "decide"), 5 * SECOND);
+    start(s); /* it is kept */
+    settle(s);
+    ck_assert_int_eq(time_of(s, id, "decide"), 5 * SECOND);
+    server_free(s);
+}
+END_TEST
+
+START_TEST(without_a_fault_nothing_was_decided)
+{
+    struct server *s = server_new();
+    say_all(s);
+    g_autofree char *id = run_ok(s, "room-isolated", "room-b");
+    ck_assert_int_eq(time_of(s, id, "decide"), -1);
+    server_free(s);
+}
+END_TEST
+
+static const char pop_out[] = "plan: pop-out\nsummary: x\ntarget: pop\nsteps:\n"
+                              "  - {name: out, set: [{control: pop, on: $target, value: out}]}\n";
+static const char pop_in[] = "plan: pop-in\nsummary: x\ntarget: pop\nsteps:\n"
+                             "  - {name: in, set: [{control: pop, on: $target, value: default}]}\n";
+static const char both[] = "plan: both\nsummary: x\ntarget: pop\nsteps:\n"
+                           "  - {name: first, run: pop-out}\n  - {name: second, run: pop-in}\n";
+
+static size_t listed(const struct server *s)
+{
+    json_t *all = engine_executions(s->engine);
+    size_t n = json_array_size(all);
+    json_decref(all);
+    return n;
+}
+
+/* Entries of the journal's state: what a restart has to read. */
+static unsigned newest_states(const struct server *s, const char *kind)
+{
+    unsigned n = 0;
+    for (guint i = 0; i < s->journal->len; i++) {
+        const struct journal_entry *entry = s->journal->pdata[i];
+        bool newest = strcmp(entry->kind, kind) == 0 && !json_is_null(entry->body);
+        for (guint j = i + 1; newest && j < s->journal->len; j++) {
+            const struct journal_entry *later = s->journal->pdata[j];
+            newest = strcmp(later->kind, kind) != 0 || strcmp(later->id, entry->id) != 0;
+        }
+        n += newest;
+    }
+    return n;
+}
+
+/* The runs at hand are bounded, over restarts too; who is under way stays, and children go with their root. */
+START_TEST(old_runs_are_forgotten)
+{
+    struct server *s = server_new();
+    say_all(s);
+    add_plan(s, pop_out);
+    add_plan(s, pop_in);
+    add_plan(s, both);
+    g_autofree char *waiting = run_ok(s, "failback", "room-b"); /* its entrances are not stable yet: it waits */
+    g_autofree char *first = run_ok(s, "both", "pop-a1");
+    for (unsigned i = 1; i < EXECUTIONS_KEPT; i++)
+        g_free(run_ok(s, i % 2 == 0 ? "pop-in" : "pop-out", "pop-a1"));
+    expect_state(s, first, "succeeded"); /* the oldest that is kept */
+    ck_assert_uint_eq(listed(s), 1 + EXECUTIONS_KEPT + 2);
+    for (unsigned i = 0; i < 4; i++)
+        g_free(run_ok(s, "pop-out", "pop-b1"));
+    ck_assert_uint_eq(listed(s), 1 + EXECUTIONS_KEPT);
+    ck_assert_uint_eq(newest_states(s, "execution"), 1 + EXECUTIONS_KEPT);
+    ck_assert_ptr_null(engine_execution(s->engine, first));
+    expect_state(s, waiting, "running");
+    start(s);
+    settle(s);
+    ck_assert_uint_eq(listed(s), 1 + EXECUTIONS_KEPT);
+    ck_assert_ptr_null(engine_execution(s->engine, first));
+    expect_state(s, waiting, "running");
+    server_free(s);
+}
+END_TEST
+
+static void add(TCase *tcase)
+{
+    tcase_add_test(tcase, the_time_to_decide_begins_with_the_fault);
+    tcase_add_test(tcase, without_a_fault_nothing_was_decided);
+    tcase_add_test(tcase, old_runs_are_forgotten);
+}
+
+int main(void)
+{
+    return unit_run("engine_history", add);
+}
