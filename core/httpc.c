@@ -105,8 +105,6 @@ static void transfer_init(struct transfer *t, const struct httpc_target *target,
     curl_easy_setopt(t->easy, CURLOPT_ERRORBUFFER, t->message);
     curl_easy_setopt(t->easy, CURLOPT_CONNECTTIMEOUT_MS, MIN(timeout_ms, CONNECT_TIMEOUT_MS));
     curl_easy_setopt(t->easy, CURLOPT_TIMEOUT_MS, timeout_ms);
-    /* Else the end of a transfer waits for the thread that asks a resolver, which may be dead for 10 s and more. */
-    curl_easy_setopt(t->easy, CURLOPT_QUICK_EXIT, 1L);
     curl_easy_setopt(t->easy, CURLOPT_WRITEFUNCTION, on_body);
     curl_easy_setopt(t->easy, CURLOPT_WRITEDATA, t);
     curl_easy_setopt(t->easy, CURLOPT_HEADERFUNCTION, on_header);
