@@ -129,8 +129,7 @@ static void render_listeners(GString *out, const struct edge_settings *s)
                          "    http-request set-var(txn.passed_on) bool(true) if { stopping }\n"
                          "    http-request allow if { var(txn.passed_on) -m bool }\n"
                          "    http-response allow if { var(txn.passed_on) -m bool }\n"
-                         "    http-after-response allow if { var(txn.passed_on) -m bool }\n"
-                         "    use_backend be_successor if { var(txn.passed_on) -m bool }\n");
+                         "    http-after-response allow if { var(txn.passed_on) -m bool }\n");
 }
 
 static void render_successor(GString *out, const struct edge_settings *s)
@@ -281,6 +280,7 @@ static void render_routing(GString *out, const struct edge_settings *s)
                            "    http-request set-header X-SB-Relayed %s if relay\n"
                            "    http-request set-header X-SB-Probe 1 if { var(txn.probe) -m bool }\n",
                            s->name);
+    g_string_append(out, "    use_backend be_successor if { var(txn.passed_on) -m bool }\n");
     render_ways(out, EDGE_BACKEND_PATIENT, " { var(txn.patient) -m bool }");
     render_ways(out, EDGE_BACKEND, "");
     g_string_append(out, "    default_backend be_none\n");

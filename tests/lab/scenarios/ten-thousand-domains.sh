@@ -119,7 +119,7 @@ check "room-isolated" before switched
 sb plan run failback --confirm room-a --reason "scenario" >"$scratch/run.out" 2>&1 || die "failback: $(cat "$scratch/run.out")"
 look back
 check "failback" switched back
-prune() { sb apply -f "$run/site.yaml" -f "$tree/runbooks" --prune --reason "scenario" "$@"; }
+prune() { sb apply -f "$run/site.yaml" -f "$tree/runbooks" --prune --reason "scenario"; }
 ! prune >"$scratch/prune.out" 2>&1 || die "10,000 names went without a question"
 grep -q "rule zone-share: .* names of zone example.test would change at once" "$scratch/prune.out" || die "prune: $(cat "$scratch/prune.out")"
 note "prune: $(cat "$scratch/prune.out")"
