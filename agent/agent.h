@@ -11,8 +11,9 @@
  * An outcome that is a failure goes back to WAITING with a retry after a growing delay; last-good stays in force.
  *
  * Claim: an epoch is promised as soon as any server tells of it, in a manifest or in the answer to a report, with or
- * without a table of it; what is being applied ends first, so that nothing of an older epoch takes effect after the
- * promise was reported.
+ * without a table of it; what is being applied ends first, and nothing of an older epoch is made durable after the
+ * promise was reported. What was durable before, and failed to be applied, is tried again until a newer one comes: it
+ * is no newer than the world that the new reign claims with, which its own table brings next.
  * Servers (agent/servers.h): the table is asked for where the newest is. A poll or a fetch that does not come forward
  * is given up after AGENT_PATIENCE_US, doubled each time, and the next server is asked; parts that came are kept.
  * Hold: while it lasts a newer table is promised and fetched, but not made durable and not applied.
