@@ -51,6 +51,16 @@ static bool read_head(int fd, char *head, size_t size)
     return true;
 }
 
+/* A byte now and then, until whoever reads it has gone, or the origin is cut. */
+static void serve_download(struct origin *origin, int fd)
+{
+    static const char head[] = "HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n";
+    struct pollfd cut = {.fd = origin->cut[0], .events = POLLIN};
+    bool sent = send(fd, head, strlen(head), MSG_NOSIGNAL) > 0;
+    while (sent && poll(&cut, 1, 50) == 0)
+        sent = send(fd, "x", 1, MSG_NOSIGNAL) > 0;
+}
+
 static void serve(struct origin *origin, int fd)
 {
     char head[8192];
@@ -60,6 +70,10 @@ static void serve(struct origin *origin, int fd)
         atomic_fetch_add(&origin->requests, 1);
     if (strstr(head, "/closes") != NULL)
         return;
+    if (strstr(head, "/long") != NULL) {
+        serve_download(origin, fd);
+        return;
+    }
     struct pollfd ends[2] = {{.fd = fd, .events = POLLRDHUP}, {.fd = origin->cut[0], .events = POLLIN}};
     if (strstr(head, "/slow") != NULL && poll(ends, 2, atomic_load(&origin->slow_ms)) > 0) {
         struct linger reset = {.l_onoff = 1};

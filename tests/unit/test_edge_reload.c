@@ -3,6 +3,7 @@
 #include "tests/unit/edgestage.h"
 
 #include <arpa/inet.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -231,11 +232,64 @@ START_TEST(a_request_that_the_process_before_gets_is_answered_by_the_newest_and_
 }
 END_TEST
 
+/* ---- what never ends ---- */
+
+struct download {
+    struct stage *stage;
+    struct answer answer;
+    atomic_bool over;
+};
+
+static void *download_run(void *data)
+{
+    struct download *download = data;
+    download->answer = stage_request(download->stage, "GET", "creator.example.test", "/long", NULL);
+    atomic_store(&download->over, true);
+    return NULL;
+}
+
+/* A process that was told to end has the limit that it was started with: the next reload shows it. */
+static void shorten_limit(struct stage *s)
+{
+    g_autofree char *path = g_build_filename(s->settings.state_dir, "haproxy.cfg", NULL), *text = NULL;
+    ck_assert(g_file_get_contents(path, &text, NULL, NULL));
+    g_autoptr(GRegex) limit = g_regex_new("hard-stop-after [0-9]+s", 0, 0, NULL);
+    ck_assert(g_regex_match(limit, text, 0, NULL));
+    g_autofree char *shorter = g_regex_replace(limit, text, -1, 0, "hard-stop-after 2s", 0, NULL);
+    ck_assert(g_file_set_contents(path, shorter, -1, NULL));
+    reload(s);
+}
+
+START_TEST(a_download_keeps_the_process_before_no_longer_than_the_limit)
+{
+    struct stage s;
+    stage_begin(&s);
+    stage_must_apply(&s, 7, &rest);
+    shorten_limit(&s);
+    struct download download = {.stage = &s};
+    unsigned before = stage_room_requests(&s, POP_A1) + stage_room_requests(&s, POP_B1);
+    pthread_t thread;
+    ck_assert_int_eq(pthread_create(&thread, NULL, download_run, &download), 0);
+    EVENTUALLY(stage_room_requests(&s, POP_A1) + stage_room_requests(&s, POP_B1) > before);
+    pid_t old = (pid_t)worker(&s);
+    reload(&s);
+    ck_assert_int_eq(kill(old, 0), 0);
+    ck_assert_int_eq(stage_status(&s, "GET", "creator.example.test", "/"), 200); /* by the new one */
+    ck_assert(!atomic_load(&download.over));                                     /* a reload alone ends nothing */
+    EVENTUALLY(kill(old, 0) != 0);
+    pthread_join(thread, NULL);
+    ck_assert_int_eq(download.answer.status, 200);
+    g_free(download.answer.text);
+    stage_end(&s);
+}
+END_TEST
+
 static void add(TCase *tcase)
 {
     tcase_add_test(tcase,
                    a_request_that_the_process_before_gets_is_answered_by_the_newest_and_looks_as_if_it_had_come_there);
     tcase_add_test(tcase, kept_connections_lose_nothing_over_reloads_and_never_meet_a_room_that_was_closed_since);
+    tcase_add_test(tcase, a_download_keeps_the_process_before_no_longer_than_the_limit);
 }
 
 int main(void)
