@@ -269,7 +269,7 @@ char *world_edges_words(const struct world *w, const struct group *group, const 
     if (variant == NULL)
         return g_strdup_printf("edges of class %s, %s", edge_class_name(world_group_edge_class(w, group)), why);
     bool fits;
-    g_autoptr(GPtrArray) edges = world_variant_edges(w, group, variant, &fits);
+    g_ptr_array_unref(world_variant_edges(w, group, variant, &fits));
     g_autofree char *fallback = fits ? NULL : g_strdup_printf("those of group %s: none is in", group->o.name);
     return g_strdup_printf("%s of class %s on %s%s%s, %s", fits ? "edges" : fallback,
                            edge_class_name(world_variant_edge_class(w, group, variant)), variant->carrier,

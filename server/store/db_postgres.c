@@ -50,7 +50,7 @@ static bool wait_socket(PGconn *conn, short events, int64_t deadline_ms)
 }
 
 /* The first line of what libpq says, without its line break. */
-static void set_error(GError **error, enum sb_error code, const char *message, const char *sql)
+static void set_error(GError **error, gint code, const char *message, const char *sql)
 {
     g_set_error(error, SB_ERROR, code, "Postgres: %.*s%s%.200s", (int)strcspn(message, "\n"), message,
                 sql == NULL ? "" : " in: ", sql == NULL ? "" : sql);

@@ -189,8 +189,8 @@ static json_t *apply_some(struct sim *sim, struct server *server, struct effects
     static const char *const texts[] = {
         "{'objects': [{'kind': 'domain', 'name': 'a.example.test', 'group': 'core'}]}",
         "{'remove': ['domain/a.example.test']}",
-        "{'objects': [{'kind': 'group', 'name': 'extra', 'service': 'playback', 'zone': 'example.test', 'ttl': 5},"
-        " {'kind': 'domain', 'name': 'extra.example.test', 'group': 'extra'}]}",
+        ("{'objects': [{'kind': 'group', 'name': 'extra', 'service': 'playback', 'zone': 'example.test', 'ttl': 5},"
+         " {'kind': 'domain', 'name': 'extra.example.test', 'group': 'extra'}]}"),
         "{'remove': ['domain/extra.example.test', 'group/extra']}",
         "{'objects': [{'kind': 'domain', 'name': 'extra.example.test', 'group': 'core'}], 'remove': ['group/extra']}"};
     const char *text = texts[sim_random(sim, 0, G_N_ELEMENTS(texts) - 1)];
