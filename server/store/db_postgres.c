@@ -4,13 +4,13 @@
 #include "server/store/db_driver.h"
 
 #include "core/error.h"
+#include "core/loop.h"
 
 #include <errno.h>
 #include <libpq-fe.h>
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 #define CONNECT_MS 2000
 #define ANSWER_MS 5000
@@ -30,19 +30,12 @@ struct postgres_rows {
     int row;
 };
 
-static int64_t now_ms(void)
-{
-    struct timespec ts;
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-    return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
-}
-
 /* Waits for the socket; false when the time is up. */
-static bool wait_socket(PGconn *conn, short events, int64_t deadline_ms)
+static bool wait_socket(PGconn *conn, short events, int64_t deadline_us)
 {
     struct pollfd fd = {.fd = PQsocket(conn), .events = events};
     for (;;) {
-        int64_t left = deadline_ms - now_ms();
+        int64_t left = (deadline_us - loop_now_us()) / 1000;
         int n = left <= 0 ? 0 : poll(&fd, 1, (int)left);
         if (n >= 0 || errno != EINTR)
             return n > 0;
@@ -73,7 +66,7 @@ static void postgres_close(struct db *base)
 
 static bool connect_wait(PGconn *conn)
 {
-    int64_t deadline = now_ms() + CONNECT_MS;
+    int64_t deadline = loop_now_us() + CONNECT_MS * 1000;
     for (PostgresPollingStatusType next = PGRES_POLLING_WRITING; next != PGRES_POLLING_OK; next = PQconnectPoll(conn))
         if (next == PGRES_POLLING_FAILED ||
             !wait_socket(conn, next == PGRES_POLLING_READING ? POLLIN : POLLOUT, deadline))
@@ -124,21 +117,21 @@ static struct db *postgres_open_reading(const char *rest, bool *still, GError **
 }
 
 /* Sends what libpq holds back, reading meanwhile: a server that has answers to write may not read before. */
-static bool flush(PGconn *conn, int64_t deadline_ms)
+static bool flush(PGconn *conn, int64_t deadline_us)
 {
     int rc;
     while ((rc = PQflush(conn)) == 1)
-        if (!wait_socket(conn, POLLIN | POLLOUT, deadline_ms) || PQconsumeInput(conn) == 0)
+        if (!wait_socket(conn, POLLIN | POLLOUT, deadline_us) || PQconsumeInput(conn) == 0)
             return false;
     return rc == 0;
 }
 
 /* The next result of what was sent; NULL at the end, and (*late) when the connection is of no use any more. */
-static PGresult *next_result(struct postgres_db *db, int64_t deadline_ms, bool *late)
+static PGresult *next_result(struct postgres_db *db, int64_t deadline_us, bool *late)
 {
     *late = false;
     while (PQisBusy(db->conn))
-        if (!wait_socket(db->conn, POLLIN, deadline_ms) || PQconsumeInput(db->conn) == 0) {
+        if (!wait_socket(db->conn, POLLIN, deadline_us) || PQconsumeInput(db->conn) == 0) {
             *late = true;
             return NULL;
         }
@@ -162,7 +155,7 @@ static void fail(const PGresult *result, const char *sql, GError **error)
  * of statements that failed ends at the first failure, and the server has rolled it back. */
 static PGresult *collect(struct postgres_db *db, int sent, const char *sql, GError **error)
 {
-    int64_t deadline = now_ms() + ANSWER_MS;
+    int64_t deadline = loop_now_us() + ANSWER_MS * 1000;
     GError *failure = NULL;
     PGresult *last = NULL, *result;
     bool late = false;

@@ -48,16 +48,9 @@ trap 'exit 130' INT TERM HUP
 source scenarios/lib.sh
 
 soak_end() {
-    local status=$? file
+    local status=$?
     trap - EXIT
-    for file in "$scratch"/*.pid; do
-        [[ ! -e $file ]] || kill -KILL "$(cat "$file")" 2>/dev/null || :
-    done
-    if ((status != 0)) && [[ -n ${SIGNALBOX_ARTEFACTS:-} ]]; then
-        mkdir -p "$SIGNALBOX_ARTEFACTS"
-        cp -r "$scratch/." "$SIGNALBOX_ARTEFACTS/" || :
-    fi
-    rm -rf "$scratch"
+    scratch_end "$status"
     lab down >/dev/null 2>&1 || :
     exit "$status"
 }

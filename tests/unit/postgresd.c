@@ -1,6 +1,5 @@
 #include "tests/unit/postgresd.h"
 
-#include <arpa/inet.h>
 #include <fcntl.h>
 #include <glob.h>
 #include <grp.h>
@@ -71,20 +70,6 @@ static PGconn *connect_now(void)
     return NULL;
 }
 
-static unsigned free_port(void)
-{
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    for (;;) {
-        unsigned port = (unsigned)g_random_int_range(20000, 32000); /* below the range that clients are given */
-        address.sin_port = htons((uint16_t)port);
-        int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-        bool ok = bind(fd, (struct sockaddr *)&address, sizeof address) == 0;
-        close(fd);
-        if (ok)
-            return port;
-    }
-}
-
 void postgresd_run(void)
 {
     g_autofree char *port = g_strdup_printf("%u", server.port);
@@ -123,7 +108,7 @@ void postgresd_start(void)
     snprintf(server.data, sizeof server.data, "%s/data", server.folder);
     if (geteuid() == 0)
         ck_assert_int_eq(chown(server.folder, NOBODY, NOBODY), 0);
-    server.port = free_port();
+    server.port = unit_free_port();
     const char *const argv[] = {"initdb", "-D", server.data, "-U",         "nobody",    "-A",
                                 "trust",  "-E", "UTF8",      "--locale=C", "--no-sync", "--no-instructions",
                                 NULL};
@@ -147,15 +132,50 @@ char *postgresd_fresh(void)
     return url(name);
 }
 
-void postgresd_pause(bool pause)
+/* Signals the server and its children. */
+static void signal_all(int number)
 {
     g_autofree char *path = g_strdup_printf("/proc/%d/task/%d/children", server.pid, server.pid), *children = NULL;
-    kill(server.pid, pause ? SIGSTOP : SIGCONT);
+    kill(server.pid, number);
     ck_assert(g_file_get_contents(path, &children, NULL, NULL));
     g_auto(GStrv) pids = g_strsplit(g_strstrip(children), " ", -1);
     for (char **pid = pids; *pid != NULL; pid++)
         if (**pid != '\0')
-            kill((pid_t)g_ascii_strtoll(*pid, NULL, 10), pause ? SIGSTOP : SIGCONT);
+            kill((pid_t)g_ascii_strtoll(*pid, NULL, 10), number);
+}
+
+/* Lets them go on when this process ends before it has done so: no signal ends what is stopped but SIGKILL, which a
+ * parent cannot bequeath to grandchildren. */
+static pid_t guard_pause(int *end)
+{
+    int ends[2];
+    ck_assert_int_eq(pipe2(ends, O_CLOEXEC), 0);
+    pid_t pid = fork();
+    ck_assert_int_ge(pid, 0);
+    if (pid == 0) {
+        char nothing;
+        close(ends[1]);
+        setsid(); /* libcheck ends a test's whole group */
+        if (read(ends[0], &nothing, 1) <= 0)
+            signal_all(SIGCONT);
+        _exit(0);
+    }
+    close(ends[0]);
+    *end = ends[1];
+    return pid;
+}
+
+void postgresd_pause(bool pause)
+{
+    static pid_t guard;
+    static int guard_end;
+    if (pause) {
+        guard = guard_pause(&guard_end);
+        signal_all(SIGSTOP);
+    } else {
+        close(guard_end); /* the guard lets them go on */
+        waitpid(guard, NULL, 0);
+    }
 }
 
 void postgresd_kill_soon(void)

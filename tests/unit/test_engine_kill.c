@@ -320,17 +320,6 @@ static void round_begin(struct round *round, const struct course *course, struct
     tally->rounds++;
 }
 
-static void round_end(struct round *round)
-{
-    expect_rest(round->course->to, round->when);
-    expect_writes(&round->writes, round->when);
-    crew_expect_once(&stage.crew, round->first);
-    ck_assert_msg(crew_collect(&stage.crew, round->first, tables_known) == 0,
-                  "%s: an edge was given a table that no run has", round->when);
-    g_free(round->before);
-    g_free(round->when);
-}
-
 /* Starts the plan; false: the server has died of it. */
 static bool run_armed(const struct round *round)
 {
@@ -350,6 +339,24 @@ static void bury(const struct round *round)
     expect_known_answers(round->when);
 }
 
+/* Behind a death the next server goes on. Returns `died`. */
+static bool round_end(struct round *round, bool died)
+{
+    if (died) {
+        bury(round);
+        start_server(NULL);
+        go_on(round->course, round->before, round->tally, round->when);
+    }
+    expect_rest(round->course->to, round->when);
+    expect_writes(&round->writes, round->when);
+    crew_expect_once(&stage.crew, round->first);
+    ck_assert_msg(crew_collect(&stage.crew, round->first, tables_known) == 0,
+                  "%s: an edge was given a table that no run has", round->when);
+    g_free(round->before);
+    g_free(round->when);
+    return died;
+}
+
 /* False: the plan ended before its n-th call. */
 static bool round_at_call(const struct course *course, unsigned n, struct tally *tally)
 {
@@ -357,14 +364,7 @@ static bool round_at_call(const struct course *course, unsigned n, struct tally 
     g_autofree char *number = g_strdup_printf("%u", n);
     round_begin(&round, course, tally, g_strdup_printf("%s, call %u", course->plan, n));
     arm("kill", number);
-    bool died = !run_armed(&round);
-    if (died) {
-        bury(&round);
-        start_server(NULL);
-        go_on(course, round.before, tally, round.when);
-    }
-    round_end(&round);
-    return died;
+    return round_end(&round, !run_armed(&round));
 }
 
 /* At the n-th pass of a fail point. False: it was not come to so often. */
@@ -377,14 +377,7 @@ static bool round_at_point(const struct course *course, const char *point, unsig
     site_await_rest();
     round_begin(&round, course, tally, g_strdup_printf("%s, %s", course->plan, spec));
     arm("armed", "");
-    bool died = !run_armed(&round);
-    if (died) {
-        bury(&round);
-        start_server(NULL);
-        go_on(course, round.before, tally, round.when);
-    }
-    round_end(&round);
-    return died;
+    return round_end(&round, !run_armed(&round));
 }
 
 /* The server dies in the middle of the plan, and the next one at its n-th call, or at the n-th pass of a fail point.
@@ -406,14 +399,7 @@ static bool round_restarted(const struct course *course, const char *point, unsi
     g_autofree char *id = newest(), *state = id != NULL ? await_end(id) : NULL;
     disarm("kill");
     disarm("armed");
-    bool died = state == NULL || is_dead();
-    if (died) {
-        bury(&round);
-        start_server(NULL);
-        go_on(course, round.before, tally, round.when);
-    }
-    round_end(&round);
-    return died;
+    return round_end(&round, state == NULL || is_dead());
 }
 
 /* ---- sweeps ---- */

@@ -2,10 +2,15 @@
 #ifndef TESTS_UNIT_H
 #define TESTS_UNIT_H
 
+#include <arpa/inet.h>
 #include <check.h>
 #include <glib.h>
+#include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 /* Long texts: a failure shows where they part. */
 static inline void unit_same_text(const char *found, const char *expected)
@@ -65,6 +70,26 @@ static inline int unit_run(const char *name, void (*add)(TCase *tcase))
     if (left[0] != '\0')
         printf("%s: all passed, but this was left behind:\n%s", name, left);
     return failed == 0 && left[0] == '\0' ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
+static inline bool unit_port_free(uint16_t port, int type)
+{
+    struct sockaddr_in address = {
+        .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    int fd = socket(AF_INET, type | SOCK_CLOEXEC, 0);
+    bool ok = fd >= 0 && bind(fd, (struct sockaddr *)&address, sizeof address) == 0;
+    close(fd);
+    return ok;
+}
+
+/* A port of 127.0.0.1 that neither TCP nor UDP uses, below the range that clients are given. */
+static inline uint16_t unit_free_port(void)
+{
+    uint16_t port;
+    do
+        port = (uint16_t)g_random_int_range(20000, 32000);
+    while (!unit_port_free(port, SOCK_STREAM) || !unit_port_free(port, SOCK_DGRAM));
+    return port;
 }
 
 #endif

@@ -150,18 +150,24 @@ site_reset() {
     within 90 "the lab is at rest" rested
 }
 
-scenario_end() {
-    local status=$? file
-    trap - EXIT
-    set +e
+# scratch_end STATUS: ends what was started, keeps the files of what failed
+scratch_end() {
+    local file
     for file in "$scratch"/*.pid; do
         [[ ! -e $file ]] || kill -KILL "$(cat "$file")" 2>/dev/null || :
     done
-    if ((status != 0)) && [[ -n ${SIGNALBOX_ARTEFACTS:-} ]]; then
+    if (($1 != 0)) && [[ -n ${SIGNALBOX_ARTEFACTS:-} ]]; then
         mkdir -p "$SIGNALBOX_ARTEFACTS"
         cp -r "$scratch/." "$SIGNALBOX_ARTEFACTS/" || :
     fi
     rm -rf "$scratch"
+}
+
+scenario_end() {
+    local status=$?
+    trap - EXIT
+    set +e
+    scratch_end "$status"
     (site_reset) || status=1
     exit "$status"
 }
