@@ -56,8 +56,11 @@ static const char backend_head[] = "backend %s\n"
 #define RESENT_MIN 40u
 #define RESENT_COUNTED 8u /* of one request at most */
 #define RESENT_EACH 4u    /* times that one which waits may be asked again, reckoned */
-/* Its own checks find out late that nobody answers; its traffic and the other backends' users are faster. */
+/* Its own checks find out late that nobody answers; its traffic and the other backends' users are faster. A connection
+ * kept from before would hide that an entrance is gone: where the way to it has gone too, nothing is sent, and then the
+ * kernel does not count tcp-ut. A connect tells in any case. */
 static const char patient_head[] =
+    "    option http-server-close\n"
     "    retry-on conn-failure empty-response\n"
     "    default-server inter 1s\n"
     "    option srvtcpka\n"
