@@ -271,6 +271,9 @@ static bool read_command(const char *line, struct command_line *out, GError **er
     if (!hold && !text_valid(FIELD_NAME, out->object))
         return expected(error, strcmp(out->verb, "release") == 0 ? "release" : "room", out->object,
                         strcmp(out->verb, "release") == 0 ? "hold, all or the name of a room" : "the name of a room");
+    bool reserved = strcmp(out->object, "hold") == 0 || strcmp(out->object, "all") == 0; /* words of release */
+    if (strcmp(out->verb, "override") == 0 && reserved)
+        return expected(error, "room", out->object, "the name of a room that release does not take for something else");
     if (strcmp(out->verb, "release") != 0) {
         g_autofree char *time = next_word(&at);
         if (!read_time(time, &out->for_us, error))

@@ -10,18 +10,19 @@
 static bool inflate_all(z_stream *stream, size_t max, GString *out, bool *whole, GError **error)
 {
     static const size_t step = 256u << 10;
+    const gsize from = out->len;
     int rc = Z_OK;
     while (rc == Z_OK) {
         gsize len = out->len;
-        if (len > max) {
-            g_set_error(error, SB_ERROR, SB_ERROR_TOO_LARGE, "found more than %zu bytes in gzip", max);
-            return false;
-        }
         g_string_set_size(out, len + step);
         stream->next_out = (Bytef *)out->str + len;
         stream->avail_out = (uInt)step;
         rc = inflate(stream, Z_SYNC_FLUSH);
         g_string_set_size(out, len + step - stream->avail_out);
+        if (out->len - from > max) {
+            g_set_error(error, SB_ERROR, SB_ERROR_TOO_LARGE, "found more than %zu bytes in gzip", max);
+            return false;
+        }
     }
     *whole = rc == Z_STREAM_END;
     if (rc == Z_STREAM_END || rc == Z_BUF_ERROR) /* the latter: the bytes end here */

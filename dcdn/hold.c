@@ -116,13 +116,13 @@ enum hold_health hold_health_read(const char *traffic, const char *health, const
 {
     enum hold_health found = HOLD_UNSEEN;
     g_autofree char *prefix = g_strconcat(room, ".", NULL);
-    int at_name = column(traffic, "svname");
+    int at_name = column(traffic, "svname"), at_status = column(traffic, "status");
     g_auto(GStrv) lines = g_strsplit(traffic, "\n", -1);
-    for (char **line = lines; at_name >= 0 && *line != NULL; line++) {
+    for (char **line = lines; at_name >= 0 && at_status >= 0 && *line != NULL; line++) {
         g_auto(GStrv) word = g_strsplit(*line, ",", -1);
-        if ((int)g_strv_length(word) <= at_name || !g_str_has_prefix(word[at_name], prefix))
+        if ((int)g_strv_length(word) <= MAX(at_name, at_status) || !g_str_has_prefix(word[at_name], prefix))
             continue;
-        g_autofree char *status = status_of(traffic, word[at_name]);
+        const char *status = word[at_status];
         g_autofree char *checked =
             g_str_has_prefix(status, "MAINT") ? status_of(health, word[at_name]) : g_strdup(status);
         if (g_str_has_prefix(checked, "UP") || g_str_has_prefix(checked, "no check"))

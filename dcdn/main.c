@@ -73,8 +73,8 @@ static bool parse_flags(int argc, char **argv, GError **error)
     settings.listen = settings.listen != NULL ? settings.listen : g_strdup("0.0.0.0:80");
     if (settings.haproxy_socket == NULL)
         settings.haproxy_socket = g_build_filename(settings.state_dir, "haproxy.sock", NULL);
-    settings.hold_us = flags.hold_s * G_USEC_PER_SEC;
-    settings.hold_stage_us = flags.hold_stage_s * G_USEC_PER_SEC;
+    settings.hold_us = (int64_t)flags.hold_s * G_USEC_PER_SEC;
+    settings.hold_stage_us = (int64_t)flags.hold_stage_s * G_USEC_PER_SEC;
     if (flags.socket == NULL)
         flags.socket = g_build_filename(settings.state_dir, "edge.sock", NULL);
     return true;

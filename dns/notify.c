@@ -84,6 +84,7 @@ void notify_start(struct notify *notify, uint64_t time_s, int64_t now_us)
         struct target *target = &notify->targets[i];
         struct sockaddr_storage address;
         socklen_t size = endpoint_sockaddr(&target->endpoint, &address);
+        target->taken = false;
         if (target->fd < 0)
             target->fd = socket(address.ss_family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
         if (target->fd < 0 || connect(target->fd, (struct sockaddr *)&address, size) != 0) {
@@ -91,7 +92,6 @@ void notify_start(struct notify *notify, uint64_t time_s, int64_t now_us)
             continue;
         }
         target->interval_us = FIRST_RETRY_US;
-        target->taken = false;
         target_send(notify, target, time_s, now_us);
     }
 }
