@@ -46,6 +46,7 @@ char *cli_value_text(const json_t *value);
 /* Member by dotted path, borrowed or NULL; text of it, "" when absent (borrowed). */
 const json_t *cli_member(const json_t *json, const char *path);
 const char *cli_text(const json_t *json, const char *path);
+json_int_t cli_number(const json_t *json, const char *path); /* 0 when absent */
 
 /* A time as people write it (ISO 8601; UTC without a zone) as wall clock, µs since 1970. False: an error that begins
  * with `flag` was printed. */

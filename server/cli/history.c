@@ -9,11 +9,6 @@ void history_clear(struct history *history)
     *history = (struct history){0};
 }
 
-static json_int_t number_of(const json_t *json, const char *member)
-{
-    return json_integer_value(json_object_get(json, member));
-}
-
 static bool restore(struct engine *engine, const char *kind, const char *id, const json_t *body, GError **error)
 {
     struct journal_entry *entry = journal_entry_new(kind, id, NULL, json_incref((json_t *)(uintptr_t)body));
@@ -56,9 +51,9 @@ int history_fetch(struct cli *cli, uint64_t generation, int64_t at_us, uint64_t 
     if (code == EXIT_OK && (out->engine = engine_of(answer, &error)) == NULL)
         code = cli_error(error);
     if (code == EXIT_OK) {
-        out->generation = (uint64_t)number_of(answer, "generation");
-        out->at_us = number_of(answer, "at_us");
-        out->next_us = number_of(answer, "next_us");
+        out->generation = (uint64_t)cli_number(answer, "generation");
+        out->at_us = cli_number(answer, "at_us");
+        out->next_us = cli_number(answer, "next_us");
         out->audit = json_incref(json_object_get(answer, "audit"));
     }
     json_decref(answer);

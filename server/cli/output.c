@@ -30,6 +30,11 @@ const char *cli_text(const json_t *json, const char *path)
     return text != NULL ? text : "";
 }
 
+json_int_t cli_number(const json_t *json, const char *path)
+{
+    return json_integer_value(cli_member(json, path));
+}
+
 char *cli_value_text(const json_t *value)
 {
     if (value == NULL || json_is_null(value))
