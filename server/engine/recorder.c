@@ -20,6 +20,7 @@
 
 #define WAITING_MAX ((size_t)32 << 20)              /* bytes that wait to be written */
 #define FLUSH_US G_USEC_PER_SEC                     /* a crash loses about so much */
+#define FILE_MAX ((size_t)32 << 20)                 /* packed bytes of one file */
 #define FILE_US (10 * 60 * (int64_t)G_USEC_PER_SEC) /* a file is replayed as a whole, so it stays short */
 #define RETRY_US (2 * (int64_t)G_USEC_PER_SEC)
 #define ROOM_MIN (16ull * DISK_ROOM_MIN) /* the journal needs the rest of the disk more */
@@ -133,6 +134,8 @@ void recorder_told(void *data, const json_t *input)
 
 void recorder_done(struct recorder *r, const struct effect *effect)
 {
+    if (is_dropping(r))
+        return;
     struct item *item = g_new0(struct item, 1);
     if (effect->kind == EFFECT_PUBLISH) {
         item->published = resolved_ref(effect->resolved); /* its records may be many */
@@ -492,7 +495,7 @@ struct recorder *recorder_new(const struct recorder_config *config)
     pthread_condattr_t attr;
     r->folder = g_strdup(config->folder);
     r->size_max = config->size_max;
-    r->file_max = config->file_max > 0 ? config->file_max : config->size_max / 16;
+    r->file_max = config->file_max > 0 ? config->file_max : MIN(config->size_max / 16, FILE_MAX);
     r->age_max_us = config->age_max_us;
     r->dropping = true; /* until the first snapshot */
     atomic_init(&r->wanted, true);

@@ -26,7 +26,7 @@ struct recorder_config {
     const char *folder; /* made when absent */
     uint64_t size_max;  /* bytes of all files, about */
     int64_t age_max_us; /* of a file's end */
-    uint64_t file_max;  /* bytes; 0: a sixteenth of size_max */
+    uint64_t file_max;  /* bytes; 0: a sixteenth of size_max, 32 MiB at most: clients fetch files whole */
 };
 struct recorder *recorder_new(const struct recorder_config *config);
 /* Writes what was handed over, ends the file. NULL is allowed. */
