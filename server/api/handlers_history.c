@@ -106,13 +106,13 @@ static json_int_t generation_of(const json_t *body)
 static bool no_generation(struct journal_reader *reader, uint64_t generation, GError **error)
 {
     struct history first = {0}, last = {0};
-    if (!journal_read_after(reader, "generation", 0, 1, take_generation, &first, error) ||
-        !journal_read_newest(reader, "generation", 1, take_generation, &last, error))
-        return false;
     g_autofree char *found = generation > 0 ? g_strdup_printf("found %" G_GUINT64_FORMAT, generation)
                                             : g_strdup("found a time before the first");
-    g_set_error(error, SB_ERROR, SB_ERROR_NOT_FOUND, "generation: %s, expected one of the journal's: %lld to %lld",
-                found, (long long)MAX(generation_of(first.generation), 1), (long long)generation_of(last.generation));
+    if (journal_read_after(reader, "generation", 0, 1, take_generation, &first, error) &&
+        journal_read_newest(reader, "generation", 1, take_generation, &last, error))
+        g_set_error(error, SB_ERROR, SB_ERROR_NOT_FOUND, "generation: %s, expected one of the journal's: %lld to %lld",
+                    found, (long long)MAX(generation_of(first.generation), 1),
+                    (long long)generation_of(last.generation));
     json_decref(first.generation);
     json_decref(last.generation);
     return false;
@@ -154,7 +154,7 @@ static json_t *history_answer(struct journal_reader *reader, uint64_t generation
     return answer;
 }
 
-/* From the journal, beside the engine: who looks back is in nobody's way. */
+/* From the journal, beside the engine; on the thread of the listener, whose other callers wait meanwhile. */
 bool history_world(struct call *call, GError **error)
 {
     struct api *api = call->api;

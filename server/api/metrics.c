@@ -168,25 +168,26 @@ static void add_journal(GString *out, const struct histogram *times)
                            name, total, name, bound, name, total);
 }
 
-/* One metric of all listeners; value: a member of struct listener_figures. */
-#define ADD_LISTENERS(out, metric, api, figures, value)                                                                \
-    do {                                                                                                               \
-        open_metric(out, metric);                                                                                      \
-        for (int l = 0; l < LISTENERS; l++) {                                                                          \
-            g_autofree char *labels = label("listener", listener_config((api)->listeners[l])->name);                   \
-            add_whole(out, metric, labels, (figures)[l].value);                                                        \
-        }                                                                                                              \
-    } while (0)
+/* One metric of all listeners; values: one for each. */
+static void add_listeners(GString *out, enum metric metric, struct api *api, const uint64_t values[static LISTENERS])
+{
+    open_metric(out, metric);
+    for (int l = 0; l < LISTENERS; l++) {
+        g_autofree char *labels = label("listener", listener_config(api->listeners[l])->name);
+        add_whole(out, metric, labels, values[l]);
+    }
+}
 
 static void add_requests(GString *out, struct api *api, const struct listener_figures *figures)
 {
     open_metric(out, METRIC_REQUESTS);
     for (int l = 0; l < LISTENERS; l++)
         for (unsigned i = 0; i < LISTENER_STATUSES; i++) {
+            if (figures[l].answers[i] == 0)
+                continue;
             g_autofree char *name = label("listener", listener_config(api->listeners[l])->name);
             g_autofree char *labels = g_strdup_printf("%s,status=\"%u\"", name, i + 100);
-            if (figures[l].answers[i] > 0)
-                add_whole(out, METRIC_REQUESTS, labels, figures[l].answers[i]);
+            add_whole(out, METRIC_REQUESTS, labels, figures[l].answers[i]);
         }
 }
 
@@ -202,16 +203,23 @@ static void add_cut(GString *out, struct api *api, const struct listener_figures
     }
 }
 
-static void add_listeners(GString *out, struct api *api)
+static void add_traffic(GString *out, struct api *api)
 {
     g_autofree struct listener_figures *figures = g_new0(struct listener_figures, LISTENERS);
     for (int l = 0; l < LISTENERS; l++)
         listener_count(api->listeners[l], &figures[l]);
     add_requests(out, api, figures);
-    ADD_LISTENERS(out, METRIC_CONNECTIONS, api, figures, peers.open);
-    ADD_LISTENERS(out, METRIC_STRANGERS, api, figures, peers.strangers);
-    ADD_LISTENERS(out, METRIC_PARKED, api, figures, parked);
-    ADD_LISTENERS(out, METRIC_ACCEPTED, api, figures, peers.accepted);
+    uint64_t open[LISTENERS], strangers[LISTENERS], parked[LISTENERS], accepted[LISTENERS];
+    for (int l = 0; l < LISTENERS; l++) {
+        open[l] = figures[l].peers.open;
+        strangers[l] = figures[l].peers.strangers;
+        parked[l] = figures[l].parked;
+        accepted[l] = figures[l].peers.accepted;
+    }
+    add_listeners(out, METRIC_CONNECTIONS, api, open);
+    add_listeners(out, METRIC_STRANGERS, api, strangers);
+    add_listeners(out, METRIC_PARKED, api, parked);
+    add_listeners(out, METRIC_ACCEPTED, api, accepted);
     add_cut(out, api, figures);
 }
 
@@ -220,6 +228,6 @@ char *metrics_text(struct api *api, const struct turn *turn)
     GString *out = g_string_new(NULL);
     add_engine(out, turn);
     add_journal(out, executor_append_times(api->executor));
-    add_listeners(out, api);
+    add_traffic(out, api);
     return g_string_free(out, FALSE);
 }

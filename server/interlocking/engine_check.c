@@ -67,13 +67,15 @@ static int entrance_at(const struct engine *engine, const struct edge_report *re
     return -1;
 }
 
-int64_t target_down_us(const struct engine *engine, const char *target)
+int64_t target_down_us(const struct engine *engine, enum object_kind kind, const char *target)
 {
+    if (kind != OBJECT_room && kind != OBJECT_pop)
+        return -1;
     int64_t down_us = -1;
     INVENTORY_FOREACH (engine->resolved->world->inventory, pop, pop) {
-        bool concerned = strcmp(pop->room, target) == 0 || strcmp(pop->o.name, target) == 0;
-        if (!concerned || !observed_entrance_down(engine->observed, engine->resolved->world->inventory, pop->room,
-                                                  pop->o.name, engine->now_us))
+        if (strcmp(kind == OBJECT_room ? pop->room : pop->o.name, target) != 0 ||
+            !observed_entrance_down(engine->observed, engine->resolved->world->inventory, pop->room, pop->o.name,
+                                    engine->now_us))
             continue;
         int64_t since_us = observed_entrance_since(engine->observed, engine->resolved->world->inventory, pop->room,
                                                    pop->o.name, engine->now_us);

@@ -164,7 +164,7 @@ enum check_result { CHECK_HOLDS, CHECK_WAITS, CHECK_FAILS };
 enum check_result check_room_open(const struct engine *engine, struct execution *ex, char **text);
 enum check_result check_entrances_healthy(const struct engine *engine, const struct execution *ex, char **text);
 /* How long ago an entrance of the target (a room or a POP) that is down now was first reported so, µs; -1: none is. */
-int64_t target_down_us(const struct engine *engine, const char *target);
+int64_t target_down_us(const struct engine *engine, enum object_kind kind, const char *target);
 enum check_result check_forecast(const struct engine *engine, const struct execution *ex, char **text);
 
 #define EVIDENCE_REQUESTS 50 /* fewer since the table was applied prove nothing */

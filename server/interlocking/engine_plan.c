@@ -161,7 +161,7 @@ static struct execution *freeze(struct freezing *f, const struct plan *plan, con
     ex->parent = g_strdup(parent);
     ex->started_us = engine_wall_us(f->engine);
     if (parent == NULL && target != NULL)
-        ex->decide_us = target_down_us(f->engine, target);
+        ex->decide_us = target_down_us(f->engine, (enum object_kind)plan->target_kind, target);
     execution_take_steps(ex, plan);
     for (guint i = 0; i < plan->steps->len; i++) {
         struct execution_step *step = ex->steps->pdata[i];

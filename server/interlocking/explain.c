@@ -143,19 +143,11 @@ static void turn_name(struct journey *j)
     turn(j, "address", addresses, "%s: %s", names, why);
 }
 
-static bool name_points_to(const struct journey *j)
-{
-    for (guint i = 0; i < j->edges->len; i++)
-        if (j->edges->pdata[i] == j->edge)
-            return true;
-    return false;
-}
-
 static void turn_edge(struct journey *j)
 {
     g_autofree char *is = g_strdup_printf("%s (%s)", j->edge->o.name, edge_class_name(j->edge->class));
     const char *which = j->edges->len == 1 ? "the only one" : "one";
-    if (!name_points_to(j))
+    if (!g_ptr_array_find(j->edges, j->edge, NULL))
         turn(j, "edge", is, "as asked; the name does not point to it: a client that has not resolved since");
     else if (j->query->from != NULL)
         turn(j, "edge", is, "as asked; %s that the name points to", which);

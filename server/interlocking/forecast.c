@@ -114,14 +114,6 @@ static bool edges_equal(const GPtrArray *a, const GPtrArray *b)
     return true;
 }
 
-static bool points_to(const GPtrArray *edges, const struct edge *edge)
-{
-    for (guint i = 0; i < edges->len; i++)
-        if (edges->pdata[i] == edge)
-            return true;
-    return false;
-}
-
 /* variant NULL: the group's own name. A variant that is no more leaves its users to its group's name. */
 static const struct name_edges *name_edges_of(struct teller *t, const struct group *group,
                                               const struct variant *variant)
@@ -149,13 +141,13 @@ static const struct name_edges *name_edges_of(struct teller *t, const struct gro
 static const struct name_edges *name_of(struct teller *t, const struct group *group, const struct edge *edge)
 {
     const struct name_edges *own = name_edges_of(t, group, NULL);
-    if (points_to(own->now, edge))
+    if (g_ptr_array_find(own->now, edge, NULL))
         return own;
     INVENTORY_FOREACH (t->now->inventory, variant, variant) {
         if (strcmp(variant->group, group->o.name) != 0)
             continue;
         const struct name_edges *name = name_edges_of(t, group, variant);
-        if (points_to(name->now, edge))
+        if (g_ptr_array_find(name->now, edge, NULL))
             return name;
     }
     return own;
@@ -171,7 +163,7 @@ static void variants_tell(struct teller *t)
         const struct name_edges *own = name_edges_of(t, group, NULL), *name = name_edges_of(t, group, variant);
         bool shared = false;
         for (guint i = 0; i < name->now->len; i++)
-            shared = shared || points_to(own->now, name->now->pdata[i]);
+            shared = shared || g_ptr_array_find(own->now, name->now->pdata[i], NULL);
         if (name->changed && shared)
             note(t, "variant %s shares edges with its group %s: which requests are its own is not in this forecast",
                  variant->o.name, group->o.name);

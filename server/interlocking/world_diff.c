@@ -77,12 +77,11 @@ static json_t *rdata_json(const struct rrset *set)
 
 static void add_difference(void *data, const struct resolved_difference *d)
 {
-    static const char *const classes[EDGE_CLASSES] = {"public", "dedicated"};
     struct lists *lists = data;
     if (d->zone == NULL) {
         json_array_append_new(lists->entries,
-                              json_pack("{s:s, s:s, s:o, s:o}", "class", classes[d->class], "part", part_name(d->part),
-                                        "before", line_json(d->before, d->before_len), "after",
+                              json_pack("{s:s, s:s, s:o, s:o}", "class", edge_class_name(d->class), "part",
+                                        part_name(d->part), "before", line_json(d->before, d->before_len), "after",
                                         line_json(d->after, d->after_len)));
         return;
     }

@@ -72,7 +72,7 @@ bool journal_read_newest(struct journal_reader *reader, const char *kind, unsign
                          GError **error);
 
 /* The first entry of a generation, or, if generation is 0, of the last one that was committed at wall_us or before.
- * False without *error: there is none. *row is valid until `fn` returns. */
+ * True without a call of `fn`: there is none. *row is valid until `fn` returns. */
 bool journal_read_generation(struct journal_reader *reader, uint64_t generation, int64_t wall_us, journal_row_fn fn,
                              void *data, GError **error);
 /* The world behind entry `seq`: the newest entries until then of all objects, plans and controls, in the order of
