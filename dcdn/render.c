@@ -60,9 +60,8 @@ static const char backend_head[] = "backend %s\n"
  * kept from before would hide that an entrance is gone: where the way to it has gone too, nothing is sent, and then the
  * kernel does not count tcp-ut. A connect tells in any case. */
 static const char patient_head[] =
-    "    option http-server-close\n"
     "    retry-on conn-failure empty-response\n"
-    "    default-server inter 1s\n"
+    "    default-server inter 1s pool-max-conn 0\n"
     "    option srvtcpka\n"
     "    srvtcpka-idle 1s\n"
     "    srvtcpka-intvl 1s\n"
