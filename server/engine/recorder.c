@@ -292,11 +292,12 @@ static void set_trouble(struct recorder *r, char *trouble)
         log_info("the black box records again", "folder=%s", r->folder);
 }
 
-static void close_file(struct recorder *r)
+/* True: there was a file, and all of it was taken. */
+static bool close_file(struct recorder *r)
 {
-    if (r->file != NULL)
-        gzclose(r->file);
+    bool whole = r->file != NULL && gzclose(r->file) == Z_OK;
     r->file = NULL;
+    return whole;
 }
 
 /* The file ends here; what is missing begins. Takes trouble. */
@@ -328,6 +329,13 @@ static char *disk_trouble(const struct recorder *r)
         return NULL;
     return g_strdup_printf("the disk of %s is too full: found %.1f MiB free, expected %llu at least", r->folder,
                            (double)disk.free / (1 << 20), ROOM_MIN >> 20);
+}
+
+/* The same, when what may go has gone. */
+static char *room_trouble(const struct recorder *r)
+{
+    prune(r);
+    return disk_trouble(r);
 }
 
 static void measure(struct recorder *r)
@@ -405,12 +413,10 @@ static void flush(struct recorder *r)
 
 static void begin_file(struct recorder *r, const struct item *item)
 {
-    bool continues = item->continues && r->file != NULL;
-    char *trouble = disk_trouble(r);
-    close_file(r);
+    bool continues = close_file(r) && item->continues;
+    char *trouble = room_trouble(r);
     atomic_store(&r->wanted, false); /* what was asked for meanwhile is this */
     if (trouble == NULL) {
-        prune(r);
         if (r->number == 0)
             r->number = next_number(r);
         if (!open_file(r))
@@ -461,12 +467,21 @@ static struct item *next_item(struct recorder *r, bool *ending)
     struct item *item = g_queue_pop_head(&r->queue);
     r->waiting -= item != NULL ? item->size : 0;
     *ending = item == NULL && r->ending;
-    if (item == NULL && r->dropping && loop_now_us() >= r->retry_us) {
-        r->retry_us = loop_now_us() + RETRY_US;
-        atomic_store(&r->wanted, true);
-    }
     pthread_mutex_unlock(&r->lock);
     return item;
+}
+
+/* Something is missing: asks for a snapshot, but not before there is room for it, for it costs the engine time. */
+static void retry(struct recorder *r)
+{
+    if (!is_dropping(r) || loop_now_us() < r->retry_us)
+        return;
+    char *trouble = room_trouble(r);
+    r->retry_us = loop_now_us() + RETRY_US;
+    if (trouble != NULL)
+        set_trouble(r, trouble);
+    else
+        atomic_store(&r->wanted, true);
 }
 
 static void *run(void *data)
@@ -479,6 +494,8 @@ static void *run(void *data)
         if (item != NULL) {
             write_item(r, item);
             item_free(item);
+        } else {
+            retry(r);
         }
         if (loop_now_us() - r->flushed_us >= FLUSH_US)
             flush(r);

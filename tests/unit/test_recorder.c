@@ -4,11 +4,13 @@
 #include "core/loop.h"
 #include "server/engine/recorder.h"
 #include "server/interlocking/incident_case.h"
+#include "server/store/ballast.h"
 #include "tests/unit/served_case.h"
 #include "tests/unit/unit.h"
 
 #include <glib/gstdio.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -383,6 +385,88 @@ START_TEST(in_nobodys_way)
 }
 END_TEST
 
+/* ---- a full disk ---- */
+
+/* The linker gives these to the recorder (--wrap). */
+extern typeof(disk_look) __wrap_disk_look, __real_disk_look;
+extern typeof(engine_snapshot_new) __wrap_engine_snapshot_new, __real_engine_snapshot_new;
+
+static const char *fills; /* a file: as long as it is there the disk is full; NULL: the real disk */
+static atomic_uint looks;
+static unsigned snapshots;
+
+bool __wrap_disk_look(const char *folder, struct disk *disk, GError **error)
+{
+    bool ok = __real_disk_look(folder, disk, error);
+    if (fills != NULL)
+        disk->free = g_file_test(fills, G_FILE_TEST_EXISTS) ? 0 : 1 << 30;
+    atomic_fetch_add(&looks, 1);
+    return ok;
+}
+
+struct engine_snapshot *__wrap_engine_snapshot_new(const struct engine *engine)
+{
+    snapshots++;
+    return __real_engine_snapshot_new(engine);
+}
+
+/* Turns of the engine, until the disk was looked at `n` times more. */
+static void turns(struct recorder *recorder, const struct engine *engine, unsigned n)
+{
+    int64_t until_us = loop_now_us() + 30 * G_USEC_PER_SEC;
+    for (unsigned from = atomic_load(&looks); atomic_load(&looks) - from < n;) {
+        recorder_turn(recorder, engine);
+        g_usleep(1000);
+        ck_assert_int_lt(loop_now_us(), until_us);
+    }
+}
+
+/* What is too old goes before the disk is found too full; while it is, the engine is not asked for snapshots. */
+START_TEST(a_full_disk)
+{
+    g_autofree char *dir = g_build_filename(served.dir, "alone", NULL),
+                    *old = g_build_filename(dir, "000001-1.gz", NULL),
+                    *other = g_build_filename(served.dir, "other", NULL), *huge = g_malloc0(2 << 20);
+    const struct recorder_config config = {
+        .folder = dir, .size_max = 1 << 20, .age_max_us = 3600 * (int64_t)G_USEC_PER_SEC};
+    const struct engine_config engine_config = {.cluster = (char *)(uintptr_t) "two-rooms"};
+    struct engine *engine = engine_new(&engine_config);
+    struct effects effects;
+    effects_init(&effects);
+    engine_start_reading(engine, 1, &effects);
+    effects_clear(&effects);
+    ck_assert_int_eq(g_mkdir(dir, 0700), 0);
+    ck_assert(g_file_set_contents(old, huge, 2 << 20, NULL));
+    for (int i = 2; i < 4; i++) { /* the newest two stay, whatever their size */
+        g_autofree char *name = g_strdup_printf("%s/00000%d-1.gz", dir, i);
+        ck_assert(g_file_set_contents(name, "", 0, NULL));
+    }
+    fills = old;
+    struct recorder *recorder = recorder_new(&config);
+    turns(recorder, engine, 1);
+    recorder_flush(recorder);
+    ck_assert_ptr_null(recorder_trouble(recorder));
+    ck_assert(!g_file_test(old, G_FILE_TEST_EXISTS));
+    recorder_free(recorder);
+
+    ck_assert(g_file_set_contents(other, "", 0, NULL));
+    fills = other;
+    snapshots = 0;
+    recorder = recorder_new(&config);
+    turns(recorder, engine, 3);
+    ck_assert_uint_le(snapshots, 1);
+    g_autofree char *trouble = recorder_trouble(recorder);
+    ck_assert_msg(trouble != NULL && strstr(trouble, "too full: found 0.0 MiB free") != NULL, "%s", trouble);
+    ck_assert_int_eq(g_unlink(other), 0);
+    turns(recorder, engine, 2); /* the recorder's own look, and that of the new file */
+    recorder_flush(recorder);
+    ck_assert_ptr_null(recorder_trouble(recorder));
+    recorder_free(recorder);
+    engine_free(engine);
+    fills = NULL;
+}
+END_TEST
+
 static void add(TCase *tcase)
 {
     tcase_add_checked_fixture(tcase, served_setup, served_teardown);
@@ -393,6 +477,7 @@ static void add(TCase *tcase)
     tcase_add_test(tcase, no_place_to_write);
     tcase_add_test(tcase, over_the_api);
     tcase_add_test(tcase, in_nobodys_way);
+    tcase_add_test(tcase, a_full_disk);
 }
 
 int main(void)
