@@ -97,6 +97,38 @@ static void stop_clock(struct api *api)
     loop_free(api->clock);
 }
 
+/* ---- the reader ---- */
+
+static void *run_reading(void *data)
+{
+    loop_run(((struct api *)data)->reading);
+    return NULL;
+}
+
+static bool start_reading(struct api *api, GError **error)
+{
+    int rc = pthread_create(&api->reading_thread, NULL, run_reading, api);
+    if (rc != 0)
+        g_set_error(error, SB_ERROR, SB_ERROR_IO, "cannot start the reader's thread: %s", g_strerror(rc));
+    api->reading_started = rc == 0;
+    return rc == 0;
+}
+
+static void end_reading(void *reading)
+{
+    loop_stop(reading);
+}
+
+/* What was posted before is answered. */
+static void stop_reading(struct api *api)
+{
+    if (api->reading_started) {
+        loop_post(api->reading, end_reading, api->reading);
+        pthread_join(api->reading_thread, NULL);
+    }
+    loop_free(api->reading);
+}
+
 /* ---- listeners ---- */
 
 /* Each listener's own: what happens on one takes nothing from another. Half of it may come from one address, as many
@@ -194,9 +226,9 @@ struct api *api_new(const struct api_config *config, struct executor *executor, 
     api->executor = executor;
     api->tokens = tokens;
     api->waiters = waiters_new();
-    pthread_mutex_init(&api->reader_lock, NULL);
     executor_on_publish(executor, on_publish, api);
     if ((api->reader = journal_reader_open(executor_journal_path(executor), error)) != NULL &&
+        (api->reading = loop_new(error)) != NULL && start_reading(api, error) &&
         (api->clock = loop_new(error)) != NULL && listen_all(api, config, error) && start_clock(api, error)) {
         atomic_store(&api->listening, true);
         return api;
@@ -217,6 +249,7 @@ void api_free(struct api *api)
     executor_on_publish(api->executor, NULL, NULL);
     waiters_wake_due(api->waiters, INT64_MAX);
     executor_release(api->executor);
+    stop_reading(api);
     stop_clock(api);
     for (int i = 0; i < LISTENERS; i++)
         if (api->listeners[i] != NULL)
@@ -225,7 +258,6 @@ void api_free(struct api *api)
         unlink(api->socket);
     waiters_free(api->waiters);
     journal_reader_close(api->reader);
-    pthread_mutex_destroy(&api->reader_lock);
     g_free(api->socket);
     g_free(api);
 }

@@ -25,8 +25,10 @@ struct api {
     struct loop_timer *clock_timer;
     pthread_t clock_thread;
     bool clock_started;
-    pthread_mutex_t reader_lock;
-    struct journal_reader *reader; /* for audit; under reader_lock */
+    struct loop *reading; /* handler->read: disks are slow, and a listener serves others meanwhile */
+    pthread_t reading_thread;
+    bool reading_started;
+    struct journal_reader *reader; /* the reading thread's */
 };
 
 #endif

@@ -255,6 +255,15 @@ static bool on_ready(void *data, struct turn *turn, bool last)
     return over;
 }
 
+/* On the reader's thread. */
+static void on_read(void *data)
+{
+    struct call *call = data;
+    call->handler->read(call, &call->error);
+    settle(call);
+    request_resume(call->request);
+}
+
 static void on_done(void *data)
 {
     struct call *call = data;
@@ -279,7 +288,9 @@ static void hand_over(struct call *call)
         settle_error(call, SB_ERROR_UNAVAILABLE, "the server is ending");
         return;
     }
-    if (call->handler->work != NULL)
+    if (call->handler->read != NULL)
+        loop_post(call->api->reading, on_read, call);
+    else if (call->handler->work != NULL)
         executor_submit(call->api->executor, on_work, on_done, call);
     else
         executor_submit_when(call->api->executor, on_ready, call->until_us, on_done, call);
@@ -294,7 +305,7 @@ void dispatch_handle(void *data, struct request *request)
         settle(call);
     else if (request->parked) /* by the handler: an agent that waits */
         return;
-    else if (handler->work != NULL || handler->ready != NULL)
+    else if (handler->read != NULL || handler->work != NULL || handler->ready != NULL)
         hand_over(call);
     else
         settle(call);

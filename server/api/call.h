@@ -2,6 +2,7 @@
  *
  *   listener's thread    route, who, role           -> problem at once
  *                        handler->prepare           parse the body, look at headers; may answer from what is published
+ *   reader's thread      handler->read              what is read from disk, one call after the other
  *   engine's thread      handler->work or ->ready   what needs the engine; the result is text when it leaves
  *   listener's thread    the answer
  * A handler is one row of the table in handlers.c. Each function may set *error instead; that becomes a problem
@@ -51,8 +52,9 @@ struct call {
 struct handler {
     const char
         *members; /* of the body, with "reason", "overrides", "dry_run" where they are; NULL: the handler looks */
-    bool (*prepare)(struct call *call, GError **error);                             /* may be NULL */
-    void (*work)(struct call *call, struct turn *turn, GError **error);             /* or NULL */
+    bool (*prepare)(struct call *call, GError **error);                 /* may be NULL */
+    bool (*read)(struct call *call, GError **error);                    /* or NULL: what takes its time with the disk */
+    void (*work)(struct call *call, struct turn *turn, GError **error); /* or NULL */
     bool (*ready)(struct call *call, struct turn *turn, bool last, GError **error); /* or NULL: for those that wait */
     void (*resumed)(struct call *call); /* or NULL: of calls that prepare has parked */
     unsigned status;                    /* of a success */

@@ -434,16 +434,14 @@ static bool add_audit_row(void *data, const struct journal_row *row, GError **er
 static bool get_audit(struct call *call, GError **error)
 {
     int64_t limit;
-    struct api *api = call->api;
+    struct journal_reader *reader = call->api->reader;
     if (!call_query_int(call, "limit", 1, AUDIT_ROWS_MAX, AUDIT_ROWS, &limit, error) ||
         !call_query_int(call, "after", 0, G_MAXINT64, -1, &call->after, error))
         return false;
     json_t *rows = json_array();
-    pthread_mutex_lock(&api->reader_lock);
-    bool ok = call->after >= 0 ? journal_read_after(api->reader, "audit", (uint64_t)call->after, (unsigned)limit,
+    bool ok = call->after >= 0 ? journal_read_after(reader, "audit", (uint64_t)call->after, (unsigned)limit,
                                                     add_audit_row, rows, error)
-                               : journal_read_newest(api->reader, "audit", (unsigned)limit, add_audit_row, rows, error);
-    pthread_mutex_unlock(&api->reader_lock);
+                               : journal_read_newest(reader, "audit", (unsigned)limit, add_audit_row, rows, error);
     call->result = json_pack("{s:o}", "audit", rows);
     return ok;
 }
@@ -592,10 +590,10 @@ const struct handler *handler_for(enum route_id id)
         [ROUTE_EXECUTION_ABORT] = {.members = "reason overrides", .work = abort_execution, .status = 202},
         [ROUTE_EXPLAIN] = {.work = get_explain, .status = 200},
         [ROUTE_AGENTS] = {.work = get_agents, .status = 200},
-        [ROUTE_AUDIT] = {.prepare = get_audit, .status = 200},
-        [ROUTE_HISTORY] = {.prepare = history_world, .status = 200},
-        [ROUTE_RECORDINGS] = {.prepare = history_recordings, .status = 200},
-        [ROUTE_RECORDING] = {.prepare = history_recording, .status = 200},
+        [ROUTE_AUDIT] = {.read = get_audit, .status = 200},
+        [ROUTE_HISTORY] = {.read = history_world, .status = 200},
+        [ROUTE_RECORDINGS] = {.read = history_recordings, .status = 200},
+        [ROUTE_RECORDING] = {.read = history_recording, .status = 200},
         [ROUTE_TOKENS] = {.prepare = get_tokens, .status = 200},
         [ROUTE_TOKEN_CREATE] = {.members = "name role reason", .work = create_token, .status = 201},
         [ROUTE_TOKEN_DELETE] = {.work = delete_token, .status = 204},

@@ -1,4 +1,4 @@
-/* handlers_history.c: what was: files of the black box, and worlds of old generations. */
+/* handlers_history.c: handler->read of what was: files of the black box, and worlds of old generations. */
 #include "server/api/call.h"
 
 #include "core/error.h"
@@ -154,10 +154,9 @@ static json_t *history_answer(struct journal_reader *reader, uint64_t generation
     return answer;
 }
 
-/* From the journal, beside the engine; on the thread of the listener, whose other callers wait meanwhile. */
+/* From the journal, beside the engine. */
 bool history_world(struct call *call, GError **error)
 {
-    struct api *api = call->api;
     int64_t generation, at_us, after;
     if (!call_query_int(call, "generation", 1, G_MAXINT64, 0, &generation, error) ||
         !call_query_int(call, "at", 0, G_MAXINT64, -1, &at_us, error) ||
@@ -167,8 +166,6 @@ bool history_world(struct call *call, GError **error)
         g_set_error(error, SB_ERROR, SB_ERROR_INVALID, "expected one of ?generation=N and ?at=TIME, µs since 1970");
         return false;
     }
-    pthread_mutex_lock(&api->reader_lock);
-    call->result = history_answer(api->reader, (uint64_t)generation, at_us, after, error);
-    pthread_mutex_unlock(&api->reader_lock);
+    call->result = history_answer(call->api->reader, (uint64_t)generation, at_us, after, error);
     return call->result != NULL;
 }

@@ -8,10 +8,14 @@
 #include "tests/unit/served_case.h"
 #include "tests/unit/unit.h"
 
+#include <fcntl.h>
 #include <glib/gstdio.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 
@@ -328,6 +332,62 @@ START_TEST(over_the_api)
 }
 END_TEST
 
+/* ---- a slow disk ---- */
+
+static int ask(const char *token, const char *path)
+{
+    int fd = served_connect(served.port);
+    g_autofree char *text = g_strdup_printf(
+        "GET %s HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer %s\r\nConnection: close\r\n\r\n", path, token);
+    ck_assert_int_eq(send(fd, text, strlen(text), 0), (ssize_t)strlen(text));
+    return fd;
+}
+
+static bool answered(int fd, int limit_ms)
+{
+    struct pollfd wait = {.fd = fd, .events = POLLIN};
+    return poll(&wait, 1, limit_ms) == 1;
+}
+
+static void expect_ok(int fd)
+{
+    char answer[32] = "";
+    ck_assert(answered(fd, 20000));
+    ck_assert_int_gt(read(fd, answer, sizeof answer - 1), 0);
+    ck_assert_msg(g_str_has_prefix(answer, "HTTP/1.1 200 "), "%s", answer);
+    close(fd);
+}
+
+/* A file of the black box that does not come, and a history behind it: who runs a plan over the same listener does not
+ * wait for them. */
+START_TEST(a_slow_read_holds_nobody_up)
+{
+    enum { PLANS = 10 };
+    int64_t took_us[PLANS];
+    g_autofree char *dir = folder(), *path = g_build_filename(dir, "999999-1.gz", NULL);
+    served_apply_site(&served);
+    apply_pop_plans();
+    g_autofree char *operator= served_token(&served, "otto", "operator");
+    ck_assert_int_eq(mkfifo(path, 0600), 0);
+    int recording = ask(operator, "/v1/recordings/999999-1.gz"), end, history;
+    int64_t until_us = loop_now_us() + 20 * G_USEC_PER_SEC;
+    while ((end = open(path, O_WRONLY | O_NONBLOCK | O_CLOEXEC)) < 0) /* until the server reads there */
+        ck_assert_int_lt(loop_now_us(), until_us);
+    history = ask(operator, "/v1/history?generation=2");
+    for (int i = 0; i < PLANS; i++)
+        run_pop_plan(operator, i, &took_us[i]);
+    ck_assert(!answered(recording, 0) && !answered(history, 0));
+    int64_t median_us = median(took_us, PLANS);
+    printf("slow disk: a plan starts in %.1f ms (median of %d, slowest %.1f ms)\n", (double)median_us / 1e3, PLANS,
+           (double)took_us[PLANS - 1] / 1e3);
+    ck_assert_int_le(median_us, 200000);
+    close(end);
+    expect_ok(recording);
+    expect_ok(history);
+    ck_assert_int_eq(g_unlink(path), 0);
+}
+END_TEST
+
 /* Of this thread's work, whatever else the machine does. */
 static int64_t thread_us(void)
 {
@@ -476,6 +536,7 @@ static void add(TCase *tcase)
     tcase_add_test(tcase, files_go_round);
     tcase_add_test(tcase, no_place_to_write);
     tcase_add_test(tcase, over_the_api);
+    tcase_add_test(tcase, a_slow_read_holds_nobody_up);
     tcase_add_test(tcase, in_nobodys_way);
     tcase_add_test(tcase, a_full_disk);
 }
