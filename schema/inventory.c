@@ -1,5 +1,6 @@
 /* inventory.c: a hash index by name for each kind, and a sorted list made when somebody first asks for it. */
 #include "schema/inventory.h"
+#include "schema/field.h"
 
 #include <pthread.h>
 #include <string.h>
@@ -103,6 +104,52 @@ const GPtrArray *inventory_list(const struct inventory *inv, enum object_kind ki
     }
     pthread_mutex_unlock(&self->sorting);
     return index->sorted;
+}
+
+unsigned inventory_refer(const struct inventory *inv, const struct field_class *field, const char *name,
+                         const struct object *found[static 2])
+{
+    g_auto(GStrv) kinds = g_strsplit(field->detail, "|", -1);
+    unsigned n = 0;
+    for (char **kind = kinds; *kind != NULL && n < 2; kind++) {
+        found[n] = inventory_get(inv, object_class_find(*kind)->kind, name);
+        n += found[n] != NULL;
+    }
+    return n;
+}
+
+static bool refers(const struct object *object, const struct field_class *field, const char *name)
+{
+    if (field->type == FIELD_REF)
+        return g_strcmp0(*FIELD_READ(object, field, char *), name) == 0;
+    const char *const *names = *FIELD_READ(object, field, const char *const *);
+    return names != NULL && g_strv_contains(names, name);
+}
+
+/* Objects of one kind whose `field` names it. */
+static void users_of_field(const struct inventory *inv, enum object_kind by, const struct field_class *field,
+                           const char *name, GArray *users)
+{
+    const GPtrArray *list = inventory_list(inv, by);
+    for (guint i = 0; i < list->len; i++) {
+        struct inventory_use use = {list->pdata[i], field};
+        if (refers(use.by, field, name))
+            g_array_append_val(users, use);
+    }
+}
+
+GArray *inventory_users(const struct inventory *inv, enum object_kind kind, const char *name)
+{
+    GArray *users = g_array_new(FALSE, FALSE, sizeof(struct inventory_use));
+    for (unsigned by = 0; by < OBJECT_KINDS; by++)
+        for (unsigned i = 0; i < object_class(by)->n_fields; i++) {
+            const struct field_class *field = &object_class(by)->fields[i];
+            const struct object *found[2];
+            if ((field->type == FIELD_REF || field->type == FIELD_REFS) &&
+                inventory_refer(inv, field, name, found) > 0 && found[0]->kind == kind)
+                users_of_field(inv, by, field, name, users);
+        }
+    return users;
 }
 
 struct inventory *inventory_copy(const struct inventory *inv)

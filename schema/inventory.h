@@ -22,6 +22,17 @@ bool inventory_remove(struct inventory *inv, enum object_kind kind, const char *
 const struct object *inventory_get(const struct inventory *inv, enum object_kind kind, const char *name);
 /* All objects of a kind, sorted by name (bytes). The array is the inventory's. */
 const GPtrArray *inventory_list(const struct inventory *inv, enum object_kind kind);
+/* What `name` in a REF or REFS field refers to: up to two objects, as references must name one of the kinds that the
+ * field takes. Returns how many. */
+unsigned inventory_refer(const struct inventory *inv, const struct field_class *field, const char *name,
+                         const struct object *found[static 2]);
+/* Who refers to an object: GArray of struct inventory_use, by kind, field and name of who does; g_array_unref. Borrows.
+ */
+struct inventory_use {
+    const struct object *by;
+    const struct field_class *field; /* the one that names it */
+};
+GArray *inventory_users(const struct inventory *inv, enum object_kind kind, const char *name);
 /* A new inventory with the same objects (objects are shared, not copied). */
 struct inventory *inventory_copy(const struct inventory *inv);
 
@@ -34,9 +45,10 @@ struct inventory *inventory_copy(const struct inventory *inv);
         for (const struct kind *var = (var##_more = 0, inventory_list(inv, OBJECT_##kind)->pdata[var##_i]);            \
              var != NULL; var = NULL, var##_more = 1)
 
-/* Everything that no single object can know: references exist, a single service has a home, two routes of a group
- * and two variants of a group differ, a domain's variant is of its group, a secondary has a primary of its zone (no
- * cycle), addresses of edges differ, names fit their zone. */
+/* Everything that no single object can know: references name one object that exists, a single service has a home, two
+ * routes of a group, two variants of a group, two interfaces or pools of a service differ, a component's primary is one
+ * of its rooms, a domain's variant is of its group, a secondary has a primary of its zone (no cycle), addresses of
+ * edges differ, names fit their zone. */
 void inventory_validate(const struct inventory *inv, GPtrArray *findings);
 
 /* What turns `from` into `to`. */

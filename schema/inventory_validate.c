@@ -20,23 +20,20 @@ __attribute__((format(printf, 5, 6))) static void find(GPtrArray *findings, cons
 
 /* ---- references ---- */
 
-static bool exists(const struct inventory *inv, const char *kinds, const char *name)
-{
-    g_auto(GStrv) words = g_strsplit(kinds, "|", -1);
-    for (char **word = words; *word != NULL; word++)
-        if (inventory_get(inv, object_class_find(*word)->kind, name) != NULL)
-            return true;
-    return false;
-}
-
 static void reference_validate(const struct inventory *inv, const struct object *object, const struct field_class *f,
                                const char *name, GPtrArray *findings)
 {
-    if (name == NULL || exists(inv, f->detail, name))
+    const struct object *found[2];
+    unsigned n = name != NULL ? inventory_refer(inv, f, name, found) : 1;
+    if (n == 1)
         return;
     g_autofree char *kinds = choices_join(f->detail, " or ");
     g_autofree char *expected = g_strdup_printf("the name of a %s that exists", kinds);
-    find(findings, object, f->name, expected, "\"%s\"", name);
+    if (n == 0)
+        find(findings, object, f->name, expected, "\"%s\"", name);
+    else
+        find(findings, object, f->name, "a name that one object has", "\"%s\", which is the name of a %s and of a %s",
+             name, object_class(found[0]->kind)->name, object_class(found[1]->kind)->name);
 }
 
 static void references_validate(const struct inventory *inv, const struct object *object, GPtrArray *findings)
@@ -102,19 +99,78 @@ static void service_validate(const struct service *service, GPtrArray *findings)
         find(findings, &service->o, "home", "the name of the room that a single service runs in", "nothing");
     if (service->active == SERVICE_MULTI && service->home != NULL)
         find(findings, &service->o, "home", "nothing: a multi service runs in every room", "\"%s\"", service->home);
+    for (char **name = service->needs; name != NULL && *name != NULL; name++)
+        if (strcmp(*name, service->o.name) == 0)
+            find(findings, &service->o, "needs", "another service or a component", "itself");
+}
+
+/* No two objects have the same `key`, which is taken. `value`: what stands in the field. `seen`: key -> the object that
+ * has it. */
+static void distinct_validate(const struct object *object, const char *field, const char *value, char *key,
+                              const char *expected, GHashTable *seen, GPtrArray *findings)
+{
+    const struct object *other = g_hash_table_lookup(seen, key);
+    if (other != NULL)
+        find(findings, object, field, expected, "\"%s\", which %s %s has", value, object_class(other->kind)->name,
+             other->name);
+    g_hash_table_replace(seen, key, (gpointer)object);
+}
+
+static void interface_validate(const struct inventory *inv, const struct interface *interface, GPtrArray *findings)
+{
+    const struct service *service = INVENTORY_GET(inv, service, interface->service);
+    if (service == NULL)
+        return; /* found already */
+    bool single = interface->active == INTERFACE_SINGLE ||
+                  (interface->active == INTERFACE_AS_SERVICE && service->active == SERVICE_SINGLE);
+    if (!single && interface->home != NULL)
+        find(findings, &interface->o, "home", "nothing: it is answered in every room", "\"%s\"", interface->home);
+    if (single && interface->home == NULL && service->home == NULL)
+        find(findings, &interface->o, "home", "the name of the room that answers it: its service has none", "nothing");
+}
+
+static void interfaces_validate(const struct inventory *inv, GPtrArray *findings)
+{
+    g_autoptr(GHashTable) seen = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    INVENTORY_FOREACH (inv, interface, interface) {
+        interface_validate(inv, interface, findings);
+        char *key = g_strdup_printf("%s %s %d %s", interface->service, interface->host != NULL ? interface->host : "",
+                                    interface->method, interface->path);
+        distinct_validate(&interface->o, "path", interface->path, key,
+                          "a host, method and path of its own within the service", seen, findings);
+    }
+}
+
+static void pools_validate(const struct inventory *inv, GPtrArray *findings)
+{
+    g_autoptr(GHashTable) seen = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    INVENTORY_FOREACH (inv, pool, pool) {
+        const struct service *service = INVENTORY_GET(inv, service, pool->service);
+        if (service != NULL && service->home != NULL && strcmp(service->home, pool->room) != 0)
+            find(findings, &pool->o, "room", "the home of its service, which runs nowhere else", "\"%s\", home is %s",
+                 pool->room, service->home);
+        distinct_validate(&pool->o, "room", pool->room, g_strdup_printf("%s %s", pool->service, pool->room),
+                          "a service and room of its own", seen, findings);
+    }
+}
+
+static void component_validate(const struct component *component, GPtrArray *findings)
+{
+    const char *const *rooms = (const char *const *)component->rooms;
+    if (component->primary != NULL && rooms != NULL && !g_strv_contains(rooms, component->primary))
+        find(findings, &component->o, "primary", "one of its rooms", "\"%s\"", component->primary);
+    if (component->consumption != 0 && component->type != COMPONENT_TOPIC)
+        find(findings, &component->o, "consumption", "none: only topics are consumed", "another");
+    if (component->rebuilt != 0 && component->type != COMPONENT_CACHE)
+        find(findings, &component->o, "rebuilt", "no: only caches are", "another");
 }
 
 static void routes_validate(const struct inventory *inv, GPtrArray *findings)
 {
     g_autoptr(GHashTable) seen = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
-    INVENTORY_FOREACH (inv, route, route) {
-        char *key = g_strdup_printf("%s%s", route->group, route->prefix);
-        const struct route *other = g_hash_table_lookup(seen, key);
-        if (other != NULL)
-            find(findings, &route->o, "prefix", "a prefix of its own within the group", "\"%s\", which route %s has",
-                 route->prefix, other->o.name);
-        g_hash_table_replace(seen, key, (gpointer)route);
-    }
+    INVENTORY_FOREACH (inv, route, route)
+        distinct_validate(&route->o, "prefix", route->prefix, g_strdup_printf("%s%s", route->group, route->prefix),
+                          "a prefix of its own within the group", seen, findings);
 }
 
 /* Its name stands where a group's could, and who asks for a carrier and a region must find one answer. */
@@ -126,11 +182,8 @@ static void variants_validate(const struct inventory *inv, GPtrArray *findings)
             find(findings, &variant->o, "name", "a name that no group has", "\"%s\"", variant->o.name);
         char *key = g_strdup_printf("%s %s %s", variant->group, variant->carrier,
                                     variant->region != NULL ? variant->region : "");
-        const struct variant *other = g_hash_table_lookup(seen, key);
-        if (other != NULL)
-            find(findings, &variant->o, "carrier", "a carrier and region of its own within the group",
-                 "those that variant %s has", other->o.name);
-        g_hash_table_replace(seen, key, (gpointer)variant);
+        distinct_validate(&variant->o, "carrier", variant->carrier, key,
+                          "a carrier and region of its own within the group", seen, findings);
     }
 }
 
@@ -223,6 +276,10 @@ void inventory_validate(const struct inventory *inv, GPtrArray *findings)
     edges_validate(inv, findings);
     INVENTORY_FOREACH (inv, service, service)
         service_validate(service, findings);
+    interfaces_validate(inv, findings);
+    pools_validate(inv, findings);
+    INVENTORY_FOREACH (inv, component, component)
+        component_validate(component, findings);
     routes_validate(inv, findings);
     variants_validate(inv, findings);
     INVENTORY_FOREACH (inv, domain, domain)

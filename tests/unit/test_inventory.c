@@ -164,6 +164,26 @@ START_TEST(what_no_object_can_know_is_found)
          "service s: home: found nothing, expected the name of the room that a single service runs in"},
         {"{\"kind\": \"service\", \"name\": \"s\", \"active\": \"multi\", \"home\": \"room-a\"}",
          "service s: home: found \"room-a\", expected nothing: a multi service runs in every room"},
+        {"{\"kind\": \"service\", \"name\": \"s\", \"active\": \"multi\", \"needs\": [\"home\", \"db\"]}",
+         "service s: needs: found \"db\", expected the name of a service or component that exists"},
+        {"{\"kind\": \"service\", \"name\": \"s\", \"active\": \"multi\", \"needs\": [\"s\"]}",
+         "service s: needs: found itself, expected another service or a component"},
+        {"{\"kind\": \"interface\", \"name\": \"i\", \"service\": \"home\", \"path\": \"/buy\", \"active\": "
+         "\"single\"}",
+         "interface i: home: found nothing, expected the name of the room that answers it: its service has none"},
+        {"{\"kind\": \"interface\", \"name\": \"i\", \"service\": \"home\", \"path\": \"/buy\", \"home\": \"room-a\"}",
+         "interface i: home: found \"room-a\", expected nothing: it is answered in every room"},
+        {"{\"kind\": \"pool\", \"name\": \"p\", \"service\": \"creator\", \"room\": \"room-b\", \"capacity\": 100}",
+         "pool p: room: found \"room-b\", home is room-a, expected the home of its service, which runs nowhere else"},
+        {"{\"kind\": \"component\", \"name\": \"db\", \"type\": \"mysql\", \"rooms\": [\"room-a\"], \"primary\": "
+         "\"room-b\"}",
+         "component db: primary: found \"room-b\", expected one of its rooms"},
+        {"{\"kind\": \"component\", \"name\": \"db\", \"type\": \"mysql\", \"rooms\": [\"room-a\"], \"consumption\": "
+         "\"local\"}",
+         "component db: consumption: found another, expected none: only topics are consumed"},
+        {"{\"kind\": \"component\", \"name\": \"db\", \"type\": \"mysql\", \"rooms\": [\"room-a\"], \"rebuilt\": "
+         "\"binlog\"}",
+         "component db: rebuilt: found another, expected no: only caches are"},
         {"{\"kind\": \"route\", \"name\": \"r\", \"group\": \"creator\", \"prefix\": \"/upload\", \"service\": "
          "\"home\"}",
          "route r: prefix: found \"/upload\", which route creator-upload has, expected a prefix of its own within the "
@@ -224,10 +244,67 @@ START_TEST(a_variant_is_one_of_its_group)
     inventory_validate(inv, findings);
     ck_assert_uint_eq(findings->len, 2);
     g_autofree char *twice = finding_text(findings->pdata[0]), *stranger = finding_text(findings->pdata[1]);
-    ck_assert_str_eq(twice, "variant x: carrier: found those that variant v has, expected a carrier and region of its "
-                            "own within the group");
+    ck_assert_str_eq(twice, "variant x: carrier: found \"carrier-1\", which variant v has, expected a carrier and "
+                            "region of its own within the group");
     ck_assert_str_eq(stranger, "domain w.example.test: variant: found \"w\" of group core, expected a variant of the "
                                "domain's group");
+}
+END_TEST
+
+START_TEST(what_there_is_once_is_found_twice)
+{
+    static const char *const pairs[][3] = {
+        {"{\"kind\": \"interface\", \"name\": \"i\", \"service\": \"home\", \"path\": \"/buy\"}",
+         "{\"kind\": \"interface\", \"name\": \"k\", \"service\": \"home\", \"path\": \"/buy\"}",
+         "interface k: path: found \"/buy\", which interface i has, expected a host, method and path of its own within "
+         "the service"},
+        {"{\"kind\": \"pool\", \"name\": \"p\", \"service\": \"home\", \"room\": \"room-b\", \"capacity\": 100}",
+         "{\"kind\": \"pool\", \"name\": \"q\", \"service\": \"home\", \"room\": \"room-b\", \"capacity\": 900}",
+         "pool q: room: found \"room-b\", which pool p has, expected a service and room of its own"},
+    };
+    for (size_t i = 0; i < G_N_ELEMENTS(pairs); i++) {
+        sb_auto(inventory) inv = site();
+        g_autoptr(GPtrArray) findings = finding_list_new();
+        put(inv, pairs[i][0]);
+        inventory_validate(inv, findings);
+        ck_assert_uint_eq(findings->len, 0);
+        put(inv, pairs[i][1]);
+        inventory_validate(inv, findings);
+        ck_assert_uint_eq(findings->len, 1);
+        g_autofree char *text = finding_text(findings->pdata[0]);
+        ck_assert_str_eq(text, pairs[i][2]);
+    }
+}
+END_TEST
+
+START_TEST(a_reference_names_one_object)
+{
+    sb_auto(inventory) inv = site();
+    g_autoptr(GPtrArray) findings = finding_list_new();
+    put(inv, "{\"kind\": \"room\", \"name\": \"edge-4\", \"zone\": \"zone-1\"}");
+    inventory_validate(inv, findings);
+    ck_assert_uint_eq(findings->len, 2);
+    g_autofree char *text = finding_text(findings->pdata[0]);
+    ck_assert_msg(g_str_has_suffix(
+                      text, "line line-3: to: found \"edge-4\", which is the name of a room and of a edge, expected a "
+                            "name that one object has"),
+                  "%s", text);
+}
+END_TEST
+
+START_TEST(who_uses_an_object_is_known)
+{
+    sb_auto(inventory) inv = site();
+    put(inv, "{\"kind\": \"component\", \"name\": \"db\", \"type\": \"mysql\", \"rooms\": [\"room-a\", \"room-b\"], "
+             "\"primary\": \"room-a\"}");
+    g_autoptr(GString) text = g_string_new(NULL);
+    g_autoptr(GArray) users = inventory_users(inv, OBJECT_room, "room-b");
+    for (guint i = 0; i < users->len; i++) {
+        const struct inventory_use *use = &g_array_index(users, struct inventory_use, i);
+        g_string_append_printf(text, "%s %s %s\n", object_class(use->by->kind)->name, use->by->name, use->field->name);
+    }
+    ck_assert_str_eq(text->str, "pop pop-b1 room\npop pop-b2 room\nline line-3 from\nline line-2 to\nline line-5 to\n"
+                                "component db rooms\n");
 }
 END_TEST
 
@@ -305,6 +382,9 @@ static void add(TCase *tcase)
     tcase_add_test(tcase, a_name_given_twice_is_found);
     tcase_add_test(tcase, what_no_object_can_know_is_found);
     tcase_add_test(tcase, a_variant_is_one_of_its_group);
+    tcase_add_test(tcase, what_there_is_once_is_found_twice);
+    tcase_add_test(tcase, a_reference_names_one_object);
+    tcase_add_test(tcase, who_uses_an_object_is_known);
     tcase_add_test(tcase, names_go_to_the_nearest_zone);
     tcase_add_test(tcase, circles_of_secondaries_are_found);
     tcase_add_test(tcase, a_hundred_thousand_domains_are_no_work);
