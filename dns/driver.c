@@ -347,6 +347,16 @@ static bool undisturbed(const struct dns_driver *driver, const char *held, const
            g_hash_table_size(driver->doubt) == 0 && !look_disturbed(driver);
 }
 
+/* Who moved the sentinel past us may have moved names, and an older zone has an older one. A secondary's follows its
+ * primary's, so it is only looked at when it has moved away from what was proven. */
+static bool sentinel_moved(struct dns_driver *driver, const char *held, const struct fence *fence)
+{
+    bool moved = g_strcmp0(driver->known, held) != 0;
+    g_free(driver->known);
+    driver->known = g_strdup(held);
+    return driver->config.primary ? moved : driver->settled && !(held != NULL && fence_settled(fence, driver->stamp));
+}
+
 /* A server that answers questions again may still have our update in its queue: before it is sent anew, it gets a
  * moment to appear. The prerequisite keeps it from taking effect twice in any case. */
 static bool may_come_yet(struct dns_driver *driver, const char *held)
@@ -374,8 +384,7 @@ static int64_t look_and_act(struct dns_driver *driver)
     }
     if (undisturbed(driver, held, &fence))
         return converged(driver);
-    /* Who moved the sentinel past us may have moved names. */
-    if (look_disturbed(driver) || (driver->settled && !(held != NULL && fence_settled(&fence, driver->stamp))))
+    if (sentinel_moved(driver, held, &fence) || look_disturbed(driver))
         driver->doubt_all = true;
     int64_t wait_us;
     enum fence_verdict verdict = fence_judge(held != NULL ? &fence : NULL, driver->stamp);
@@ -462,6 +471,7 @@ static void driver_delete(struct dns_driver *driver)
     g_free(driver->note);
     g_free(driver->left);
     g_free(driver->outstanding);
+    g_free(driver->known);
     g_free(driver->error);
     g_free(driver->reported_error);
     g_free(driver);

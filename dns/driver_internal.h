@@ -45,6 +45,7 @@ struct dns_driver {
     GHashTable *seen;  /* rrset_key -> struct rrset *: what the server last showed */
     GHashTable *doubt; /* keys of seen that must be read again */
     bool doubt_all;
+    char *known; /* sentinel that `seen` goes with: of the last look, or of our update since; or NULL */
     uint32_t serial, read_serial; /* of the zone: at the last look; before every name was last read */
     int64_t read_us;              /* when that was */
     uint32_t negative_ttl;        /* s; RFC 2308 5: how long resolvers keep "there is none" */

@@ -113,6 +113,8 @@ static bool write_update(struct dns_driver *driver, char **held, const struct fe
         g_hash_table_add(driver->doubt, rrset_key(sets[i]));
     g_free(*held);
     *held = g_strdup(text);
+    g_free(driver->known);
+    driver->known = g_strdup(text);
     return true;
 }
 

@@ -141,9 +141,9 @@ struct nameserver_node {
     int64_t wall_us; /* offset of its wall clock */
     int64_t dead_until_us, stopped_until_us, cut_until_us, fails_until_us, refuses_until_us, late_until_us;
     struct stamp newest; /* of the sentinel, since another hand wrote */
-    bool disturbed;      /* another hand was there: what was shown before it is nobody's to know */
-    GHashTable *foreign; /* keys of sets that another hand wrote */
-    GHashTable *past;    /* rrset_key -> what it showed before; sim_check_dns.c's */
+    bool disturbed;      /* another hand, or an older zone, was there: what was shown before it is nobody's to know */
+    GHashTable *foreign, *saved_foreign; /* keys of sets that another hand wrote; in the older one */
+    GHashTable *past;                    /* rrset_key -> what it showed before; sim_check_dns.c's */
 };
 
 struct sim {
@@ -291,8 +291,8 @@ const struct rrset *zone_get(GHashTable *zone, uint16_t type, const char *owner)
 const char *zone_sentinel(GHashTable *zone); /* or NULL */
 
 /* sim_check_dns.c */
-enum hand { HAND_OURS, HAND_TRANSFER, HAND_OTHER }; /* whose write */
-int rrset_order(gconstpointer a, gconstpointer b);  /* of pointers to sets: by owner and type */
+enum hand { HAND_OURS, HAND_TRANSFER, HAND_OTHER, HAND_OLD }; /* whose write; an older zone is nobody's */
+int rrset_order(gconstpointer a, gconstpointer b);            /* of pointers to sets: by owner and type */
 void check_zone(struct sim *sim, struct nameserver_node *ns, GHashTable *before, enum hand hand);
 void check_dns_report(struct sim *sim, struct server *server, unsigned nameserver, const struct dns_status *status);
 /* Name of a server that does not show, or is not proven to show, the generation; NULL: all do. */

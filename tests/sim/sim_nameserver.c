@@ -167,6 +167,19 @@ static void apply_record(GHashTable *zone, const knot_rrset_t *record)
     zone_add(zone, record->type, owner, record->ttl, text);
 }
 
+static void copy_key(gpointer key, gpointer value, gpointer keys)
+{
+    (void)value;
+    g_hash_table_add(keys, g_strdup(key));
+}
+
+static GHashTable *keys_copy(GHashTable *keys)
+{
+    GHashTable *copy = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    g_hash_table_foreach(keys, copy_key, copy);
+    return copy;
+}
+
 /* Takes zone, which becomes what is shown. */
 static void show(struct sim *sim, struct nameserver_node *ns, GHashTable *zone, enum hand hand)
 {
@@ -177,7 +190,9 @@ static void show(struct sim *sim, struct nameserver_node *ns, GHashTable *zone, 
     g_hash_table_unref(before);
     if (sim_chance(sim, 10)) {
         g_hash_table_unref(ns->saved);
+        g_hash_table_unref(ns->saved_foreign);
         ns->saved = zone_copy(zone);
+        ns->saved_foreign = keys_copy(ns->foreign);
         ns->saved_serial = ns->serial;
     }
 }
@@ -319,17 +334,6 @@ static bool answers(const struct sim *sim, const struct nameserver_node *ns)
     return ns->dead_until_us <= sim->now_us && ns->stopped_until_us <= sim->now_us && ns->cut_until_us <= sim->now_us;
 }
 
-static GHashTable *keys_new(void)
-{
-    return g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
-}
-
-static void copy_key(gpointer key, gpointer value, gpointer keys)
-{
-    (void)value;
-    g_hash_table_add(keys, g_strdup(key));
-}
-
 static void start_transfer(struct sim *sim, struct nameserver_node *ns)
 {
     const struct nameserver_node *primary = &sim->nameservers[nameserver_primary(ns->index)];
@@ -337,8 +341,7 @@ static void start_transfer(struct sim *sim, struct nameserver_node *ns)
         return;
     struct transfer *transfer = g_new(struct transfer, 1);
     *transfer = (struct transfer){.life = ns->life, .serial = primary->serial, .zone = zone_copy(primary->zone)};
-    transfer->foreign = keys_new();
-    g_hash_table_foreach(primary->foreign, copy_key, transfer->foreign);
+    transfer->foreign = keys_copy(primary->foreign);
     bool late = ns->late_until_us > sim->now_us;
     sim_at(sim, sim->now_us + sim_random(sim, 1000, late ? 3 * SECOND : 50000), transfer_ends, ns, transfer,
            transfer_free);
@@ -379,7 +382,9 @@ void nameserver_restart(struct sim *sim, struct nameserver_node *ns, bool old_zo
     if (!old_zone)
         return;
     uint32_t serial = ns->saved_serial;
-    show(sim, ns, zone_copy(ns->saved), HAND_OTHER);
+    g_hash_table_unref(ns->foreign);
+    ns->foreign = keys_copy(ns->saved_foreign);
+    show(sim, ns, zone_copy(ns->saved), HAND_OLD);
     if (!nameserver_is_primary(ns->index)) /* a primary's serial follows its clock, and never goes back */
         ns->serial = ns->saved_serial = serial;
 }
@@ -417,7 +422,8 @@ void nameserver_init(struct sim *sim, unsigned index)
     ns->zone = zone_new();
     ns->saved = zone_new();
     ns->serial = ns->saved_serial = nameserver_is_primary(index);
-    ns->foreign = keys_new();
+    ns->foreign = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    ns->saved_foreign = keys_copy(ns->foreign);
     ns->past = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, (GDestroyNotify)g_ptr_array_unref);
     ns->wall_us = sim_random(sim, -100, 100) * SECOND;
     if (!nameserver_is_primary(index))
@@ -429,5 +435,6 @@ void nameserver_clear(struct nameserver_node *ns)
     g_hash_table_unref(ns->zone);
     g_hash_table_unref(ns->saved);
     g_hash_table_unref(ns->foreign);
+    g_hash_table_unref(ns->saved_foreign);
     g_hash_table_unref(ns->past);
 }

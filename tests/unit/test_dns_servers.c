@@ -273,6 +273,32 @@ START_TEST(foreign_change_is_repaired)
 }
 END_TEST
 
+/* An older zone and a newer generation come between two looks: what was proven before is no more, and is looked at. */
+START_TEST(older_zone_and_newer_generation)
+{
+    struct dnsd *server = dnsd_start(stage_root, "older-zone", NULL, DNSD_TYPES);
+    struct watched *watched = watched_primary(server);
+    struct zone_records *records = wanted_new();
+    wanted_add(records, "core.policy.example.test", KNOT_RRTYPE_A, "192.0.2.1", NULL);
+    watched_set(watched, 65537, 2, records);
+    watched_await(watched, "converged", 65537, 2, 5000);
+    struct rrset *gone = rrset_make("core.policy.example.test", KNOT_RRTYPE_A, 0, (const char *const[]){NULL});
+    struct update update = {DNSD_ZONE, "65537 2", "65537 1", &gone, 1};
+    g_autofree char *reason = NULL;
+    ck_assert_int_eq(update_by_hand(&server->endpoint, DNSD_SECRET, &update, 0, &reason), UPDATE_APPLIED);
+
+    wanted_add(records, "www.example.test", KNOT_RRTYPE_CNAME, "core.policy.example.test", NULL);
+    watched_set(watched, 65537, 3, records);
+    watched_await(watched, "converged", 65537, 3, 5000);
+    assert_shows(server, "core.policy.example.test", KNOT_RRTYPE_A, "192.0.2.1");
+    assert_shows(server, "www.example.test", KNOT_RRTYPE_CNAME, "core.policy.example.test");
+    rrset_delete(gone);
+    zone_records_free(records);
+    watched_free(watched);
+    dnsd_free(server);
+}
+END_TEST
+
 /* Of 400 names 121 are too many, 120 are not, and new ones are free. */
 START_TEST(large_share_is_refused)
 {
@@ -334,6 +360,7 @@ static void add_tests(TCase *tcase)
     tcase_add_test(tcase, address_in_the_way_of_a_cname);
     tcase_add_test(tcase, large_share_is_refused);
     tcase_add_test(tcase, foreign_change_is_repaired);
+    tcase_add_test(tcase, older_zone_and_newer_generation);
 }
 
 int main(void)
