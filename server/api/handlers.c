@@ -53,20 +53,58 @@ static bool get_objects(struct call *call, GError **error)
     return true;
 }
 
-static bool get_object(struct call *call, GError **error)
+/* The object that the path names; the world's. */
+static const struct object *object_of_path(const struct call *call, const struct world *world, GError **error)
 {
     const struct object_class *class = class_of_path(call, error);
     if (class == NULL)
-        return false;
-    sb_auto(world) world = current_world(call);
+        return NULL;
     const struct object *object = inventory_get(world->inventory, class->kind, call->params.value[1]);
-    if (object == NULL) {
+    if (object == NULL)
         g_set_error(error, SB_ERROR, SB_ERROR_NOT_FOUND, "%s %s: the inventory has none of this name", class->name,
                     call->params.value[1]);
+    return object;
+}
+
+static bool get_object(struct call *call, GError **error)
+{
+    sb_auto(world) world = current_world(call);
+    const struct object *object = object_of_path(call, world, error);
+    if (object == NULL)
         return false;
-    }
     call->result = object_answer(object);
     call_set_etag(call, object->revision);
+    return true;
+}
+
+/* Levers that stand on the object, off their default. */
+static void add_levers_on(const struct world *world, const struct object *object, json_t *list)
+{
+    g_autoptr(GPtrArray) controls = controls_list(world->controls);
+    for (guint i = 0; i < controls->len; i++) {
+        const struct control *control = controls->pdata[i];
+        if (lever_class(control->lever)->kind == object->kind && strcmp(control->object, object->name) == 0 &&
+            strcmp(control->value, "default") != 0)
+            json_array_append_new(list, json_pack("{s:s, s:s, s:s}", "kind", "control", "name",
+                                                  lever_class(control->lever)->name, "field", control->value));
+    }
+}
+
+static bool get_object_users(struct call *call, GError **error)
+{
+    sb_auto(world) world = current_world(call);
+    const struct object *object = object_of_path(call, world, error);
+    if (object == NULL)
+        return false;
+    g_autoptr(GArray) users = inventory_users(world->inventory, object->kind, object->name);
+    json_t *list = json_array();
+    for (guint i = 0; i < users->len; i++) {
+        const struct inventory_use *use = &g_array_index(users, struct inventory_use, i);
+        json_array_append_new(list, json_pack("{s:s, s:s, s:s}", "kind", object_class(use->by->kind)->name, "name",
+                                              use->by->name, "field", use->field->name));
+    }
+    add_levers_on(world, object, list);
+    call->result = json_pack("{s:o}", "users", list);
     return true;
 }
 
@@ -563,6 +601,7 @@ const struct handler *handler_for(enum route_id id)
         [ROUTE_EXPORT] = {.prepare = get_export, .status = 200},
         [ROUTE_OBJECTS] = {.prepare = get_objects, .status = 200},
         [ROUTE_OBJECT] = {.prepare = get_object, .status = 200},
+        [ROUTE_OBJECT_USERS] = {.prepare = get_object_users, .status = 200},
         [ROUTE_OBJECT_PUT] = {.prepare = put_object_prepare, .work = apply, .status = 200},
         [ROUTE_OBJECT_DELETE] = {.prepare = delete_object_prepare, .work = apply, .status = 200},
         [ROUTE_CONTROLS] = {.prepare = get_controls, .status = 200},

@@ -1,4 +1,5 @@
-/* cmd_inventory.c: apply and export. Files are read and checked here, so that an error names file and line. */
+/* cmd_inventory.c: apply, export and looking at objects. Files are read and checked here, so that an error names file
+ * and line. */
 #include "server/cli/cli.h"
 
 #include "core/error.h"
@@ -164,6 +165,90 @@ int command_export(struct cli *cli, int argc, char **argv)
             printf("---\n%s", yaml);
         }
     }
+    json_decref(answer);
+    return code;
+}
+
+/* ---- looking at objects ---- */
+
+static int inventory_kinds(const struct cli *cli)
+{
+    json_t *rows = json_array();
+    for (unsigned kind = 0; kind < OBJECT_KINDS; kind++)
+        json_array_append_new(
+            rows, json_pack("{s:s, s:s}", "kind", object_class(kind)->name, "meaning", object_class(kind)->doc));
+    if (cli->json)
+        cli_print_json(rows);
+    else
+        cli_print_table(rows, (const char *const[]){"kind", "meaning", NULL});
+    json_decref(rows);
+    return EXIT_OK;
+}
+
+/* Columns of a kind are its fields, as far as an object has them. */
+static void print_objects(const struct object_class *class, const json_t *objects)
+{
+    const json_t *object;
+    size_t i;
+    g_autoptr(GPtrArray) columns = g_ptr_array_new();
+    g_ptr_array_add(columns, (gpointer) "name");
+    for (unsigned f = 0; f < class->n_fields; f++) {
+        bool has = false;
+        json_array_foreach (objects, i, object)
+            has = has || json_object_get(object, class->fields[f].name) != NULL;
+        if (has)
+            g_ptr_array_add(columns, (gpointer) class->fields[f].name);
+    }
+    g_ptr_array_add(columns, NULL);
+    cli_print_table(objects, (const char *const *)columns->pdata);
+}
+
+static void print_object(const struct object_class *class, const json_t *object)
+{
+    json_t *rows = json_array();
+    for (unsigned f = 0; f < class->n_fields; f++) {
+        const struct field_class *field = &class->fields[f];
+        json_t *value = json_object_get(object, field->name);
+        json_array_append_new(
+            rows, json_pack("{s:s, s:O?, s:s}", "field", field->name, "value", value, "meaning", field->doc));
+    }
+    cli_print_table(rows, (const char *const[]){"field", "value", "meaning", NULL});
+    json_decref(rows);
+}
+
+static void print_users(const struct object_class *class, const char *name, const json_t *users)
+{
+    if (json_array_size(users) > 0)
+        cli_print_table(users, (const char *const[]){"kind", "name", "field", NULL});
+    else
+        fprintf(stderr, "nothing names %s %s\n", class->name, name);
+}
+
+int command_inventory(struct cli *cli, int argc, char **argv)
+{
+    if (argc == 2 && strcmp(argv[1], "kinds") == 0)
+        return inventory_kinds(cli);
+    bool list = argc == 3 && strcmp(argv[1], "list") == 0, users = argc == 4 && strcmp(argv[1], "used-by") == 0;
+    if (!list && !users && !(argc == 4 && strcmp(argv[1], "show") == 0))
+        return cli_usage("inventory");
+    const struct object_class *class = object_class_find(argv[2]);
+    if (class == NULL) {
+        fprintf(stderr, "signalbox: \"%s\" is no kind of object; signalbox inventory kinds lists them\n", argv[2]);
+        return EXIT_USAGE;
+    }
+    g_autofree char *name = list ? NULL : cli_escape(argv[3]);
+    g_autofree char *path = list ? g_strdup_printf("/v1/inventory/%s", class->name)
+                                 : g_strdup_printf("/v1/inventory/%s/%s%s", class->name, name, users ? "/users" : "");
+    json_t *answer = NULL;
+    int code = cli_get(cli, path, &answer);
+    if (code == EXIT_OK && cli->json)
+        cli_print_json(answer);
+    else if (code == EXIT_OK && list)
+        print_objects(class, json_object_get(answer, "objects"));
+    else if (code == EXIT_OK && users)
+        print_users(class, argv[3], json_object_get(answer, "users"));
+    else if (code == EXIT_OK)
+        print_object(class, answer);
     json_decref(answer);
     return code;
 }

@@ -28,11 +28,19 @@ START_TEST(exit_codes)
 {
     g_autofree char *id = waiting();
     expect_run(SIGNALBOX_RUN("status"), 0, "room-a", "");
+    expect_run(SIGNALBOX_RUN("inventory", "kinds"), 0, "what keeps data", "");
+    expect_run(SIGNALBOX_RUN("inventory", "list", "pops"), 0, "198.51.100.21:80", "");
+    expect_run(SIGNALBOX_RUN("inventory", "list", "pears"), 2, "", "\"pears\" is no kind of object");
+    expect_run(SIGNALBOX_RUN("inventory", "show", "service", "upload"), 0, "3000", "");
+    expect_run(SIGNALBOX_RUN("inventory", "show", "service", "none"), 1, "", "service none: the inventory has none");
+    expect_run(SIGNALBOX_RUN("inventory", "used-by", "service", "upload"), 0, "creator-upload", "");
+    expect_run(SIGNALBOX_RUN("inventory", "used-by", "domain", "play.example.test"), 0, "", "nothing names domain");
     expect_run(SIGNALBOX_RUN("execution", "show", "none"), 1, "", "execution none: ");
     expect_run(SIGNALBOX_RUN("explain"), 2, "", "usage: signalbox explain URL");
     expect_run(SIGNALBOX_RUN("dance"), 2, "", "no command \"dance\"");
     expect_run(SIGNALBOX_RUN("control", "set", "room.ingress", "room-a", "ajar"), 2, "", "ajar");
     expect_run(SIGNALBOX_RUN("control", "set", "room.ingress", "room-b", "closed"), 0, "", "");
+    expect_run(SIGNALBOX_RUN("inventory", "used-by", "room", "room-b"), 0, "room.ingress closed", "");
     expect_run(SIGNALBOX_RUN("control", "set", "room.ingress", "room-a", "closed"), 3, "", "rule last-open: ");
     expect_run(SIGNALBOX_RUN("control", "set", "room.ingress", "room-a", "closed", "--dry-run"), 3, "last-open", "");
     abort_it(id);
