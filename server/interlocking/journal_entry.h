@@ -9,7 +9,8 @@
  *   plan        room-isolated          {"plan": as it was given, "revision"}
  *   control     room.ingress/room-a    control_to_json
  *   generation  12                     {"generation", "epoch", "cause", "key", "at_us"}
- *   execution   room-isolated-1f2e3d4c execution_to_json; null: forgotten, its events with it
+ *                                      state: the newest, and those with a key of an execution that is not forgotten
+ *   execution   room-isolated-1f2e3d4c execution_to_json; null: forgotten, its events and its keys with it
  *   event       EXECUTION/SEQ          {"seq", "at_us", "step", "text"}
  *   audit       SEQ                    {"seq", "at", "at_us", "actor", "reason", "what", "object", "before", "after",
  *                                       "generation", "execution", "overrides"}

@@ -72,25 +72,40 @@ static bool has_state(const struct journal_entry *entry)
     return strcmp(entry->kind, "audit") != 0;
 }
 
-/* Events of an execution, "ID/SEQ": '0' comes after '/'. */
-static bool end_events(struct journal_file *file, const char *execution, GError **error)
+/* Events of an execution, "ID/SEQ": '0' comes after '/'; and its keys, which nobody will ask for again. The newest
+ * generation stays, whosever it is. */
+static bool end_execution(struct journal_file *file, const char *execution, GError **error)
 {
     struct db_value values[] = {DB_TEXT(execution)};
     return db_run(file->db, "delete from state where kind = 'event' and id > $1 || '/' and id < $1 || '0'", values, 1,
-                  error);
+                  error) &&
+           db_run(file->db,
+                  "delete from state where kind = 'generation' and key > $1 || '/' and key < $1 || '0' and "
+                  "seq < (select max(seq) from state where kind = 'generation')",
+                  values, 1, error);
+}
+
+/* A generation without a key counts until the next. */
+static bool end_generation(struct journal_file *file, GError **error)
+{
+    return db_run(file->db, "delete from state where kind = 'generation' and key is null", NULL, 0, error);
 }
 
 static bool write_state(struct journal_file *file, const struct journal_entry *entry, int64_t seq, const char *body,
                         GError **error)
 {
-    struct db_value values[] = {DB_TEXT(entry->kind), DB_TEXT(entry->id), DB_INT(seq), DB_TEXT(body)};
+    bool generation = strcmp(entry->kind, "generation") == 0; /* its key may be of an entry before, of another epoch */
+    const char *key = generation ? json_string_value(json_object_get(entry->body, "key")) : NULL;
+    struct db_value values[] = {DB_TEXT(entry->kind), DB_TEXT(entry->id), DB_INT(seq), DB_TEXT(body), DB_TEXT(key)};
     if (json_is_null(entry->body))
         return db_run(file->db, "delete from state where kind = $1 and id = $2", values, 2, error) &&
-               (strcmp(entry->kind, "execution") != 0 || end_events(file, entry->id, error));
+               (strcmp(entry->kind, "execution") != 0 || end_execution(file, entry->id, error));
+    if (generation && !end_generation(file, error))
+        return false;
     return db_run(file->db,
-                  "insert into state (kind, id, seq, body) values ($1, $2, $3, $4) "
-                  "on conflict (kind, id) do update set seq = excluded.seq, body = excluded.body",
-                  values, 4, error);
+                  "insert into state (kind, id, seq, body, key) values ($1, $2, $3, $4, $5) "
+                  "on conflict (kind, id) do update set seq = excluded.seq, body = excluded.body, key = excluded.key",
+                  values, 5, error);
 }
 
 static bool write_entry(struct journal_file *file, const struct journal_entry *entry, int64_t seq, int64_t wall_us,

@@ -102,6 +102,51 @@ START_TEST(a_known_key_makes_the_whole_list_a_repetition)
 }
 END_TEST
 
+static bool count_row(void *n, const struct journal_row *row, GError **error)
+{
+    (void)row, (void)error;
+    ++*(unsigned *)n;
+    return true;
+}
+
+static void append_generation(struct journal *journal, const char *id, const char *key)
+{
+    json_t *body = json_pack("{s:s*}", "key", key);
+    ck_assert_int_eq(append(journal, journal->epoch, "generation", id, key, body, NULL), JOURNAL_WRITTEN);
+}
+
+static void expect_states(struct journal *journal, const char *expected)
+{
+    g_autofree char *found = states(journal);
+    ck_assert_str_eq(found, expected);
+}
+
+/* A restart is told the newest generation and the keys of executions that are at hand; history keeps all. */
+START_TEST(old_generations_have_no_state)
+{
+    struct journal *journal = journal_open(journal_path, 0, NULL);
+    append(journal, journal->epoch, "execution", "x-1", NULL, json_object(), NULL);
+    append(journal, journal->epoch, "execution", "x-10", NULL, json_object(), NULL);
+    append_generation(journal, "1", NULL);
+    append_generation(journal, "2", "x-1/a/set");
+    append_generation(journal, "3", NULL);
+    append_generation(journal, "4", "x-10/a/set");
+    append_generation(journal, "5", NULL);
+    expect_states(journal, "execution/x-1={} execution/x-10={} generation/2={\"key\":\"x-1/a/set\"} "
+                           "generation/4={\"key\":\"x-10/a/set\"} generation/5={} ");
+    append(journal, journal->epoch, "execution", "x-1", NULL, json_null(), NULL);
+    expect_states(journal, "execution/x-10={} generation/4={\"key\":\"x-10/a/set\"} generation/5={} ");
+    append_generation(journal, "6", "x-10/b/set");
+    append(journal, journal->epoch, "execution", "x-10", NULL, json_null(), NULL);
+    expect_states(journal, "generation/6={\"key\":\"x-10/b/set\"} ");
+    unsigned n = 0;
+    sb_auto(journal_reader) reader = journal_reader_open(journal_path, NULL);
+    ck_assert(journal_read_after(reader, "generation", 0, 100, count_row, &n, NULL));
+    ck_assert_uint_eq(n, 6);
+    journal_close(journal);
+}
+END_TEST
+
 START_TEST(an_older_reign_cannot_write)
 {
     struct journal *old = journal_open(journal_path, 0, NULL), *new = journal_open(journal_path, 1, NULL);
@@ -322,6 +367,7 @@ static void add(TCase *tcase)
     tcase_add_checked_fixture(tcase, setup, teardown);
     tcase_add_test(tcase, replays_newest_states_in_order);
     tcase_add_test(tcase, a_known_key_makes_the_whole_list_a_repetition);
+    tcase_add_test(tcase, old_generations_have_no_state);
     tcase_add_test(tcase, an_older_reign_cannot_write);
     tcase_add_test(tcase, what_was_said_to_be_written_survives_sigkill);
     tcase_add_test(tcase, a_failed_write_is_an_error_and_nothing_is_written);
