@@ -65,6 +65,8 @@ const struct handler *handler_for(enum route_id id);
 bool agent_table(struct call *call, GError **error);
 void agent_table_resumed(struct call *call);
 bool agent_part(struct call *call, GError **error);
+bool audit_rows(struct call *call, GError **error); /* handlers_audit.c */
+bool audit_verify(struct call *call, GError **error);
 bool history_recordings(struct call *call, GError **error); /* handlers_history.c */
 bool history_recording(struct call *call, GError **error);
 bool history_world(struct call *call, GError **error);

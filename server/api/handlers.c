@@ -9,8 +9,6 @@
 
 #include <string.h>
 
-#define AUDIT_ROWS_MAX 1000
-#define AUDIT_ROWS 50
 #define APPLY_SIZE_MAX (64u << 20) /* bytes: 100,000 domains are a tenth of it */
 #define REPORT_SIZE_MAX (1u << 20) /* bytes: counters of some thousand policies */
 
@@ -456,34 +454,6 @@ static void get_explain(struct call *call, struct turn *turn, GError **error)
     call->result = explain(engine_resolved(turn->engine), engine_observed(turn->engine), &query, turn->now.us, error);
 }
 
-static bool add_audit_row(void *data, const struct journal_row *row, GError **error)
-{
-    json_t *body = json_loads(row->body, 0, NULL);
-    if (body == NULL) {
-        g_set_error(error, SB_ERROR, SB_ERROR_IO, "journal: audit entry %" G_GUINT64_FORMAT " is not JSON", row->seq);
-        return false;
-    }
-    json_object_set_new(body, "seq", json_integer((json_int_t)row->seq)); /* for ?after= */
-    json_array_append_new(data, body);
-    return true;
-}
-
-/* From the journal, which keeps every entry: the store is behind it and may be away. */
-static bool get_audit(struct call *call, GError **error)
-{
-    int64_t limit;
-    struct journal_reader *reader = call->api->reader;
-    if (!call_query_int(call, "limit", 1, AUDIT_ROWS_MAX, AUDIT_ROWS, &limit, error) ||
-        !call_query_int(call, "after", 0, G_MAXINT64, -1, &call->after, error))
-        return false;
-    json_t *rows = json_array();
-    bool ok = call->after >= 0 ? journal_read_after(reader, "audit", (uint64_t)call->after, (unsigned)limit,
-                                                    add_audit_row, rows, error)
-                               : journal_read_newest(reader, "audit", (unsigned)limit, add_audit_row, rows, error);
-    call->result = json_pack("{s:o}", "audit", rows);
-    return ok;
-}
-
 static bool get_openapi(struct call *call, GError **error)
 {
     (void)error;
@@ -629,7 +599,8 @@ const struct handler *handler_for(enum route_id id)
         [ROUTE_EXECUTION_ABORT] = {.members = "reason overrides", .work = abort_execution, .status = 202},
         [ROUTE_EXPLAIN] = {.work = get_explain, .status = 200},
         [ROUTE_AGENTS] = {.work = get_agents, .status = 200},
-        [ROUTE_AUDIT] = {.read = get_audit, .status = 200},
+        [ROUTE_AUDIT] = {.read = audit_rows, .status = 200},
+        [ROUTE_AUDIT_VERIFY] = {.read = audit_verify, .status = 200},
         [ROUTE_HISTORY] = {.read = history_world, .status = 200},
         [ROUTE_RECORDINGS] = {.read = history_recordings, .status = 200},
         [ROUTE_RECORDING] = {.read = history_recording, .status = 200},

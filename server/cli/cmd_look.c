@@ -37,8 +37,49 @@ static void shorten(const json_t *rows)
     }
 }
 
+#define VERIFY_MS 600000 /* a limit: it reads all of journal and store */
+
+static void print_finding(const json_t *finding)
+{
+    json_int_t from = cli_number(finding, "from"), to = cli_number(finding, "to");
+    printf("! %s: %s ", cli_text(finding, "where"), cli_text(finding, "what"));
+    printf(from == to ? "%" JSON_INTEGER_FORMAT : "%" JSON_INTEGER_FORMAT " to %" JSON_INTEGER_FORMAT, from, to);
+    printf(" (%s)\n", cli_text(finding, "text"));
+}
+
+static int audit_verify(struct cli *cli, const char *head)
+{
+    g_autofree char *escaped = head != NULL ? cli_escape(head) : NULL;
+    g_autofree char *path = g_strconcat("/v1/audit/verify", head != NULL ? "?head=" : NULL, escaped, NULL);
+    json_t *answer = NULL, *finding;
+    size_t i;
+    int code = cli_call(cli, "GET", path, NULL, NULL, VERIFY_MS, &answer, NULL);
+    if (code != EXIT_OK)
+        return code;
+    if (cli->json) {
+        cli_print_json(answer);
+    } else {
+        printf("%" JSON_INTEGER_FORMAT " records, %" JSON_INTEGER_FORMAT " from before the chain, %" JSON_INTEGER_FORMAT
+               " compared with the store\nhead %s\n",
+               cli_number(answer, "records"), cli_number(answer, "unchained"), cli_number(answer, "stored"),
+               cli_text(answer, "head"));
+        if (cli_text(answer, "store_error")[0] != '\0')
+            printf("the store cannot be read, so nobody knows whether the newest records are missing: %s\n",
+                   cli_text(answer, "store_error"));
+        json_array_foreach (json_object_get(answer, "findings"), i, finding)
+            print_finding(finding);
+    }
+    bool whole = json_array_size(json_object_get(answer, "findings")) == 0;
+    json_decref(answer);
+    return whole ? EXIT_OK : EXIT_FAILED;
+}
+
 int command_audit(struct cli *cli, int argc, char **argv)
 {
+    if (argc == 2 && strcmp(argv[1], "verify") == 0)
+        return audit_verify(cli, NULL);
+    if (argc == 4 && strcmp(argv[1], "verify") == 0 && strcmp(argv[2], "--head") == 0)
+        return audit_verify(cli, argv[3]);
     const char *limit = "50";
     if (argc == 3 && strcmp(argv[1], "--limit") == 0)
         limit = argv[2];
@@ -52,8 +93,8 @@ int command_audit(struct cli *cli, int argc, char **argv)
     else if (code == EXIT_OK) {
         shorten(json_object_get(answer, "audit"));
         cli_print_table(json_object_get(answer, "audit"),
-                        (const char *const[]){"seq", "at utc=at", "who=actor", "what", "object", "before", "after",
-                                              "why=reason", NULL});
+                        (const char *const[]){"no=number", "at utc=at", "who=actor", "what", "object", "before",
+                                              "after", "why=reason", NULL});
     }
     json_decref(answer);
     return code;

@@ -398,6 +398,16 @@ void executor_flush_recording(struct executor *x)
         recorder_flush(x->recorder);
 }
 
+const char *executor_store_url(const struct executor *x)
+{
+    return x->store_url;
+}
+
+unsigned executor_node(const struct executor *x)
+{
+    return x->node;
+}
+
 const char *executor_journal_path(const struct executor *x)
 {
     return x->journal_path;

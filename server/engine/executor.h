@@ -45,6 +45,8 @@ bool executor_start(struct executor *executor, GError **error);
 /* Carries out what was handed in, ends drivers and threads. Nobody may hand in work any more. NULL is allowed. */
 void executor_free(struct executor *executor);
 
+const char *executor_store_url(const struct executor *x);
+unsigned executor_node(const struct executor *x); /* this server's number */
 const char *executor_journal_path(const struct executor *executor);
 /* Folder of the black box (recorder.h); NULL: nothing is recorded. */
 const char *executor_recordings(const struct executor *executor);

@@ -13,7 +13,8 @@
  *   execution   room-isolated-1f2e3d4c execution_to_json; null: forgotten, its events and its keys with it
  *   event       EXECUTION/SEQ          {"seq", "at_us", "step", "text"}
  *   audit       SEQ                    {"seq", "at", "at_us", "actor", "reason", "what", "object", "before", "after",
- *                                       "generation", "execution", "overrides"}
+ *                                       "generation", "execution", "overrides"}; the journal adds
+ *                                       "epoch", "prev", "hash"
  *   token       (of the server, not of the engine)
  */
 #ifndef INTERLOCKING_JOURNAL_ENTRY_H

@@ -2,6 +2,7 @@
 
 #include "core/error.h"
 #include "core/failpoint.h"
+#include "server/store/audit_chain.h"
 #include "server/store/db.h"
 #include "server/store/migrations.h"
 
@@ -10,7 +11,8 @@
 struct journal_file {
     struct journal journal;
     struct db *db;
-    int64_t seq; /* of the last entry */
+    int64_t seq;                 /* of the last entry */
+    char audit[AUDIT_HASH_SIZE]; /* hash of the last record of the audit; "": none has one */
 };
 
 struct journal_reader {
@@ -72,6 +74,16 @@ static bool has_state(const struct journal_entry *entry)
     return strcmp(entry->kind, "audit") != 0;
 }
 
+/* Records of the audit are chained in the order of writing; a new reference. */
+static json_t *body_to_write(struct journal_file *file, const struct journal_entry *entry)
+{
+    if (has_state(entry))
+        return json_incref(entry->body);
+    json_t *sealed = audit_seal(entry->body, file->journal.epoch, file->audit);
+    g_strlcpy(file->audit, json_string_value(json_object_get(sealed, "hash")), sizeof file->audit);
+    return sealed;
+}
+
 /* Events of an execution, "ID/SEQ": '0' comes after '/'; and its keys, which nobody will ask for again. The newest
  * generation stays, whosever it is. */
 static bool end_execution(struct journal_file *file, const char *execution, GError **error)
@@ -111,7 +123,9 @@ static bool write_state(struct journal_file *file, const struct journal_entry *e
 static bool write_entry(struct journal_file *file, const struct journal_entry *entry, int64_t seq, int64_t wall_us,
                         GError **error)
 {
-    char *body = json_dumps(entry->body, JSON_COMPACT | JSON_ENCODE_ANY);
+    json_t *written = body_to_write(file, entry);
+    char *body = json_dumps(written, JSON_COMPACT | JSON_ENCODE_ANY);
+    json_decref(written);
     struct db_value values[] = {DB_INT(seq),          DB_INT((int64_t)file->journal.epoch),
                                 DB_TEXT(entry->kind), DB_TEXT(entry->id),
                                 DB_TEXT(entry->key),  DB_TEXT(body),
@@ -143,13 +157,17 @@ static enum journal_result file_append(struct journal *journal, uint64_t epoch, 
                                        int64_t wall_us, GError **error)
 {
     struct journal_file *file = (struct journal_file *)journal;
+    char audit[AUDIT_HASH_SIZE];
     if (!db_begin(file->db, error))
         return JOURNAL_FAILED;
+    memcpy(audit, file->audit, sizeof audit);
     enum journal_result result = append_in_transaction(file, epoch, entries, wall_us, error);
-    if (result == JOURNAL_WRITTEN)
+    if (result == JOURNAL_WRITTEN) {
         file->seq += entries->len;
-    else
+    } else {
+        memcpy(file->audit, audit, sizeof audit);
         db_rollback(file->db);
+    }
     return result;
 }
 
@@ -213,6 +231,24 @@ static bool reigns_never(struct journal *journal, GError **error)
 
 static const struct journal_ops reading_ops = {refuse_append, file_replay, reigns_never, file_close};
 
+static bool find_audit(struct journal_file *file, GError **error)
+{
+    GError *failure = NULL;
+    sb_auto(db_rows) rows =
+        db_query(file->db, "select body from entries where kind = 'audit' order by seq desc limit 1", NULL, 0, error);
+    if (rows == NULL)
+        return false;
+    if (db_next(rows, &failure)) {
+        json_t *record = json_loads(db_text(rows, 0), 0, NULL);
+        const char *hash = json_string_value(json_object_get(record, "hash"));
+        g_strlcpy(file->audit, hash != NULL ? hash : "", sizeof file->audit);
+        json_decref(record);
+    }
+    if (failure != NULL)
+        g_propagate_error(error, failure);
+    return failure == NULL;
+}
+
 static bool begin_reign(struct journal_file *file, unsigned node, GError **error)
 {
     int64_t reigns = 0;
@@ -227,7 +263,7 @@ static bool begin_reign(struct journal_file *file, unsigned node, GError **error
                    "on conflict (name) do update set value = excluded.value",
                    &next, 1, error) &&
             one_number(file->db, "select coalesce(max(seq), 0) from entries", &file->seq, error) &&
-            db_commit(file->db, error)) {
+            find_audit(file, error) && db_commit(file->db, error)) {
             FAIL_POINT(AFTER_REIGN, "");
             return true;
         }
@@ -298,8 +334,7 @@ void journal_reader_close(struct journal_reader *reader)
     g_free(reader);
 }
 
-/* Takes rows; NULL (with *error set by the query) is passed on as failure. */
-static bool each_row(struct db_rows *rows, journal_row_fn fn, void *data, GError **error)
+bool journal_rows(struct db_rows *rows, journal_row_fn fn, void *data, GError **error)
 {
     GError *failure = NULL;
     if (rows == NULL)
@@ -331,7 +366,7 @@ bool journal_read_after(struct journal_reader *reader, const char *kind, uint64_
     const char *sql = kind == NULL ? SQL_ROW "where seq > $1 order by seq limit $2"
                                    : SQL_ROW "where kind = $3 and seq > $1 order by seq limit $2";
     struct db *db = reader_db(reader, error);
-    return db != NULL && each_row(db_query(db, sql, values, kind == NULL ? 2 : 3, error), fn, data, error);
+    return db != NULL && journal_rows(db_query(db, sql, values, kind == NULL ? 2 : 3, error), fn, data, error);
 }
 
 bool journal_read_newest(struct journal_reader *reader, const char *kind, unsigned limit, journal_row_fn fn, void *data,
@@ -341,7 +376,7 @@ bool journal_read_newest(struct journal_reader *reader, const char *kind, unsign
     const char *sql = SQL_ROW "where seq in (select seq from entries where kind = $1 order by seq desc limit $2) "
                               "order by seq";
     struct db *db = reader_db(reader, error);
-    return db != NULL && each_row(db_query(db, sql, values, 2, error), fn, data, error);
+    return db != NULL && journal_rows(db_query(db, sql, values, 2, error), fn, data, error);
 }
 
 /* A restart writes its generation again, under its epoch: of one generation the first entry counts. */
@@ -352,26 +387,26 @@ bool journal_read_generation(struct journal_reader *reader, uint64_t generation,
     struct db_value by_id = DB_TEXT(id), by_time = DB_INT(wall_us);
     struct db *db = reader_db(reader, error);
     return db != NULL &&
-           each_row(generation > 0
-                        ? db_query(db, SQL_ROW "where kind = 'generation' and id = $1 order by seq limit 1", &by_id, 1,
-                                   error)
-                        : db_query(db,
-                                   SQL_ROW
-                                   "where seq = (select min(seq) from entries where kind = 'generation' and id = "
-                                   "(select id from entries where kind = 'generation' and at_us <= $1 "
-                                   "order by seq desc limit 1))",
-                                   &by_time, 1, error),
-                    fn, data, error);
+           journal_rows(generation > 0
+                            ? db_query(db, SQL_ROW "where kind = 'generation' and id = $1 order by seq limit 1", &by_id,
+                                       1, error)
+                            : db_query(db,
+                                       SQL_ROW
+                                       "where seq = (select min(seq) from entries where kind = 'generation' and id = "
+                                       "(select id from entries where kind = 'generation' and at_us <= $1 "
+                                       "order by seq desc limit 1))",
+                                       &by_time, 1, error),
+                        fn, data, error);
 }
 
 bool journal_read_world(struct journal_reader *reader, uint64_t seq, journal_row_fn fn, void *data, GError **error)
 {
     struct db_value until = DB_INT((int64_t)seq);
     struct db *db = reader_db(reader, error);
-    return db != NULL && each_row(db_query(db,
-                                           SQL_ROW "where seq in (select max(seq) from entries where kind in "
-                                                   "('object', 'plan', 'control') and seq <= $1 group by kind, id) "
-                                                   "order by seq",
-                                           &until, 1, error),
-                                  fn, data, error);
+    return db != NULL && journal_rows(db_query(db,
+                                               SQL_ROW "where seq in (select max(seq) from entries where kind in "
+                                                       "('object', 'plan', 'control') and seq <= $1 group by kind, id) "
+                                                       "order by seq",
+                                               &until, 1, error),
+                                      fn, data, error);
 }

@@ -9,6 +9,8 @@
  * process must end and restore (fsync is never tried again). Opening writes anew what the log holds: after a failed
  * fsync it may be in the kernel's memory only, and look sound.
  *
+ * Records of kind "audit" are chained as they are written (audit_chain.h).
+ *
  * Thread safety: a journal belongs to one thread at a time. A reader has its own connection and may be used beside
  * it, by one thread at a time.
  */
@@ -60,6 +62,11 @@ struct journal_row {
     int64_t at_us;                /* wall clock */
 };
 typedef bool (*journal_row_fn)(void *data, const struct journal_row *row, GError **error);
+/* Calls fn for each row of (seq, epoch, kind, id, body, at_us). Takes rows; NULL, with *error set by the query, is
+ * passed on as failure. False of fn without an error ends the walk well. */
+struct db_rows;
+bool journal_rows(struct db_rows *rows, journal_row_fn fn, void *data, GError **error);
+
 struct journal_reader;
 struct journal_reader *journal_reader_open(const char *path, GError **error);
 void journal_reader_close(struct journal_reader *reader); /* NULL is allowed */

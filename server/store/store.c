@@ -101,3 +101,14 @@ bool store_commit(struct store *store, unsigned node, uint64_t epoch, uint64_t s
                   values, 3, error) &&
            db_commit(store->db, error);
 }
+
+bool store_read_audit(struct store *store, uint64_t epoch, uint64_t seq, unsigned limit, journal_row_fn fn, void *data,
+                      GError **error)
+{
+    struct db_value values[] = {DB_INT((int64_t)epoch), DB_INT((int64_t)seq), DB_INT(limit)};
+    return journal_rows(db_query(store->db,
+                                 "select seq, epoch, 'audit', id, body, at_us from audit "
+                                 "where (epoch, seq) > ($1, $2) order by epoch, seq limit $3",
+                                 values, 3, error),
+                        fn, data, error);
+}

@@ -24,4 +24,8 @@ bool store_put(struct store *store, const struct journal_row *row, GError **erro
 bool store_commit(struct store *store, unsigned node, uint64_t epoch, uint64_t seq, GError **error);
 void store_rollback(struct store *store);
 
+/* Records of the audit behind (epoch, seq), in that order, at most `limit`; of all servers. */
+bool store_read_audit(struct store *store, uint64_t epoch, uint64_t seq, unsigned limit, journal_row_fn fn, void *data,
+                      GError **error);
+
 #endif
