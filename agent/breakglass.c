@@ -5,10 +5,7 @@
 #include "core/fileio.h"
 #include "schema/object.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <string.h>
-#include <unistd.h>
 
 #define LOG_SIZE_MAX (16u << 20) /* bytes; an act is some hundred */
 
@@ -22,6 +19,7 @@ struct act {
 struct breakglass {
     char *log_path;
     bool log_torn;   /* its last line has no end: a crash cut it */
+    bool reading;    /* nothing is written */
     GPtrArray *acts; /* struct act *, in force */
 };
 
@@ -122,9 +120,10 @@ static bool replay(struct breakglass *glass, const char *line, int64_t now_us, i
     return known;
 }
 
-struct breakglass *breakglass_new(const char *folder, int64_t now_us, int64_t wall_us, GPtrArray *notes)
+struct breakglass *breakglass_new(const char *folder, bool reading, int64_t now_us, int64_t wall_us, GPtrArray *notes)
 {
     struct breakglass *glass = g_new0(struct breakglass, 1);
+    glass->reading = reading;
     glass->log_path = g_build_filename(folder, "breakglass.log", NULL);
     glass->acts = g_ptr_array_new_with_free_func(act_free);
     g_autoptr(GError) error = NULL;
@@ -160,22 +159,9 @@ void breakglass_free(struct breakglass *glass)
 /* Lines are there whole and durable, or not at all. */
 static bool write_lines(struct breakglass *glass, const char *lines, GError **error)
 {
-    g_autofree char *text = g_strconcat(glass->log_torn ? "\n" : "", lines, NULL);
-    int fd = open(glass->log_path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0640);
-    ssize_t n = fd >= 0 ? write(fd, text, strlen(text)) : -1;
-    bool ok = n == (ssize_t)strlen(text);
-    if (n >= 0 && !ok)
-        errno = ENOSPC;
-    ok = ok && fsync(fd) == 0;
+    bool ok = file_append(glass->log_path, lines, 0640, true, &glass->log_torn, error);
     if (!ok)
-        g_set_error(error, SB_ERROR, SB_ERROR_IO, "cannot append to %s, so nothing was done: %s", glass->log_path,
-                    g_strerror(errno));
-    if (ok)
-        glass->log_torn = false;
-    else if (n > 0 && ftruncate(fd, lseek(fd, 0, SEEK_END) - n) != 0)
-        glass->log_torn = true; /* half a line is passed over when it is read */
-    if (fd >= 0)
-        close(fd);
+        g_prefix_error(error, "nothing was done: ");
     return ok;
 }
 
@@ -356,7 +342,8 @@ bool breakglass_overlay(const struct breakglass *glass, GBytes *const parts[stat
 static bool may_close(const struct breakglass *glass, const char *room, GBytes *const *parts, GError **error)
 {
     if (parts == NULL) {
-        g_set_error(error, SB_ERROR, SB_ERROR_CONFLICT, "override %s: there is no table in force to lay it over", room);
+        g_set_error(error, SB_ERROR, SB_ERROR_CONFLICT,
+                    "override %s: no table was applied yet that it could be laid over", room);
         return false;
     }
     if (!override_knows(parts, room)) {
@@ -378,7 +365,7 @@ char *breakglass_command(struct breakglass *glass, const char *line, const char 
 {
     struct command_line command = {0};
     char *text = NULL;
-    g_assert(breakglass_knows(line));
+    g_assert(breakglass_knows(line) && !glass->reading);
     if (read_command(line, &command, error)) {
         if (strcmp(command.verb, "release") == 0)
             text = release(glass, &command, by, wall_us, error);
@@ -401,7 +388,8 @@ bool breakglass_expire(struct breakglass *glass, int64_t now_us, int64_t wall_us
         g_autofree char *one = act_text(act);
         g_autoptr(GString) lines = g_string_new(NULL);
         add_line(lines, "expire", act, "", "its time is over", wall_us);
-        write_lines(glass, lines->str, NULL); /* who reads the log knows it without */
+        if (!glass->reading)
+            write_lines(glass, lines->str, NULL); /* who reads the log knows it without */
         g_ptr_array_add(notes, g_strdup_printf("its time is over: %s", one));
         g_ptr_array_remove_index(glass->acts, i);
         any = true;

@@ -26,15 +26,17 @@
 #define BREAKGLASS_REASON_MAX 200 /* bytes */
 
 struct breakglass;
-/* What the folder's log leaves in force, or damage in it, is said in `notes` (char *, owned by the array). */
-struct breakglass *breakglass_new(const char *folder, int64_t now_us, int64_t wall_us, GPtrArray *notes);
+/* What the folder's log leaves in force, or damage in it, is said in `notes` (char *, owned by the array). reading: an
+ * agent may be at work in the folder; nothing is written, not even that something has ended, and no command is taken.
+ */
+struct breakglass *breakglass_new(const char *folder, bool reading, int64_t now_us, int64_t wall_us, GPtrArray *notes);
 void breakglass_free(struct breakglass *glass);
 SB_AUTO_DEFINE(breakglass, breakglass_free)
 
 /* Is the line's first word one of the commands above? */
 bool breakglass_knows(const char *line);
-/* Does what `line` says, for `by` ("uid:0"). parts: of the table in force, or NULL when there is none. What was done in
- * words, g_free; NULL and nothing done: SB_ERROR_INVALID (what was found and expected), NOT_FOUND, CONFLICT, IO. */
+/* Does what `line` says, for `by` ("uid:0"). parts: of the table in force, or NULL when none was applied. What was done
+ * in words, g_free; NULL and nothing done: SB_ERROR_INVALID (what was found and expected), NOT_FOUND, CONFLICT, IO. */
 char *breakglass_command(struct breakglass *glass, const char *line, const char *by, GBytes *const *parts,
                          int64_t now_us, int64_t wall_us, GError **error);
 /* Ends what has had its time, and says so in `notes`; true when there was something. */

@@ -300,23 +300,10 @@ bool keep_log_applied(struct keep *keep, const struct manifest *manifest, int64_
                   "generation", (json_int_t)manifest->stamp.generation, "cause", manifest->cause);
     char *body = json_dumps(json, JSON_COMPACT);
     json_decref(json);
-    g_autofree char *line = g_strconcat(keep->log_torn ? "\n" : "", body, "\n", NULL);
+    g_autofree char *line = g_strconcat(body, "\n", NULL), *path = in_folder(keep, "applied.log");
     free(body);
-    g_autofree char *path = in_folder(keep, "applied.log");
-    int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0640);
-    ssize_t n = fd >= 0 ? write(fd, line, strlen(line)) : -1;
-    bool ok = n == (ssize_t)strlen(line);
-    if (n >= 0 && !ok) { /* a full disk takes a part of it: no half line stays behind */
-        if (ftruncate(fd, lseek(fd, 0, SEEK_END) - n) != 0)
-            keep->log_torn = true;
-        errno = ENOSPC;
-    }
-    if (!ok)
-        g_set_error(error, SB_ERROR, SB_ERROR_IO, "cannot append to %s: %s", path, g_strerror(errno));
-    else
+    bool ok = file_append(path, line, 0640, false, &keep->log_torn, error);
+    if (ok)
         keep->logged = manifest->stamp;
-    keep->log_torn = keep->log_torn && !ok;
-    if (fd >= 0)
-        close(fd);
     return ok;
 }

@@ -335,8 +335,8 @@ json_t *shell_command(void *data, uid_t uid, const char *line)
     GBytes *const *parts = NULL;
     g_autoptr(GError) error = NULL;
     g_autofree char *by = g_strdup_printf("uid:%u", (unsigned)uid);
-    if (agent_table(shell->agent, &parts) == NULL)
-        parts = NULL;
+    if (agent_table(shell->agent, &parts) == NULL || shell->applied[0] == NULL)
+        parts = NULL; /* nothing was given to the actuator yet: what is done by hand would not be seen */
     g_autofree char *done = breakglass_command(shell->glass, line, by, parts, loop_now_us(), wall_now_us(), &error);
     if (done == NULL)
         return json_pack("{s:s}", "error", error->message);
@@ -394,7 +394,7 @@ struct shell *shell_new(struct loop *loop, const struct shell_config *config, co
     if (notes->len > 1)
         shell->damage = g_strjoinv("; ", (char **)notes->pdata);
     g_autoptr(GPtrArray) acts = g_ptr_array_new_with_free_func(g_free);
-    shell->glass = breakglass_new(config->state_dir, loop_now_us(), wall_now_us(), acts);
+    shell->glass = breakglass_new(config->state_dir, false, loop_now_us(), wall_now_us(), acts);
     for (guint i = 0; i < acts->len; i++)
         shell_note(shell, acts->pdata[i]);
     struct agent_config agent = {shell->cluster, shell->edge, link_servers(shell->link), 0};

@@ -58,6 +58,26 @@ bool file_write_atomic(const char *path, const void *bytes, size_t size, mode_t 
     return ok;
 }
 
+bool file_append(const char *path, const char *text, mode_t mode, bool sync, bool *torn, GError **error)
+{
+    g_autofree char *whole = g_strconcat(*torn ? "\n" : "", text, NULL);
+    size_t size = strlen(whole);
+    int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, mode);
+    if (fd < 0)
+        return fail(error, "cannot append to", path);
+    ssize_t n = write(fd, whole, size);
+    bool ok = n == (ssize_t)size;
+    if (n >= 0 && !ok) /* a full disk takes a part of it */
+        errno = ENOSPC;
+    ok = (ok && (!sync || fsync(fd) == 0)) || fail(error, "cannot append to", path);
+    if (ok)
+        *torn = false;
+    else if (n > 0 && ftruncate(fd, lseek(fd, 0, SEEK_END) - n) != 0)
+        *torn = true;
+    close(fd);
+    return ok;
+}
+
 char *file_read(const char *path, size_t max, size_t *size, GError **error)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC);

@@ -16,6 +16,11 @@
  */
 bool file_write_atomic(const char *path, const void *bytes, size_t size, mode_t mode, GError **error);
 
+/* Appends `text` in one write, makes the file with `mode` when it is not there, and fsyncs it when `sync`. On failure
+ * nothing of it stays behind. *torn: the file ends in half a line, that of a crash or of a failure that could not be
+ * taken back; a newline goes before the text then. Not set by reading: who has read the file knows. */
+bool file_append(const char *path, const char *text, mode_t mode, bool sync, bool *torn, GError **error);
+
 /* Reads a whole file of at most `max` bytes. The result has a NUL behind its last byte and is freed with g_free;
  * *size (may be NULL) is without it. SB_ERROR_NOT_FOUND when there is no such file, TOO_LARGE above `max`. */
 char *file_read(const char *path, size_t max, size_t *size, GError **error);

@@ -191,7 +191,7 @@ void edge_set_shell(struct edge *edge, struct shell *shell)
 static struct edge_state *state_by_hand(const struct edge_settings *settings, const struct kept *kept, GPtrArray *notes,
                                         GError **error)
 {
-    sb_auto(breakglass) glass = breakglass_new(settings->state_dir, loop_now_us(), wall_now_us(), notes);
+    sb_auto(breakglass) glass = breakglass_new(settings->state_dir, true, loop_now_us(), wall_now_us(), notes);
     GBytes *parts[PARTS];
     breakglass_overlay(glass, kept->parts, parts);
     struct edge_state *state = edge_state_new(&kept->manifest, parts, error);

@@ -51,7 +51,7 @@ static bool holds(const struct breakglass *glass)
 /* The log is read again when the wall clock says `wall_us`; is the hold in force, and until when? */
 static int64_t left_after_restart(struct bench *b, int64_t wall_us)
 {
-    sb_auto(breakglass) glass = breakglass_new(b->dir, NOW, wall_us, b->notes);
+    sb_auto(breakglass) glass = breakglass_new(b->dir, false, NOW, wall_us, b->notes);
     return holds(glass) ? breakglass_next_us(glass) - NOW : 0;
 }
 
@@ -59,7 +59,7 @@ START_TEST(an_act_ends_by_the_clock_that_does_not_jump_and_lasts_no_longer_over_
 {
     struct bench b;
     bench_begin(&b);
-    sb_auto(breakglass) glass = breakglass_new(b.dir, NOW, WALL, b.notes);
+    sb_auto(breakglass) glass = breakglass_new(b.dir, false, NOW, WALL, b.notes);
     must(&b, glass, "hold 30m looking");
     ck_assert(!breakglass_expire(glass, NOW + 30 * MINUTE - 1, WALL + YEAR, b.notes));
     ck_assert(!breakglass_expire(glass, NOW + 30 * MINUTE - 1, WALL - YEAR, b.notes));
@@ -78,18 +78,18 @@ START_TEST(what_a_crash_or_a_bad_disk_left_of_the_log_is_passed_over_and_said)
 {
     struct bench b;
     bench_begin(&b);
-    sb_auto(breakglass) glass = breakglass_new(b.dir, NOW, WALL, b.notes);
+    sb_auto(breakglass) glass = breakglass_new(b.dir, false, NOW, WALL, b.notes);
     must(&b, glass, "hold 30m looking");
     must(&b, glass, "override room-a 10m nonsense");
     g_autofree char *whole = file_read(b.log, 1u << 20, NULL, NULL);
     for (size_t size = 0; size < strlen(whole); size++) { /* cut at each byte */
         g_ptr_array_set_size(b.notes, 0);
         ck_assert(file_write_atomic(b.log, whole, size, 0640, NULL));
-        sb_auto(breakglass) cut = breakglass_new(b.dir, NOW, WALL, b.notes);
+        sb_auto(breakglass) cut = breakglass_new(b.dir, false, NOW, WALL, b.notes);
         bool first = size >= strcspn(whole, "\n");
         ck_assert(holds(cut) == first);
         must(&b, cut, "override room-a 5m behind what was cut");
-        sb_auto(breakglass) again = breakglass_new(b.dir, NOW, WALL, b.notes);
+        sb_auto(breakglass) again = breakglass_new(b.dir, false, NOW, WALL, b.notes);
         json_t *rows = breakglass_to_json(again);
         ck_assert_uint_eq(json_array_size(rows), first ? 2 : 1);
         json_decref(rows);
@@ -97,10 +97,27 @@ START_TEST(what_a_crash_or_a_bad_disk_left_of_the_log_is_passed_over_and_said)
     g_autofree char *damaged = g_strconcat("{\"verb\":\"reboot\"}\nnonsense\n", whole, NULL);
     ck_assert(file_write_atomic(b.log, damaged, strlen(damaged), 0640, NULL));
     g_ptr_array_set_size(b.notes, 0);
-    sb_auto(breakglass) after = breakglass_new(b.dir, NOW, WALL, b.notes);
+    sb_auto(breakglass) after = breakglass_new(b.dir, false, NOW, WALL, b.notes);
     ck_assert(holds(after));
     ck_assert_uint_eq(b.notes->len, 4); /* two lines, and two acts that are in force */
     ck_assert_msg(strstr(b.notes->pdata[1], "line 2 is damaged") != NULL, "%s", (char *)b.notes->pdata[1]);
+    bench_end(&b);
+}
+END_TEST
+
+/* Files for HAProxy are made from it beside an agent: an act that has ended does not count, and the log stays as it is.
+ */
+START_TEST(who_only_reads_writes_nothing)
+{
+    struct bench b;
+    bench_begin(&b);
+    sb_auto(breakglass) glass = breakglass_new(b.dir, false, NOW, WALL, b.notes);
+    must(&b, glass, "override room-a 10m looking");
+    g_autofree char *before = file_read(b.log, 1u << 20, NULL, NULL);
+    sb_auto(breakglass) reader = breakglass_new(b.dir, true, NOW, WALL + 11 * MINUTE, b.notes);
+    g_autofree char *after = file_read(b.log, 1u << 20, NULL, NULL), *text = breakglass_text(reader);
+    ck_assert_str_eq(after, before);
+    ck_assert_ptr_null(text);
     bench_end(&b);
 }
 END_TEST
@@ -147,6 +164,7 @@ static void add(TCase *tcase)
 {
     tcase_add_test(tcase, an_act_ends_by_the_clock_that_does_not_jump_and_lasts_no_longer_over_a_restart);
     tcase_add_test(tcase, what_a_crash_or_a_bad_disk_left_of_the_log_is_passed_over_and_said);
+    tcase_add_test(tcase, who_only_reads_writes_nothing);
     tcase_add_test(tcase, a_room_that_is_closed_is_out_by_every_road_of_the_table_and_the_last_one_stays);
 }
 

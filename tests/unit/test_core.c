@@ -15,6 +15,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -202,6 +203,35 @@ START_TEST(a_file_is_old_or_new)
     struct stat st;
     ck_assert_int_eq(stat(path, &st), 0);
     ck_assert_int_eq(st.st_mode & 0777, 0600);
+    unlink(path);
+    rmdir(dir);
+}
+END_TEST
+
+/* A crash or a full disk may leave half a line; what comes behind it stands on a line of its own. */
+START_TEST(lines_are_appended_whole)
+{
+    g_autofree char *dir = g_dir_make_tmp("sb-core-XXXXXX", NULL);
+    g_autofree char *path = g_build_filename(dir, "f", NULL);
+    g_autoptr(GError) error = NULL;
+    struct rlimit all, few = {8, RLIM_INFINITY};
+    bool torn = false;
+    ck_assert(file_append(path, "one\n", 0600, true, &torn, NULL));
+    ck_assert_int_eq(getrlimit(RLIMIT_FSIZE, &all), 0);
+    few.rlim_max = all.rlim_max;
+    signal(SIGXFSZ, SIG_IGN);
+    ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &few), 0); /* the file takes half of the next line */
+    ck_assert(!file_append(path, "two and three\n", 0600, false, &torn, &error));
+    ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &all), 0);
+    ck_assert(g_error_matches(error, SB_ERROR, SB_ERROR_IO));
+    ck_assert(!torn);
+    g_autofree char *kept = file_read(path, 100, NULL, NULL);
+    ck_assert_str_eq(kept, "one\n");
+    torn = true;
+    ck_assert(file_append(path, "two\n", 0600, false, &torn, NULL));
+    ck_assert(!torn);
+    g_autofree char *both = file_read(path, 100, NULL, NULL);
+    ck_assert_str_eq(both, "one\n\ntwo\n");
     unlink(path);
     rmdir(dir);
 }
@@ -437,6 +467,7 @@ static void add(TCase *tcase)
     tcase_add_test(tcase, work_of_other_threads_runs_once_each);
     tcase_add_test(tcase, descriptors_are_watched_until_unwatched);
     tcase_add_test(tcase, a_file_is_old_or_new);
+    tcase_add_test(tcase, lines_are_appended_whole);
     tcase_add_test(tcase, reading_is_bounded_and_absence_is_told_apart);
     tcase_add_test(tcase, a_call_brings_status_body_and_headers);
     tcase_add_test(tcase, nobody_there_and_no_answer_are_told_apart);
