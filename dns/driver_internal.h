@@ -9,7 +9,7 @@
 #include <pthread.h>
 
 #include "dns/dns.h"
-#include "dns/fence.h"
+#include "schema/fence.h"
 #include "dns/notify.h"
 #include "dns/readback.h"
 #include "dns/response.h"

@@ -5,7 +5,7 @@
 #include <libknot/libknot.h>
 
 #include "core/error.h"
-#include "dns/fence.h"
+#include "schema/fence.h"
 
 struct rrset *rrset_make(const char *owner, uint16_t type, uint32_t ttl, const char *const *rdata)
 {

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "core/error.h"
-#include "dns/fence.h"
+#include "schema/fence.h"
 
 /* ---- plan ---- */
 

@@ -5,10 +5,9 @@
 
 #include <string.h>
 
-enum { TYPE_ENUM, TYPE_SPLIT };
 static const struct lever_class classes[] = {
 #define CONTROL(symbol, name, kind, type, choices, doc)                                                                \
-    {LEVER_##symbol, name, OBJECT_##kind, TYPE_##type == TYPE_SPLIT, choices, doc},
+    {LEVER_##symbol, name, OBJECT_##kind, LEVER_TYPE_##type, choices, doc},
 #include "schema/controls.def"
 #undef CONTROL
 };
@@ -142,26 +141,77 @@ __attribute__((format(printf, 5, 6))) static bool refuse(GError **error, enum sb
     return false;
 }
 
+bool lever_value_parses(const struct lever_class *class, const char *value, GError **error)
+{
+    struct split split = {0};
+    bool good = true;
+    if (strcmp(value, "default") == 0)
+        return true;
+    if (class->type == LEVER_TYPE_WEIGHTS) {
+        g_autoptr(GPtrArray) weights = weights_parse(value, error);
+        return weights != NULL;
+    }
+    if (class->type == LEVER_TYPE_SPLIT) {
+        good = split_parse(value, &split, error);
+        if (good)
+            split_clear(&split);
+    } else if (choice_find(class->choices, value) < 0) {
+        g_autofree char *quoted = text_quote(value), *expected = lever_value_expected(class);
+        g_set_error(error, SB_ERROR, SB_ERROR_INVALID, "found %s, expected %s", quoted, expected);
+        good = false;
+    }
+    return good;
+}
+
+char *lever_value_expected(const struct lever_class *class)
+{
+    if (class->type == LEVER_TYPE_SPLIT)
+        return g_strdup("default or ranges as 0-499=room-a,500-999=room-b");
+    if (class->type == LEVER_TYPE_WEIGHTS)
+        return g_strdup("default or rows as " WEIGHTS_EXAMPLE);
+    g_autofree char *choices = choices_join(class->choices, ", ");
+    return g_strdup_printf("default or one of %s", choices);
+}
+
+static bool must_exist(const struct inventory *inv, enum object_kind kind, enum lever lever, const char *object,
+                       const char *name, GError **error)
+{
+    return inventory_get(inv, kind, name) != NULL ||
+           refuse(error, SB_ERROR_NOT_FOUND, lever, object, "found %s \"%s\", expected the name of a %s that exists",
+                  object_class(kind)->name, name, object_class(kind)->name);
+}
+
 static bool split_validate(const struct inventory *inv, enum lever lever, const char *object, const char *value,
                            char **canonical, GError **error)
 {
-    const struct service *service = INVENTORY_GET(inv, service, object);
-    if (service->active == SERVICE_SINGLE)
-        return refuse(error, SB_ERROR_INVALID, lever, object, "found a single service, expected a multi service");
     struct split split;
-    if (!split_parse(value, &split, error)) {
-        g_prefix_error(error, "%s/%s: ", lever_class(lever)->name, object);
+    if (!split_parse(value, &split, NULL))
         return false;
-    }
     bool good = true;
     for (unsigned i = 0; good && i < split.n_rooms; i++)
-        if (INVENTORY_GET(inv, room, split.rooms[i]) == NULL)
-            good = refuse(error, SB_ERROR_NOT_FOUND, lever, object,
-                          "found room \"%s\", expected the name of a room that exists", split.rooms[i]);
+        good = must_exist(inv, OBJECT_room, lever, object, split.rooms[i], error);
     if (good)
         *canonical = split_format(&split);
     split_clear(&split);
     return good;
+}
+
+static bool weights_validate(const struct inventory *inv, enum lever lever, const char *object, const char *value,
+                             char **canonical, GError **error)
+{
+    g_autoptr(GPtrArray) rows = weights_parse(value, NULL);
+    for (guint i = 0; i < rows->len; i++) {
+        const struct weights_row *row = rows->pdata[i];
+        if (strcmp(row->caller, WEIGHTS_OTHERS) != 0 &&
+            !must_exist(inv, OBJECT_zone, lever, object, row->caller, error))
+            return false;
+        for (guint k = 0; k < row->zones->len; k++)
+            if (!must_exist(inv, OBJECT_zone, lever, object, g_array_index(row->zones, struct zone_weight, k).zone,
+                            error))
+                return false;
+    }
+    *canonical = weights_format(rows);
+    return true;
 }
 
 bool control_validate(const struct inventory *inv, enum lever lever, const char *object, const char *value,
@@ -174,13 +224,16 @@ bool control_validate(const struct inventory *inv, enum lever lever, const char 
                     class->name, quoted, object_class(class->kind)->name);
         return false;
     }
-    if (strcmp(value, "default") != 0 && class->is_split)
-        return split_validate(inv, lever, object, value, canonical, error);
-    if (strcmp(value, "default") != 0 && choice_find(class->choices, value) < 0) {
-        g_autofree char *quoted = text_quote(value), *choices = choices_join(class->choices, ", ");
-        return refuse(error, SB_ERROR_INVALID, lever, object, "found %s, expected default or one of %s", quoted,
-                      choices);
+    bool by_place = class->type != LEVER_TYPE_ENUM && strcmp(value, "default") != 0;
+    if (by_place && class->kind == OBJECT_service && INVENTORY_GET(inv, service, object)->active == SERVICE_SINGLE)
+        return refuse(error, SB_ERROR_INVALID, lever, object, "found a single service, expected a multi service");
+    if (!lever_value_parses(class, value, error)) {
+        g_prefix_error(error, "%s/%s: ", class->name, object);
+        return false;
     }
+    if (by_place)
+        return (class->type == LEVER_TYPE_SPLIT ? split_validate : weights_validate)(inv, lever, object, value,
+                                                                                     canonical, error);
     *canonical = g_strdup(value);
     return true;
 }

@@ -9,6 +9,7 @@
 #include "core/auto.h"
 #include "schema/inventory.h"
 #include "schema/split.h"
+#include "schema/weights.h"
 
 enum lever {
 #define CONTROL(symbol, ...) LEVER_##symbol,
@@ -16,16 +17,21 @@ enum lever {
 #undef CONTROL
     LEVERS
 };
+enum lever_type { LEVER_TYPE_ENUM, LEVER_TYPE_SPLIT, LEVER_TYPE_WEIGHTS };
 struct lever_class {
     enum lever lever;
     const char *name;      /* "room.ingress" */
     enum object_kind kind; /* of the objects it sits on */
-    bool is_split;         /* type SPLIT */
-    const char *choices;   /* ENUM: "open|closed" */
+    enum lever_type type;
+    const char *choices; /* ENUM: "open|closed" */
     const char *doc;
 };
 const struct lever_class *lever_class(enum lever lever);
 const struct lever_class *lever_class_find(const char *name); /* NULL if unknown */
+/* Has the value the form that the lever takes, whatever the inventory holds? "default" has. */
+bool lever_value_parses(const struct lever_class *class, const char *value, GError **error);
+/* What such a value looks like: "default or one of open, closed"; g_free. */
+char *lever_value_expected(const struct lever_class *class);
 
 struct control {
     enum lever lever;

@@ -126,10 +126,9 @@ static json_t *lever_schema(void)
     for (unsigned i = 0; i < LEVERS; i++) {
         const struct lever_class *class = lever_class(i);
         json_array_append_new(names, json_string(class->name));
-        g_autofree char *choices = choices_join(class->choices, ", ");
+        g_autofree char *expected = lever_value_expected(class);
         g_string_append_printf(doc, "%s %s of a %s (%s): %s", i == 0 ? "" : ";", class->name,
-                               object_class(class->kind)->name, class->is_split ? "ranges of slots" : choices,
-                               class->doc);
+                               object_class(class->kind)->name, expected, class->doc);
     }
     json_t *schema = json_pack("{s:s, s:s, s:o}", "type", "string", "description", doc->str, "enum", names);
     g_string_free(doc, TRUE);

@@ -145,20 +145,11 @@ static void value_read(const struct reader *r, const json_t *json, const char *s
                        struct plan_set *set)
 {
     const char *value = json_text(json_object_get(json, "value"));
-    bool good = value != NULL && (strcmp(value, "default") == 0 || choice_find(class->choices, value) >= 0);
-    if (class->is_split && value != NULL && !good) {
-        struct split split;
-        good = split_parse(value, &split, NULL);
-        if (good)
-            split_clear(&split);
-    }
-    if (good) {
+    if (value != NULL && lever_value_parses(class, value, NULL)) {
         set->value = g_strdup(value);
         return;
     }
-    g_autofree char *choices = choices_join(class->choices, ", ");
-    g_autofree char *expected = class->is_split ? g_strdup("default or ranges as 0-499=room-a,500-999=room-b")
-                                                : g_strdup_printf("default or one of %s", choices);
+    g_autofree char *expected = lever_value_expected(class);
     find_member(r, json, step, "value", expected);
 }
 

@@ -404,10 +404,11 @@ json_t *forecast_to_json(const struct forecast *f)
     }
     for (guint i = 0; i < f->notes->len; i++)
         json_array_append_new(notes, json_string(f->notes->pdata[i]));
-    json_t *changes = json_pack("{s:i, s:i, s:i, s:i, s:i}", "public_entries", (int)f->distance.entries[EDGE_PUBLIC],
-                                "dedicated_entries", (int)f->distance.entries[EDGE_DEDICATED], "public_slow_entries",
-                                (int)f->distance.slow_entries[EDGE_PUBLIC], "dedicated_slow_entries",
-                                (int)f->distance.slow_entries[EDGE_DEDICATED], "rrsets", (int)f->distance.rrsets);
+    json_t *changes = json_pack(
+        "{s:i, s:i, s:i, s:i, s:i, s:i}", "public_entries", (int)f->distance.entries[EDGE_PUBLIC], "dedicated_entries",
+        (int)f->distance.entries[EDGE_DEDICATED], "public_slow_entries", (int)f->distance.slow_entries[EDGE_PUBLIC],
+        "dedicated_slow_entries", (int)f->distance.slow_entries[EDGE_DEDICATED], "rrsets", (int)f->distance.rrsets,
+        "endpoints", (int)f->distance.endpoints);
     return json_pack("{s:b, s:f, s:f, s:f, s:f, s:f, s:o, s:o, s:o}", "known", f->known, "total", f->total, "failing",
                      f->failing, "moved", f->moved, "moved_failing", f->moved_failing, "lost", f->lost, "rows", rows,
                      "notes", notes, "changes", changes);
@@ -445,6 +446,9 @@ char *forecast_text(const struct forecast *f)
     g_string_append_printf(text, "  table entries: %u on public edges, %u on dedicated edges; %s\n",
                            f->distance.entries[EDGE_PUBLIC] + f->distance.slow_entries[EDGE_PUBLIC],
                            f->distance.entries[EDGE_DEDICATED] + f->distance.slow_entries[EDGE_DEDICATED], sets);
+    if (f->distance.endpoints > 0)
+        g_string_append_printf(text, "  east-west: whom callers call changes in %u rows of service and zone\n",
+                               f->distance.endpoints);
     for (guint i = 0; i < f->notes->len; i++)
         g_string_append_printf(text, "  note: %s\n", (char *)f->notes->pdata[i]);
     return g_string_free(text, FALSE);

@@ -1,4 +1,5 @@
 #include "server/interlocking/resolve.h"
+#include "server/interlocking/eastwest.h"
 #include "server/interlocking/slow_parts.h"
 
 #include <string.h>
@@ -423,6 +424,7 @@ struct resolved *resolve(struct world *world, const struct resolved *previous)
     }
     for (guint i = 0; i < out->slow->zones->len; i++)
         zone_resolve(&fast, out->slow->zones->pdata[i]);
+    out->endpoints = eastwest_endpoints(world, out->findings);
     g_array_unref(fast.policies);
     g_hash_table_unref(fast.of);
     g_hash_table_unref(fast.splits);
@@ -443,6 +445,7 @@ void resolved_unref(struct resolved *resolved)
     g_ptr_array_unref(resolved->zones);
     g_ptr_array_unref(resolved->fast_rrsets);
     g_ptr_array_unref(resolved->findings);
+    g_bytes_unref(resolved->endpoints);
     slow_parts_unref(resolved->slow);
     world_unref(resolved->world);
     g_free(resolved);

@@ -18,6 +18,7 @@ struct resolved {
     struct edge_table tables[EDGE_CLASSES]; /* edges of one class share their table */
     GHashTable *parts;                      /* hash -> GBytes */
     GPtrArray *zones;                       /* struct zone_records *, by zone */
+    GBytes *endpoints;                      /* as eastwest_endpoints makes them */
     GPtrArray *findings;                    /* struct finding * */
     struct slow_parts *slow;                /* shared by all worlds of one inventory; owns what zones borrow */
     GPtrArray *fast_rrsets;                 /* struct rrset *, owned here, borrowed by zones */
@@ -48,15 +49,19 @@ struct resolved_distance {
     unsigned entries[EDGE_CLASSES];
     unsigned slow_entries[EDGE_CLASSES];
     unsigned rrsets;
+    unsigned endpoints; /* lines of endpoints */
 };
 struct resolved_distance resolved_compare(const struct resolved *a, const struct resolved *b);
 /* Figures of the first zone of which more would change than its guard lets pass (schema/table.h), g_free; NULL: none.
  */
 char *resolved_zone_share(const struct resolved *now, const struct resolved *then);
 
-/* The same, one by one: a line of a part of a class's table, or an RRset of a zone. All is borrowed. */
+/* The same, one by one: a line of a part of a class's table or of the endpoints, or an RRset of a zone. All is
+ * borrowed.
+ */
 struct resolved_difference {
-    const char *zone; /* NULL: a table */
+    const char *zone; /* NULL: a table, or endpoints */
+    bool endpoints;   /* class and part are not said */
     int class;
     enum part part;
     const char *before, *after; /* lines, not terminated; NULL: there is none */

@@ -175,6 +175,8 @@ void resolved_each_difference(const struct resolved *a, const struct resolved *b
             if (strcmp(x, y) != 0)
                 each_line(resolved_part(a, x), resolved_part(b, y), &d, fn, data);
         }
+    struct resolved_difference d = {.endpoints = true};
+    each_line(a->endpoints, b->endpoints, &d, fn, data);
     each_record(a, b, fn, data);
 }
 
@@ -184,6 +186,8 @@ static void count(void *data, const struct resolved_difference *d)
     bool slow = d->part == PART_ROUTES || d->part == PART_LAYOUT;
     if (d->zone != NULL)
         distance->rrsets++;
+    else if (d->endpoints)
+        distance->endpoints++;
     else
         (slow ? distance->slow_entries : distance->entries)[d->class]++;
 }

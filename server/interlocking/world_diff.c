@@ -79,10 +79,11 @@ static void add_difference(void *data, const struct resolved_difference *d)
 {
     struct lists *lists = data;
     if (d->zone == NULL) {
-        json_array_append_new(lists->entries,
-                              json_pack("{s:s, s:s, s:o, s:o}", "class", edge_class_name(d->class), "part",
-                                        part_name(d->part), "before", line_json(d->before, d->before_len), "after",
-                                        line_json(d->after, d->after_len)));
+        json_array_append_new(lists->entries, json_pack("{s:s, s:s, s:o, s:o}", "class",
+                                                        d->endpoints ? "east-west" : edge_class_name(d->class), "part",
+                                                        d->endpoints ? "endpoints" : part_name(d->part), "before",
+                                                        line_json(d->before, d->before_len), "after",
+                                                        line_json(d->after, d->after_len)));
         return;
     }
     const struct rrset *any = d->set_before != NULL ? d->set_before : d->set_after;

@@ -2,7 +2,7 @@
  * byte chooses. readback.c is taken in whole, because its parser is behind a socket. */
 #include "tests/fuzz/fuzz.h"
 
-#include "dns/fence.h"
+#include "schema/fence.h"
 #include "dns/readback.c" // NOLINT(bugprone-suspicious-include)
 #include "dns/response.h"
 

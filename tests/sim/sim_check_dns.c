@@ -1,7 +1,7 @@
 /* sim_check_dns.c: what must hold of every name server whenever what it shows changes, and of what a driver says. */
 #include "tests/sim/sim.h"
 
-#include "dns/fence.h"
+#include "schema/fence.h"
 #include "dns/records.h"
 
 #include <string.h>

@@ -4,7 +4,7 @@
  * Of a request's signature the time is judged, not the MAC (libknot would judge it by the real clock). */
 #include "tests/sim/sim.h"
 
-#include "dns/fence.h"
+#include "schema/fence.h"
 #include "dns/message.h"
 #include "dns/records.h"
 

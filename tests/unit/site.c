@@ -154,6 +154,9 @@ char *site_dump(const struct resolved *resolved)
         }
     for (guint i = 0; i < resolved->zones->len; i++)
         dump_zone(text, resolved->zones->pdata[i]);
+    if (g_bytes_get_size(resolved->endpoints) > 0)
+        g_string_append_printf(text, "[endpoints]\n%.*s", (int)g_bytes_get_size(resolved->endpoints),
+                               (const char *)g_bytes_get_data(resolved->endpoints, NULL));
     g_string_append(text, "[findings]\n");
     for (guint i = 0; i < resolved->findings->len; i++) {
         g_autofree char *finding = finding_text(resolved->findings->pdata[i]);

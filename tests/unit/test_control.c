@@ -29,7 +29,7 @@ START_TEST(levers_are_found_by_name)
 {
     ck_assert_int_eq(lever_class_find("room.compute")->lever, LEVER_ROOM_COMPUTE);
     ck_assert_int_eq(lever_class_find("split")->kind, OBJECT_service);
-    ck_assert(lever_class_find("split")->is_split && !lever_class_find("pop")->is_split);
+    ck_assert(lever_class_find("split")->type == LEVER_TYPE_SPLIT && lever_class_find("pop")->type == LEVER_TYPE_ENUM);
     ck_assert_ptr_null(lever_class_find("room"));
     for (unsigned i = 0; i < LEVERS; i++)
         ck_assert_ptr_eq(lever_class_find(lever_class(i)->name), lever_class(i));

@@ -5,7 +5,7 @@
 #include <libknot/libknot.h>
 
 #include "core/error.h"
-#include "dns/fence.h"
+#include "schema/fence.h"
 #include "dns/records.h"
 #include "dns/response.h"
 #include "dns/update.h"

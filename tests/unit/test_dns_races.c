@@ -2,7 +2,7 @@
 #include <pthread.h>
 #include <string.h>
 
-#include "dns/fence.h"
+#include "schema/fence.h"
 #include "tests/unit/dnsstage.h"
 
 static uint64_t rounds(void)

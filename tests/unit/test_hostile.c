@@ -160,10 +160,10 @@ START_TEST(hostile_json)
         {OBJECTS("null"), 0, "found null, expected an object with kind and name"},
         {OBJECTS("{\"kind\": \"zones\", \"name\": \"z\"}"), 0,
          "kind: found \"zones\", expected one of zone, room, carrier, pop, line, edge, service, group, variant, "
-         "domain, route, dnszone, nameserver"},
+         "domain, route, dnszone, nameserver, registry"},
         {OBJECTS("{\"kind\": [[]], \"name\": \"z\"}"), 0,
          "kind: found a list of 1, expected one of zone, room, carrier, pop, line, edge, service, group, variant, "
-         "domain, route, dnszone, nameserver"},
+         "domain, route, dnszone, nameserver, registry"},
         {OBJECTS("{\"kind\": \"zone\", \"name\": \"z\", \"at\": \"evil\\nlog line\", \"x\": 1}"), 0,
          "zone z: found unknown field \"x\", expected one of name"},
         {OBJECTS("{\"kind\": \"zone\", \"name\": \"z\", \"a\\nb\": 1}"), 0,

@@ -171,7 +171,7 @@ START_TEST(what_is_wrong_is_found_with_its_line)
          AT "set: found a list of 0, expected a list of 1 to 100 {control, on, value}"},
         {HEAD "  - {name: a, set: [{control: door, on: x, value: y}]}\n",
          AT "control: found \"door\", expected one of room.ingress, room.compute, pop, edge, split, group.edge_class, "
-            "variant.edge_class, dnszone.guard, service.auto_dr"},
+            "variant.edge_class, dnszone.guard, service.auto_dr, service.eastwest"},
         {HEAD "  - {name: a, set: [{control: pop, on: p, value: shut}]}\n",
          AT "value: found \"shut\", expected default or one of in, out"},
         {HEAD "  - {name: a, set: [{control: pop, on: $target, value: out}]}\n",

@@ -53,7 +53,10 @@ static char *random_lever(GRand *rand, const struct inventory *inv)
     const struct lever_class *class = lever_class(lever);
     const GPtrArray *objects = inventory_list(inv, class->kind);
     const struct object *object = objects->pdata[g_rand_int_range(rand, 0, (gint32)objects->len)];
-    if (class->is_split) {
+    if (class->type == LEVER_TYPE_WEIGHTS)
+        return g_strdup_printf("!%s/%s=zone-1=zone-1:%d+zone-2:1,*=zone-1:1+zone-2:%d", class->name, object->name,
+                               g_rand_int_range(rand, 0, 3), g_rand_int_range(rand, 0, 3));
+    if (class->type == LEVER_TYPE_SPLIT) {
         int cut = g_rand_int_range(rand, 1, SLOT_COUNT);
         return g_strdup_printf("!%s/%s=0-%d=room-c,%d-999=room-%c", class->name, object->name, cut - 1, cut,
                                'a' + g_rand_int_range(rand, 0, 2));

@@ -1,15 +1,16 @@
-/* fence.h: the sentinel, a TXT record _signalbox.ZONE that says who wrote the zone last, and how far.
+/* fence.h: the sentinel that drivers leave in what they write, says who wrote it last, and how far. In DNS it is the
+ * TXT record _signalbox.ZONE, in a registry the key PREFIX/sentinel.
  *
  *   "EPOCH GENERATION"            the records of the generation are all written; generation 0: claimed, nothing written
  *   "EPOCH GENERATION part K/M"   the generation is written in M updates, of which K are done
  *
- * The text that was read is the prerequisite of the next update (RFC 2136 2.4.2), so it fences on every server that
- * speaks RFC 2136: of two writers that read the same text one wins.
+ * What was read is the prerequisite of the next update (RFC 2136 2.4.2; a compare of etcd's transactions), so it fences
+ * at the server itself: of two writers that read the same sentinel one wins.
  *
  * Thread safety: pure functions.
  */
-#ifndef DNS_FENCE_H
-#define DNS_FENCE_H
+#ifndef SCHEMA_FENCE_H
+#define SCHEMA_FENCE_H
 
 #include "schema/table.h"
 

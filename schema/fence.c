@@ -1,4 +1,4 @@
-#include "dns/fence.h"
+#include "schema/fence.h"
 
 #include <errno.h>
 #include <inttypes.h>
