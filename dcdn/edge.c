@@ -216,7 +216,7 @@ bool edge_render_files(const struct edge_settings *settings, GError **error)
         log_warning("part of the saved state is not used", "why=\"%s\"", (char *)notes->pdata[i]);
     if (state == NULL)
         state = edge_state_empty();
-    sb_auto(holder) holder = holder_new(settings, loop_now_us());
+    sb_auto(holder) holder = holder_new(settings, loop_now_us(), wall_now_us());
     holder_adopt(holder, state);
     struct edge_files files = {0};
     bool ok = edge_files_write(&files, state, settings, error);

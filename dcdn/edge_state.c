@@ -220,7 +220,9 @@ static void set_holds_text(struct edge_state *state)
 {
     GString *text = g_string_new(NULL);
     for (guint i = 0; i < state->rooms->len; i++) {
-        const char *room = state->rooms->pdata[i];
+        const char *room = state->rooms->pdata[i], *note = g_hash_table_lookup(state->hold_notes, room);
+        if (note != NULL)
+            g_string_append_printf(text, "%s\n", note);
         g_string_append_printf(text, "%s %s\n", room, (char *)g_hash_table_lookup(state->maps[MAP_HOLDS], room));
     }
     g_clear_pointer(&state->text[MAP_HOLDS], g_bytes_unref);
@@ -235,10 +237,13 @@ static void set_holds(struct edge_state *state)
     set_holds_text(state);
 }
 
-void edge_state_set_home(struct edge_state *state, const char *room, unsigned home)
+void edge_state_set_home(struct edge_state *state, const char *room, unsigned home, const char *note)
 {
     g_assert(g_hash_table_contains(state->maps[MAP_HOLDS], room));
     g_hash_table_replace(state->maps[MAP_HOLDS], g_strdup(room), g_strdup_printf("%u", home));
+    g_hash_table_remove(state->hold_notes, room);
+    if (note != NULL)
+        g_hash_table_insert(state->hold_notes, g_strdup(room), g_strdup(note));
     set_holds_text(state);
 }
 
@@ -247,6 +252,7 @@ static struct edge_state *state_new(void)
     struct edge_state *state = g_new0(struct edge_state, 1);
     state->rooms = g_ptr_array_new_with_free_func(g_free);
     state->servers = g_ptr_array_new_with_free_func(server_free);
+    state->hold_notes = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
     for (unsigned i = 0; i < EDGE_MAPS; i++)
         state->maps[i] = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
     return state;
@@ -298,6 +304,7 @@ void edge_state_free(struct edge_state *state)
         return;
     g_ptr_array_unref(state->rooms);
     g_ptr_array_unref(state->servers);
+    g_hash_table_unref(state->hold_notes);
     for (unsigned i = 0; i < EDGE_MAPS; i++) {
         g_hash_table_unref(state->maps[i]);
         g_clear_pointer(&state->text[i], g_bytes_unref);

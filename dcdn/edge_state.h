@@ -42,13 +42,15 @@ struct edge_state {
     GPtrArray *servers;          /* struct edge_server *, by backend, in the order of the configuration */
     GHashTable *maps[EDGE_MAPS]; /* key -> value */
     GBytes *text[EDGE_MAPS];     /* the same as a file */
+    GHashTable *hold_notes;      /* room -> the line above its row in the file of MAP_HOLDS */
 };
 /* Checks every part again, characters above all: SB_ERROR_INVALID with what was found, and NULL. */
 struct edge_state *edge_state_new(const struct manifest *manifest, GBytes *const parts[static PARTS], GError **error);
 /* Before there is any table: no maps, no servers; every host is unknown. */
 struct edge_state *edge_state_empty(void);
-/* MAP_HOLDS has a row for each room, how many of its slots go home; all of them unless this says otherwise. */
-void edge_state_set_home(struct edge_state *state, const char *room, unsigned home);
+/* MAP_HOLDS has a row for each room, how many of its slots go home; all of them unless this says otherwise. note: what
+ * its file says besides, a line without its end that HAProxy passes over ("# ..."); NULL: nothing. */
+void edge_state_set_home(struct edge_state *state, const char *room, unsigned home, const char *note);
 void edge_state_free(struct edge_state *state);
 SB_AUTO_DEFINE(edge_state, edge_state_free)
 

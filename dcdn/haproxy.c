@@ -134,7 +134,7 @@ static void step_holds(struct haproxy *h, const GPtrArray *replies)
     g_autoptr(GPtrArray) notes = g_ptr_array_new_with_free_func(g_free);
     if (h->state == NULL)
         return;
-    if (holder_step(h->holder, h->state, replies, loop_now_us(), notes))
+    if (holder_step(h->holder, h->state, replies, loop_now_us(), wall_now_us(), notes))
         publish_holds(h, notes);
     say_notes(h, notes);
 }
@@ -534,7 +534,7 @@ struct haproxy *haproxy_new(struct loop *loop, const struct edge_settings *setti
                                          settings->hold_us,
                                          settings->hold_stage_us,
                                          settings->relay_allowance};
-    h->holder = holder_new(settings, loop_now_us());
+    h->holder = holder_new(settings, loop_now_us(), wall_now_us());
     h->reload_timer = loop_timer_new(loop, on_reload_timer, h);
     h->watch_timer = loop_timer_new(loop, on_watch_timer, h);
     loop_timer_arm(h->watch_timer, loop_now_us() + HAPROXY_WATCH_US);

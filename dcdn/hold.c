@@ -7,9 +7,10 @@ void hold_init(struct hold *hold)
     *hold = (struct hold){.home = HOLD_SLOTS};
 }
 
-void hold_restore(struct hold *hold, const struct hold_limits *limits, unsigned home, int64_t now_us)
+void hold_restore(struct hold *hold, const struct hold_limits *limits, unsigned home, int64_t for_us, int64_t now_us)
 {
-    *hold = (struct hold){.home = MIN(home, HOLD_SLOTS), .began_us = now_us, .next_us = now_us + limits->hold_us};
+    *hold =
+        (struct hold){.home = MIN(home, HOLD_SLOTS), .began_us = now_us - for_us, .next_us = now_us + limits->hold_us};
 }
 
 static enum hold_event seen_down(struct hold *hold, const struct hold_limits *limits, bool elsewhere, int64_t now_us)

@@ -42,7 +42,7 @@ struct hold_limits {
 };
 struct hold {
     unsigned home;      /* slots whose users go to their room; HOLD_SLOTS: no hold */
-    int64_t began_us;   /* of a hold: when it began, or was restored */
+    int64_t began_us;   /* of a hold: when it began, maybe in an earlier run: then it may be below 0 */
     int64_t next_us;    /* of a hold: no stage before this */
     int64_t sighted_us; /* last time that it was seen down */
     int64_t alone_us;   /* of a hold: last time that no other room was seen up */
@@ -55,8 +55,9 @@ enum hold_event { HOLD_NOTHING, HOLD_BEGUN, HOLD_AGAIN, HOLD_RETURNS, HOLD_ENDED
 
 /* No hold. */
 void hold_init(struct hold *hold);
-/* A hold that an earlier run left, with `home` slots at home: nobody moves now, and the hold begins anew. */
-void hold_restore(struct hold *hold, const struct hold_limits *limits, unsigned home, int64_t now_us);
+/* A hold that an earlier run left, for_us after it began, with `home` slots at home: nobody moves now, and nobody comes
+ * home before the room has been seen for hold_us. */
+void hold_restore(struct hold *hold, const struct hold_limits *limits, unsigned home, int64_t for_us, int64_t now_us);
 /* One reading of the room's health. elsewhere: another room is up and takes its users. HOLD_AGAIN: it has failed while
  * some had come home. HOLD_ALONE: it is over because no other room is up. What is new is in hold->home. */
 enum hold_event hold_step(struct hold *hold, const struct hold_limits *limits, enum hold_health health, bool elsewhere,

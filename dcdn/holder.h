@@ -1,6 +1,7 @@
 /* holder.h: the holds of all rooms of an edge (hold.h), against its state and what HAProxy says of its servers.
  *
- * MAP_HOLDS is where a hold takes effect, and its file is what a next run of the agent begins with.
+ * MAP_HOLDS is where a hold takes effect, and its file is what a next run of the agent begins with: also with the time
+ * at which a hold began, by the wall clock, since no other goes on while an agent is not there.
  * Thread safety: belongs to one thread. No I/O but the file that holder_new reads.
  */
 #ifndef DCDN_HOLDER_H
@@ -12,7 +13,7 @@
 
 struct holder;
 /* With the holds that the file of MAP_HOLDS has; what is not a hold there is passed over. */
-struct holder *holder_new(const struct edge_settings *settings, int64_t now_us);
+struct holder *holder_new(const struct edge_settings *settings, int64_t now_us, int64_t wall_us);
 void holder_free(struct holder *holder);
 SB_AUTO_DEFINE(holder, holder_free)
 
@@ -27,9 +28,9 @@ char *holder_question(const struct edge_state *state);
 unsigned holder_replies(const struct edge_state *state);
 /* replies: GPtrArray of char *, or NULL when nobody knows. True when the state's MAP_HOLDS is another now. */
 bool holder_step(struct holder *holder, struct edge_state *state, const GPtrArray *replies, int64_t now_us,
-                 GPtrArray *notes);
+                 int64_t wall_us, GPtrArray *notes);
 
-/* "holds" of a report: rooms, slots that are at home and µs since it began or this agent started; new reference. */
+/* "holds" of a report: rooms, slots that are at home and µs since it began; new reference. */
 json_t *holder_to_json(const struct holder *holder, int64_t now_us);
 
 #endif

@@ -27,7 +27,7 @@ struct origin_health {
 struct room_hold {
     char *room;
     unsigned home;    /* slots of SLOT_COUNT whose users go home, fewer than all */
-    int64_t since_us; /* server's clock; a restart of the agent begins it anew */
+    int64_t since_us; /* server's clock */
 };
 /* What a person has done at the agent itself (agent/breakglass.h). */
 struct hand_act {

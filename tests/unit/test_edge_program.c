@@ -179,8 +179,11 @@ static unsigned read_applied_log(struct stage *s)
 
 START_TEST(what_a_server_must_not_say_changes_nothing)
 {
-    static const struct edge_table_text hostile = {.rooms = "multi/room-a room-b;shutdown\n"};
-    static const struct {
+    g_autofree char *endless = g_strnfill(20000, 'b'), *rooms = g_strdup_printf("multi/room-a %s\n", endless);
+    const struct edge_table_text second = {.rooms = "multi/room-a room-b;shutdown\n"},
+                                 payload = {.rooms = "multi/room-a <<\n"}, torn = {.rooms = "multi/room-a room\n-b\n"},
+                                 large = {.rooms = rooms};
+    const struct {
         uint64_t epoch, generation;
         const char *cluster;
         const struct edge_table_text *text;
@@ -192,7 +195,10 @@ START_TEST(what_a_server_must_not_say_changes_nothing)
         {EPOCH, 5, "two-rooms", &closed, HALF_JSON, "applied", "no JSON"},
         {EPOCH, 6, "three-rooms", &closed, NONE, "refused", "of cluster 'three-rooms'"},
         {EPOCH, 6, "two-rooms", &closed, WRONG_BYTES, "refused", "has hash"},
-        {EPOCH, 6, "two-rooms", &hostile, NONE, "refused", "rooms"},
+        {EPOCH, 6, "two-rooms", &second, NONE, "refused", "part rooms, line 1: found \"multi/room-a room-b;"},
+        {EPOCH, 6, "two-rooms", &payload, NONE, "refused", "part rooms, line 1: found \"multi/room-a <<"},
+        {EPOCH, 6, "two-rooms", &torn, NONE, "refused", "part rooms, line 2: found \"-b"},
+        {EPOCH, 6, "two-rooms", &large, NONE, "refused", "part rooms, line 1: found a longer line"},
         {EPOCH, 6, "two-rooms", &closed, STATUS_500, "applied", "500: out of order"},
         {EPOCH, 6, "two-rooms", &closed, HALF_BODY, "applied", "bytes remaining"},
         {EPOCH, 6, "two-rooms", &closed, NO_ANSWER, "applied", "127.0.0.1"},
@@ -201,10 +207,14 @@ START_TEST(what_a_server_must_not_say_changes_nothing)
     struct stage s;
     stage_begin(&s, 1);
     await_status(&s, "applied", 5, "");
+    g_autofree char *show = g_strdup_printf("show map %s/rooms.map\n", s.dir), *before = say(s.haproxy_socket, show);
+    ck_assert_msg(strstr(before, " multi/room-a room-a\n") != NULL, "%s", before);
     for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {
         server_says(&s.server[0], rows[i].epoch, rows[i].generation, rows[i].cluster, rows[i].text, rows[i].lie);
         await_status(&s, rows[i].state, 5, rows[i].error);
         expect_meta(&s, "5");
+        g_autofree char *now = say(s.haproxy_socket, show);
+        ck_assert_str_eq(now, before);
         server_says(&s.server[0], EPOCH, 5, "two-rooms", &rest, NONE);
         await_status(&s, "applied", 5, "");
     }
@@ -322,29 +332,42 @@ START_TEST(a_hung_haproxy_is_said_within_two_seconds_and_caught_up_with)
 }
 END_TEST
 
-static size_t holds(struct stage *s)
+/* Of the one room that is held away: for how long it has been; -1: none is. */
+static int64_t held_for_us(struct stage *s)
 {
     g_autofree char *text = say(s->socket, "status\n");
     json_t *status = json_loads(text, 0, NULL);
-    size_t n = json_array_size(json_object_get(status, "holds"));
+    const json_t *holds = json_object_get(status, "holds");
+    ck_assert_uint_le(json_array_size(holds), 1);
+    json_t *for_us = json_object_get(json_array_get(holds, 0), "for_us");
+    int64_t us = json_is_integer(for_us) ? json_integer_value(for_us) : -1;
     json_decref(status);
-    return n;
+    return us;
 }
 
-/* A room that was held away stays so however things are started: HAProxy's maps are made before there is an agent. */
+static void kill_edge(struct stage *s)
+{
+    kill(s->edge, SIGKILL);
+    waitpid(s->edge, NULL, 0);
+}
+
+/* A room that was held away stays so however things are started: HAProxy's maps are made before there is an agent. That
+ * it has been for so long is not forgotten either. */
 START_TEST(a_hold_is_in_force_before_the_agent_is)
 {
+    const int64_t earlier_us = 500 * G_USEC_PER_SEC;
     struct stage s;
     stage_begin(&s, 1);
     await_status(&s, "applied", 5, "");
-    ck_assert_uint_eq(holds(&s), 0);
-    kill(s.edge, SIGKILL);
-    waitpid(s.edge, NULL, 0);
+    ck_assert_int_eq(held_for_us(&s), -1);
+    kill_edge(&s);
     kill(s.haproxy, SIGTERM);
     waitpid(s.haproxy, NULL, 0);
     g_autofree char *path = g_build_filename(s.dir, "holds.map", NULL);
     g_autofree char *command = g_strdup_printf("show map %s\n", path);
-    ck_assert(g_file_set_contents(path, "room-a 300\nroom-b 1000\nno hold\nroom-c 100000\n", -1, NULL));
+    g_autofree char *file = g_strdup_printf(
+        "# since %" G_GINT64_FORMAT "\nroom-a 300\nroom-b 1000\nno hold\nroom-c 100000\n", wall_now_us() - earlier_us);
+    ck_assert(g_file_set_contents(path, file, -1, NULL));
     start_haproxy(&s);
     int64_t until_us = loop_now_us() + DEADLINE_US;
     g_autofree char *map = NULL;
@@ -357,7 +380,13 @@ START_TEST(a_hold_is_in_force_before_the_agent_is)
     ck_assert_msg(strstr(map, " no ") == NULL && strstr(map, "room-c") == NULL, "%s", map);
     s.edge = spawn_edge(&s, false);
     await_status(&s, "applied", 5, "");
-    ck_assert_uint_eq(holds(&s), 1);
+    int64_t for_us = held_for_us(&s);
+    ck_assert_int_ge(for_us, earlier_us);
+    ck_assert_int_lt(for_us, earlier_us + 3 * DEADLINE_US);
+    kill_edge(&s);
+    s.edge = spawn_edge(&s, false);
+    await_status(&s, "applied", 5, "");
+    ck_assert_int_ge(held_for_us(&s), for_us);
     stage_end(&s);
 }
 END_TEST

@@ -145,16 +145,17 @@ END_TEST
 START_TEST(a_restart_moves_nobody_and_holds_anew)
 {
     struct hold hold;
-    hold_restore(&hold, &limits, 300, 7 * S);
+    hold_restore(&hold, &limits, 300, 500 * S, 7 * S);
     ck_assert_uint_eq(hold.home, 300);
+    ck_assert_int_eq(7 * S - hold.began_us, 500 * S);
     ck_assert_int_eq(step(&hold, HOLD_UP, 67 * S - LOOK), HOLD_NOTHING);
     ck_assert_uint_eq(hold.home, 300);
     ck_assert_int_eq(step(&hold, HOLD_UP, 67 * S), HOLD_RETURNS);
     ck_assert_uint_eq(hold.home, 400);
-    hold_restore(&hold, &limits, 300, 7 * S);
+    hold_restore(&hold, &limits, 300, 0, 7 * S);
     ck_assert_int_eq(step(&hold, HOLD_DOWN, 8 * S), HOLD_AGAIN); /* it is a hold: one sighting is enough */
     ck_assert_uint_eq(hold.home, 0);
-    hold_restore(&hold, &limits, HOLD_SLOTS, 0); /* not held */
+    hold_restore(&hold, &limits, HOLD_SLOTS, 0, 0); /* not held */
     ck_assert_int_eq(step(&hold, HOLD_DOWN, S), HOLD_NOTHING);
 }
 END_TEST
