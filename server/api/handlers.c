@@ -439,16 +439,26 @@ static void get_agents(struct call *call, struct turn *turn, GError **error)
     call->result = json_is_array(agents) ? json_pack("{s:o}", "agents", agents) : agents;
 }
 
+/* A value of the query that may be left out, or be empty; g_free. */
+static char *query_optional(const struct request *request, const char *name, bool *valid)
+{
+    char *value = request_query(request, name);
+    *valid = *valid && (value == NULL || g_utf8_validate(value, -1, NULL));
+    if (value != NULL && value[0] == '\0')
+        g_clear_pointer(&value, g_free);
+    return value;
+}
+
 static void get_explain(struct call *call, struct turn *turn, GError **error)
 {
-    g_autofree char *url = request_query(call->request, "url"), *user = request_query(call->request, "user"),
-                    *from = request_query(call->request, "from");
-    struct explain_query query = {.url = url,
-                                  .user = user != NULL && user[0] != '\0' ? user : NULL,
-                                  .from = from != NULL && from[0] != '\0' ? from : NULL};
-    if (url == NULL || !g_utf8_validate(url, -1, NULL) || (user != NULL && !g_utf8_validate(user, -1, NULL)) ||
-        (from != NULL && !g_utf8_validate(from, -1, NULL))) {
-        g_set_error(error, SB_ERROR, SB_ERROR_INVALID, "expected ?url=, and ?user= and ?from= where wanted, as UTF-8");
+    bool valid = true;
+    g_autofree char *url = request_query(call->request, "url"), *user = query_optional(call->request, "user", &valid),
+                    *from = query_optional(call->request, "from", &valid),
+                    *carrier = query_optional(call->request, "carrier", &valid);
+    struct explain_query query = {.url = url, .user = user, .from = from, .carrier = carrier};
+    if (url == NULL || !g_utf8_validate(url, -1, NULL) || !valid) {
+        g_set_error(error, SB_ERROR, SB_ERROR_INVALID,
+                    "expected ?url=, and ?user=, ?from= and ?carrier= where wanted, as UTF-8");
         return;
     }
     call->result = explain(engine_resolved(turn->engine), engine_observed(turn->engine), &query, turn->now.us, error);

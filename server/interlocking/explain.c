@@ -16,6 +16,7 @@ struct journey {
     const struct domain *domain;
     const struct group *group;
     const struct variant *variant; /* NULL: the name points at the group's own policy name */
+    bool by_view;                  /* variant was looked for by the carrier that was named */
     const struct service *service;
     const struct route *route; /* NULL: the group's own service */
     GPtrArray *edges;          /* const struct edge *, that the name points to */
@@ -71,6 +72,29 @@ static bool prefix_matches(const char *path, const char *prefix)
 {
     size_t len = strlen(prefix);
     return strncmp(path, prefix, len) == 0 && (path[len] == '/' || path[len] == '\0');
+}
+
+/* The name is of everybody, and the carrier's resolvers make it the carrier's own. */
+static bool carrier_find(struct journey *j, GError **error)
+{
+    const char *carrier = j->query->carrier;
+    const struct inventory *inv = j->w->inventory;
+    if (carrier == NULL)
+        return true;
+    if (INVENTORY_GET(inv, carrier, carrier) == NULL) {
+        g_autofree char *found = text_quote(carrier);
+        g_set_error(error, SB_ERROR, SB_ERROR_NOT_FOUND, "carrier: found %s, expected a carrier that the inventory has",
+                    found);
+        return false;
+    }
+    if (j->variant != NULL)
+        return true;
+    INVENTORY_FOREACH (inv, variant, variant)
+        if (strcmp(variant->group, j->group->o.name) == 0 && strcmp(variant->carrier, carrier) == 0 &&
+            variant->region == NULL)
+            j->variant = variant;
+    j->by_view = true;
+    return true;
 }
 
 static bool policy_find(struct journey *j, GError **error)
@@ -135,8 +159,13 @@ static char *edges_words(const GPtrArray *edges, bool addresses)
 static void turn_name(struct journey *j)
 {
     g_autofree char *owner = policy_owner(j->group, j->variant);
-    turn(j, "name", owner, "%s is a name of %s%s%sgroup %s", j->host, j->variant != NULL ? "variant " : "",
-         j->variant != NULL ? j->variant->o.name : "", j->variant != NULL ? " of " : "", j->group->o.name);
+    if (j->by_view)
+        turn(j, "name", owner, "%s is a name of group %s, %s %s", j->host, j->group->o.name,
+             j->variant != NULL ? "which has this variant for the resolvers of" : "which has no variant for all of",
+             j->query->carrier);
+    else
+        turn(j, "name", owner, "%s is a name of %s%s%sgroup %s", j->host, j->variant != NULL ? "variant " : "",
+             j->variant != NULL ? j->variant->o.name : "", j->variant != NULL ? " of " : "", j->group->o.name);
     g_autofree char *addresses = edges_words(j->edges, true);
     g_autofree char *names = edges_words(j->edges, false);
     g_autofree char *why = world_edges_words(j->w, j->group, j->variant);
@@ -458,7 +487,7 @@ json_t *explain(const struct resolved *resolved, const struct observed *observed
                         .rooms = g_ptr_array_new_with_free_func(g_free),
                         .turns = json_array()};
     json_t *out = NULL;
-    if (url_parse(&j, error) && policy_find(&j, error) && edge_find(&j, error))
+    if (url_parse(&j, error) && policy_find(&j, error) && carrier_find(&j, error) && edge_find(&j, error))
         out = journey_tell(&j, observed, now_us);
     journey_clear(&j);
     return out;

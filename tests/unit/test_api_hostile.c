@@ -127,6 +127,7 @@ static const struct place places[] = {
     {OPERATORS, "GET", "/v1/audit?limit=@P", NULL, "limit", NOWHERE},
     {OPERATORS, "GET", "/v1/explain?url=@P", NULL, "", NOWHERE},
     {OPERATORS, "GET", "/v1/explain?url=http://home.example.test/&from=x@P", NULL, "from", NOWHERE},
+    {OPERATORS, "GET", "/v1/explain?url=http://home.example.test/&carrier=x@P", NULL, "carrier", NOWHERE},
     {OPERATORS, "POST", "/v1/plans/room-isolated/run", "{\"target\":@J}", "target", NOWHERE},
     {OPERATORS, "POST", "/v1/plans/room-isolated/run", "{\"target\":\"room-a\",\"confirm\":@J}", "confirm", NOWHERE},
     {OPERATORS, "POST", "/v1/plans/room-isolated/run", "{\"target\":\"room-a\",\"overrides\":[@J]}", "overrides",

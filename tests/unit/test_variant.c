@@ -146,6 +146,47 @@ START_TEST(the_road_is_explained)
 }
 END_TEST
 
+static char *road_of(struct inventory *inv, const struct explain_query *query)
+{
+    sb_auto(resolved) resolved = resolved_of(inv, LEVERS("variant.edge_class/core-carrier-1=dedicated by bob"));
+    sb_auto(observed) o = observed_new();
+    g_autoptr(GError) error = NULL;
+    json_t *explained = explain(resolved, o, query, NOW, &error);
+    if (explained == NULL)
+        return g_strdup(error->message);
+    char *text = explain_text(explained);
+    json_decref(explained);
+    return text;
+}
+
+/* A name of everybody, as a carrier's resolvers answer it. */
+START_TEST(the_road_of_a_carriers_user_is_explained)
+{
+    static const struct {
+        const char *host, *carrier, *name, *edge;
+    } rows[] = {
+        {"play.example.test", NULL, "play.example.test is a name of group core\n", "edge-1 (public) "},
+        {"play.example.test", "carrier-1", "which has this variant for the resolvers of carrier-1\n",
+         "edge-3 (dedicated) "},
+        {"play.example.test", "carrier-2", "core-carrier-2.pol.example.test  play.example.test is a name of group core",
+         "edge-2 (public) "},
+        {"home.example.test", "carrier-1", "is a name of group manual, which has no variant for all of carrier-1\n",
+         "edge-1 (public) "},
+        {"play-c1.example.test", "carrier-2", "is a name of variant core-carrier-1 of group core\n",
+         "edge-3 (dedicated) "},
+        {"play.example.test", "carrier-9", "carrier: found \"carrier-9\", expected a carrier that the inventory has",
+         ""},
+    };
+    sb_auto(inventory) inv = site_inventory("three-rooms");
+    for (guint i = 0; i < G_N_ELEMENTS(rows); i++) {
+        struct explain_query query = {.url = rows[i].host, .carrier = rows[i].carrier};
+        g_autofree char *text = road_of(inv, &query);
+        ck_assert_msg(strstr(text, rows[i].name) != NULL && strstr(text, rows[i].edge) != NULL,
+                      "row %u: %s\nexpected %s and %s", i, text, rows[i].name, rows[i].edge);
+    }
+}
+END_TEST
+
 static double edge_after(const struct forecast *f, const char *name)
 {
     for (guint i = 0; i < f->rows->len; i++) {
@@ -284,6 +325,7 @@ static void add(TCase *tcase)
     tcase_add_test(tcase, where_no_edge_fits_the_groups_are_used);
     tcase_add_test(tcase, bad_intent_is_a_finding);
     tcase_add_test(tcase, the_road_is_explained);
+    tcase_add_test(tcase, the_road_of_a_carriers_user_is_explained);
     tcase_add_test(tcase, what_would_move_is_foreseen_or_said_to_be_unknown);
     tcase_add_test(tcase, one_plan_moves_the_users_of_a_carrier_and_one_brings_them_back);
     tcase_add_test(tcase, the_plan_is_undone);
