@@ -26,6 +26,7 @@ GQuark sb_error_quark(void);
     E(REFUSED, 409, 3, "refused by a safety rule")                                                                     \
     E(STALE, 412, 1, "the object has changed meanwhile")                                                               \
     E(TOO_LARGE, 413, 2, "the request is too large")                                                                   \
+    E(REUSED, 422, 2, "the idempotency key was used for another request")                                              \
     E(PRECONDITION, 428, 2, "If-Match is required")                                                                    \
     E(IO, 500, 1, "an input or output error")                                                                          \
     E(UNREACHABLE, 502, 6, "the other side cannot be reached")                                                         \

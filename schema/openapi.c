@@ -254,6 +254,15 @@ static json_t *parameters_of(const char *path)
     return parameters;
 }
 
+static json_t *key_parameter(void)
+{
+    return json_pack(
+        "{s:s, s:s, s:s, s:{s:s, s:i, s:i}}", "name", "Idempotency-Key", "in", "header", "description",
+        "who asks again under the same key gets the same answer, for a day, and nothing is done twice; 422: "
+        "it was used for another request",
+        "schema", "type", "string", "minLength", 1, "maxLength", 255);
+}
+
 static json_t *operation(const struct route_class *route)
 {
     g_autofree char *id = g_ascii_strdown(ids[route->id], -1);
@@ -261,8 +270,12 @@ static json_t *operation(const struct route_class *route)
                             route_role_name(route->role));
     if (route->role == ROUTE_ANY)
         json_object_set_new(out, "security", json_array());
-    if (strchr(route->path, '{') != NULL)
-        json_object_set_new(out, "parameters", parameters_of(route->path));
+    json_t *parameters = parameters_of(route->path);
+    if (route->role != ROUTE_AGENT && route->id != ROUTE_FORECAST && strcmp(route->method, "GET") != 0)
+        json_array_append_new(parameters, key_parameter());
+    if (json_array_size(parameters) > 0)
+        json_object_set(out, "parameters", parameters);
+    json_decref(parameters);
     if (route->request[0] != '\0')
         json_object_set_new(
             out, "requestBody",

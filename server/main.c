@@ -10,13 +10,22 @@
 #include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
-static bool restore_token(void *tokens, const struct journal_entry *entry, GError **error)
+/* What the journal keeps for the api. */
+struct kept {
+    struct tokens *tokens;
+    struct answers *answers;
+};
+
+static bool restore_kept(void *data, const struct journal_entry *entry, GError **error)
 {
-    return tokens_restore(tokens, entry, error);
+    const struct kept *kept = data;
+    return strcmp(entry->kind, "token") == 0 ? tokens_restore(kept->tokens, entry, error)
+                                             : answers_restore(kept->answers, entry, error);
 }
 
-static struct executor *start_executor(const struct config *config, struct tokens *tokens, GError **error)
+static struct executor *start_executor(const struct config *config, struct kept *kept, GError **error)
 {
     struct executor_config executor_config = {
         .cluster = config->cluster,
@@ -28,8 +37,8 @@ static struct executor *start_executor(const struct config *config, struct token
         .ballast_size = config->ballast_size,
         .record_size = config->record_size,
         .record_us = config->record_us,
-        .restore = restore_token,
-        .restore_data = tokens,
+        .restore = restore_kept,
+        .restore_data = kept,
     };
     struct executor *executor = executor_new(&executor_config, error);
     if (executor != NULL && !executor_start(executor, error)) {
@@ -39,7 +48,7 @@ static struct executor *start_executor(const struct config *config, struct token
     return executor;
 }
 
-static struct api *start_api(const struct config *config, struct executor *executor, struct tokens *tokens,
+static struct api *start_api(const struct config *config, struct executor *executor, const struct kept *kept,
                              GError **error)
 {
     struct api_config api_config = {
@@ -49,7 +58,7 @@ static struct api *start_api(const struct config *config, struct executor *execu
         .cert = config->cert_pem,
         .key = config->key_pem,
     };
-    return api_new(&api_config, executor, tokens, error);
+    return api_new(&api_config, executor, kept->tokens, kept->answers, error);
 }
 
 static void say_ready(const struct config *config, struct tokens *tokens)
@@ -66,10 +75,12 @@ static void say_ready(const struct config *config, struct tokens *tokens)
 static bool serve(const struct config *config, const sigset_t *signals, GError **error)
 {
     sb_auto(tokens) tokens = tokens_new();
-    struct executor *executor = start_executor(config, tokens, error);
+    sb_auto(answers) answers = answers_new();
+    struct kept kept = {tokens, answers};
+    struct executor *executor = start_executor(config, &kept, error);
     if (executor == NULL)
         return false;
-    struct api *api = start_api(config, executor, tokens, error);
+    struct api *api = start_api(config, executor, &kept, error);
     if (api != NULL) {
         int number = 0;
         say_ready(config, tokens);

@@ -215,7 +215,8 @@ static void on_publish(void *data)
     waiters_wake_due(((struct api *)data)->waiters, INT64_MAX);
 }
 
-struct api *api_new(const struct api_config *config, struct executor *executor, struct tokens *tokens, GError **error)
+struct api *api_new(const struct api_config *config, struct executor *executor, struct tokens *tokens,
+                    struct answers *answers, GError **error)
 {
     bool tls = config->cert != NULL;
     if (!api_check_address("--listen", &config->listen, tls, error) ||
@@ -225,6 +226,7 @@ struct api *api_new(const struct api_config *config, struct executor *executor, 
     struct api *api = g_new0(struct api, 1);
     api->executor = executor;
     api->tokens = tokens;
+    api->answers = answers;
     api->waiters = waiters_new();
     executor_on_publish(executor, on_publish, api);
     if ((api->reader = journal_reader_open(executor_journal_path(executor), error)) != NULL &&

@@ -7,6 +7,7 @@
 #define API_API_H
 
 #include "schema/addr.h"
+#include "server/api/answers.h"
 #include "server/api/tokens.h"
 #include "server/engine/executor.h"
 
@@ -16,8 +17,9 @@ struct api_config {
     const char *cert, *key; /* PEM text, or NULL: addresses must be loopback */
 };
 struct api;
-/* Begins to answer. executor is started; tokens hold what the journal had. Both must outlive the api. */
-struct api *api_new(const struct api_config *config, struct executor *executor, struct tokens *tokens, GError **error);
+/* Begins to answer. executor is started; tokens and answers hold what the journal had. All must outlive the api. */
+struct api *api_new(const struct api_config *config, struct executor *executor, struct tokens *tokens,
+                    struct answers *answers, GError **error);
 /* Answers who waits, then ends. NULL is allowed. */
 void api_free(struct api *api);
 

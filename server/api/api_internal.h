@@ -18,6 +18,7 @@ struct api {
     char *socket;
     struct executor *executor;
     struct tokens *tokens;
+    struct answers *answers;
     struct listener *listeners[LISTENERS];
     atomic_bool listening; /* on all of them: from then on the array does not change */
     struct waiters *waiters;

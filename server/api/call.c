@@ -234,9 +234,38 @@ static bool is_change(const struct call *call)
            call->route->id != ROUTE_FORECAST;
 }
 
+/* Was it answered already? Also true with call->error. */
+static bool replay(struct call *call)
+{
+    return answers_find(call->api->answers, &call->key, wall_now_us(), &call->request->reply, &call->error) ||
+           call->error != NULL;
+}
+
+static void free_entry(void *entry)
+{
+    journal_entry_free(entry);
+}
+
+/* The answer goes into the journal with the change. */
+static void keep_answer(struct call *call, struct turn *turn)
+{
+    call->answers = g_ptr_array_new_with_free_func(free_entry);
+    turn->also = g_ptr_array_new_with_free_func(free_entry);
+    answers_make(call->api->answers, &call->key, &call->request->reply, call->handler->secret, turn->now.wall_us,
+                 turn->also);
+    for (guint i = 0; i < turn->also->len; i++) {
+        const struct journal_entry *entry = turn->also->pdata[i];
+        g_ptr_array_add(call->answers, journal_entry_new(entry->kind, entry->id, NULL, json_incref(entry->body)));
+    }
+}
+
 static void on_work(void *data, struct turn *turn)
 {
     struct call *call = data;
+    if (call->keyed && replay(call)) { /* it was under way when this one came */
+        settle(call);
+        return;
+    }
     if (turn->unwritable != NULL && is_change(call))
         g_set_error(&call->error, SB_ERROR, SB_ERROR_UNAVAILABLE,
                     "the journal cannot be written, so nothing can be changed; what was in force stays: %s",
@@ -244,6 +273,8 @@ static void on_work(void *data, struct turn *turn)
     else
         call->handler->work(call, turn, &call->error);
     settle(call);
+    if (call->keyed && call->error == NULL)
+        keep_answer(call, turn);
 }
 
 static bool on_ready(void *data, struct turn *turn, bool last)
@@ -279,7 +310,17 @@ static void on_done(void *data)
     }
     if (call->token != NULL && call->error == NULL)
         tokens_restore(call->api->tokens, call->token, NULL);
+    for (guint i = 0; call->answers != NULL && call->error == NULL && i < call->answers->len; i++)
+        answers_restore(call->api->answers, call->answers->pdata[i], NULL);
     request_resume(call->request); /* the call is not ours any more */
+}
+
+static bool take_key(struct call *call, GError **error)
+{
+    if (call->request->idempotency_key == NULL || !is_change(call))
+        return true;
+    call->keyed = answer_key_take(call->request, call->who, &call->key, error);
+    return call->keyed;
 }
 
 static void hand_over(struct call *call)
@@ -301,7 +342,8 @@ void dispatch_handle(void *data, struct request *request)
     struct call *call = request->data;
     const struct handler *handler = call->handler;
     (void)data;
-    if (!read_body(call, &call->error) || (handler->prepare != NULL && !handler->prepare(call, &call->error)))
+    if (!read_body(call, &call->error) || !take_key(call, &call->error) || (call->keyed && replay(call)) ||
+        (handler->prepare != NULL && !handler->prepare(call, &call->error)))
         settle(call);
     else if (request->parked) /* by the handler: an agent that waits */
         return;
@@ -338,6 +380,8 @@ void dispatch_end(void *data, struct request *request)
     if (call->findings != NULL)
         g_ptr_array_unref(call->findings);
     journal_entry_free(call->token);
+    if (call->answers != NULL)
+        g_ptr_array_unref(call->answers);
     g_free(call);
 }
 

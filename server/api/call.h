@@ -14,6 +14,7 @@
 #define API_CALL_H
 
 #include "schema/route.h"
+#include "server/api/answers.h"
 #include "server/api/api.h"
 #include "server/api/listener.h"
 #include "server/api/tokens.h"
@@ -34,6 +35,8 @@ struct call {
     char *reason_text; /* or NULL */
     char **overrides;  /* names of rules, NULL-terminated, or NULL */
     bool dry_run;
+    bool keyed; /* a change with an Idempotency-Key */
+    struct answer_key key;
     int64_t if_match;  /* revision; IF_MATCH_ANY, IF_MATCH_ABSENT */
     int64_t after;     /* ?after= */
     int64_t until_us;  /* end of ?wait= */
@@ -45,6 +48,7 @@ struct call {
     GError *error;               /* becomes a problem */
     GPtrArray *findings;         /* errors[] of the problem, or NULL */
     struct journal_entry *token; /* taken into the tokens when it is durable */
+    GPtrArray *answers;          /* of struct journal_entry: the same into the answers; or NULL */
 };
 #define IF_MATCH_ANY (-1) /* "*" */
 #define IF_MATCH_ABSENT (-2)
@@ -59,6 +63,7 @@ struct handler {
     void (*resumed)(struct call *call); /* or NULL: of calls that prepare has parked */
     unsigned status;                    /* of a success */
     size_t body_size_max;               /* 0: BODY_SIZE_MAX */
+    bool secret;                        /* its answer is shown once */
 };
 const struct handler *handler_for(enum route_id id);
 /* What agents ask (handlers_agent.c). */

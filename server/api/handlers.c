@@ -615,7 +615,7 @@ const struct handler *handler_for(enum route_id id)
         [ROUTE_RECORDINGS] = {.read = history_recordings, .status = 200},
         [ROUTE_RECORDING] = {.read = history_recording, .status = 200},
         [ROUTE_TOKENS] = {.prepare = get_tokens, .status = 200},
-        [ROUTE_TOKEN_CREATE] = {.members = "name role reason", .work = create_token, .status = 201},
+        [ROUTE_TOKEN_CREATE] = {.members = "name role reason", .work = create_token, .status = 201, .secret = true},
         [ROUTE_TOKEN_DELETE] = {.work = delete_token, .status = 204},
         [ROUTE_OPENAPI] = {.prepare = get_openapi, .status = 200},
         [ROUTE_LIVEZ] = {.prepare = get_livez, .status = 200},

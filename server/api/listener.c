@@ -138,6 +138,7 @@ static enum MHD_Result answer(struct request *request)
     add_header(response, MHD_HTTP_HEADER_ALLOW, reply->allow);
     add_header(response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
     add_header(response, MHD_HTTP_HEADER_WWW_AUTHENTICATE, reply->status == 401 ? "Bearer" : NULL);
+    add_header(response, "Idempotency-Replayed", reply->replayed ? "true" : NULL);
     add_header(response, "X-Content-Type-Options", "nosniff");
     add_header(response, MHD_HTTP_HEADER_CONNECTION, reply->close ? "close" : NULL);
     enum MHD_Result result = MHD_queue_response(request->connection, reply->status, response);
@@ -188,6 +189,7 @@ static struct request *request_new(struct listener *listener, struct MHD_Connect
     request->path = path;
     request->bearer = bearer_of(connection);
     request->if_match = MHD_lookup_connection_value(connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_IF_MATCH);
+    request->idempotency_key = MHD_lookup_connection_value(connection, MHD_HEADER_KIND, "Idempotency-Key");
     request->channel = channel_of(connection);
     request->peer_uid = request->channel->uid;
     request->body = g_byte_array_new();

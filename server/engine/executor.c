@@ -29,6 +29,7 @@ void turn_begin(struct executor *x, struct turn *turn)
     turn->engine = x->engine;
     turn->unwritable = x->unwritable;
     turn->now = (struct now){loop_now_us(), wall_now_us()};
+    turn->also = NULL;
     effects_init(&turn->effects);
 }
 
@@ -102,6 +103,7 @@ static void run_job(void *data)
         struct turn turn;
         turn_begin(x, &turn);
         job->work(job->data, &turn);
+        x->also = turn.also;
         bool ok = carry_out(x, &turn.effects);
         if (x->news)
             FAIL_POINT(BEFORE_REPLY, "");
@@ -222,7 +224,7 @@ static void on_dns_report(void *data, const char *server, const struct dns_statu
 static bool restore_entry(void *data, const struct journal_entry *entry, GError **error)
 {
     struct executor *x = data;
-    if (strcmp(entry->kind, "token") != 0)
+    if (strcmp(entry->kind, "token") != 0 && strcmp(entry->kind, "answer") != 0)
         return engine_restore(x->engine, entry, error);
     return x->restore == NULL || x->restore(x->restore_data, entry, error);
 }

@@ -31,7 +31,8 @@ struct executor_config {
     uint64_t ballast_size;    /* bytes; 0: none */
     uint64_t record_size;     /* bytes of the black box; 0: none */
     int64_t record_us;        /* that it goes back at most */
-    /* Gets the entries that are not the engine's (kind "token") while the journal is restored; may be NULL. */
+    /* Gets the entries that are not the engine's (kinds "token", "answer") while the journal is restored; may be NULL.
+     */
     bool (*restore)(void *data, const struct journal_entry *entry, GError **error);
     void *restore_data;
 };
@@ -65,6 +66,9 @@ struct turn {
     struct effects effects; /* what the work wants carried out; the engine's functions append to it */
     /* Why nothing can be written now: who wants to change something is to be refused. NULL: it can. Borrowed. */
     const char *unwritable;
+    /* Of struct journal_entry *: what is the server's own and no effect of the engine, written in one transaction with
+     * its first write. Set by the work, taken; NULL: none. */
+    GPtrArray *also;
 };
 /* Runs on the engine's thread. */
 typedef void (*turn_fn)(void *data, struct turn *turn);

@@ -120,6 +120,23 @@ static void publish(struct executor *x, struct resolved *resolved)
     FAIL_POINT(AFTER_PUBLISH, resolved->world->cause);
 }
 
+/* What is to be written with it comes behind the engine's entries: the black box does not know it. */
+static bool write_also(struct executor *x, GPtrArray *entries)
+{
+    if (x->also != NULL) {
+        g_ptr_array_extend_and_steal(entries, x->also);
+        x->also = NULL;
+    }
+    return write_journal(x, entries);
+}
+
+/* A change that left everything as it was has an answer all the same. */
+static bool write_alone(struct executor *x)
+{
+    g_autoptr(GPtrArray) entries = g_steal_pointer(&x->also);
+    return entries == NULL || x->unwritable != NULL || write_journal(x, entries);
+}
+
 bool carry_out(struct executor *x, struct effects *effects)
 {
     struct effect *effect;
@@ -128,11 +145,12 @@ bool carry_out(struct executor *x, struct effects *effects)
         if (x->recorder != NULL)
             recorder_done(x->recorder, effect);
         if (effect->kind == EFFECT_JOURNAL)
-            ok = write_journal(x, effect->entries);
+            ok = write_also(x, effect->entries);
         else
             publish(x, effect->resolved);
         effect_free(effect);
     }
+    ok = ok && write_alone(x);
     effects_clear(effects);
     return ok;
 }

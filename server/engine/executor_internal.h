@@ -40,6 +40,7 @@ struct executor {
     GPtrArray *watchers;  /* struct watcher * */
     bool released;        /* nobody waits any more */
     bool news;            /* this turn wrote to the journal */
+    GPtrArray *also;      /* turn->also, not written yet, or NULL */
     int64_t committed_us; /* wall clock when its newest commit returned */
     struct loop *loop;
     struct loop_timer *timer;

@@ -15,7 +15,7 @@
  *   audit       SEQ                    {"seq", "at", "at_us", "actor", "reason", "what", "object", "before", "after",
  *                                       "generation", "execution", "overrides"}; the journal adds
  *                                       "epoch", "prev", "hash"
- *   token       (of the server, not of the engine)
+ *   token, answer  (of the server, not of the engine)
  */
 #ifndef INTERLOCKING_JOURNAL_ENTRY_H
 #define INTERLOCKING_JOURNAL_ENTRY_H
