@@ -1,5 +1,6 @@
 /* engine_status.c: the site now, for people: flat rows, as engine.h documents them. */
 #include "server/interlocking/engine_internal.h"
+#include "server/interlocking/ring.h"
 
 #include <string.h>
 
@@ -287,6 +288,9 @@ static json_t *warnings_json(const struct engine *engine, int64_t now_us)
             warn(warnings, "%s has promised epoch %" G_GUINT64_FORMAT ", newer than ours, %" G_GUINT64_FORMAT,
                  edge->o.name, report->promised, engine->epoch);
         warn_by_hand(warnings, report);
+        g_autofree char *loss = ring_loss_text(resolved->world->inventory, engine->observed, edge, now_us);
+        if (loss != NULL)
+            warn(warnings, "%s", loss);
     }
     if (engine->unclaimed->len > 0) {
         g_autofree char *text = claim_missing(engine);

@@ -1,5 +1,6 @@
 #include "server/interlocking/slow_parts.h"
 #include "server/interlocking/resolve.h"
+#include "server/interlocking/ring.h"
 
 #include <string.h>
 
@@ -310,6 +311,7 @@ struct slow_parts *slow_parts_new(struct inventory *inventory)
     slow->findings = finding_list_new();
     slow->targets = g_hash_table_new(g_str_hash, g_str_equal);
     zones_collect(slow);
+    ring_findings(inventory, slow->findings);
     g_autoptr(GHashTable) by_group = groups_collect(slow);
     cnames_collect(slow, by_group);
     slow->routes = routes_encode(inventory, by_group);
