@@ -1,5 +1,7 @@
 #include "dataplane/bfd.h"
 
+#include "dataplane/packet.h"
+
 #include <assert.h>
 #include <string.h>
 
@@ -22,19 +24,6 @@ const char *bfd_state_text(enum bfd_state state)
 {
     static const char *const texts[] = {"admin-down", "down", "init", "up"};
     return texts[state];
-}
-
-static uint32_t get32(const uint8_t *at)
-{
-    return (uint32_t)at[0] << 24 | (uint32_t)at[1] << 16 | (uint32_t)at[2] << 8 | at[3];
-}
-
-static void put32(uint8_t *at, uint32_t value)
-{
-    at[0] = (uint8_t)(value >> 24);
-    at[1] = (uint8_t)(value >> 16);
-    at[2] = (uint8_t)(value >> 8);
-    at[3] = (uint8_t)value;
 }
 
 static uint32_t max32(uint32_t a, uint32_t b)

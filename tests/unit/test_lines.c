@@ -44,6 +44,18 @@ START_TEST(the_preferred_carry_by_weight)
 }
 END_TEST
 
+START_TEST(the_order_of_lines_does_not_matter)
+{
+    struct lines lines;
+    struct line_config turned[] = {three[2], three[1], three[0]};
+    lines_init(&lines, &config, turned, 3);
+    ck_assert_uint_eq(lines.carrying, 2 | 4);
+    for (unsigned i = 0; i < 3; i++)
+        lines_set_up(&lines, i, true, S);
+    ck_assert_uint_eq(lines.carrying, 2 | 4);
+}
+END_TEST
+
 START_TEST(a_loss_moves_only_its_own_flows)
 {
     struct lines lines;
@@ -158,6 +170,7 @@ END_TEST
 static void add(TCase *tcase)
 {
     tcase_add_test(tcase, the_preferred_carry_by_weight);
+    tcase_add_test(tcase, the_order_of_lines_does_not_matter);
     tcase_add_test(tcase, a_loss_moves_only_its_own_flows);
     tcase_add_test(tcase, back_only_after_its_wait);
     tcase_add_test(tcase, who_shares_the_duct_is_suspected);

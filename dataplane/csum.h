@@ -1,0 +1,78 @@
+/* csum.h: Internet checksums (RFC 1071), and their change with what they cover (RFC 1624).
+ *
+ * The fast path never computes a checksum anew: that would make a packet that came in corrupted look whole. It adds to
+ * the old one the difference of what was changed. Differences add up, so all that a session changes in each of its
+ * packets (addresses, ports) is one number, made once.
+ *
+ * Sums are of 16-bit words as they lie in memory: the checksum of a checksum's bytes does not depend on the byte order
+ * of the machine (RFC 1071, 2B). Words must begin at even offsets of what is covered; csum_swap is for those that do
+ * not. Pure, thread safe.
+ */
+#ifndef DATAPLANE_CSUM_H
+#define DATAPLANE_CSUM_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+/* The 16-bit one's complement sum. */
+static inline uint16_t csum_fold(uint64_t sum)
+{
+    sum = (sum & 0xffffffff) + (sum >> 32);
+    sum = (sum & 0xffffffff) + (sum >> 32);
+    sum = (sum & 0xffff) + (sum >> 16);
+    sum = (sum & 0xffff) + (sum >> 16);
+    return (uint16_t)sum;
+}
+
+/* Adds bytes; an odd last one counts as followed by 0. */
+static inline uint64_t csum_add(uint64_t sum, const void *bytes, size_t size)
+{
+    const uint8_t *at = bytes;
+    for (; size >= 4; size -= 4, at += 4) {
+        uint32_t word;
+        memcpy(&word, at, 4);
+        sum += word;
+    }
+    uint8_t rest[4] = {0};
+    memcpy(rest, at, size);
+    uint32_t word;
+    memcpy(&word, rest, 4);
+    return sum + word;
+}
+
+/* The difference that replacing bytes makes; size even. Differences of several replacements are added. */
+static inline uint64_t csum_change(const void *before, const void *after, size_t size)
+{
+    uint64_t sum = csum_add(0, after, size);
+    return sum + (uint16_t)~csum_fold(csum_add(0, before, size));
+}
+
+/* The same for what begins at an odd offset. */
+static inline uint64_t csum_swap(uint64_t change)
+{
+    uint16_t folded = csum_fold(change);
+    return (uint16_t)(folded << 8 | folded >> 8);
+}
+
+/* The checksum field after a change: HC' = ~(~HC + ~m + m'), RFC 1624, [Eqn. 3]. */
+static inline uint16_t csum_apply(uint16_t field, uint64_t change)
+{
+    return (uint16_t)~csum_fold((uint16_t)~field + (uint64_t)csum_fold(change));
+}
+
+/* Applies a change to a checksum field in a packet. UDP (v4): 0 says that there is none, which stays so, and what would
+ * be 0 is written as its other zero (RFC 768). */
+static inline void csum_patch(uint8_t *field, uint64_t change, int udp)
+{
+    uint16_t value;
+    memcpy(&value, field, 2);
+    if (udp && value == 0)
+        return;
+    value = csum_apply(value, change);
+    if (udp && value == 0)
+        value = 0xffff;
+    memcpy(field, &value, 2);
+}
+
+#endif

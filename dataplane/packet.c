@@ -1,0 +1,212 @@
+#include "dataplane/packet.h"
+
+#include "dataplane/csum.h"
+
+enum { TYPE_IP4 = 0x0800, TYPE_ARP = 0x0806, TYPE_IP6 = 0x86dd, ARP_SIZE = 28 };
+enum { IP4_MORE = 0x2000, IP4_OFFSET = 0x1fff };
+/* IPv6 next headers that are no upper layer: hop-by-hop, routing, fragment, authentication, destination options. */
+enum { NEXT_HOP = 0, NEXT_ROUTING = 43, NEXT_FRAGMENT = 44, NEXT_AUTHENTICATION = 51, NEXT_OPTIONS = 60 };
+
+const char *drop_name(enum drop drop)
+{
+    static const char *const names[] = {
+        "none",
+#define DROP(symbol, name, doc) name,
+#include "dataplane/drop.def"
+#undef DROP
+    };
+    return names[drop];
+}
+
+const char *drop_doc(enum drop drop)
+{
+    static const char *const docs[] = {
+        "not dropped",
+#define DROP(symbol, name, doc) doc,
+#include "dataplane/drop.def"
+#undef DROP
+    };
+    return docs[drop];
+}
+
+/* ---- layer 4 ---- */
+
+static enum drop parse_tcp(struct packet *packet, const uint8_t *l4, uint32_t left)
+{
+    if (left < TCP_SIZE)
+        return DROP_SHORT;
+    uint32_t header = (uint32_t)(l4[12] >> 4) * 4;
+    if (header < TCP_SIZE || header > left)
+        return DROP_LENGTH;
+    packet->tcp_flags = l4[13];
+    packet->payload = (uint16_t)(packet->l4 + header);
+    bool begins_and_ends = (l4[13] & TCP_SYN) && (l4[13] & (TCP_FIN | TCP_RST));
+    if (begins_and_ends || (l4[13] & (TCP_SYN | TCP_ACK | TCP_RST)) == 0)
+        return DROP_FLAGS;
+    return DROP_NONE;
+}
+
+static enum drop parse_udp(struct packet *packet, const uint8_t *l4, uint32_t left)
+{
+    if (left < UDP_SIZE)
+        return DROP_SHORT;
+    packet->payload = (uint16_t)(packet->l4 + UDP_SIZE);
+    return get16(l4 + 4) == left ? DROP_NONE : DROP_LENGTH;
+}
+
+/* left: bytes of the IP packet from its layer 4 on. */
+static enum drop parse_l4(struct packet *packet, uint32_t left)
+{
+    const uint8_t *l4 = packet->frame + packet->l4;
+    enum drop drop = DROP_NONE;
+    if (packet->proto == PROTO_TCP)
+        drop = parse_tcp(packet, l4, left);
+    else if (packet->proto == PROTO_UDP)
+        drop = parse_udp(packet, l4, left);
+    else if (packet->proto == (packet->kind == PACKET_IP4 ? PROTO_ICMP : PROTO_ICMP6)) {
+        packet->payload = (uint16_t)(packet->l4 + ICMP_SIZE);
+        return left < ICMP_SIZE ? DROP_SHORT : DROP_NONE;
+    } else
+        return DROP_PROTOCOL;
+    if (drop != DROP_NONE)
+        return drop;
+    packet->source = get16(l4);
+    packet->dest = get16(l4 + 2);
+    return packet->source == 0 || packet->dest == 0 ? DROP_PORT : DROP_NONE;
+}
+
+/* ---- layer 3 ---- */
+
+static bool source4_possible(const uint8_t *address)
+{
+    return address[0] != 0 && address[0] != 127 && address[0] < 224;
+}
+
+static bool source6_possible(const uint8_t *address)
+{
+    static const uint8_t zeros[15];
+    bool loopback_or_none = memcmp(address, zeros, sizeof zeros) == 0 && address[15] <= 1;
+    return !loopback_or_none && address[0] != 0xff;
+}
+
+static enum drop parse_ip4(struct packet *packet)
+{
+    const uint8_t *ip = packet->frame + packet->l3;
+    uint32_t left = packet->size - packet->l3;
+    if (left < IP4_SIZE)
+        return DROP_SHORT;
+    if (ip[0] >> 4 != 4)
+        return DROP_VERSION;
+    uint32_t header = (uint32_t)(ip[0] & 15) * 4, total = get16(ip + 2);
+    if (header < IP4_SIZE || total < header || total > left)
+        return DROP_LENGTH;
+    if (csum_fold(csum_add(0, ip, header)) != 0xffff)
+        return DROP_HEADER_SUM;
+    if (header > IP4_SIZE)
+        return DROP_OPTIONS;
+    if (get16(ip + 6) & (IP4_MORE | IP4_OFFSET))
+        return DROP_FRAGMENT;
+    if (ip[8] == 0)
+        return DROP_TTL;
+    if (!source4_possible(ip + 12))
+        return DROP_SOURCE;
+    packet->proto = ip[9];
+    packet->l4 = (uint16_t)(packet->l3 + IP4_SIZE);
+    packet->room += left - total;
+    packet->size -= left - total;
+    return parse_l4(packet, total - IP4_SIZE);
+}
+
+static enum drop parse_ip6(struct packet *packet)
+{
+    const uint8_t *ip = packet->frame + packet->l3;
+    uint32_t left = packet->size - packet->l3;
+    if (left < IP6_SIZE)
+        return DROP_SHORT;
+    if (ip[0] >> 4 != 6)
+        return DROP_VERSION;
+    uint32_t total = IP6_SIZE + (uint32_t)get16(ip + 4);
+    if (total > left)
+        return DROP_LENGTH;
+    uint8_t next = ip[6];
+    if (next == NEXT_FRAGMENT)
+        return DROP_FRAGMENT;
+    if (next == NEXT_HOP || next == NEXT_ROUTING || next == NEXT_AUTHENTICATION || next == NEXT_OPTIONS)
+        return DROP_OPTIONS;
+    if (ip[7] == 0)
+        return DROP_TTL;
+    if (!source6_possible(ip + 8))
+        return DROP_SOURCE;
+    packet->proto = next;
+    packet->l4 = (uint16_t)(packet->l3 + IP6_SIZE);
+    packet->room += left - total;
+    packet->size -= left - total;
+    return parse_l4(packet, total - IP6_SIZE);
+}
+
+enum drop packet_parse(struct packet *packet)
+{
+    packet->proto = packet->tcp_flags = 0;
+    packet->l4 = packet->payload = packet->source = packet->dest = 0;
+    packet->l3 = ETHER_SIZE;
+    if (packet->size < ETHER_SIZE)
+        return DROP_SHORT;
+    if (packet->size > UINT16_MAX)
+        return DROP_LENGTH;
+    switch (get16(packet->frame + 12)) {
+    case TYPE_IP4:
+        packet->kind = PACKET_IP4;
+        return parse_ip4(packet);
+    case TYPE_IP6:
+        packet->kind = PACKET_IP6;
+        return parse_ip6(packet);
+    case TYPE_ARP:
+        packet->kind = PACKET_ARP;
+        return packet->size - ETHER_SIZE < ARP_SIZE ? DROP_SHORT : DROP_NONE;
+    default:
+        return DROP_ETHERTYPE;
+    }
+}
+
+/* ---- checksums ---- */
+
+/* What the checksum of layer 4 covers, but for the checksum field's own content, which is as it is in the packet. */
+static uint64_t covered(const struct packet *packet)
+{
+    const uint8_t *ip = packet->frame + packet->l3;
+    uint32_t size = packet->size - packet->l4;
+    uint64_t sum = csum_add(0, packet->frame + packet->l4, size);
+    if (packet->proto == PROTO_ICMP)
+        return sum;
+    uint8_t rest[4] = {0, packet->proto, (uint8_t)(size >> 8), (uint8_t)size};
+    sum = csum_add(sum, rest, sizeof rest);
+    return packet->kind == PACKET_IP4 ? csum_add(sum, ip + 12, 8) : csum_add(sum, ip + 8, 32);
+}
+
+static uint8_t *sum_field(const struct packet *packet)
+{
+    unsigned at = packet->proto == PROTO_TCP ? 16 : packet->proto == PROTO_UDP ? 6 : 2;
+    return packet->frame + packet->l4 + at;
+}
+
+bool packet_sum_good(const struct packet *packet)
+{
+    if (packet->proto == PROTO_UDP && get16(sum_field(packet)) == 0)
+        return packet->kind == PACKET_IP4;
+    return csum_fold(covered(packet)) == 0xffff;
+}
+
+void packet_sum_fill(struct packet *packet)
+{
+    uint8_t *ip = packet->frame + packet->l3, *field = sum_field(packet);
+    if (packet->kind == PACKET_IP4) {
+        memset(ip + 10, 0, 2);
+        uint16_t header = (uint16_t)~csum_fold(csum_add(0, ip, IP4_SIZE));
+        memcpy(ip + 10, &header, 2);
+    }
+    memset(field, 0, 2);
+    uint16_t sum = (uint16_t)~csum_fold(covered(packet));
+    if (packet->proto == PROTO_UDP && sum == 0)
+        sum = 0xffff;
+    memcpy(field, &sum, 2);
+}
