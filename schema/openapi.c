@@ -119,6 +119,18 @@ static void objects_add(json_t *schemas)
 
 /* ---- levers, steps, errors ---- */
 
+/* "[]T", "T?", a word of JSON Schema or a schema's name. */
+static json_t *type_schema(const char *type)
+{
+    if (g_str_has_prefix(type, "[]"))
+        return json_pack("{s:s, s:o}", "type", "array", "items", type_schema(type + 2));
+    if (g_str_has_suffix(type, "?")) {
+        g_autofree char *base = g_strndup(type, strlen(type) - 1);
+        return json_pack("{s:[s, s]}", "type", base, "null");
+    }
+    return g_ascii_isupper(type[0]) ? ref(type) : json_pack("{s:s}", "type", type);
+}
+
 static json_t *lever_schema(void)
 {
     json_t *names = json_array();
@@ -137,26 +149,35 @@ static json_t *lever_schema(void)
 
 static json_t *step_schema(void)
 {
-    static const char *const docs[] = {
-#define STEP(symbol, key, doc) doc,
+    static const struct {
+        const char *type, *doc;
+    } kinds[] = {
+#define STEP(symbol, key, type, timeout, failure, doc) {type, doc},
 #include "schema/steps.def"
 #undef STEP
     };
     json_t *names = json_pack("{s:s, s:{s:s}, s:s}", "type", "array", "items", "type", "string", "description",
                               "steps that must have ended well; absent: the step before");
-    json_t *properties = json_pack("{s:o, s:o, s:{s:s, s:s}, s:{s:s, s:o}}", "name", text_schema(FIELD_NAME), "needs",
-                                   names, "timeout", "type", "string", "description", "as 500ms, 10s or 2m; 30s",
-                                   "on_failure", "type", "string", "enum", words_to_enum("stop|rollback|continue"));
+    json_t *properties =
+        json_pack("{s:o, s:o, s:{s:s, s:s}, s:{s:s, s:o}}", "name", text_schema(FIELD_NAME), "needs", names, "timeout",
+                  "type", "string", "description", "as 500ms, 10s or 2m; 30s, of a ramp 5m, of an approve 60m",
+                  "on_failure", "type", "string", "enum", words_to_enum("stop|rollback|continue|ask"));
+    static const char *const checks[][2] = {{"pre", "checks that must hold before it begins"},
+                                            {"post", "checks that must come to hold when it is done"}};
+    for (size_t i = 0; i < G_N_ELEMENTS(checks); i++) {
+        json_t *schema = type_schema("[]string");
+        json_object_set_new(schema, "description", json_string(checks[i][1]));
+        json_object_set_new(properties, checks[i][0], schema);
+    }
     json_t *one_of = json_array();
     for (unsigned i = 0; i < STEP_KINDS; i++) {
-        json_t *schema = i == STEP_SET ? json_pack("{s:s, s:o}", "type", "array", "items", ref("StepSet"))
-                                       : json_pack("{s:s}", "type", "string");
-        json_object_set_new(schema, "description", json_string(docs[i]));
+        json_t *schema = type_schema(kinds[i].type);
+        json_object_set_new(schema, "description", json_string(kinds[i].doc));
         json_object_set_new(properties, step_kind_name(i), schema);
         json_array_append_new(one_of, json_pack("{s:[s]}", "required", step_kind_name(i)));
     }
-    return json_pack("{s:s, s:s, s:o, s:[s], s:o, s:b}", "type", "object", "description",
-                     "a step of a plan: exactly one of check, set, wait, verify, run", "properties", properties,
+    g_autofree char *exactly = step_kinds_text(), *doc = g_strconcat("a step of a plan: ", exactly, NULL);
+    return json_pack("{s:s, s:s, s:o, s:[s], s:o, s:b}", "type", "object", "description", doc, "properties", properties,
                      "required", "name", "oneOf", one_of, "additionalProperties", 0);
 }
 
@@ -182,18 +203,6 @@ static json_t *problem_schema(void)
 }
 
 /* ---- bodies ---- */
-
-/* "[]T", "T?", a word of JSON Schema or a schema's name. */
-static json_t *type_schema(const char *type)
-{
-    if (g_str_has_prefix(type, "[]"))
-        return json_pack("{s:s, s:o}", "type", "array", "items", type_schema(type + 2));
-    if (g_str_has_suffix(type, "?")) {
-        g_autofree char *base = g_strndup(type, strlen(type) - 1);
-        return json_pack("{s:[s, s]}", "type", base, "null");
-    }
-    return g_ascii_isupper(type[0]) ? ref(type) : json_pack("{s:s}", "type", type);
-}
 
 static json_t *body_open(json_t *schemas, const char *name, const char *doc)
 {

@@ -4,7 +4,7 @@
 #include <string.h>
 
 static const char *const kind_names[] = {
-#define STEP(symbol, key, doc) key,
+#define STEP(symbol, key, ...) key,
 #include "schema/steps.def"
 #undef STEP
 };
@@ -13,6 +13,16 @@ const char *step_kind_name(enum step_kind kind)
 {
     g_assert((unsigned)kind < STEP_KINDS);
     return kind_names[kind];
+}
+
+char *step_kinds_text(void)
+{
+    g_autofree char *names = g_strjoinv(", ", (char *[]){
+#define STEP(symbol, key, ...) (char *)key,
+#include "schema/steps.def"
+#undef STEP
+                                                  NULL});
+    return g_strconcat("exactly one of ", names, NULL);
 }
 
 json_t *plan_to_json(const struct plan *plan)
@@ -37,6 +47,7 @@ void plan_free(struct plan *plan)
     g_free(plan->name);
     g_free(plan->summary);
     g_ptr_array_unref(plan->steps);
+    json_decref(plan->params);
     json_decref(plan->source);
     g_free(plan);
 }
@@ -80,6 +91,25 @@ static void sets_validate(const struct plan *plan, const struct plan_step *step,
     }
 }
 
+/* Names that stand for objects; what stands for $target and parameters is known when the plan is started. */
+static void ramp_validate(const struct plan *plan, const struct plan_step *step, const struct inventory *inv,
+                          GPtrArray *findings)
+{
+    static const struct {
+        const char *member;
+        enum object_kind kind;
+        const char *other, *expected;
+    } members[] = {{"on", OBJECT_service, "multi", "the name of a service that exists, $target or multi"},
+                   {"to", OBJECT_room, "", "the name of a room that exists, $target or a parameter"},
+                   {"away", OBJECT_room, "", "the name of a room that exists, $target or a parameter"}};
+    for (size_t i = 0; i < G_N_ELEMENTS(members); i++) {
+        const char *word = json_string_value(json_object_get(step->spec, members[i].member));
+        if (word != NULL && word[0] != '$' && strcmp(word, members[i].other) != 0 &&
+            inventory_get(inv, members[i].kind, word) == NULL)
+            step_find(plan, step, members[i].member, word, members[i].expected, findings);
+    }
+}
+
 /* Does `from` run `goal`, itself or by others? Each plan is looked at once. */
 static bool runs(const struct plan *from, const char *goal, GHashTable *plans, GHashTable *seen)
 {
@@ -107,6 +137,8 @@ static void plan_validate(const struct plan *plan, GHashTable *plans, const stru
             run_validate(plan, step, plans, findings);
         if (step->kind == STEP_SET)
             sets_validate(plan, step, inv, findings);
+        if (step->kind == STEP_RAMP)
+            ramp_validate(plan, step, inv, findings);
     }
     g_autoptr(GHashTable) seen = g_hash_table_new(g_str_hash, g_str_equal);
     if (runs(plan, plan->name, plans, seen)) {

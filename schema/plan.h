@@ -7,7 +7,9 @@
  *     - name: close-entrances
  *       needs: [other-room]           # names of steps that must have ended well; absent: the step before
  *       timeout: 10s                  # ms, s, m; default 30s
- *       on_failure: stop              # stop | rollback | continue
+ *       on_failure: stop              # stop | rollback | continue | ask (a person: skip, resume tries again, abort)
+ *       pre: [room-open]              # checks that must hold before it begins
+ *       post: [entrances-healthy]     # checks that must come to hold when it is done
  *       set:
  *         - {control: room.ingress, on: $target, value: closed}
  *         - {control: group.edge_class, on: home=$target, value: dedicated}   # see selectors
@@ -15,6 +17,19 @@
  *     - {name: edges, wait: edges}                # edges | dns | converged
  *     - {name: proof, verify: share}
  *     - {name: child, run: other-plan}
+ *     - {name: second, approve: "Read the forecast first.", timeout: 30m}     # a second person; see engine_act.c
+ *     - name: shift                   # slots of users, in stages; engine_ramp.c
+ *       timeout: 5m                   # for a stage, besides its bake: edges apply it, enough requests are seen
+ *       ramp:
+ *         "on": $target               # a service, $target, or multi: all multi-active services
+ *         to: $to                     # room that gets all slots; or `away: ROOM`, whose slots go to the other open
+ * rooms stages: [5, 25, 50, 75, 100]   # percent of what is to move bake: 30s                   # a stage is watched so
+ * long before the next errors: 1                   # percent of requests that may fail more than before; default 1
+ *         latency: 500ms              # of probes of the gaining rooms' entrances, their median; absent: not looked at
+ *         requests: 50                # fewer in the gaining rooms prove nothing; default 50
+ *
+ * A plan may have parameters, `params: {to: room}`: names of objects of these kinds, given when it is started, that
+ * stand for $to in a ramp. A target of a plan may be several names, "playback,home".
  *
  * Selectors, that stand for objects of the lever's kind when the plan is started: home=$target, groups or services of
  * single-room services at home in the target room, or none; carrier=$target, the variants of the target carrier, at
@@ -35,7 +50,8 @@ enum step_kind {
     STEP_KINDS
 };
 const char *step_kind_name(enum step_kind kind);
-enum on_failure { ON_FAILURE_STOP, ON_FAILURE_ROLLBACK, ON_FAILURE_CONTINUE };
+char *step_kinds_text(void); /* "exactly one of check, set, ..."; g_free */
+enum on_failure { ON_FAILURE_STOP, ON_FAILURE_ROLLBACK, ON_FAILURE_CONTINUE, ON_FAILURE_ASK };
 
 struct plan_set {
     enum lever lever;
@@ -49,13 +65,16 @@ struct plan_step {
     char **needs; /* names; empty: may start at once */
     int64_t timeout_us;
     enum on_failure on_failure;
-    char *argument; /* check, wait, verify: the word; run: the plan's name */
-    GArray *sets;   /* SET: struct plan_set */
+    char *argument;     /* check, wait, verify: the word; run: the plan's name; approve: the text */
+    GArray *sets;       /* SET: struct plan_set */
+    json_t *spec;       /* RAMP: as written, with defaults and times as "bake_us", "latency_us"; else NULL */
+    char **pre, **post; /* words of checks; may be NULL */
 };
 struct plan {
     char *name, *summary;
     int target_kind;   /* enum object_kind, or -1: no target */
     uint64_t revision; /* generation that last changed it */
+    json_t *params;    /* name -> name of a kind of object; NULL: none */
     GPtrArray *steps;  /* struct plan_step *, in the order written; needs point backwards only, so no circles */
     json_t *source;    /* as it was given, without "@line": what export gives back */
 };

@@ -7,8 +7,8 @@
 
 #define STEPS_MAX 100
 #define SETS_MAX 100
+#define STAGES_MAX 20
 #define SUMMARY_MAX 400 /* characters */
-#define TIMEOUT_DEFAULT_US (30 * G_USEC_PER_SEC)
 #define TIMEOUT_MAX_US (24 * 3600 * (int64_t)G_USEC_PER_SEC)
 
 struct reader {
@@ -207,14 +207,19 @@ static void step_free(gpointer data)
     g_strfreev(step->needs);
     g_free(step->argument);
     g_array_unref(step->sets);
+    json_decref(step->spec);
+    g_strfreev(step->pre);
+    g_strfreev(step->post);
     g_free(step);
 }
 
-/* The word of a check, wait, verify or run. */
+#define CHECKS "room-open|forecast|entrances-healthy"
+
+/* The word of a check, wait, verify or run; the text of an approve. */
 static void argument_read(const struct reader *r, const json_t *json, struct plan_step *step)
 {
     static const char *const words[STEP_KINDS] = {
-        [STEP_CHECK] = "room-open|forecast|entrances-healthy",
+        [STEP_CHECK] = CHECKS,
         [STEP_WAIT] = "edges|dns|converged",
         [STEP_VERIFY] = "share",
     };
@@ -223,6 +228,9 @@ static void argument_read(const struct reader *r, const json_t *json, struct pla
     if (step->kind == STEP_RUN) {
         if (!is_name(word))
             find_member(r, json, step->name, key, "the name of a plan");
+    } else if (step->kind == STEP_APPROVE) {
+        if (word == NULL || !text_valid(FIELD_TEXT, word) || g_utf8_strlen(word, -1) > SUMMARY_MAX)
+            find_member(r, json, step->name, key, "printable text of 1 to 400 characters");
     } else if (word == NULL || choice_find(words[step->kind], word) < 0) {
         g_autofree char *choices = choices_join(words[step->kind], ", ");
         g_autofree char *expected = g_strdup_printf("one of %s", choices);
@@ -231,6 +239,107 @@ static void argument_read(const struct reader *r, const json_t *json, struct pla
         find_member(r, json, step->name, key, "forecast: the others are about a target room, which the plan lacks");
     }
     step->argument = g_strdup(word);
+}
+
+/* ---- ramp ---- */
+
+/* A whole number of `member`; `standard` when it is absent. */
+static json_int_t number_read(const struct reader *r, const json_t *json, const char *step, const char *member,
+                              json_int_t max, json_int_t standard)
+{
+    const json_t *value = json_object_get(json, member);
+    json_int_t number = json_integer_value(value);
+    if (value == NULL)
+        return standard;
+    if (json_is_integer(value) && number >= 0 && number <= max)
+        return number;
+    g_autofree char *expected = g_strdup_printf("a whole number from 0 to %" JSON_INTEGER_FORMAT, max);
+    find_member(r, json, step, member, expected);
+    return standard;
+}
+
+static json_int_t time_read(const struct reader *r, const json_t *json, const char *step, const char *member)
+{
+    const json_t *value = json_object_get(json, member);
+    int64_t us = value == NULL || json_text(value) == NULL ? 0 : duration_parse(json_text(value));
+    if (value != NULL && us == 0)
+        find_member(r, json, step, member, "a time as 500ms, 10s or 2m, at most 1440m");
+    return us;
+}
+
+static void stages_read(const struct reader *r, const json_t *json, struct plan_step *step)
+{
+    const json_t *list = json_object_get(json, "stages");
+    size_t n = json_array_size(list);
+    json_int_t last = 0;
+    bool good = n >= 1 && n <= STAGES_MAX;
+    for (size_t i = 0; good && i < n; i++) {
+        json_int_t percent = json_integer_value(json_array_get(list, i));
+        good = percent > last && percent <= 100;
+        last = percent;
+    }
+    if (!good || last != 100)
+        find_member(r, json, step->name, "stages", "a list of 1 to 20 rising percentages, the last one 100");
+    else
+        json_object_set(step->spec, "stages", (json_t *)(uintptr_t)list);
+}
+
+/* "$target" where the target is of this kind, "$NAME" of a parameter of this kind, or a name. */
+static bool stands_for(const struct reader *r, const char *word, enum object_kind kind)
+{
+    if (word == NULL || word[0] != '$')
+        return is_name(word);
+    if (strcmp(word, "$target") == 0)
+        return r->plan->target_kind == (int)kind;
+    return g_strcmp0(json_string_value(json_object_get(r->plan->params, word + 1)), object_class(kind)->name) == 0;
+}
+
+static void ramp_read(const struct reader *r, const json_t *step_json, struct plan_step *step)
+{
+    static const char *const known[] = {"on", "to", "away", "stages", "bake", "errors", "latency", "requests", NULL};
+    const json_t *json = json_object_get(step_json, "ramp");
+    const char *on = json_text(json_object_get(json, "on"));
+    const json_t *to = json_object_get(json, "to"), *away = json_object_get(json, "away");
+    if (!json_is_object(json)) {
+        find_member(r, step_json, step->name, "ramp", "{on: SERVICE, to: ROOM or away: ROOM, stages: [5, 100], ...}");
+        return;
+    }
+    find_unknown(r, json, step->name, known, "one of on, to, away, stages, bake, errors, latency, requests");
+    step->spec = json_pack("{s:I, s:I, s:I, s:I}", "bake_us", time_read(r, json, step->name, "bake"), "latency_us",
+                           time_read(r, json, step->name, "latency"), "errors",
+                           number_read(r, json, step->name, "errors", 100, 1), "requests",
+                           number_read(r, json, step->name, "requests", 1000000, 50));
+    stages_read(r, json, step);
+    if (!stands_for(r, on, OBJECT_service))
+        find_member(r, json, step->name, "on", "the name of a service, $target of a plan with such a target, or multi");
+    const char *member = to != NULL ? "to" : "away", *room = json_text(to != NULL ? to : away);
+    if ((to == NULL) == (away == NULL) || !stands_for(r, room, OBJECT_room)) {
+        find_member(r, json, step->name, member, "either to or away, the name of a room, $target or a parameter");
+        return;
+    }
+    json_object_set_new(step->spec, "on", json_string(on));
+    json_object_set_new(step->spec, member, json_string(room));
+}
+
+/* Checks before or behind a step. */
+static char **checks_read(const struct reader *r, const json_t *json, const char *step, const char *member)
+{
+    const json_t *list = json_object_get(json, member);
+    if (list == NULL)
+        return NULL;
+    size_t n = json_array_size(list);
+    char **words = g_new0(char *, n + 1);
+    bool good = json_is_array(list) && n <= 10;
+    for (size_t i = 0; good && i < n; i++) {
+        const char *word = json_text(json_array_get(list, i));
+        good = word != NULL && choice_find(CHECKS, word) >= 0 &&
+               (strcmp(word, "forecast") == 0 || r->plan->target_kind == OBJECT_room);
+        words[i] = good ? g_strdup(word) : NULL;
+    }
+    if (!good)
+        find_member(r, json, step, member,
+                    "a list of checks: forecast, and in a plan with a target room room-open, entrances-healthy");
+    return words;
 }
 
 /* Exactly one key says what the step is. */
@@ -246,29 +355,37 @@ static bool kind_read(const struct reader *r, const json_t *json, struct plan_st
     if (n == 1)
         return true;
     g_autofree char *found = g_strdup_printf("%u of them", n);
-    find_text(r, json, step->name, NULL, found, "exactly one of check, set, wait, verify, run");
+    g_autofree char *expected = step_kinds_text();
+    find_text(r, json, step->name, NULL, found, expected);
     return false;
 }
 
 static void timeout_read(const struct reader *r, const json_t *json, struct plan_step *step)
 {
-    const json_t *value = json_object_get(json, "timeout");
-    step->timeout_us = TIMEOUT_DEFAULT_US;
-    if (value == NULL)
-        return;
-    step->timeout_us = json_text(value) != NULL ? duration_parse(json_text(value)) : 0;
-    if (step->timeout_us == 0)
-        find_member(r, json, step->name, "timeout", "a time as 500ms, 10s or 2m, at most 1440m");
+    static const int64_t standard_s[] = {
+#define STEP(symbol, key, type, timeout, ...) timeout,
+#include "schema/steps.def"
+#undef STEP
+    };
+    step->timeout_us = standard_s[step->kind] * G_USEC_PER_SEC;
+    if (json_object_get(json, "timeout") != NULL)
+        step->timeout_us = time_read(r, json, step->name, "timeout");
 }
 
 static void on_failure_read(const struct reader *r, const json_t *json, struct plan_step *step)
 {
+    static const enum on_failure standard[] = {
+#define STEP(symbol, key, type, timeout, failure, ...) ON_FAILURE_##failure,
+#include "schema/steps.def"
+#undef STEP
+    };
     const json_t *value = json_object_get(json, "on_failure");
+    step->on_failure = standard[step->kind];
     if (value == NULL)
         return;
-    int choice = json_text(value) != NULL ? choice_find("stop|rollback|continue", json_text(value)) : -1;
+    int choice = json_text(value) != NULL ? choice_find("stop|rollback|continue|ask", json_text(value)) : -1;
     if (choice < 0)
-        find_member(r, json, step->name, "on_failure", "one of stop, rollback, continue");
+        find_member(r, json, step->name, "on_failure", "one of stop, rollback, continue, ask");
     step->on_failure = (enum on_failure)MAX(choice, 0);
 }
 
@@ -295,8 +412,11 @@ static void needs_read(const struct reader *r, const json_t *json, const struct 
 
 static struct plan_step *step_read(const struct reader *r, const json_t *json, const struct plan_step *before)
 {
-    static const char *const known[] = {"name", "needs", "timeout", "on_failure", "check",
-                                        "set",  "wait",  "verify",  "run",        NULL};
+    static const char *const known[] = {"name", "needs", "timeout", "on_failure", "pre", "post",
+#define STEP(symbol, key, ...) key,
+#include "schema/steps.def"
+#undef STEP
+                                        NULL};
     const char *name = json_text(json_object_get(json, "name"));
     if (!json_is_object(json)) {
         g_autofree char *found = json_quote(json);
@@ -312,13 +432,22 @@ static struct plan_step *step_read(const struct reader *r, const json_t *json, c
     step->at = place_text(r, json);
     step->sets = g_array_new(FALSE, FALSE, sizeof(struct plan_set));
     g_array_set_clear_func(step->sets, set_clear);
-    find_unknown(r, json, name, known, "one of name, needs, timeout, on_failure, check, set, wait, verify, run");
+    find_unknown(r, json, name, known, "one of name, needs, timeout, on_failure, pre, post"
+#define STEP(symbol, key, ...) ", " key
+#include "schema/steps.def"
+#undef STEP
+    );
     needs_read(r, json, before, step);
+    step->pre = checks_read(r, json, name, "pre");
+    step->post = checks_read(r, json, name, "post");
+    bool is_one = kind_read(r, json, step);
     timeout_read(r, json, step);
     on_failure_read(r, json, step);
-    if (kind_read(r, json, step)) {
+    if (is_one) {
         if (step->kind == STEP_SET)
             sets_read(r, json, step);
+        else if (step->kind == STEP_RAMP)
+            ramp_read(r, json, step);
         else
             argument_read(r, json, step);
     }
@@ -426,6 +555,25 @@ static void target_read(const struct reader *r, const json_t *json)
         find_member(r, json, NULL, "target", "a kind of object, as room");
 }
 
+static void params_read(const struct reader *r, const json_t *json)
+{
+    const json_t *params = json_object_get(json, "params");
+    const char *name;
+    json_t *kind;
+    bool good = params == NULL || (json_is_object(params) && json_object_size(params) <= 10);
+    r->plan->params = json_object();
+    json_object_foreach ((json_t *)(uintptr_t)params, name, kind) {
+        if (strcmp(name, "@line") == 0)
+            continue;
+        const struct object_class *class = json_text(kind) != NULL ? object_class_find(json_text(kind)) : NULL;
+        good = good && is_name(name) && strcmp(name, "target") != 0 && class != NULL &&
+               strcmp(class->name, json_text(kind)) == 0;
+        json_object_set_new(r->plan->params, name, json_string(class != NULL ? class->name : ""));
+    }
+    if (!good)
+        find_member(r, json, NULL, "params", "names, not target, each with a kind of object, as {to: room}");
+}
+
 static void summary_read(const struct reader *r, const json_t *json)
 {
     const json_t *value = json_object_get(json, "summary");
@@ -443,11 +591,13 @@ static json_t *source_of(const json_t *json, struct plan *plan)
     json_t *source = json_deep_copy(json);
     json_object_del(source, "@line");
     json_object_del(source, "at");
+    json_object_del(json_object_get(source, "params"), "@line");
     for (guint i = 0; i < plan->steps->len; i++) {
         json_t *step = json_array_get(json_object_get(source, "steps"), i);
         size_t k;
         json_t *set;
         json_object_del(step, "@line");
+        json_object_del(json_object_get(step, "ramp"), "@line");
         json_array_foreach (json_object_get(step, "set"), k, set)
             json_object_del(set, "@line");
     }
@@ -465,7 +615,7 @@ static struct plan *plan_new(const char *name)
 
 struct plan *plan_from_json(const json_t *json, const char *at, GPtrArray *findings)
 {
-    static const char *const known[] = {"plan", "summary", "target", "steps", "at", NULL};
+    static const char *const known[] = {"plan", "summary", "target", "params", "steps", "at", NULL};
     guint before = findings->len;
     const char *own_at = json_text(json_object_get(json, "at"));
     struct reader r = {.findings = findings, .at = at};
@@ -480,8 +630,9 @@ struct plan *plan_from_json(const json_t *json, const char *at, GPtrArray *findi
         g_free(r.label);
         r.label = g_strdup_printf("plan %s", name);
         r.plan = plan_new(name);
-        find_unknown(&r, json, NULL, known, "one of plan, summary, target, steps");
+        find_unknown(&r, json, NULL, known, "one of plan, summary, target, params, steps");
         target_read(&r, json);
+        params_read(&r, json);
         summary_read(&r, json);
         steps_read(&r, json);
         r.plan->source = source_of(json, r.plan);

@@ -353,6 +353,12 @@ static bool run_prepare(struct call *call, GError **error)
     const char *target, *confirm;
     if (!body_text(call, "target", &target, error) || !body_text(call, "confirm", &confirm, error))
         return false;
+    const json_t *params = json_object_get(call->body, "params");
+    if (params != NULL && !json_is_object(params)) {
+        g_autofree char *quoted = json_quote(params);
+        g_set_error(error, SB_ERROR, SB_ERROR_INVALID, "params: found %s, expected a mapping", quoted);
+        return false;
+    }
     if (confirm == NULL || g_strcmp0(confirm, target) == 0)
         return true;
     g_autofree char *found = text_quote(confirm), *expected = text_quote(target);
@@ -365,8 +371,8 @@ static void run_plan(struct call *call, struct turn *turn, GError **error)
     struct asker asker = call_asker(call);
     const char *target = json_string_value(json_object_get(call->body, "target"));
     struct reply *reply = &call->request->reply;
-    call->result = engine_run_plan(turn->engine, call->params.value[0], target, call->dry_run, &asker, turn->now,
-                                   &turn->effects, error);
+    call->result = engine_run_plan(turn->engine, call->params.value[0], target, json_object_get(call->body, "params"),
+                                   call->dry_run, &asker, turn->now, &turn->effects, error);
     if (call->result == NULL)
         return;
     const char *id = json_string_value(json_object_get(call->result, "id"));
@@ -421,6 +427,23 @@ static void abort_execution(struct call *call, struct turn *turn, GError **error
     call->result = engine_abort(turn->engine, call->params.value[0], &asker, turn->now, &turn->effects, error);
     if (call->result != NULL)
         call->request->reply.location = g_strdup_printf("/v1/executions/%s", call->params.value[0]);
+}
+
+static bool act_prepare(struct call *call, GError **error)
+{
+    static const char *const texts[] = {"act", "step", "binding", "reason"};
+    const char *text;
+    for (size_t i = 0; i < G_N_ELEMENTS(texts); i++)
+        if (!body_text(call, texts[i], &text, error))
+            return false;
+    return true;
+}
+
+static void act_on_execution(struct call *call, struct turn *turn, GError **error)
+{
+    struct asker asker = call_asker(call);
+    call->result =
+        engine_act(turn->engine, call->params.value[0], call->body, &asker, turn->now, &turn->effects, error);
 }
 
 /* ---- looking ---- */
@@ -600,13 +623,17 @@ const struct handler *handler_for(enum route_id id)
                             .status = 200},
         [ROUTE_PLANS] = {.prepare = get_plans, .status = 200},
         [ROUTE_PLAN] = {.prepare = get_plan, .status = 200},
-        [ROUTE_PLAN_RUN] = {.members = "target confirm " COMMON,
+        [ROUTE_PLAN_RUN] = {.members = "target confirm params " COMMON,
                             .prepare = run_prepare,
                             .work = run_plan,
                             .status = 200},
         [ROUTE_EXECUTIONS] = {.work = get_executions, .status = 200},
         [ROUTE_EXECUTION] = {.prepare = execution_prepare, .ready = execution_ready, .status = 200},
         [ROUTE_EXECUTION_ABORT] = {.members = "reason overrides", .work = abort_execution, .status = 202},
+        [ROUTE_EXECUTION_ACT] = {.members = "act step binding reason overrides",
+                                 .prepare = act_prepare,
+                                 .work = act_on_execution,
+                                 .status = 200},
         [ROUTE_EXPLAIN] = {.work = get_explain, .status = 200},
         [ROUTE_AGENTS] = {.work = get_agents, .status = 200},
         [ROUTE_AUDIT] = {.read = audit_rows, .status = 200},

@@ -1,6 +1,8 @@
 /* cmd_plan.c: plans and their executions. */
 #include "server/cli/cli.h"
 
+#include "schema/plan.h"
+
 #include <stdio.h>
 #include <string.h>
 
@@ -57,11 +59,21 @@ static void print_dry_run(const json_t *answer)
     fputs(cli_text(json_object_get(answer, "forecast"), "text"), stdout);
 }
 
+/* NAME=OBJECT. params may be NULL. */
+static json_t *param_add(json_t *params, const char *text)
+{
+    g_auto(GStrv) pair = g_strsplit(text, "=", 2);
+    if (params == NULL)
+        params = json_object();
+    json_object_set_new(params, pair[0], json_string(pair[1]));
+    return params;
+}
+
 static int plan_run(struct cli *cli, int argc, char **argv)
 {
     const char *target = NULL, *confirm = NULL, *reason = NULL;
     bool dry_run = false, wait = true;
-    json_t *overrides = json_array(), *answer = NULL;
+    json_t *overrides = json_array(), *answer = NULL, *params = NULL;
     for (int i = 3; i < argc; i++) {
         if (strcmp(argv[i], "--target") == 0 && i + 1 < argc)
             target = argv[++i];
@@ -71,18 +83,22 @@ static int plan_run(struct cli *cli, int argc, char **argv)
             reason = argv[++i];
         else if (strcmp(argv[i], "--override") == 0 && i + 1 < argc)
             json_array_append_new(overrides, json_string(argv[++i]));
+        else if (strcmp(argv[i], "--param") == 0 && i + 1 < argc && strchr(argv[i + 1], '=') != NULL)
+            params = param_add(params, argv[++i]);
         else if (strcmp(argv[i], "--dry-run") == 0)
             dry_run = true;
         else if (strcmp(argv[i], "--no-wait") == 0)
             wait = false;
         else {
             json_decref(overrides);
+            json_decref(params);
             return cli_usage("plan");
         }
     }
     g_autofree char *name = cli_escape(argv[2]), *path = g_strdup_printf("/v1/plans/%s/run", name);
-    json_t *body = json_pack("{s:s*, s:s*, s:s*, s:b, s:o}", "target", target != NULL ? target : confirm, "confirm",
-                             confirm, "reason", reason, "dry_run", dry_run, "overrides", overrides);
+    json_t *body =
+        json_pack("{s:s*, s:s*, s:s*, s:o*, s:b, s:o}", "target", target != NULL ? target : confirm, "confirm", confirm,
+                  "reason", reason, "params", params, "dry_run", dry_run, "overrides", overrides);
     int code = cli_call(cli, "POST", path, body, NULL, 30000, &answer, NULL);
     json_decref(body);
     if (code == EXIT_OK && dry_run) {
@@ -111,13 +127,19 @@ static int plan_run(struct cli *cli, int argc, char **argv)
 /* As it is written: kind and argument, behind which steps it stands, what it sets. */
 static void print_plan_step(const json_t *step)
 {
-    static const char *const kinds[] = {"check", "wait", "verify", "run", "set"};
     const char *kind = "";
-    for (size_t i = 0; i < G_N_ELEMENTS(kinds); i++)
-        if (json_object_get(step, kinds[i]) != NULL)
-            kind = kinds[i];
-    g_autofree char *needs = cli_value_text(json_object_get(step, "needs"));
-    printf("  %-16s %-6s %-18s after %s\n", cli_text(step, "name"), kind, cli_text(step, kind),
+    for (unsigned i = 0; i < STEP_KINDS; i++)
+        if (json_object_get(step, step_kind_name(i)) != NULL)
+            kind = step_kind_name(i);
+    const json_t *ramp = json_object_get(step, "ramp");
+    const char *to = cli_text(ramp, "to");
+    g_autofree char *needs = cli_value_text(json_object_get(step, "needs")),
+                    *stages = cli_value_text(json_object_get(ramp, "stages"));
+    g_autofree char *way =
+        ramp == NULL ? NULL
+                     : g_strdup_printf("%s %s %s, %s %%", cli_text(ramp, "on"), to[0] != '\0' ? "to" : "away from",
+                                       to[0] != '\0' ? to : cli_text(ramp, "away"), stages);
+    printf("  %-16s %-7s %-18s after %s\n", cli_text(step, "name"), kind, way != NULL ? way : cli_text(step, kind),
            needs[0] != '\0' ? needs : "-");
     size_t i;
     json_t *set;
@@ -193,6 +215,33 @@ static int execution_abort(struct cli *cli, int argc, char **argv)
     return code == EXIT_ROLLED_BACK ? EXIT_OK : code; /* it was asked for */
 }
 
+/* What a person does to one under way: execution ACT ID [...]. */
+static int execution_act(struct cli *cli, int argc, char **argv)
+{
+    json_t *body = json_pack("{s:s, s:[]}", "act", argv[1], "overrides"), *answer = NULL;
+    for (int i = 3; i < argc; i++) {
+        bool known = g_strv_contains((const char *const[]){"--step", "--binding", "--reason", NULL}, argv[i]);
+        if (i + 1 < argc && known) {
+            json_object_set_new(body, argv[i] + 2, json_string(argv[i + 1]));
+            i++;
+        } else if (i + 1 < argc && strcmp(argv[i], "--override") == 0) {
+            json_array_append_new(json_object_get(body, "overrides"), json_string(argv[++i]));
+        } else {
+            json_decref(body);
+            return cli_usage("execution");
+        }
+    }
+    g_autofree char *escaped = cli_escape(argv[2]), *path = g_strdup_printf("/v1/executions/%s/acts", escaped);
+    int code = cli_call(cli, "POST", path, body, NULL, 30000, &answer, NULL);
+    if (code == EXIT_OK && cli->json)
+        cli_print_json(answer);
+    else if (code == EXIT_OK)
+        cli_print_summary(answer);
+    json_decref(answer);
+    json_decref(body);
+    return code;
+}
+
 int command_execution(struct cli *cli, int argc, char **argv)
 {
     if (argc == 2 && strcmp(argv[1], "list") == 0)
@@ -204,5 +253,8 @@ int command_execution(struct cli *cli, int argc, char **argv)
         return follow_and_print(cli, argv[2]);
     if (argc >= 3 && strcmp(argv[1], "abort") == 0)
         return execution_abort(cli, argc, argv);
+    const char *const acts[] = {"approve", "decline", "emergency", "review", "pause", "resume", "skip", "force", NULL};
+    if (argc >= 3 && g_strv_contains(acts, argv[1]))
+        return execution_act(cli, argc, argv);
     return cli_usage("execution");
 }

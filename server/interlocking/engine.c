@@ -235,6 +235,7 @@ static void resume(struct engine *engine, struct execution *ex)
     ex->undo_since_us = engine->now_us;
     for (guint i = 0; i < ex->steps->len; i++) {
         struct execution_step *step = ex->steps->pdata[i];
+        step->baking_us = 0;
         step->since_us = engine->now_us; /* nothing was observed meanwhile, so the time-out begins again */
     }
     if (ex->state != EXECUTION_PENDING)

@@ -113,12 +113,18 @@ json_t *engine_apply(struct engine *engine, const json_t *body, bool dry_run, co
 json_t *engine_set_controls(struct engine *engine, const json_t *changes, int64_t if_match, bool dry_run,
                             const struct asker *asker, struct now now, struct effects *out, GError **error);
 /* Result: the execution (as engine_execution); dry_run: {"steps", "forecast", "refusals"}. target may be NULL where
- * the plan has none. The plan as a whole must pass the rules now, and each step again when it writes. */
-json_t *engine_run_plan(struct engine *engine, const char *plan, const char *target, bool dry_run,
+ * the plan has none, or several names with commas between them; params as the plan names them, NULL: none. The plan as
+ * a whole must pass the rules now, and each step again when it writes. */
+json_t *engine_run_plan(struct engine *engine, const char *plan, const char *target, const json_t *params, bool dry_run,
                         const struct asker *asker, struct now now, struct effects *out, GError **error);
 /* Of a running, incomplete or failed execution: stops it and sets back what it wrote, in one generation. */
 json_t *engine_abort(struct engine *engine, const char *execution, const struct asker *asker, struct now now,
                      struct effects *out, GError **error);
+
+/* Of one under way: {"act": approve decline emergency review pause resume skip force, "step", "binding"}; what each
+ * takes and refuses is said in engine_act.c. Result: the execution. */
+json_t *engine_act(struct engine *engine, const char *execution, const json_t *body, const struct asker *asker,
+                   struct now now, struct effects *out, GError **error);
 
 /* Writes an entry of a kind that is not the engine's (a token) and its audit, in one transaction. Takes the entry.
  * what: "token created". */

@@ -27,7 +27,7 @@ static bool room_takes(const struct engine *engine, const char *room, char **tex
     return takes;
 }
 
-enum check_result check_room_open(const struct engine *engine, struct execution *ex, char **text)
+static enum check_result check_room_open(const struct engine *engine, struct execution *ex, char **text)
 {
     if (!target_is_room(engine, ex, "room-open", text))
         return CHECK_FAILS;
@@ -84,7 +84,7 @@ int64_t target_down_us(const struct engine *engine, enum object_kind kind, const
     return down_us;
 }
 
-enum check_result check_entrances_healthy(const struct engine *engine, const struct execution *ex, char **text)
+static enum check_result check_entrances_healthy(const struct engine *engine, struct execution *ex, char **text)
 {
     if (!target_is_room(engine, ex, "entrances-healthy", text))
         return CHECK_FAILS;
@@ -124,7 +124,7 @@ enum check_result check_entrances_healthy(const struct engine *engine, const str
 }
 
 /* What is still to be written by the execution, judged as a whole. */
-enum check_result check_forecast(const struct engine *engine, const struct execution *ex, char **text)
+static enum check_result check_forecast(const struct engine *engine, struct execution *ex, char **text)
 {
     g_autoptr(GArray) moves = moves_new();
     for (guint i = 0; i < ex->steps->len; i++) {
@@ -136,8 +136,13 @@ enum check_result check_forecast(const struct engine *engine, const struct execu
     }
     sb_auto(resolved) draft = engine_draft_moves(engine, moves, ex->actor, ex->id, "");
     sb_auto(forecast) fc = forecast(engine->resolved, draft, engine->observed, engine->now_us);
+    g_autoptr(GPtrArray) alone = g_ptr_array_new();
+    g_ptr_array_add(alone, ex);
+    double whole = fc->moved;
+    fc->moved *= ramp_largest(alone); /* at once */
     g_autoptr(GPtrArray) refusals = rules_check(&engine->config.rules, engine->resolved->world, draft->world, fc,
                                                 ex->automatic, (const char *const *)ex->overrides);
+    fc->moved = whole;
     g_autoptr(GError) error = NULL;
     if (refusals->len > 0) {
         refusals_error(refusals, &error);
@@ -148,4 +153,30 @@ enum check_result check_forecast(const struct engine *engine, const struct execu
     *text = fc->known ? g_strdup_printf("%s of %s requests/s will change room", moved, total)
                       : g_strdup("warning: no fresh rates, so the forecast is not known");
     return CHECK_HOLDS;
+}
+
+enum check_result check_word(const struct engine *engine, struct execution *ex, const char *word, char **text)
+{
+    static const struct {
+        const char *word;
+        enum check_result (*check)(const struct engine *engine, struct execution *ex, char **text);
+    } checks[] = {
+        {"room-open", check_room_open}, {"entrances-healthy", check_entrances_healthy}, {"forecast", check_forecast}};
+    for (size_t i = 0; i < G_N_ELEMENTS(checks); i++)
+        if (g_strcmp0(word, checks[i].word) == 0)
+            return checks[i].check(engine, ex, text);
+    *text = g_strdup_printf("check %s is not known", word);
+    return CHECK_FAILS;
+}
+
+enum check_result checks_hold(const struct engine *engine, struct execution *ex, char **words, const char **word,
+                              char **text)
+{
+    enum check_result result = CHECK_HOLDS;
+    for (char **each = words; each != NULL && *each != NULL && result == CHECK_HOLDS; each++) {
+        g_clear_pointer(text, g_free);
+        *word = *each;
+        result = check_word(engine, ex, *each, text);
+    }
+    return result;
 }

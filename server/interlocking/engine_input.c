@@ -119,7 +119,7 @@ void tell_set(const struct engine *engine, const json_t *changes, int64_t if_mat
     tell(engine, json);
 }
 
-void tell_run(const struct engine *engine, const char *plan, const char *target, bool dry_run,
+void tell_run(const struct engine *engine, const char *plan, const char *target, const json_t *params, bool dry_run,
               const struct asker *asker, struct now now)
 {
     if (engine->config.told == NULL)
@@ -127,6 +127,8 @@ void tell_run(const struct engine *engine, const char *plan, const char *target,
     json_t *json = change_json("run", asker, dry_run, now);
     json_object_set_new(json, "plan", json_string(plan));
     json_object_set_new(json, "target", target != NULL ? json_string(target) : json_null());
+    if (params != NULL)
+        json_object_set(json, "params", (json_t *)(uintptr_t)params);
     tell(engine, json);
 }
 
@@ -136,6 +138,17 @@ void tell_abort(const struct engine *engine, const char *execution, const struct
         return;
     json_t *json = change_json("abort", asker, false, now);
     json_object_set_new(json, "execution", json_string(execution));
+    tell(engine, json);
+}
+
+void tell_act(const struct engine *engine, const char *execution, const json_t *body, const struct asker *asker,
+              struct now now)
+{
+    if (engine->config.told == NULL)
+        return;
+    json_t *json = change_json("act", asker, false, now);
+    json_object_set_new(json, "execution", json_string(execution));
+    json_object_set(json, "body", (json_t *)(uintptr_t)body);
     tell(engine, json);
 }
 
@@ -265,7 +278,7 @@ static bool input_server(struct engine *engine, const json_t *input, struct effe
     return true;
 }
 
-/* The four changes. */
+/* Changes. */
 static bool input_change(struct engine *engine, const json_t *input, struct effects *out, GError **error)
 {
     int64_t at_us = int_of(input, "at");
@@ -280,8 +293,11 @@ static bool input_change(struct engine *engine, const json_t *input, struct effe
         answer = engine_set_controls(engine, json_object_get(input, "changes"), int_of(input, "if_match"), dry_run,
                                      &asker, now, out, error);
     else if (strcmp(in, "run") == 0)
+        answer = engine_run_plan(engine, text_of(input, "plan"), text_of(input, "target"),
+                                 json_object_get(input, "params"), dry_run, &asker, now, out, error);
+    else if (strcmp(in, "act") == 0)
         answer =
-            engine_run_plan(engine, text_of(input, "plan"), text_of(input, "target"), dry_run, &asker, now, out, error);
+            engine_act(engine, text_of(input, "execution"), json_object_get(input, "body"), &asker, now, out, error);
     else
         answer = engine_abort(engine, text_of(input, "execution"), &asker, now, out, error);
     g_free((gpointer)(uintptr_t)asker.overrides);
@@ -333,6 +349,7 @@ bool engine_input(struct engine *engine, const json_t *input, struct effects *ou
         {"set", input_change, false, true, {"actor"}},
         {"run", input_change, false, true, {"actor", "plan"}},
         {"abort", input_change, false, true, {"actor", "execution"}},
+        {"act", input_change, false, true, {"actor", "execution"}},
         {"journal", input_journal, false, false, {"actor", "kind", "id", "what"}},
     };
     const char *in = text_of(input, "in");
@@ -368,11 +385,14 @@ static void entry_add(GPtrArray *entries, const char *kind, const char *id, json
 /* What an execution holds besides what is kept. */
 static json_t *execution_rest(const struct execution *ex)
 {
-    json_t *since = json_array();
-    for (guint i = 0; i < ex->steps->len; i++)
-        json_array_append_new(since, json_integer(((const struct execution_step *)ex->steps->pdata[i])->since_us));
-    return json_pack("{s:s, s:b, s:I, s:o}", "id", ex->id, "resumed", ex->resumed, "undo_since",
-                     (json_int_t)ex->undo_since_us, "since", since);
+    json_t *since = json_array(), *baking = json_array();
+    for (guint i = 0; i < ex->steps->len; i++) {
+        const struct execution_step *step = ex->steps->pdata[i];
+        json_array_append_new(since, json_integer(step->since_us));
+        json_array_append_new(baking, json_integer(step->baking_us));
+    }
+    return json_pack("{s:s, s:b, s:I, s:o, s:o}", "id", ex->id, "resumed", ex->resumed, "undo_since",
+                     (json_int_t)ex->undo_since_us, "since", since, "baking", baking);
 }
 
 static void add_executions(const struct engine *engine, GPtrArray *entries, json_t *rests)
@@ -541,8 +561,11 @@ static bool take_running(struct engine *engine, const json_t *rows)
             return false;
         ex->resumed = is_true(row, "resumed");
         ex->undo_since_us = int_of(row, "undo_since");
-        for (guint j = 0; j < ex->steps->len; j++)
-            ((struct execution_step *)ex->steps->pdata[j])->since_us = json_integer_value(json_array_get(since, j));
+        for (guint j = 0; j < ex->steps->len; j++) {
+            struct execution_step *step = ex->steps->pdata[j];
+            step->since_us = json_integer_value(json_array_get(since, j));
+            step->baking_us = json_integer_value(json_array_get(json_object_get(row, "baking"), j));
+        }
     }
     return true;
 }

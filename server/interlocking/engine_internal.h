@@ -6,6 +6,9 @@
  *   engine_change.c  what people ask for: apply, set controls
  *   engine_plan.c    starting a plan, owning levers, abort and undo
  *   engine_step.c    the steps of an execution
+ *   engine_ramp.c    ramps: stages, bakes, guards
+ *   engine_pace.c    who is slower than usual
+ *   engine_act.c     what people do to executions: approvals, pause, skip, force
  *   engine_check.c   the checks of plans
  *   engine_proof.c   evidence: who has applied what, and where requests really go
  *   engine_status.c  the site now, for people
@@ -102,9 +105,11 @@ void tell_apply(const struct engine *engine, const json_t *body, bool dry_run, c
                 struct now now);
 void tell_set(const struct engine *engine, const json_t *changes, int64_t if_match, bool dry_run,
               const struct asker *asker, struct now now);
-void tell_run(const struct engine *engine, const char *plan, const char *target, bool dry_run,
+void tell_run(const struct engine *engine, const char *plan, const char *target, const json_t *params, bool dry_run,
               const struct asker *asker, struct now now);
 void tell_abort(const struct engine *engine, const char *execution, const struct asker *asker, struct now now);
+void tell_act(const struct engine *engine, const char *execution, const json_t *body, const struct asker *asker,
+              struct now now);
 void tell_journal(const struct engine *engine, const struct journal_entry *entry, const char *what,
                   const struct asker *asker, struct now now);
 
@@ -120,9 +125,21 @@ struct execution *engine_owner(const struct engine *engine, enum lever lever, co
 /* Sets back what the execution wrote. False: refused by rules, nothing has changed. */
 bool execution_undo(struct engine *engine, struct execution *ex, const struct asker *asker, struct effects *out,
                     GError **error);
+/* All of the family that is not journalled yet; audit: an entry to go with it, or NULL. */
+void execution_flush_family(struct engine *engine, struct execution *root, const struct audit *audit,
+                            struct effects *out);
 void execution_undo_resume(struct engine *engine, struct execution *ex, struct effects *out);
 
 /* engine_step.c */
+void step_end(struct engine *engine, struct execution *ex, struct execution_step *step, enum step_state state,
+              const char *text);
+bool step_asks(const struct execution_step *step);                /* it has failed, a person is to say how to go on */
+void note_converged(struct engine *engine, struct execution *ex); /* for the times of the report */
+bool step_timed_out(const struct engine *engine, const struct execution_step *step);
+/* Writes the sets of a stage (0: of a set step), under a key of their own, so that it is done once. What does not come
+ * to it ends the step. True: something changed. */
+bool step_write(struct engine *engine, struct execution *ex, struct execution_step *step, unsigned stage,
+                struct effects *out);
 void execution_save(const struct execution *ex, GPtrArray *entries);                    /* state and new events */
 void execution_flush(struct engine *engine, struct execution *ex, struct effects *out); /* if dirty */
 /* Does all that can be done now. */
@@ -130,6 +147,25 @@ void execution_advance(struct engine *engine, struct execution *ex, struct effec
 /* When the execution wants to be looked at again. */
 int64_t execution_next_us(const struct engine *engine, const struct execution *ex);
 void execution_end(struct engine *engine, struct execution *ex, enum execution_state state, const char *error_text);
+
+/* engine_ramp.c */
+bool look_ramp(struct engine *engine, struct execution *ex, struct execution_step *step, struct effects *out);
+void ramp_written(struct engine *engine, struct execution *ex, struct execution_step *step, unsigned stage,
+                  const char *text);
+/* Of a plan's ramp: the value of the split after each stage, for each service, as sets of the step. */
+bool ramp_freeze(const struct engine *engine, struct execution_step *step, const char *target, const json_t *params,
+                 GError **error);
+/* What the largest stage moves of the whole, 0..1; 1 when an execution of the family sets levers otherwise too. */
+double ramp_largest(const GPtrArray *family);
+
+/* engine_act.c */
+bool look_approve(struct engine *engine, struct execution *ex, struct execution_step *step, struct effects *out);
+bool execution_is_paused(const struct engine *engine, const struct execution *ex); /* it or what it is a part of */
+bool execution_is_forced(const struct engine *engine, const struct execution *ex); /* the same */
+
+/* engine_pace.c */
+int64_t pace_next_us(const struct engine *engine, const struct execution *ex); /* when to look at it */
+void pace_look(const struct engine *engine, struct execution *ex);             /* marks what is stuck */
 
 /* engine_proof.c */
 struct proof {
@@ -161,11 +197,12 @@ bool engine_blind(const struct engine *engine);
 
 /* engine_check.c. The outcome of looking once. */
 enum check_result { CHECK_HOLDS, CHECK_WAITS, CHECK_FAILS };
-enum check_result check_room_open(const struct engine *engine, struct execution *ex, char **text);
-enum check_result check_entrances_healthy(const struct engine *engine, const struct execution *ex, char **text);
+enum check_result check_word(const struct engine *engine, struct execution *ex, const char *word, char **text);
+/* All of them (NULL: none); else *word is the first that does not hold, and *text why. */
+enum check_result checks_hold(const struct engine *engine, struct execution *ex, char **words, const char **word,
+                              char **text);
 /* How long ago an entrance of the target (a room or a POP) that is down now was first reported so, µs; -1: none is. */
 int64_t target_down_us(const struct engine *engine, enum object_kind kind, const char *target);
-enum check_result check_forecast(const struct engine *engine, const struct execution *ex, char **text);
 
 #define EVIDENCE_REQUESTS 50 /* fewer since the table was applied prove nothing */
 #define EVIDENCE_SHARE 0.99  /* of them, answered where they should be */

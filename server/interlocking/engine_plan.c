@@ -61,6 +61,7 @@ static char *new_id(struct engine *engine, const char *plan)
 struct freezing {
     struct engine *engine;
     const struct asker *asker;
+    const json_t *params;
     GPtrArray *family; /* struct execution *, the root first */
     GArray *moves;     /* all of them, in the order written */
 };
@@ -121,14 +122,28 @@ static bool freeze_sets(struct freezing *f, struct execution_step *step, const s
     for (guint i = 0; from->sets != NULL && i < from->sets->len; i++) {
         const struct plan_set *set = &g_array_index(from->sets, struct plan_set, i);
         bool selector = strchr(set->on, '=') != NULL;
-        const char *object = selector || strcmp(set->on, "$target") == 0 ? target : set->on;
+        bool is_target = strcmp(set->on, "$target") == 0;
+        const char *object = selector || is_target ? target : set->on;
         if (object == NULL) {
             g_set_error(error, SB_ERROR, SB_ERROR_INVALID, "step %s: found $target, but the plan has no target",
                         step->name);
             return false;
         }
-        if (!(selector ? freeze_selected : freeze_set)(f, step, set, object, error))
-            return false;
+        g_auto(GStrv) objects = g_strsplit(object, ",", is_target ? -1 : 1);
+        for (char **each = objects; *each != NULL; each++)
+            if (!(selector ? freeze_selected : freeze_set)(f, step, set, *each, error))
+                return false;
+    }
+    return true;
+}
+
+static bool freeze_ramp(struct freezing *f, struct execution_step *step, const char *target, GError **error)
+{
+    if (!ramp_freeze(f->engine, step, target, f->params, error))
+        return false;
+    for (guint i = 0; i < step->sets->len; i++) {
+        const struct execution_set *set = &g_array_index(step->sets, struct execution_set, i);
+        moves_add(f->moves, set->lever, set->object, set->value);
     }
     return true;
 }
@@ -154,6 +169,8 @@ static struct execution *freeze(struct freezing *f, const struct plan *plan, con
     g_ptr_array_add(f->family, ex);
     ex->plan = g_strdup(plan->name);
     ex->target = g_strdup(target);
+    ex->plan_revision = plan->revision;
+    ex->params = json_deep_copy(f->params);
     ex->actor = g_strdup(f->asker->actor);
     ex->reason = g_strdup(f->asker->reason);
     ex->automatic = f->asker->automatic;
@@ -166,6 +183,8 @@ static struct execution *freeze(struct freezing *f, const struct plan *plan, con
     for (guint i = 0; i < plan->steps->len; i++) {
         struct execution_step *step = ex->steps->pdata[i];
         if (step->kind == STEP_SET && !freeze_sets(f, step, plan->steps->pdata[i], target, error))
+            return NULL;
+        if (step->kind == STEP_RAMP && !freeze_ramp(f, step, target, error))
             return NULL;
         if (step->kind != STEP_RUN)
             continue;
@@ -184,6 +203,14 @@ static struct execution *freeze(struct freezing *f, const struct plan *plan, con
     return ex;
 }
 
+static bool is_before(char **names, char **name)
+{
+    for (; names < name; names++)
+        if (strcmp(*names, *name) == 0)
+            return true;
+    return false;
+}
+
 static bool check_target(const struct engine *engine, const struct plan *plan, const char *target, GError **error)
 {
     if (plan->target_kind < 0) {
@@ -194,15 +221,44 @@ static bool check_target(const struct engine *engine, const struct plan *plan, c
         return false;
     }
     const char *kind = object_class((enum object_kind)plan->target_kind)->name;
-    if (target == NULL) {
+    if (target == NULL || target[0] == '\0') {
         g_set_error(error, SB_ERROR, SB_ERROR_INVALID, "plan %s: found no target, expected the name of a %s",
                     plan->name, kind);
         return false;
     }
-    if (inventory_get(engine->resolved->world->inventory, (enum object_kind)plan->target_kind, target) == NULL) {
-        g_autofree char *found = text_quote(target);
-        g_set_error(error, SB_ERROR, SB_ERROR_NOT_FOUND, "plan %s: target: found %s, expected the name of a %s",
-                    plan->name, found, kind);
+    g_auto(GStrv) names = g_strsplit(target, ",", -1);
+    for (char **name = names; *name != NULL; name++) {
+        bool twice = is_before(names, name);
+        if (!twice && inventory_get(engine->resolved->world->inventory, (enum object_kind)plan->target_kind, *name))
+            continue;
+        g_autofree char *found = text_quote(*name);
+        g_set_error(error, SB_ERROR, SB_ERROR_NOT_FOUND, "plan %s: target: found %s%s, expected the name of a %s",
+                    plan->name, found, twice ? " twice" : "", kind);
+        return false;
+    }
+    return true;
+}
+
+/* All parameters of the plan and no others, each the name of an object of its kind. */
+static bool check_params(const struct engine *engine, const struct plan *plan, const json_t *params, GError **error)
+{
+    const char *name, *kind;
+    json_t *value;
+    json_object_foreach (plan->params, name, value) {
+        kind = json_string_value(value);
+        const char *object = json_string_value(json_object_get(params, name));
+        if (object != NULL &&
+            inventory_get(engine->resolved->world->inventory, object_class_find(kind)->kind, object) != NULL)
+            continue;
+        g_autofree char *found = json_quote(json_object_get(params, name));
+        g_set_error(error, SB_ERROR, SB_ERROR_INVALID, "plan %s: parameter %s: found %s, expected the name of a %s",
+                    plan->name, name, found, kind);
+        return false;
+    }
+    json_object_foreach ((json_t *)(uintptr_t)params, name, value) {
+        if (json_object_get(plan->params, name) != NULL)
+            continue;
+        g_set_error(error, SB_ERROR, SB_ERROR_INVALID, "plan %s has no parameter %s", plan->name, name);
         return false;
     }
     return true;
@@ -275,13 +331,24 @@ static void forget_family(struct engine *engine, struct execution *root, GPtrArr
     engine_drop(engine, root);
 }
 
+static bool to_be_reviewed(const struct engine *engine, struct execution *root)
+{
+    for (guint i = 0; i < engine->order->len; i++) {
+        struct execution *ex = engine->order->pdata[i];
+        for (guint j = 0; execution_root(engine, ex) == root && j < ex->steps->len; j++)
+            if (((const struct execution_step *)ex->steps->pdata[j])->review != NULL)
+                return true;
+    }
+    return false;
+}
+
 /* Oldest first, until one more may end and EXECUTIONS_KEPT are there. */
 static void forget_old(struct engine *engine, GPtrArray *entries)
 {
     g_autoptr(GPtrArray) ended = g_ptr_array_new();
     for (guint i = 0; i < engine->order->len; i++) {
         struct execution *ex = engine->order->pdata[i];
-        if (ex->parent == NULL && execution_ended(ex))
+        if (ex->parent == NULL && execution_ended(ex) && !to_be_reviewed(engine, ex))
             g_ptr_array_add(ended, ex);
     }
     for (guint i = 0; i + EXECUTIONS_KEPT <= ended->len; i++)
@@ -331,10 +398,13 @@ static json_t *judge_and_begin(struct engine *engine, struct freezing *f, bool d
     const struct asker *asker = f->asker;
     sb_auto(resolved) draft = engine_draft_moves(engine, f->moves, asker->actor, NULL, "");
     sb_auto(forecast) fc = forecast(engine->resolved, draft, engine->observed, engine->now_us);
+    double moved = fc->moved;
+    fc->moved *= ramp_largest(f->family); /* at once; each stage is judged again when it is written */
     g_autoptr(GPtrArray) refusals = f->moves->len == 0
                                         ? g_ptr_array_new()
                                         : rules_check(&engine->config.rules, engine->resolved->world, draft->world, fc,
                                                       asker->automatic, asker->overrides);
+    fc->moved = moved;
     if (dry_run)
         return dry_run_json(engine, f, fc, refusals);
     if (refusals->len > 0) {
@@ -357,15 +427,17 @@ bool check_overrides(const struct asker *asker, GError **error)
     return true;
 }
 
-json_t *engine_run_plan(struct engine *engine, const char *name, const char *target, bool dry_run,
+json_t *engine_run_plan(struct engine *engine, const char *name, const char *target, const json_t *params, bool dry_run,
                         const struct asker *asker, struct now now, struct effects *out, GError **error)
 {
-    tell_run(engine, name, target, dry_run, asker, now);
+    tell_run(engine, name, target, params, dry_run, asker, now);
     engine_take_now(engine, now);
     const struct plan *plan = find_plan(engine, name, error);
-    if (plan == NULL || !check_target(engine, plan, target, error) || !check_overrides(asker, error))
+    if (plan == NULL || !check_target(engine, plan, target, error) || !check_params(engine, plan, params, error) ||
+        !check_overrides(asker, error))
         return NULL;
-    struct freezing f = {.engine = engine, .asker = asker, .family = g_ptr_array_new(), .moves = moves_new()};
+    struct freezing f = {
+        .engine = engine, .asker = asker, .params = params, .family = g_ptr_array_new(), .moves = moves_new()};
     json_t *result = NULL;
     if (freeze(&f, plan, target, NULL, 0, error) != NULL && (dry_run || check_owners(engine, f.moves, error)))
         result = judge_and_begin(engine, &f, dry_run, out, error);
@@ -475,8 +547,8 @@ static void stop_family(struct engine *engine, struct execution *root)
     }
 }
 
-/* audit: an entry to go with it, or NULL. */
-static void flush_family(struct engine *engine, struct execution *root, const struct audit *audit, struct effects *out)
+void execution_flush_family(struct engine *engine, struct execution *root, const struct audit *audit,
+                            struct effects *out)
 {
     GPtrArray *entries = entries_new();
     if (audit != NULL)
@@ -503,7 +575,7 @@ static void undo_outcome(struct engine *engine, struct execution *ex, GPtrArray 
     undo_mark(writes, WRITE_RESTORING, WRITE_RESTORED);
     stop_family(engine, ex); /* marks all as dirty */
     execution_note(ex, engine_wall_us(engine), NULL, "levers were set back: generation %" G_GUINT64_FORMAT, generation);
-    flush_family(engine, ex, NULL, out);
+    execution_flush_family(engine, ex, NULL, out);
 }
 
 /* Takes draft. */
@@ -554,6 +626,25 @@ static bool undo_allowed(struct engine *engine, const GArray *moves, const struc
     return refusals->len == 0 || refusals_error(refusals, error);
 }
 
+/* Whom a guard stops must not be held where it is by a rule against large moves: users go back where they came from
+ * minutes ago. NULL: no ramp has failed. */
+static char **ramp_overrides(const struct execution *ex)
+{
+    for (guint i = 0; i < ex->steps->len; i++) {
+        const struct execution_step *step = ex->steps->pdata[i];
+        if (step->kind != STEP_RAMP || step->state <= STEP_STATE_SKIPPED)
+            continue;
+        GStrvBuilder *builder = g_strv_builder_new();
+        g_strv_builder_add(builder, "share-moved");
+        for (char **rule = ex->overrides; rule != NULL && *rule != NULL; rule++)
+            g_strv_builder_add(builder, *rule);
+        char **overrides = g_strv_builder_end(builder);
+        g_strv_builder_unref(builder);
+        return overrides;
+    }
+    return NULL;
+}
+
 bool execution_undo(struct engine *engine, struct execution *ex, const struct asker *asker, struct effects *out,
                     GError **error)
 {
@@ -567,6 +658,9 @@ bool execution_undo(struct engine *engine, struct execution *ex, const struct as
                           .execution = ex->id,
                           .overrides = asker != NULL ? asker->overrides : (const char *const *)ex->overrides,
                           .generation = engine->generation};
+    g_auto(GStrv) going_back = asker == NULL ? ramp_overrides(ex) : NULL;
+    if (going_back != NULL)
+        audit.overrides = (const char *const *)going_back;
     g_autofree char *key = undo_key(ex);
     struct resolved *draft = engine_draft_moves(engine, moves, audit.actor, ex->id, key);
     if (!undo_allowed(engine, moves, draft, audit.overrides, error)) {
@@ -585,10 +679,10 @@ bool execution_undo(struct engine *engine, struct execution *ex, const struct as
     if (moves->len == 0) {
         resolved_unref(draft);
         execution_end(engine, ex, EXECUTION_ABORTED, ex->error);
-        flush_family(engine, ex, &audit, out);
+        execution_flush_family(engine, ex, &audit, out);
         return true;
     }
-    flush_family(engine, ex, &audit, out);
+    execution_flush_family(engine, ex, &audit, out);
     undo_commit(engine, ex, moves, draft, &audit, writes, out);
     return true;
 }

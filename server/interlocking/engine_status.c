@@ -273,6 +273,29 @@ static void warn_by_hand(json_t *warnings, const struct edge_report *report)
     }
 }
 
+/* Executions that a person has to look at. */
+static void warn_execution(json_t *warnings, const struct execution *ex)
+{
+    for (guint i = 0; i < ex->steps->len; i++) {
+        const struct execution_step *step = ex->steps->pdata[i];
+        if (step->review != NULL)
+            warn(warnings, "execution %s, step %s was passed in an emergency by %s: a second person has to review it",
+                 ex->id, step->name, step->review);
+        if (execution_ended(ex))
+            continue;
+        if (step_asks(step))
+            warn(warnings, "execution %s, step %s has failed and asks: resume tries it again, skip goes on without it",
+                 ex->id, step->name);
+        if (step->kind == STEP_APPROVE && step->state == STEP_STATE_RUNNING)
+            warn(warnings, "execution %s, step %s waits for an approval", ex->id, step->name);
+        if (step->stuck && step->state == STEP_STATE_RUNNING)
+            warn(warnings, "execution %s, step %s is stuck: %s", ex->id, step->name,
+                 step->text != NULL ? step->text : "");
+    }
+    if (ex->paused && !execution_ended(ex))
+        warn(warnings, "execution %s is paused", ex->id);
+}
+
 static json_t *warnings_json(const struct engine *engine, int64_t now_us)
 {
     const struct resolved *resolved = engine->resolved;
@@ -302,6 +325,8 @@ static json_t *warnings_json(const struct engine *engine, int64_t now_us)
         if (text != NULL)
             warn(warnings, "%s: %s", room->o.name, text);
     }
+    for (guint i = 0; i < engine->order->len; i++)
+        warn_execution(warnings, engine->order->pdata[i]);
     for (guint i = 0; i < resolved->findings->len; i++) {
         g_autofree char *text = finding_text(resolved->findings->pdata[i]);
         warn(warnings, "%s", text);

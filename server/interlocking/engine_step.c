@@ -42,6 +42,11 @@ static bool ended_badly(const struct execution_step *step)
     return step->state > STEP_STATE_SKIPPED;
 }
 
+bool step_asks(const struct execution_step *step)
+{
+    return ended_badly(step) && step->on_failure == ON_FAILURE_ASK && !step->passed_over;
+}
+
 static void take_late(const struct engine *engine, struct execution *ex, const GPtrArray *names)
 {
     for (guint i = 0; i < names->len; i++) {
@@ -72,36 +77,39 @@ void execution_end(struct engine *engine, struct execution *ex, enum execution_s
                    error_text != NULL ? ": " : "", error_text != NULL ? error_text : "");
 }
 
-static void step_end(struct engine *engine, struct execution *ex, struct execution_step *step, enum step_state state,
-                     const char *text)
+void step_end(struct engine *engine, struct execution *ex, struct execution_step *step, enum step_state state,
+              const char *text)
 {
+    if (state == STEP_STATE_SUCCEEDED && step->post != NULL && !step->posting) {
+        step->posting = true;
+        step->state = STEP_STATE_RUNNING;
+        step->since_us = engine->now_us;
+        execution_step_text(ex, step, engine_wall_us(engine), "%s", text);
+        return;
+    }
     step->state = state;
     step->ended_us = engine_wall_us(engine);
     ex->dirty = true;
     execution_step_text(ex, step, step->ended_us, "%s", text);
+    if (step_asks(step))
+        execution_note(ex, step->ended_us, step->name,
+                       "asks: resume tries it again, skip goes on without it, abort sets back");
     if (ended_badly(step) && ex->error == NULL)
         ex->error = g_strdup_printf("%s: %s", step->name, text);
 }
 
-static bool step_timed_out(const struct engine *engine, const struct execution_step *step)
+bool step_timed_out(const struct engine *engine, const struct execution_step *step)
 {
     return engine->now_us - step->since_us >= step->timeout_us;
 }
 
 /* check */
 
-static bool look_check(struct engine *engine, struct execution *ex, struct execution_step *step)
+static bool look_check(struct engine *engine, struct execution *ex, struct execution_step *step, struct effects *out)
 {
+    (void)out;
     g_autofree char *text = NULL;
-    enum check_result result = CHECK_FAILS;
-    if (g_strcmp0(step->argument, "room-open") == 0)
-        result = check_room_open(engine, ex, &text);
-    else if (g_strcmp0(step->argument, "entrances-healthy") == 0)
-        result = check_entrances_healthy(engine, ex, &text);
-    else if (g_strcmp0(step->argument, "forecast") == 0)
-        result = check_forecast(engine, ex, &text);
-    else
-        text = g_strdup_printf("check %s is not known", step->argument);
+    enum check_result result = check_word(engine, ex, step->argument, &text);
     if (result == CHECK_WAITS && !step_timed_out(engine, step)) {
         execution_step_text(ex, step, engine_wall_us(engine), "%s", text);
         return false;
@@ -112,9 +120,23 @@ static bool look_check(struct engine *engine, struct execution *ex, struct execu
 
 /* set: intent, controls under a key, outcome. */
 
-static char *set_key(const struct execution *ex, const struct execution_step *step)
+static char *set_key(const struct execution *ex, const struct execution_step *step, unsigned stage)
 {
-    return g_strdup_printf("%s/%s/set", ex->id, step->name);
+    return stage == 0 ? g_strdup_printf("%s/%s/set", ex->id, step->name)
+                      : g_strdup_printf("%s/%s/set-%u", ex->id, step->name, stage);
+}
+
+static bool is_intent(const struct execution_write *write, const struct execution_step *step)
+{
+    return write->generation == 0 && strcmp(write->step, step->name) == 0;
+}
+
+static bool has_intent(const struct execution *ex, const struct execution_step *step)
+{
+    for (guint i = 0; i < ex->writes->len; i++)
+        if (is_intent(ex->writes->pdata[i], step))
+            return true;
+    return false;
 }
 
 /* Times are kept by the execution and by the one that it is a part of. */
@@ -133,30 +155,40 @@ static void note_time(struct engine *engine, struct execution *ex, enum step_kin
     }
 }
 
-static void set_outcome(struct engine *engine, struct execution *ex, struct execution_step *step, uint64_t generation,
-                        struct effects *out)
+void note_converged(struct engine *engine, struct execution *ex)
+{
+    note_time(engine, ex, STEP_WAIT);
+}
+
+static void set_outcome(struct engine *engine, struct execution *ex, struct execution_step *step, unsigned stage,
+                        uint64_t generation, struct effects *out)
 {
     g_autoptr(GString) text = g_string_new(NULL);
     g_string_append_printf(text, "generation %" G_GUINT64_FORMAT ":", generation);
     for (guint i = 0; i < ex->writes->len; i++) {
         struct execution_write *write = ex->writes->pdata[i];
-        if (strcmp(write->step, step->name) != 0)
+        if (!is_intent(write, step))
             continue;
         write->generation = generation;
         g_string_append_printf(text, " %s/%s %s", lever_class(write->lever)->name, write->object, write->after);
     }
     ex->generation = MAX(ex->generation, generation);
     note_time(engine, ex, STEP_SET);
-    step_end(engine, ex, step, STEP_STATE_SUCCEEDED, text->str);
+    if (stage == 0)
+        step_end(engine, ex, step, STEP_STATE_SUCCEEDED, text->str);
+    else
+        ramp_written(engine, ex, step, stage, text->str);
     execution_flush(engine, ex, out);
 }
 
 /* What is still to be written: a lever that someone else has moved since the start is his. */
-static GArray *set_moves(struct engine *engine, struct execution *ex, struct execution_step *step)
+static GArray *set_moves(struct engine *engine, struct execution *ex, struct execution_step *step, unsigned stage)
 {
     GArray *moves = moves_new();
     for (guint i = 0; i < step->sets->len; i++) {
         const struct execution_set *set = &g_array_index(step->sets, struct execution_set, i);
+        if (set->stage != stage)
+            continue;
         const struct control *control = controls_get(engine->resolved->world->controls, set->lever, set->object);
         struct execution *writer = control == NULL ? NULL : engine_find(engine, control->execution);
         bool ours = writer != NULL && execution_root(engine, writer) == execution_root(engine, ex);
@@ -176,7 +208,7 @@ static void set_intend(struct engine *engine, struct execution *ex, struct execu
                        const struct resolved *draft, struct effects *out)
 {
     for (guint i = ex->writes->len; i > 0; i--) /* of an intent that came to nothing */
-        if (strcmp(((struct execution_write *)ex->writes->pdata[i - 1])->step, step->name) == 0)
+        if (is_intent(ex->writes->pdata[i - 1], step))
             g_ptr_array_remove_index(ex->writes, i - 1);
     for (guint i = 0; i < moves->len; i++) {
         const struct move *move = &g_array_index(moves, struct move, i);
@@ -195,8 +227,8 @@ static void set_intend(struct engine *engine, struct execution *ex, struct execu
 }
 
 /* Takes draft. */
-static void set_commit(struct engine *engine, struct execution *ex, struct execution_step *step, const GArray *moves,
-                       struct resolved *draft, const char *key, struct effects *out)
+static void set_commit(struct engine *engine, struct execution *ex, struct execution_step *step, unsigned stage,
+                       const GArray *moves, struct resolved *draft, const char *key, struct effects *out)
 {
     GPtrArray *entries = entries_new();
     entries_add_moves(entries, moves, draft);
@@ -216,7 +248,7 @@ static void set_commit(struct engine *engine, struct execution *ex, struct execu
     }
     bool bug = (engine->config.bug & ENGINE_BUG_NO_IDEMPOTENCY_KEY) != 0;
     engine_commit(engine, draft, entries, bug ? NULL : key, out);
-    set_outcome(engine, ex, step, engine->generation, out);
+    set_outcome(engine, ex, step, stage, engine->generation, out);
 }
 
 /* At the moment of the write: what would move, and may it? True: yes. */
@@ -234,16 +266,29 @@ static bool set_allowed(struct engine *engine, struct execution *ex, struct exec
     return false;
 }
 
-static bool look_set(struct engine *engine, struct execution *ex, struct execution_step *step, struct effects *out)
+static guint sets_of_stage(const struct execution_step *step, unsigned stage)
 {
-    bool intended = step->started_us != 0 && step->state == STEP_STATE_RUNNING && ex->resumed;
-    g_autofree char *key = set_key(ex, step);
+    guint n = 0;
+    for (guint i = 0; i < step->sets->len; i++)
+        n += g_array_index(step->sets, struct execution_set, i).stage == stage;
+    return n;
+}
+
+bool step_write(struct engine *engine, struct execution *ex, struct execution_step *step, unsigned stage,
+                struct effects *out)
+{
+    bool intended = ex->resumed && has_intent(ex, step);
+    g_autofree char *key = set_key(ex, step, stage);
     const uint64_t *done = g_hash_table_lookup(engine->keys, key);
     if (done != NULL) {
-        set_outcome(engine, ex, step, *done, out);
+        set_outcome(engine, ex, step, stage, *done, out);
         return true;
     }
-    g_autoptr(GArray) moves = set_moves(engine, ex, step);
+    g_autoptr(GArray) moves = set_moves(engine, ex, step, stage);
+    if (stage > 0 && moves->len < sets_of_stage(step, stage)) {
+        step_end(engine, ex, step, STEP_STATE_FAILED, "a split was moved by someone else on the way");
+        return true;
+    }
     if (moves->len == 0) {
         step_end(engine, ex, step, STEP_STATE_SUCCEEDED, "nothing to set");
         return true;
@@ -254,8 +299,13 @@ static bool look_set(struct engine *engine, struct execution *ex, struct executi
         return true;
     }
     set_intend(engine, ex, step, moves, draft, out);
-    set_commit(engine, ex, step, moves, draft, key, out);
+    set_commit(engine, ex, step, stage, moves, draft, key, out);
     return true;
+}
+
+static bool look_set(struct engine *engine, struct execution *ex, struct execution_step *step, struct effects *out)
+{
+    return step_write(engine, ex, step, 0, out);
 }
 
 /* wait */
@@ -267,8 +317,9 @@ static void take_stragglers(struct execution_step *step, const GPtrArray *names)
         g_ptr_array_add(step->stragglers, g_strdup(names->pdata[i]));
 }
 
-static bool look_wait(struct engine *engine, struct execution *ex, struct execution_step *step)
+static bool look_wait(struct engine *engine, struct execution *ex, struct execution_step *step, struct effects *out)
 {
+    (void)out;
     bool edges = g_strcmp0(step->argument, "dns") != 0, dns = g_strcmp0(step->argument, "edges") != 0;
     uint64_t generation = ex->generation != 0 ? ex->generation : engine->generation;
     struct proof by_edges = {0}, by_dns = {0};
@@ -321,8 +372,9 @@ static char *share_text(const struct share *share)
     return g_string_free(text, FALSE);
 }
 
-static bool look_verify(struct engine *engine, struct execution *ex, struct execution_step *step)
+static bool look_verify(struct engine *engine, struct execution *ex, struct execution_step *step, struct effects *out)
 {
+    (void)out;
     uint64_t generation = ex->generation != 0 ? ex->generation : engine->generation;
     int64_t elapsed_us = engine->now_us - step->since_us;
     bool waited = elapsed_us >= MIN(EVIDENCE_WAIT_US, step->timeout_us);
@@ -380,6 +432,11 @@ static bool look_run(struct engine *engine, struct execution *ex, struct executi
 
 /* The whole. */
 
+static bool stops(const struct execution_step *step)
+{
+    return ended_badly(step) && (step->on_failure == ON_FAILURE_STOP || step->on_failure == ON_FAILURE_ROLLBACK);
+}
+
 enum needs { NEEDS_WAIT, NEEDS_MET, NEEDS_BROKEN };
 
 static enum needs step_needs(const struct execution *ex, const struct execution_step *step)
@@ -387,10 +444,11 @@ static enum needs step_needs(const struct execution *ex, const struct execution_
     enum needs needs = NEEDS_MET;
     for (char **name = step->needs; name != NULL && *name != NULL; name++) {
         const struct execution_step *need = execution_step(ex, *name);
-        if (need == NULL || need->state == STEP_STATE_SKIPPED ||
-            (ended_badly(need) && need->on_failure != ON_FAILURE_CONTINUE))
+        if (need != NULL && need->passed_over)
+            continue;
+        if (need == NULL || need->state == STEP_STATE_SKIPPED || stops(need))
             return NEEDS_BROKEN;
-        if (need->state <= STEP_STATE_RUNNING)
+        if (need->state <= STEP_STATE_RUNNING || step_asks(need))
             needs = NEEDS_WAIT;
     }
     return needs;
@@ -399,8 +457,7 @@ static enum needs step_needs(const struct execution *ex, const struct execution_
 static bool stopping(const struct execution *ex)
 {
     for (guint i = 0; i < ex->steps->len; i++) {
-        const struct execution_step *step = ex->steps->pdata[i];
-        if (ended_badly(step) && step->on_failure != ON_FAILURE_CONTINUE)
+        if (stops(ex->steps->pdata[i]))
             return true;
     }
     return false;
@@ -413,23 +470,51 @@ static bool settling(const struct engine *engine, const struct execution *ex, co
            engine->now_us - engine->started_us < SETTLE_US;
 }
 
+static bool look_post(struct engine *engine, struct execution *ex, struct execution_step *step)
+{
+    g_autofree char *text = NULL;
+    const char *word = NULL;
+    enum check_result result = checks_hold(engine, ex, step->post, &word, &text);
+    if (result == CHECK_HOLDS) {
+        g_autofree char *said = g_strdup(step->text);
+        step_end(engine, ex, step, STEP_STATE_SUCCEEDED, said);
+        return true;
+    }
+    if (result == CHECK_WAITS && !step_timed_out(engine, step))
+        return false;
+    g_autofree char *whole = g_strdup_printf("post-condition %s: %s", word, text);
+    step_end(engine, ex, step, result == CHECK_WAITS ? STEP_STATE_TIMED_OUT : STEP_STATE_FAILED, whole);
+    return true;
+}
+
 static bool look(struct engine *engine, struct execution *ex, struct execution_step *step, struct effects *out)
 {
-    switch (step->kind) {
-    case STEP_CHECK:
-        return look_check(engine, ex, step);
-    case STEP_SET:
-        return look_set(engine, ex, step, out);
-    case STEP_WAIT:
-        return look_wait(engine, ex, step);
-    case STEP_VERIFY:
-        return look_verify(engine, ex, step);
-    case STEP_RUN:
-        return look_run(engine, ex, step, out);
-    case STEP_KINDS:
-        break;
+    static bool (*const looks[STEP_KINDS])(struct engine *, struct execution *, struct execution_step *,
+                                           struct effects *) = {
+        [STEP_CHECK] = look_check,   [STEP_SET] = look_set,         [STEP_RAMP] = look_ramp, [STEP_WAIT] = look_wait,
+        [STEP_VERIFY] = look_verify, [STEP_APPROVE] = look_approve, [STEP_RUN] = look_run,
+    };
+    return step->posting ? look_post(engine, ex, step) : looks[step->kind](engine, ex, step, out);
+}
+
+/* May it begin? A pre-condition that does not hold yet has the step's time to come to hold. True: something changed. */
+static bool look_pre(struct engine *engine, struct execution *ex, struct execution_step *step, bool *holds)
+{
+    g_autofree char *text = NULL;
+    const char *word = NULL;
+    bool first = step->started_us == 0;
+    if (first) {
+        step->started_us = engine_wall_us(engine);
+        step->since_us = engine->now_us;
+        ex->dirty = true;
     }
-    return false;
+    enum check_result result = checks_hold(engine, ex, step->pre, &word, &text);
+    *holds = result == CHECK_HOLDS;
+    if (*holds || (result == CHECK_WAITS && !step_timed_out(engine, step)))
+        return first;
+    g_autofree char *whole = g_strdup_printf("pre-condition %s: %s", word, text);
+    step_end(engine, ex, step, STEP_STATE_REFUSED, whole);
+    return true;
 }
 
 /* True if something changed. */
@@ -445,8 +530,11 @@ static bool turn(struct engine *engine, struct execution *ex, struct execution_s
         ex->dirty = true;
         return true;
     }
-    if (needs == NEEDS_WAIT || settling(engine, ex, step))
+    if (needs == NEEDS_WAIT || settling(engine, ex, step) || execution_is_paused(engine, ex))
         return false;
+    bool holds, changed = look_pre(engine, ex, step, &holds);
+    if (!holds)
+        return changed;
     step->started_us = engine_wall_us(engine);
     step->since_us = engine->now_us;
     ex->dirty = true;
@@ -471,6 +559,8 @@ static enum execution_state result(const struct execution *ex)
     enum execution_state state = EXECUTION_SUCCEEDED;
     for (guint i = 0; i < ex->steps->len; i++) {
         const struct execution_step *step = ex->steps->pdata[i];
+        if (step->passed_over)
+            continue;
         if (step->state == STEP_STATE_REFUSED)
             return ex->writes->len == 0 ? EXECUTION_REFUSED : EXECUTION_FAILED;
         if (step->state == STEP_STATE_FAILED || step->state == STEP_STATE_ABORTED)
@@ -484,7 +574,8 @@ static enum execution_state result(const struct execution *ex)
 static void finish(struct engine *engine, struct execution *ex, struct effects *out)
 {
     for (guint i = 0; i < ex->steps->len; i++)
-        if (((struct execution_step *)ex->steps->pdata[i])->state <= STEP_STATE_RUNNING)
+        if (((struct execution_step *)ex->steps->pdata[i])->state <= STEP_STATE_RUNNING ||
+            step_asks(ex->steps->pdata[i]))
             return;
     g_autoptr(GError) error = NULL;
     if (ex->parent == NULL && failed_for_rollback(ex) != NULL) {
@@ -520,6 +611,7 @@ void execution_advance(struct engine *engine, struct execution *ex, struct effec
     }
     if (ex->state == EXECUTION_RUNNING)
         finish(engine, ex, out);
+    pace_look(engine, ex);
     if (ex->state == EXECUTION_ABORTING)
         look_undo(engine, ex);
     execution_flush(engine, ex, out);
@@ -527,12 +619,14 @@ void execution_advance(struct engine *engine, struct execution *ex, struct effec
 
 int64_t execution_next_us(const struct engine *engine, const struct execution *ex)
 {
-    int64_t next_us = INT64_MAX;
+    int64_t next_us = pace_next_us(engine, ex);
     if (ex->state == EXECUTION_ABORTING)
         return ex->undo_since_us + UNDO_WAIT_US;
     for (guint i = 0; ex->state == EXECUTION_RUNNING && i < ex->steps->len; i++) {
         const struct execution_step *step = ex->steps->pdata[i];
-        bool timed = step->state == STEP_STATE_RUNNING && (step->kind == STEP_CHECK || step->kind == STEP_VERIFY);
+        bool timed = step->state == STEP_STATE_RUNNING && (step->kind == STEP_CHECK || step->kind == STEP_VERIFY ||
+                                                           step->kind == STEP_RAMP || step->posting);
+        timed |= step->state == STEP_STATE_PENDING && step->started_us != 0; /* waits for what is before it */
         if (timed || (step->state == STEP_STATE_PENDING && ex->resumed && engine_blind(engine)))
             next_us = MIN(next_us, engine->now_us + LOOK_US);
         if (step->state == STEP_STATE_RUNNING && step->kind != STEP_RUN)

@@ -8,7 +8,7 @@ static const char *const execution_states[] = {"pending",    "running", "abortin
                                                "incomplete", "failed",  "refused",  "aborted"};
 static const char *const step_states[] = {"pending",   "running", "succeeded", "skipped",
                                           "timed-out", "failed",  "refused",   "aborted"};
-static const char *const on_failures[] = {"stop", "rollback", "continue"};
+static const char *const on_failures[] = {"stop", "rollback", "continue", "ask"};
 static const char *const undo_states[] = {"no", "intended", "yes", "left"};
 
 const char *execution_state_name(enum execution_state state)
@@ -48,6 +48,11 @@ static void step_free(gpointer data)
     g_strfreev(step->needs);
     g_free(step->argument);
     g_array_unref(step->sets);
+    json_decref(step->spec);
+    g_strfreev(step->pre);
+    g_strfreev(step->post);
+    g_free(step->binding);
+    g_free(step->review);
     g_free(step->child);
     g_free(step->text);
     g_ptr_array_unref(step->stragglers);
@@ -85,6 +90,7 @@ void execution_free(struct execution *ex)
     g_free(ex->id);
     g_free(ex->plan);
     g_free(ex->target);
+    json_decref(ex->params);
     g_free(ex->actor);
     g_free(ex->reason);
     g_strfreev(ex->overrides);
@@ -124,6 +130,9 @@ void execution_take_steps(struct execution *ex, const struct plan *plan)
         step->timeout_us = from->timeout_us;
         step->on_failure = from->on_failure;
         step->argument = g_strdup(from->argument);
+        step->spec = json_deep_copy(from->spec);
+        step->pre = g_strdupv(from->pre);
+        step->post = g_strdupv(from->post);
         g_ptr_array_add(ex->steps, step);
     }
 }
@@ -196,21 +205,51 @@ static json_t *strv_to_json(char **strv)
     return json;
 }
 
+/* What few steps have. */
+static void step_rest_to_json(const struct execution_step *step, json_t *json)
+{
+    const struct {
+        const char *name;
+        bool is;
+    } flags[] = {{"posting", step->posting}, {"stuck", step->stuck}, {"passed_over", step->passed_over}};
+    for (size_t i = 0; i < G_N_ELEMENTS(flags); i++)
+        if (flags[i].is)
+            json_object_set_new(json, flags[i].name, json_true());
+    if (step->spec != NULL)
+        json_object_set(json, "spec", step->spec);
+    if (step->pre != NULL)
+        json_object_set_new(json, "pre", strv_to_json(step->pre));
+    if (step->post != NULL)
+        json_object_set_new(json, "post", strv_to_json(step->post));
+    if (step->binding != NULL)
+        json_object_set_new(json, "binding", json_string(step->binding));
+    if (step->review != NULL)
+        json_object_set_new(json, "review", json_string(step->review));
+    if (step->kind == STEP_RAMP) {
+        json_object_set_new(json, "stage", json_integer(step->stage));
+        json_object_set_new(json, "baseline", json_real(step->baseline));
+    }
+}
+
 static json_t *step_to_json(const struct execution_step *step)
 {
     json_t *sets = json_array();
     for (guint i = 0; i < step->sets->len; i++) {
         const struct execution_set *set = &g_array_index(step->sets, struct execution_set, i);
-        json_array_append_new(sets,
-                              json_pack("{s:s, s:s, s:s, s:I}", "control", lever_class(set->lever)->name, "object",
-                                        set->object, "value", set->value, "revision", (json_int_t)set->revision));
+        json_t *row = json_pack("{s:s, s:s, s:s, s:I}", "control", lever_class(set->lever)->name, "object", set->object,
+                                "value", set->value, "revision", (json_int_t)set->revision);
+        if (set->stage > 0)
+            json_object_set_new(row, "stage", json_integer(set->stage));
+        json_array_append_new(sets, row);
     }
-    return json_pack("{s:s, s:s, s:s, s:I, s:I, s:s?, s:o, s:o, s:I, s:s, s:s*, s:o, s:s*}", "name", step->name, "kind",
-                     step_kind_name(step->kind), "state", step_states[step->state], "started_us",
-                     (json_int_t)step->started_us, "ended_us", (json_int_t)step->ended_us, "text", step->text,
-                     "stragglers", names_to_json(step->stragglers), "needs", strv_to_json(step->needs), "timeout_us",
-                     (json_int_t)step->timeout_us, "on_failure", on_failures[step->on_failure], "argument",
-                     step->argument, "sets", sets, "child", step->child);
+    json_t *json = json_pack("{s:s, s:s, s:s, s:I, s:I, s:s?, s:o, s:o, s:I, s:s, s:s*, s:o, s:s*}", "name", step->name,
+                             "kind", step_kind_name(step->kind), "state", step_states[step->state], "started_us",
+                             (json_int_t)step->started_us, "ended_us", (json_int_t)step->ended_us, "text", step->text,
+                             "stragglers", names_to_json(step->stragglers), "needs", strv_to_json(step->needs),
+                             "timeout_us", (json_int_t)step->timeout_us, "on_failure", on_failures[step->on_failure],
+                             "argument", step->argument, "sets", sets, "child", step->child);
+    step_rest_to_json(step, json);
+    return json;
 }
 
 static json_t *write_to_json(const struct execution_write *write)
@@ -235,6 +274,11 @@ json_t *execution_to_json(const struct execution *ex)
     json_t *times =
         json_pack("{s:I, s:I, s:I, s:I}", "decide", (json_int_t)ex->decide_us, "execute", (json_int_t)ex->execute_us,
                   "converge", (json_int_t)ex->converge_us, "recover", (json_int_t)ex->recover_us);
+    if (ex->params != NULL)
+        json_object_set(json, "params", ex->params);
+    json_object_set_new(json, "plan_revision", json_integer((json_int_t)ex->plan_revision));
+    json_object_set_new(json, "paused", json_boolean(ex->paused));
+    json_object_set_new(json, "forced", json_boolean(ex->forced));
     json_object_set_new(json, "generation", json_integer((json_int_t)ex->generation));
     json_object_set_new(json, "undo_generation", json_integer((json_int_t)ex->undo_generation));
     json_object_set_new(json, "overrides", strv_to_json(ex->overrides));
@@ -327,10 +371,21 @@ static bool step_from_json(struct execution *ex, const json_t *json)
     step->child = g_strdup(text_of(json, "child"));
     step->needs = strv_from_json(json_object_get(json, "needs"));
     names_from_json(step->stragglers, json_object_get(json, "stragglers"));
+    step->spec = json_deep_copy(json_object_get(json, "spec"));
+    step->pre = json_is_array(json_object_get(json, "pre")) ? strv_from_json(json_object_get(json, "pre")) : NULL;
+    step->post = json_is_array(json_object_get(json, "post")) ? strv_from_json(json_object_get(json, "post")) : NULL;
+    step->stage = (unsigned)int_of(json, "stage");
+    step->baseline = json_number_value(json_object_get(json, "baseline"));
+    step->posting = json_is_true(json_object_get(json, "posting"));
+    step->stuck = json_is_true(json_object_get(json, "stuck"));
+    step->passed_over = json_is_true(json_object_get(json, "passed_over"));
+    step->binding = g_strdup(text_of(json, "binding"));
+    step->review = g_strdup(text_of(json, "review"));
     size_t i;
     json_t *row;
     json_array_foreach (json_object_get(json, "sets"), i, row) {
-        struct execution_set set = {.revision = (uint64_t)int_of(row, "revision")};
+        struct execution_set set = {.revision = (uint64_t)int_of(row, "revision"),
+                                    .stage = (unsigned)int_of(row, "stage")};
         if (!lever_from_json(row, &set.lever) || text_of(row, "value") == NULL)
             return false;
         set.object = g_strdup(text_of(row, "object"));
@@ -390,6 +445,10 @@ struct execution *execution_from_json(const json_t *json, GError **error)
     ex->state = (enum execution_state)state;
     ex->plan = g_strdup(text_of(json, "plan"));
     ex->target = g_strdup(text_of(json, "target"));
+    ex->params = json_deep_copy(json_object_get(json, "params"));
+    ex->plan_revision = (uint64_t)int_of(json, "plan_revision");
+    ex->paused = json_is_true(json_object_get(json, "paused"));
+    ex->forced = json_is_true(json_object_get(json, "forced"));
     ex->actor = g_strdup(text_of(json, "actor"));
     ex->reason = g_strdup(text_of(json, "reason"));
     ex->parent = g_strdup(text_of(json, "parent"));

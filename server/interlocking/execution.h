@@ -38,6 +38,7 @@ enum step_state {
 struct execution_set {
     enum lever lever;
     char *object, *value;
+    unsigned stage;    /* of a ramp, 1..; 0: of a set step */
     uint64_t revision; /* of the lever when the execution began: what has moved since is someone's override */
 };
 enum write_undo { WRITE_STANDS, WRITE_RESTORING, WRITE_RESTORED, WRITE_LEFT }; /* LEFT: moved by someone else since */
@@ -55,14 +56,24 @@ struct execution_step {
     char **needs;
     int64_t timeout_us;
     enum on_failure on_failure;
-    char *argument; /* check, wait, verify: the word; run: the plan's name */
+    char *argument; /* check, wait, verify: the word; run: the plan's name; approve: the text */
     GArray *sets;   /* struct execution_set */
-    char *child;    /* run: id of the child */
+    json_t *spec;   /* ramp: as plan.h has it, with names for $NAME, and "gains": rooms that get slots; else NULL */
+    char **pre, **post;
+    unsigned stage;   /* ramp: the one that was written last; 0: none yet */
+    double baseline;  /* ramp: share of requests that failed before it */
+    bool posting;     /* it is done, and waits for its post-conditions */
+    bool stuck;       /* it takes longer than it should, and somebody was told */
+    bool passed_over; /* a person said to go on without it */
+    char *binding;    /* approve: what is approved, as a word that changes with it */
+    char *review;     /* approve: who passed it in an emergency and why, until a second person has looked; or NULL */
+    char *child;      /* run: id of the child */
     enum step_state state;
     int64_t started_us, ended_us; /* wall clock; 0: not yet */
     char *text;                   /* newest progress or result, or NULL */
     GPtrArray *stragglers;        /* char *: who has not proved it */
-    int64_t since_us;             /* when it began in this reign; not kept */
+    int64_t since_us;             /* when it (of a ramp: its stage) began in this reign; not kept */
+    int64_t baking_us;            /* ramp: when all edges had proved the stage; 0: not yet; not kept */
 };
 struct execution_event {
     uint64_t seq; /* 1.. */
@@ -71,9 +82,13 @@ struct execution_event {
     char *text;
 };
 struct execution {
-    char *id, *plan, *target; /* target: NULL if the plan has none */
+    char *id, *plan, *target; /* target: NULL if the plan has none; several with commas between them */
+    uint64_t plan_revision;   /* that was started */
+    json_t *params;           /* of the plan: name -> name of an object; NULL: none */
     char *actor, *reason;
     bool automatic;
+    bool paused;      /* nothing begins; what waits waits on */
+    bool forced;      /* no bakes, no guards, one stage */
     char **overrides; /* rules to pass over; may be NULL */
     char *parent;     /* id, or NULL: it stands for itself and owns its levers */
     enum execution_state state;

@@ -21,7 +21,7 @@ static json_t *ask(struct engine *engine, uint8_t what, const json_t *body, stru
     default: {
         const char *plan = json_string_value(json_object_get(body, "plan"));
         return engine_run_plan(engine, plan != NULL ? plan : "room-isolated",
-                               json_string_value(json_object_get(body, "target")), dry_run, &person, now, effects,
+                               json_string_value(json_object_get(body, "target")), NULL, dry_run, &person, now, effects,
                                error);
     }
     }

@@ -142,7 +142,7 @@ static json_t *run_some_plan(struct sim *sim, struct server *server, struct effe
     const char *plan = plans[sim_random(sim, 0, G_N_ELEMENTS(plans) - 1)];
     const char *target = strcmp(plan, "entrance") == 0 ? NULL : room(sim);
     sim_trace(sim, "operator: plan run %s %s", plan, target == NULL ? "" : target);
-    return engine_run_plan(server->engine, plan, target, false, &operator_asks, server_now(sim, server), effects,
+    return engine_run_plan(server->engine, plan, target, NULL, false, &operator_asks, server_now(sim, server), effects,
                            error);
 }
 

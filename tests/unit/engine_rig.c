@@ -189,7 +189,7 @@ json_t *saying_json(const char *edge, const struct saying *saying)
         json_array_append_new(rows,
                               json_pack("{s:s, s:s, s:b, s:s, s:i}", "room", origins[i].room, "via", origins[i].via,
                                         "up", !(saying->pops_down && strcmp(origins[i].room, "room-a") == 0), "status",
-                                        "L4", "latency_us", 1000));
+                                        "L4", "latency_us", saying->latency_us != 0 ? saying->latency_us : 1000));
     json_t *holds = json_array();
     if (saying->holds != NULL)
         json_array_append_new(holds, json_pack("{s:s, s:i, s:I}", "room", saying->holds, "home", (int)saying->home,
@@ -236,7 +236,7 @@ void say_all(struct server *s)
 char *run_ok(struct server *s, const char *plan, const char *target)
 {
     GError *error = NULL;
-    json_t *json = engine_run_plan(s->engine, plan, target, false, &alice, now(s), &s->effects, &error);
+    json_t *json = engine_run_plan(s->engine, plan, target, NULL, false, &alice, now(s), &s->effects, &error);
     if (json == NULL)
         ck_abort_msg("run: %s", error->message);
     char *id = g_strdup(json_string_value(json_object_get(json, "id")));

@@ -50,6 +50,7 @@ struct saying {
     bool pops_down;    /* of room-a */
     const char *holds; /* a room, of whose slots `home` are home; or NULL */
     unsigned home;
+    int latency_us; /* of all entrances; 0: 1000 */
 };
 
 json_t *saying_json(const char *edge, const struct saying *saying);

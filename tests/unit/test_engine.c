@@ -484,20 +484,21 @@ START_TEST(run_is_refused)
                 {"room-isolated", "room-x", "found \"room-x\"", SB_ERROR_NOT_FOUND}};
     for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {
         ck_assert_ptr_null(
-            engine_run_plan(s->engine, rows[i].plan, rows[i].target, false, &alice, now(s), &s->effects, &error));
+            engine_run_plan(s->engine, rows[i].plan, rows[i].target, NULL, false, &alice, now(s), &s->effects, &error));
         ck_assert_int_eq(error->code, (int)rows[i].kind);
         ck_assert_ptr_nonnull(strstr(error->message, rows[i].text));
         g_clear_error(&error);
     }
     ck_assert_ptr_null(
-        engine_run_plan(s->engine, "room-isolated", "room-a", false, &robot, now(s), &s->effects, &error));
+        engine_run_plan(s->engine, "room-isolated", "room-a", NULL, false, &robot, now(s), &s->effects, &error));
     expect_error(error, REFUSED, "forecast-known");
     g_autofree char *id = run_ok(s, "room-isolated", "room-a");
     expect_event(s, id, "warning: no fresh rates");
-    ck_assert_ptr_null(engine_run_plan(s->engine, "failback", "room-a", false, &alice, now(s), &s->effects, &error));
+    ck_assert_ptr_null(
+        engine_run_plan(s->engine, "failback", "room-a", NULL, false, &alice, now(s), &s->effects, &error));
     expect_error(error, CONFLICT, id);
     ck_assert_ptr_null(
-        engine_run_plan(s->engine, "room-isolated", "room-b", false, &alice, now(s), &s->effects, &error));
+        engine_run_plan(s->engine, "room-isolated", "room-b", NULL, false, &alice, now(s), &s->effects, &error));
     expect_error(error, REFUSED, "last-open");
     ck_assert_ptr_null(set(s, "room.ingress", "room-a", "open", -1, &robot, &error));
     expect_error(error, CONFLICT, id);
@@ -510,7 +511,8 @@ START_TEST(dry_run_changes_nothing)
     struct server *s = server_new();
     GError *error = NULL;
     guint written = s->journal->len;
-    json_t *dry = engine_run_plan(s->engine, "room-isolated", "room-a", true, &alice, now(s), &s->effects, &error);
+    json_t *dry =
+        engine_run_plan(s->engine, "room-isolated", "room-a", NULL, true, &alice, now(s), &s->effects, &error);
     ck_assert_ptr_nonnull(dry);
     const json_t *sets = json_object_get(step_of(dry, "to-lines"), "sets");
     ck_assert_uint_eq(json_array_size(sets), 2);
@@ -535,7 +537,7 @@ START_TEST(room_open_refuses_with_figures)
     say_all(s);
     set_ok(s, "room.ingress", "room-b", "closed");
     json_t *json =
-        engine_run_plan(s->engine, "room-isolated", "room-a", false, &overriding, now(s), &s->effects, &error);
+        engine_run_plan(s->engine, "room-isolated", "room-a", NULL, false, &overriding, now(s), &s->effects, &error);
     ck_assert_ptr_nonnull(json);
     settle(s);
     expect_state(s, member(json, "id"), "refused");
@@ -732,7 +734,8 @@ START_TEST(child_runs_under_its_parent)
     say_all(s);
     g_autofree char *id = run_ok(s, "parent", "room-a");
     ck_assert_str_eq(lever(s, LEVER_ROOM_INGRESS, "room-a"), "closed");
-    ck_assert_ptr_null(engine_run_plan(s->engine, "careful", "room-a", false, &alice, now(s), &s->effects, &error));
+    ck_assert_ptr_null(
+        engine_run_plan(s->engine, "careful", "room-a", NULL, false, &alice, now(s), &s->effects, &error));
     expect_error(error, CONFLICT, id);
     json_t *json = look(s, id);
     const char *child = member(step_of(json, "child"), "child");

@@ -60,7 +60,8 @@ START_TEST(crash_during_run)
     say_all(s);
     unsigned carried = s->carried;
     s->budget = _i;
-    json_t *json = engine_run_plan(s->engine, "room-isolated", "room-a", false, &alice, now(s), &s->effects, &error);
+    json_t *json =
+        engine_run_plan(s->engine, "room-isolated", "room-a", NULL, false, &alice, now(s), &s->effects, &error);
     ck_assert_ptr_nonnull(json);
     json_decref(json);
     settle(s);

@@ -37,7 +37,7 @@ static void servers_confirm(struct server *s)
 static void run_refused(struct server *s, const char *plan, const char *target)
 {
     GError *error = NULL;
-    ck_assert_ptr_null(engine_run_plan(s->engine, plan, target, false, &robot, now(s), &s->effects, &error));
+    ck_assert_ptr_null(engine_run_plan(s->engine, plan, target, NULL, false, &robot, now(s), &s->effects, &error));
     refused(s, error);
 }
 

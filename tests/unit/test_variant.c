@@ -312,7 +312,7 @@ START_TEST(a_carrier_without_variants_is_refused)
     add_runbook(s, "carrier-to-lines");
     GError *error = NULL;
     ck_assert_ptr_null(
-        engine_run_plan(s->engine, "carrier-to-lines", "carrier-1", false, &alice, now(s), &s->effects, &error));
+        engine_run_plan(s->engine, "carrier-to-lines", "carrier-1", NULL, false, &alice, now(s), &s->effects, &error));
     expect_error(error, NOT_FOUND, "found no variant of carrier carrier-1, expected one");
     server_free(s);
 }

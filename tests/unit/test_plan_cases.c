@@ -1,0 +1,294 @@
+/* test_plan_cases.c: tests/cases/plans: plans, what people and edges do while they run, and what comes of it.
+ *
+ * A case is a file: plans as YAML up to a line "do", a line for each deed up to "===", and behind it what happened, as
+ * this test writes it (UPDATE=1). Deeds:
+ *   run PLAN TARGET|- [NAME=OBJECT ...]     as alice; the execution that the others are about
+ *   say EDGE|all [ROOM REQUESTS FAILED [MS]]  has applied what is published; counters of core.playback; probes take MS
+ *   old EDGE|all                            reports, but has not applied it
+ *   down | up                               the entrances of room-a, from the next report on
+ *   confirm                                 all name servers have the records
+ *   tick SECONDS                            in steps of a tenth, all edges saying again what they said
+ *   act WHO ACT [STEP] [bind|replay|-] [REASON...]   bind: with the binding asked for; replay: with that of the first
+ * run set WHO LEVER OBJECT VALUE | edit PLAN | abort WHO | restart
+ */
+#include "tests/unit/engine_rig.h"
+#include "tests/unit/site.h"
+#include "tests/unit/unit.h"
+
+#include "schema/yamldoc.h"
+
+#include <stdlib.h>
+
+struct play {
+    struct server *s;
+    GString *out;
+    char *id, *first_binding;
+    struct saying said[G_N_ELEMENTS(edges)];
+    bool old[G_N_ELEMENTS(edges)], down;
+    int64_t began_us;
+    json_int_t seen; /* events that were printed */
+};
+
+static void print_news(struct play *play)
+{
+    if (play->id == NULL)
+        return;
+    json_t *json = engine_execution(play->s->engine, play->id), *event;
+    size_t i;
+    json_array_foreach (json_object_get(json, "events"), i, event) {
+        json_int_t seq = json_integer_value(json_object_get(event, "seq"));
+        if (seq <= play->seen)
+            continue;
+        play->seen = seq;
+        double at = (double)(json_integer_value(json_object_get(event, "at_us")) - play->began_us) / SECOND;
+        g_string_append_printf(play->out, "%8.1f s  %-10s %s\n", at, member(event, "step"), member(event, "text"));
+    }
+    json_decref(json);
+}
+
+static void report_all(struct play *play)
+{
+    for (size_t i = 0; i < G_N_ELEMENTS(edges); i++) {
+        struct saying saying = play->said[i];
+        saying.pops_down = play->down;
+        if (!play->old[i])
+            saying.stamp = play->s->published->world->stamp;
+        play->said[i].stamp = saying.stamp;
+        if (saying.stamp.generation != play->s->published->world->stamp.generation)
+            saying.requests = saying.failed = 0;
+        say(play->s, edges[i], saying);
+    }
+}
+
+static void do_say(struct play *play, char **words, unsigned n, bool old)
+{
+    for (size_t i = 0; i < G_N_ELEMENTS(edges); i++) {
+        if (strcmp(words[1], "all") != 0 && strcmp(words[1], edges[i]) != 0)
+            continue;
+        play->old[i] = old;
+        if (old)
+            continue;
+        play->said[i] = (struct saying){.policy = "core.playback", .room = "room-b"};
+        if (n > 4) {
+            play->said[i].room = strcmp(words[2], "nobody") == 0   ? ""
+                                 : strcmp(words[2], "room-a") == 0 ? "room-a"
+                                                                   : "room-b";
+            play->said[i].requests = (unsigned)atoi(words[3]);
+            play->said[i].failed = (unsigned)atoi(words[4]);
+        }
+        if (n > 5)
+            play->said[i].latency_us = atoi(words[5]) * 1000;
+    }
+    report_all(play);
+}
+
+static void do_run(struct play *play, char **words, unsigned n)
+{
+    GError *error = NULL;
+    json_t *params = n > 3 ? json_object() : NULL;
+    for (unsigned i = 3; i < n; i++) {
+        g_auto(GStrv) pair = g_strsplit(words[i], "=", 2);
+        json_object_set_new(params, pair[0], json_string(pair[1]));
+    }
+    json_t *json = engine_run_plan(play->s->engine, words[1], strcmp(words[2], "-") == 0 ? NULL : words[2], params,
+                                   false, &alice, now(play->s), &play->s->effects, &error);
+    json_decref(params);
+    if (json == NULL) {
+        g_string_append_printf(play->out, "            refused: %s\n", error->message);
+        g_clear_error(&error);
+        return;
+    }
+    g_free(play->id);
+    play->id = g_strdup(member(json, "id"));
+    play->began_us = json_integer_value(json_object_get(json, "started_us"));
+    play->seen = 0;
+    json_decref(json);
+    settle(play->s);
+}
+
+static const char *binding_now(struct play *play, json_t **owner)
+{
+    size_t i;
+    json_t *step;
+    *owner = engine_execution(play->s->engine, play->id);
+    json_array_foreach (json_object_get(*owner, "steps"), i, step)
+        if (json_object_get(step, "binding") != NULL)
+            return member(step, "binding");
+    return "none";
+}
+
+static void do_act(struct play *play, char **words, unsigned n)
+{
+    GError *error = NULL;
+    json_t *owner = NULL, *body = json_pack("{s:s}", "act", words[2]);
+    const char *binding = binding_now(play, &owner);
+    g_autofree char *reason = n > 5 ? g_strjoinv(" ", words + 5) : NULL;
+    struct asker asker = {.actor = words[1], .reason = reason, .automatic = strcmp(words[1], "robot") == 0};
+    if (n > 3 && strcmp(words[3], "-") != 0)
+        json_object_set_new(body, "step", json_string(words[3]));
+    if (n > 4 && strcmp(words[4], "bind") == 0)
+        json_object_set_new(body, "binding", json_string(binding));
+    if (n > 4 && strcmp(words[4], "replay") == 0)
+        json_object_set_new(body, "binding", json_string(play->first_binding));
+    if (play->first_binding == NULL)
+        play->first_binding = g_strdup(binding);
+    json_t *json = engine_act(play->s->engine, play->id, body, &asker, now(play->s), &play->s->effects, &error);
+    if (json == NULL)
+        g_string_append_printf(play->out, "            refused: %s\n", error->message);
+    g_clear_error(&error);
+    json_decref(json);
+    json_decref(body);
+    json_decref(owner);
+    settle(play->s);
+}
+
+static void do_other(struct play *play, char **words)
+{
+    GError *error = NULL;
+    struct server *s = play->s;
+    if (strcmp(words[0], "set") == 0) {
+        struct asker asker = {.actor = words[1]};
+        json_t *json = set(s, words[2], words[3], words[4], -1, &asker, &error);
+        if (json == NULL)
+            g_string_append_printf(play->out, "            refused: %s\n", error->message);
+        json_decref(json);
+    } else if (strcmp(words[0], "abort") == 0) {
+        struct asker asker = {.actor = words[1]};
+        json_t *json = engine_abort(s->engine, play->id, &asker, now(s), &s->effects, &error);
+        if (json == NULL)
+            g_string_append_printf(play->out, "            refused: %s\n", error->message);
+        json_decref(json);
+        settle(s);
+    } else if (strcmp(words[0], "edit") == 0) {
+        json_t *plan = plan_to_json(g_hash_table_lookup(engine_world(s->engine)->plans, words[1]));
+        json_object_set_new(plan, "summary", json_string("edited"));
+        apply_ok(s, json_pack("{s:[o]}", "plans", plan));
+    } else if (strcmp(words[0], "restart") == 0) {
+        start(s);
+        settle(s);
+    } else if (strcmp(words[0], "confirm") == 0) {
+        for (size_t i = 0; i < G_N_ELEMENTS(servers); i++)
+            confirm(s, servers[i], "converged");
+    } else {
+        ck_abort_msg("what is %s?", words[0]);
+    }
+    g_clear_error(&error);
+}
+
+static void perform(struct play *play, const char *line)
+{
+    g_auto(GStrv) words = g_strsplit(line, " ", -1);
+    unsigned n = g_strv_length(words);
+    g_string_append_printf(play->out, "> %s\n", line);
+    if (strcmp(words[0], "run") == 0)
+        do_run(play, words, n);
+    else if (strcmp(words[0], "say") == 0 || strcmp(words[0], "old") == 0)
+        do_say(play, words, n, words[0][0] == 'o');
+    else if (strcmp(words[0], "down") == 0 || strcmp(words[0], "up") == 0)
+        play->down = words[0][0] == 'd';
+    else if (strcmp(words[0], "act") == 0)
+        do_act(play, words, n);
+    else if (strcmp(words[0], "tick") == 0)
+        for (int tenth = 0; tenth < (int)(atof(words[1]) * 10 + 0.5); tenth++) {
+            tick(play->s, SECOND / 10);
+            settle(play->s);
+            report_all(play);
+        }
+    else
+        do_other(play, words);
+    print_news(play);
+}
+
+/* How it stands at the end: the execution, its steps, the levers that are off their defaults. */
+static void print_end(struct play *play)
+{
+    json_t *json = engine_execution(play->s->engine, play->id), *step;
+    size_t i;
+    g_string_append_printf(play->out, "end: %s%s%s\n", member(json, "state"), member(json, "error")[0] ? ": " : "",
+                           member(json, "error"));
+    json_array_foreach (json_object_get(json, "steps"), i, step)
+        g_string_append_printf(play->out, "  %-10s %-10s %s\n", member(step, "name"), member(step, "state"),
+                               member(step, "text"));
+    g_autoptr(GPtrArray) levers = controls_list(engine_world(play->s->engine)->controls);
+    for (guint k = 0; k < levers->len; k++) {
+        const struct control *control = levers->pdata[k];
+        if (strcmp(control->value, "default") != 0)
+            g_string_append_printf(play->out, "  lever %s/%s %s\n", lever_class(control->lever)->name, control->object,
+                                   control->value);
+    }
+    json_t *status = engine_status(play->s->engine, play->s->now_us), *warning;
+    json_array_foreach (json_object_get(status, "warnings"), i, warning)
+        if (strstr(json_string_value(warning), "step ") != NULL)
+            g_string_append_printf(play->out, "  warning %s\n", json_string_value(warning));
+    json_decref(status);
+    json_decref(json);
+}
+
+static void play_case(const char *file)
+{
+    g_autofree char *path = g_strdup_printf("%s/tests/cases/plans/%s", SOURCE_DIR, file), *text = NULL;
+    ck_assert(g_file_get_contents(path, &text, NULL, NULL));
+    char *script = strstr(text, "\ndo\n"), *end = strstr(text, "\n===\n");
+    ck_assert_msg(script != NULL && end != NULL && script < end, "%s: expected plans, \"do\", deeds, \"===\"", file);
+    struct play play = {.s = server_new(), .out = g_string_new(NULL)};
+    g_string_append_len(play.out, text, end + 5 - text);
+    g_autofree char *plans = g_strndup(text, (gsize)(script - text) + 1),
+                    *deeds = g_strndup(script + 4, (gsize)(end - script - 4));
+    say_all(play.s);
+    add_plan(play.s, plans);
+    report_all(&play);
+    g_auto(GStrv) lines = g_strsplit(deeds, "\n", -1);
+    for (char **line = lines; *line != NULL; line++)
+        perform(&play, *line);
+    print_end(&play);
+    g_autofree char *name = g_strdup_printf("plans/%s", file);
+    golden_check(name, play.out->str);
+    g_string_free(play.out, TRUE);
+    g_free(play.id);
+    g_free(play.first_binding);
+    server_free(play.s);
+}
+
+static const char *const files[] = {
+    "check.txt",
+    "set.txt",
+    "wait.txt",
+    "verify.txt",
+    "run.txt",
+    "ramp.txt",
+    "ramp-guard.txt",
+    "ramp-nobody.txt",
+    "ramp-latency.txt",
+    "ramp-silent.txt",
+    "ramp-forced.txt",
+    "ramp-restart.txt",
+    "ramp-moved.txt",
+    "approve.txt",
+    "approve-edited.txt",
+    "approve-expired.txt",
+    "approve-emergency.txt",
+    "pause.txt",
+    "pre.txt",
+    "post.txt",
+    "stop.txt",
+    "rollback.txt",
+    "continue.txt",
+    "ask.txt",
+    "stuck.txt",
+};
+
+START_TEST(goes_as_it_went)
+{
+    play_case(files[_i]);
+}
+END_TEST
+
+static void add(TCase *tcase)
+{
+    tcase_add_loop_test(tcase, goes_as_it_went, 0, G_N_ELEMENTS(files));
+}
+
+int main(void)
+{
+    return unit_run("plan_cases", add);
+}
