@@ -15,9 +15,10 @@
 #define UPDATE_OPCODE 5 /* RFC 2136 1.3 */
 
 struct pair {
-    int client, server; /* -1: unused */
-    GByteArray *coming; /* from the client: the start of a message */
-    bool deaf;          /* the server's next bytes are lost */
+    int client, server;       /* -1: unused */
+    GByteArray *coming;       /* from the client: the start of a message */
+    bool deaf;                /* the server's next bytes are lost */
+    struct relay_harm behind; /* .call is for its next bytes; NULL: none */
 };
 
 struct relay {
@@ -84,7 +85,7 @@ static void accept_pair(struct relay *relay)
     for (unsigned i = 0; server >= 0 && i < PAIRS; i++) {
         if (relay->pairs[i].client >= 0)
             continue;
-        relay->pairs[i] = (struct pair){client, server, g_byte_array_new(), false};
+        relay->pairs[i] = (struct pair){client, server, g_byte_array_new(), false, {0}};
         return;
     }
     close(client); /* nobody is there, or too many came */
@@ -158,6 +159,8 @@ static bool pass_update(struct relay *relay, struct pair *pair, const uint8_t *m
         waitpid(atomic_load(&relay->pid), NULL, WUNTRACED);
     }
     pair->deaf = harmed && harm.what == HARM_DEAF;
+    if (harmed && harm.what == HARM_BEHIND)
+        pair->behind = harm;
     atomic_fetch_add(&relay->updates, 1);
     if (size - 2 > atomic_load(&relay->largest))
         atomic_store(&relay->largest, (unsigned)(size - 2));
@@ -192,6 +195,10 @@ static void pass_reply(struct pair *pair)
 {
     static _Thread_local uint8_t bytes[70000];
     ssize_t got = recv(pair->server, bytes, sizeof bytes, MSG_DONTWAIT);
+    if (got > 0 && pair->behind.call != NULL) {
+        pair->behind.call(pair->behind.data);
+        pair->behind.call = NULL;
+    }
     if (got > 0 && !pair->deaf)
         send_whole(pair->client, bytes, (size_t)got);
     else if (got > 0)

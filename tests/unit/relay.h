@@ -18,6 +18,7 @@ enum harm {
     HARM_CUT,    /* the server gets half of it, then both connections are reset */
     HARM_DEAF,   /* the server gets it, its answer is lost with both connections */
     HARM_CALL,   /* `call` runs, on the relay's thread, before the update is passed on */
+    HARM_BEHIND, /* the same, before the server's answer is passed back */
 };
 struct relay_harm {
     enum harm what;

@@ -212,6 +212,58 @@ START_TEST(clock_of_the_server)
 }
 END_TEST
 
+/* ---- another hand ---- */
+
+struct other_hand {
+    const struct dnsd *server;
+    const char *sentinel; /* it leaves it as it is */
+};
+
+static void write_as_another(void *data)
+{
+    const struct other_hand *hand = data;
+    struct rrset *set = rrset_make("www.example.test", KNOT_RRTYPE_A, 5, (const char *[]){"192.0.2.99", NULL});
+    struct update update = {DNSD_ZONE, hand->sentinel, NULL, &set, 1};
+    g_autofree char *reason = NULL;
+    ck_assert_int_eq(update_by_hand(&hand->server->endpoint, DNSD_SECRET, &update, 0, &reason), UPDATE_APPLIED);
+    rrset_delete(set);
+}
+
+/* It writes between our update and its proof: the server said NOERROR, its serial moved, the sentinel is ours. Then
+ * once more, long after the proof. */
+START_TEST(written_past_the_sentinel)
+{
+    struct dnsd *server = dnsd_start(stage_root, "hand", NULL, DNSD_TYPES);
+    struct relay *relay = relay_new(server);
+    struct watched *watched = watched_new(relay_endpoint(relay), true, NULL, DNSD_SECRET);
+    watched_set_free(watched, 65537, 1, wanted_one("192.0.2.1"));
+    watched_await(watched, "converged", 65537, 1, 5000);
+
+    struct other_hand hand = {server, "65537 2"};
+    relay_arm(relay, (struct relay_harm){HARM_BEHIND, .nth = 1, .call = write_as_another, .data = &hand});
+    watched_set_free(watched, 65537, 2, wanted_one("192.0.2.2"));
+    watched_await_words(watched, "conflict",
+                        "www.example.test A: the server took the update but shows 192.0.2.99 (5 s), expected 192.0.2.2",
+                        5000);
+    printf("%s\n", watched->saw.error);
+    ck_assert_uint_eq(watched->saw.confirmed.generation, 1);
+    watched_await(watched, "converged", 65537, 2, 5000);
+    assert_shows(server, "www.example.test", KNOT_RRTYPE_A, "192.0.2.2");
+
+    int64_t start_us = loop_now_us();
+    write_as_another(&hand);
+    int64_t mended_us = watched_await_words(watched, "converged",
+                                            "www.example.test A: shows 192.0.2.99 (5 s), expected 192.0.2.2", 5000);
+    printf("another hand, long after: mended after %.0f ms: %s\n", ms(mended_us - start_us), watched->saw.error);
+    ck_assert_ptr_nonnull(strstr(watched->history, "converged conflict updating converged"));
+    assert_shows(server, "www.example.test", KNOT_RRTYPE_A, "192.0.2.2");
+    assert_sentinel(server, "65537 2");
+    watched_free(watched);
+    relay_free(relay);
+    dnsd_free(server);
+}
+END_TEST
+
 /* ---- secondaries that never follow ---- */
 
 struct follower {
@@ -303,6 +355,7 @@ static void add_tests(TCase *tcase)
     tcase_add_test(tcase, rejections_are_told_apart);
     tcase_add_test(tcase, answer_is_lost);
     tcase_add_loop_test(tcase, clock_of_the_server, 0, (int)G_N_ELEMENTS(skews_s));
+    tcase_add_test(tcase, written_past_the_sentinel);
     tcase_add_loop_test(tcase, secondary_that_does_not_follow, 0, (int)G_N_ELEMENTS(followers));
     tcase_add_test(tcase, frozen_zone);
 }

@@ -96,6 +96,14 @@ START_TEST(initial_and_switch)
     watched_await(a, "converged", epoch, 12, 2000);
     ck_assert_uint_eq(a->saw.names, 0);
     assert_sentinel(one, "65537 12");
+    /* A server of the cluster that starts anew finds all done: nothing is written. */
+    unsigned serial = dnsd_serial(&one->endpoint);
+    struct watched *again = watched_primary(one);
+    watched_set(again, epoch, 12, before);
+    watched_await(again, "converged", epoch, 12, 2000);
+    ck_assert_uint_eq(again->saw.names, 0);
+    ck_assert_uint_eq(dnsd_serial(&one->endpoint), serial);
+    watched_free(again);
     zone_records_free(before), zone_records_free(after);
     watched_free(a), watched_free(b), watched_free(c);
     dnsd_free(three), dnsd_free(two), dnsd_free(one);

@@ -41,13 +41,13 @@ expect() { [[ $2 == "$3" ]] || die "$1: found $2, expected $3"; }
 # at_most WHAT FOUND LIMIT: numbers, also with a fraction
 at_most() { awk -v a="$2" -v b="$3" 'BEGIN { exit !(a <= b) }' || die "$1: found $2, at most $3 expected"; }
 
-# --- traffic: the users of user-1; the figures are of what the users saw ---
+# --- traffic: the users of user-1, or of $traffic_user; the figures are of what the users saw ---
 
 # traffic_start NAME [load's arguments]: begins and waits until two seconds were clean in every stream.
 traffic_start() {
     local name=$1
     shift
-    "$bin/tests/lab/lab" --run "$run" exec user-1 "$bin/tests/lab/traffic/load" --resolver 127.0.0.1 --log "$scratch/$name.log" \
+    "$bin/tests/lab/lab" --run "$run" exec "${traffic_user:-user-1}" "$bin/tests/lab/traffic/load" --resolver 127.0.0.1 --log "$scratch/$name.log" \
         --live "$scratch/$name.live" --tag "$name-$(now_us)" "$@" >"$scratch/$name.out" 2>&1 &
     echo $! >"$scratch/$name.pid"
     traffic_quiet "$name" 2

@@ -119,11 +119,11 @@ check "room-isolated" before switched
 sb plan run failback --confirm room-a --reason "scenario" >"$scratch/run.out" 2>&1 || die "failback: $(cat "$scratch/run.out")"
 look back
 check "failback" switched back
-prune() { sb apply -f "$run/site.yaml" -f "$tree/runbooks" --prune --reason "scenario"; }
-! prune >"$scratch/prune.out" 2>&1 || die "10,000 names went without a question"
+prune=(sb apply -f "$run/site.yaml" -f "$tree/runbooks" --prune --reason "scenario")
+! "${prune[@]}" >"$scratch/prune.out" 2>&1 || die "10,000 names went without a question"
 grep -q "rule zone-share: .* names of zone example.test would change at once" "$scratch/prune.out" || die "prune: $(cat "$scratch/prune.out")"
 note "prune: $(cat "$scratch/prune.out")"
 converge "guard off" sb control set dnszone.guard example.test off --reason "scenario"
-converge "prune" prune
+converge "prune" "${prune[@]}"
 converge "guard on" sb control set dnszone.guard example.test default --reason "scenario"
 expect "domains after the prune" "$(sb export --json | jq '[.objects[] | select(.kind == "domain")] | length')" 7
