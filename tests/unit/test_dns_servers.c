@@ -102,6 +102,7 @@ START_TEST(initial_and_switch)
     watched_set(again, epoch, 12, before);
     watched_await(again, "converged", epoch, 12, 2000);
     ck_assert_uint_eq(again->saw.names, 0);
+    ck_assert_str_eq(again->history, "converged ");
     ck_assert_uint_eq(dnsd_serial(&one->endpoint), serial);
     watched_free(again);
     zone_records_free(before), zone_records_free(after);
