@@ -8,7 +8,7 @@
 #define ENGINE_EXECUTOR_INTERNAL_H
 
 #include "server/engine/executor.h"
-#include "server/engine/lease.h"
+#include "server/store/lease.h"
 #include "server/engine/nameservers.h"
 #include "server/engine/publication.h"
 #include "server/engine/recorder.h"

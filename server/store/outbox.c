@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <string.h>
 #include <time.h>
 
 #define BATCH_ROWS 256
@@ -41,25 +42,33 @@ static bool put_row(void *data, const struct journal_row *row, GError **error)
     return store_put(batch->store, row, error);
 }
 
+struct found {
+    uint64_t seq;
+    bool restored; /* the entry that a restore begins with (backup.h) */
+};
+
 static bool see_row(void *data, const struct journal_row *row, GError **error)
 {
+    json_t *body = strcmp(row->kind, "generation") == 0 ? json_loads(row->body, 0, NULL) : NULL;
     (void)error;
-    *(uint64_t *)data = row->seq;
+    *(struct found *)data = (struct found){row->seq, json_is_true(json_object_get(body, "restored"))};
+    json_decref(body);
     return true;
 }
 
-/* The store's position; a store that is ahead of the journal was filled from another one. */
+/* The store's position; a store that is ahead of the journal was filled from another one. Of a journal that was
+ * restored it may hold entries that are lost there: all that follows them is new. */
 static bool find_position(struct outbox *outbox, struct journal_reader *reader, struct store *store, uint64_t *seq,
                           GError **error)
 {
-    uint64_t found = 0;
+    struct found found = {0};
     if (!store_position(store, outbox->node, seq, error))
         return false;
     if (*seq == 0)
         return true;
     if (!journal_read_after(reader, NULL, *seq - 1, 1, see_row, &found, error))
         return false;
-    if (found == *seq)
+    if (found.seq == *seq || (found.seq > *seq && found.restored))
         return true;
     g_set_error(error, SB_ERROR, SB_ERROR_CONFLICT,
                 "store %s holds entry %" G_GUINT64_FORMAT

@@ -1,4 +1,4 @@
-#include "server/engine/lease.h"
+#include "server/store/lease.h"
 
 #include "core/error.h"
 

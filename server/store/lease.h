@@ -7,8 +7,8 @@
  *
  * Thread safety: `held` may be called from any thread; opening and closing belong to one.
  */
-#ifndef ENGINE_LEASE_H
-#define ENGINE_LEASE_H
+#ifndef STORE_LEASE_H
+#define STORE_LEASE_H
 
 #include <glib.h>
 #include <stdbool.h>

@@ -1,0 +1,338 @@
+#include "server/store/backup.h"
+
+#include "core/error.h"
+#include "core/fileio.h"
+#include "core/loop.h"
+#include "server/store/db.h"
+#include "server/store/journal.h"
+#include "server/store/lease.h"
+#include "server/store/migrations.h"
+
+#include <fcntl.h>
+#include <errno.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* What a server can use up in a second, generously. */
+#define REIGNS_A_SECOND 16
+#define ENTRIES_A_SECOND 1000 /* and generations */
+
+void backup_note_clear(struct backup_note *note)
+{
+    g_clear_pointer(&note->replaced, g_free);
+}
+
+static bool io_error(const char *what, const char *path, GError **error)
+{
+    g_set_error(error, SB_ERROR, SB_ERROR_IO, "%s %s: %s", what, path, g_strerror(errno));
+    return false;
+}
+
+/* ---- numbers ---- */
+
+struct numbers {
+    int64_t reigns, epoch, generation, seq, made_us; /* made_us 0: it is no backup */
+};
+
+static bool read_numbers(struct db *db, struct numbers *out, GError **error)
+{
+    GError *failure = NULL;
+    sb_auto(db_rows) rows =
+        db_query(db,
+                 "select (select coalesce(max(value), 0) from meta where name = 'reigns'), "
+                 "(select epoch from entries order by seq desc limit 1), "
+                 "(select coalesce(max(cast(id as bigint)), 0) from state where kind = 'generation'), "
+                 "(select max(seq) from entries), (select value from meta where name = 'made_us')",
+                 NULL, 0, error);
+    if (rows == NULL)
+        return false;
+    if (db_next(rows, &failure))
+        *out = (struct numbers){db_int(rows, 0), db_int(rows, 1), db_int(rows, 2), db_int(rows, 3), db_int(rows, 4)};
+    if (failure != NULL)
+        g_propagate_error(error, failure);
+    return failure == NULL;
+}
+
+static void note_numbers(struct backup_note *note, const struct numbers *numbers)
+{
+    note->made_us = numbers->made_us;
+    note->epoch = (uint64_t)numbers->epoch;
+    note->generation = (uint64_t)numbers->generation;
+}
+
+/* What stands for the state of the backup: above all that was used since, here or by who has forgotten it. */
+static struct numbers numbers_above(const struct numbers *backup, const struct numbers *replaced, int64_t now_us)
+{
+    int64_t seconds = (now_us - backup->made_us) / G_USEC_PER_SEC + 1;
+    struct numbers out = {
+        .reigns = MAX(backup->reigns + REIGNS_A_SECOND * seconds, replaced->reigns + 1),
+        .generation = MAX(backup->generation + ENTRIES_A_SECOND * seconds, replaced->generation + 1),
+        .seq = MAX(backup->seq + ENTRIES_A_SECOND * seconds, replaced->seq + 1),
+        .made_us = backup->made_us,
+    };
+    out.epoch = out.reigns << 16 | (backup->epoch & 0xffff); /* of the same server */
+    return out;
+}
+
+/* ---- copying ---- */
+
+/* Of what can be read at `path`, to the end; `to` is made, mode 0600. */
+static bool copy(const char *path, const char *to, GError **error)
+{
+    sb_auto(db) db = db_open_reading(path, NULL, error);
+    struct db_value name = DB_TEXT(to);
+    if (db == NULL)
+        return false;
+    int fd = open(to, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600); /* SQLite would make it for all to read */
+    if (fd < 0)
+        return io_error("cannot make", to, error);
+    close(fd);
+    return db_run(db, "vacuum into $1", &name, 1, error);
+}
+
+/* One file by itself, checked and durable. */
+static bool finish_backup(const char *file, struct numbers *numbers, GError **error)
+{
+    sb_auto(db) db = db_open(file, error);
+    struct db_value now = DB_INT(wall_now_us());
+    return db != NULL &&
+           db_run(db,
+                  "insert into meta (name, value) values ('made_us', $1) "
+                  "on conflict (name) do update set value = excluded.value",
+                  &now, 1, error) &&
+           db_exec(db, "pragma wal_checkpoint(truncate); pragma journal_mode=delete", error) &&
+           read_numbers(db, numbers, error);
+}
+
+static void remove_copy(const char *file)
+{
+    static const char *const suffixes[] = {"", "-wal", "-shm", "-journal"};
+    for (size_t i = 0; i < G_N_ELEMENTS(suffixes); i++) {
+        g_autofree char *path = g_strconcat(file, suffixes[i], NULL);
+        unlink(path);
+    }
+}
+
+bool backup_make(const char *state_dir, const char *file, struct backup_note *note, GError **error)
+{
+    g_autofree char *journal = g_build_filename(state_dir, "journal.db", NULL);
+    struct numbers numbers = {0};
+    *note = (struct backup_note){0};
+    if (access(file, F_OK) == 0) {
+        g_set_error(error, SB_ERROR, SB_ERROR_CONFLICT, "%s: found a file, expected a name that is free", file);
+        return false;
+    }
+    if (!copy(journal, file, error) || !finish_backup(file, &numbers, error)) {
+        remove_copy(file);
+        return false;
+    }
+    note_numbers(note, &numbers);
+    return true;
+}
+
+/* ---- putting back ---- */
+
+/* The generation that the backup was in, under a number that nobody had. Agents and the outbox know it by "restored".
+ */
+static bool renumber(struct db *db, const struct numbers *n, int64_t now_us, GError **error)
+{
+    g_autofree char *id = g_strdup_printf("%" G_GINT64_FORMAT, n->generation);
+    json_t *json = json_pack("{s:I, s:I, s:s, s:I, s:b}", "generation", (json_int_t)n->generation, "epoch",
+                             (json_int_t)n->epoch, "cause", "", "at_us", (json_int_t)now_us, "restored", true);
+    char *body = json_dumps(json, JSON_COMPACT);
+    struct db_value entry[] = {DB_INT(n->seq), DB_INT(n->epoch), DB_TEXT(id), DB_TEXT(body), DB_INT(now_us)};
+    struct db_value state[] = {DB_TEXT(id), DB_INT(n->seq), DB_TEXT(body)}, reigns = DB_INT(n->reigns);
+    bool ok = db_run(db,
+                     "insert into entries (seq, epoch, kind, id, body, at_us) "
+                     "values ($1, $2, 'generation', $3, $4, $5)",
+                     entry, G_N_ELEMENTS(entry), error) &&
+              db_run(db, "delete from state where kind = 'generation' and key is null", NULL, 0, error) &&
+              db_run(db, "insert into state (kind, id, seq, body) values ('generation', $1, $2, $3)", state,
+                     G_N_ELEMENTS(state), error) &&
+              db_run(db, "update meta set value = $1 where name = 'reigns'", &reigns, 1, error) &&
+              db_run(db, "delete from meta where name = 'made_us'", NULL, 0, error);
+    free(body);
+    json_decref(json);
+    return ok;
+}
+
+static char *time_text(int64_t us, const char *format)
+{
+    g_autoptr(GDateTime) seconds = g_date_time_new_from_unix_utc(us / G_USEC_PER_SEC);
+    g_autoptr(GDateTime) time = seconds != NULL ? g_date_time_add(seconds, us % G_USEC_PER_SEC) : NULL;
+    return time != NULL ? g_date_time_format(time, format) : g_strdup("?");
+}
+
+static bool renumber_copy(const char *path, const struct numbers *replaced, struct numbers *numbers, char **cause,
+                          GError **error)
+{
+    struct numbers backup = {0};
+    int64_t now_us = wall_now_us();
+    sb_auto(db) db = db_open(path, error);
+    if (db == NULL || !read_numbers(db, &backup, error))
+        return false;
+    g_autofree char *made = time_text(backup.made_us, "%Y-%m-%d %H:%M:%S UTC"),
+                    *now = time_text(now_us, "%Y-%m-%d %H:%M:%S UTC");
+    if (backup.made_us == 0 || now_us < backup.made_us) {
+        g_set_error(error, SB_ERROR, SB_ERROR_INVALID, "found %s, expected %s", backup.made_us == 0 ? "a journal" : now,
+                    backup.made_us == 0 ? "what `signalbox backup` made" : made);
+        if (backup.made_us != 0)
+            g_prefix_error(error, "the clock is behind the time of the backup: ");
+        return false;
+    }
+    *numbers = numbers_above(&backup, replaced, now_us);
+    *cause = g_strdup_printf("restored from the backup of %s", made);
+    if (db_migrate(db, journal_migrations, error) && db_begin(db, error) &&
+        renumber(db, numbers, now_us, error) && db_commit(db, error))
+        return true;
+    db_rollback(db);
+    return false;
+}
+
+/* ---- what was under way ---- */
+
+struct ending {
+    GPtrArray *entries;
+    const char *cause;
+    int64_t now_us;
+    json_int_t audit; /* number of the newest record */
+};
+
+static void entry_free(void *entry)
+{
+    journal_entry_free(entry);
+}
+
+static bool is_under_way(const json_t *execution)
+{
+    static const char *const states[] = {"pending", "running", "aborting", NULL};
+    const char *state = json_string_value(json_object_get(execution, "state"));
+    return state != NULL && g_strv_contains(states, state);
+}
+
+static bool take_state(void *data, const struct journal_entry *entry, GError **error)
+{
+    struct ending *ending = data;
+    (void)error;
+    if (strcmp(entry->kind, "audit") == 0)
+        ending->audit = json_integer_value(json_object_get(entry->body, "seq"));
+    if (strcmp(entry->kind, "execution") != 0 || !is_under_way(entry->body))
+        return true;
+    json_t *body = json_copy(entry->body);
+    json_object_set_new(body, "state", json_string("failed"));
+    json_object_set_new(body, "error", json_sprintf("%s: how it went on is not known", ending->cause));
+    json_object_set_new(body, "ended_us", json_integer(ending->now_us));
+    g_ptr_array_add(ending->entries, journal_entry_new("execution", entry->id, NULL, body));
+    return true;
+}
+
+static void add_audit(const struct ending *ending, uint64_t generation)
+{
+    g_autofree char *id = g_strdup_printf("%lld", (long long)ending->audit + 1), *actor = NULL,
+                    *at = time_text(ending->now_us, "%Y-%m-%dT%H:%M:%S.%fZ");
+    actor = g_strdup_printf("uid:%u", (unsigned)getuid());
+    g_ptr_array_add(
+        ending->entries,
+        journal_entry_new("audit", id, NULL,
+                          json_pack("{s:I, s:s, s:I, s:s, s:n, s:s, s:s, s:n, s:n, s:I, s:n, s:[]}", "seq",
+                                    ending->audit + 1, "at", at, "at_us", (json_int_t)ending->now_us, "actor", actor,
+                                    "reason", "what", ending->cause, "object", "journal", "before", "after",
+                                    "generation", (json_int_t)generation, "execution", "overrides")));
+}
+
+/* Under a reign of its own, as any other change. */
+static bool end_under_way(const char *path, const struct numbers *numbers, const char *cause, struct backup_note *note,
+                          GError **error)
+{
+    g_autoptr(GPtrArray) entries = g_ptr_array_new_with_free_func(entry_free);
+    struct ending ending = {entries, cause, wall_now_us(), 0};
+    sb_auto(journal) journal = journal_open(path, (unsigned)(numbers->epoch & 0xffff), error);
+    if (journal == NULL || !journal->ops->replay(journal, take_state, &ending, error))
+        return false;
+    note_numbers(note, numbers);
+    note->epoch = journal->epoch;
+    note->ended = entries->len;
+    add_audit(&ending, note->generation);
+    return journal->ops->append(journal, journal->epoch, entries, ending.now_us, error) == JOURNAL_WRITTEN;
+}
+
+/* ---- the place ---- */
+
+/* What cannot be read has used nothing that is known: time alone counts then. */
+static struct numbers numbers_of(const char *journal)
+{
+    struct numbers numbers = {0};
+    sb_auto(db) db = access(journal, F_OK) == 0 ? db_open_reading(journal, NULL, NULL) : NULL;
+    if (db == NULL || !read_numbers(db, &numbers, NULL))
+        return (struct numbers){0};
+    return numbers;
+}
+
+static bool sync_folder(const char *folder, GError **error)
+{
+    int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    bool ok = (fd >= 0 && fsync(fd) == 0) || io_error("cannot sync", folder, error);
+    if (fd >= 0)
+        close(fd);
+    return ok;
+}
+
+/* The journal that is there gets another name, with its log if that cannot be taken in. */
+static bool keep_replaced(const char *state_dir, const char *journal, struct backup_note *note, GError **error)
+{
+    if (access(journal, F_OK) != 0)
+        return true;
+    g_autofree char *name = g_strdup_printf("journal-%" G_GINT64_FORMAT ".db", wall_now_us() / G_USEC_PER_SEC),
+                    *kept = g_build_filename(state_dir, name, NULL), *log = g_strconcat(journal, "-wal", NULL),
+                    *kept_log = g_strconcat(kept, "-wal", NULL), *index = g_strconcat(journal, "-shm", NULL);
+    struct db *db = db_open(journal, NULL);
+    if (db != NULL)
+        db_exec(db, "pragma wal_checkpoint(truncate)", NULL);
+    db_close(db);
+    if (link(journal, kept) != 0)
+        return io_error("cannot keep the journal that is there as", kept, error);
+    if (rename(log, kept_log) != 0 && errno != ENOENT)
+        return io_error("cannot keep the journal's log as", kept_log, error);
+    unlink(index);
+    note->replaced = g_steal_pointer(&name);
+    return true;
+}
+
+/* It was made by who called; the server may be another. */
+static bool give_to_owner(const char *state_dir, const char *file, GError **error)
+{
+    struct stat folder;
+    if (stat(state_dir, &folder) != 0 || (geteuid() == 0 && chown(file, folder.st_uid, folder.st_gid) != 0))
+        return io_error("cannot give to the owner of its folder", file, error);
+    return true;
+}
+
+static bool replace(const char *state_dir, const char *file, struct backup_note *note, GError **error)
+{
+    g_autofree char *fresh = g_build_filename(state_dir, "restore.db", NULL),
+                    *journal = g_build_filename(state_dir, "journal.db", NULL), *cause = NULL;
+    struct numbers replaced = numbers_of(journal), numbers = {0};
+    remove_copy(fresh);
+    bool readable = copy(file, fresh, error) && renumber_copy(fresh, &replaced, &numbers, &cause, error);
+    if (!readable)
+        g_prefix_error(error, "%s cannot be restored: ", file);
+    bool ok = readable && end_under_way(fresh, &numbers, cause, note, error) &&
+              give_to_owner(state_dir, fresh, error) && keep_replaced(state_dir, journal, note, error) &&
+              (rename(fresh, journal) == 0 || io_error("cannot rename to", journal, error)) &&
+              sync_folder(state_dir, error);
+    if (!ok)
+        remove_copy(fresh);
+    return ok;
+}
+
+bool backup_restore(const char *state_dir, const char *file, struct backup_note *note, GError **error)
+{
+    *note = (struct backup_note){0};
+    if (!file_mkdir(state_dir, 0700, error))
+        return false;
+    struct lease *lease = lease_open_folder(state_dir, error);
+    bool ok = lease != NULL && replace(state_dir, file, note, error);
+    lease_close(lease);
+    return ok;
+}

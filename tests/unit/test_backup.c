@@ -1,0 +1,195 @@
+/* test_backup.c: a backup made while a server with four agents is at work, and put back after much has happened: onto
+ * an empty disk, and in the place of the journal. */
+#include "core/log.h"
+#include "core/loop.h"
+#include "server/store/db.h"
+#include "tests/unit/edgecrew.h"
+#include "tests/unit/served_cli.h"
+#include "tests/unit/unit.h"
+
+#include <glib/gstdio.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#define PATIENCE_US (30 * G_USEC_PER_SEC) /* a limit, not a wait */
+
+static char *in_dir(const char *name)
+{
+    return g_build_filename(served.dir, name, NULL);
+}
+
+/* A change, and all agents have it; its generation. */
+static json_int_t change(struct crew *crew, const char *lever, const char *value)
+{
+    g_autofree char *path = g_strdup_printf("/v1/controls/%s", lever),
+                    *body = g_strdup_printf("{\"value\":\"%s\"}", value);
+    ck_assert_uint_eq(served_local(&served, "PUT", path, "*", body, NULL), 200);
+    json_int_t generation = status_number("generation");
+    for (int64_t until_us = loop_now_us() + PATIENCE_US; crew_count(crew, (uint64_t)generation) < CREW_EDGES;
+         poll(NULL, 0, 5))
+        ck_assert_msg(loop_now_us() < until_us, "%u of 4 agents have generation %lld",
+                      crew_count(crew, (uint64_t)generation), (long long)generation);
+    return generation;
+}
+
+static void expect_lever(const char *lever, const char *value)
+{
+    json_t *control = NULL;
+    g_autofree char *path = g_strdup_printf("/v1/controls/%s", lever);
+    ck_assert_uint_eq(served_local(&served, "GET", path, NULL, NULL, &control), 200);
+    ck_assert_str_eq(text_at(control, "value"), value);
+    json_decref(control);
+}
+
+/* Until the store has been given what the journal has. */
+static void await_stored(const char *like, int64_t expected)
+{
+    g_autofree char *store = in_dir("state/store.db");
+    struct db_value pattern = DB_TEXT(like);
+    for (int64_t until_us = loop_now_us() + PATIENCE_US;; poll(NULL, 0, 5)) {
+        sb_auto(db) db = db_open_reading(store, NULL, NULL);
+        sb_auto(db_rows) rows =
+            db == NULL ? NULL : db_query(db, "select count(*) from audit where body like $1", &pattern, 1, NULL);
+        int64_t found = rows != NULL && db_next(rows, NULL) ? db_int(rows, 0) : -1;
+        if (found == expected)
+            return;
+        ck_assert_msg(loop_now_us() < until_us, "the store has %lld records like %s, expected %lld", (long long)found,
+                      like, (long long)expected);
+    }
+}
+
+static void remove_journal(void)
+{
+    static const char *const names[] = {"state/journal.db", "state/journal.db-wal", "state/journal.db-shm"};
+    for (size_t i = 0; i < G_N_ELEMENTS(names); i++) {
+        g_autofree char *path = in_dir(names[i]);
+        g_unlink(path);
+    }
+}
+
+/* Four agents, a lever moved, a plan that waits: what the backup holds. Its generation; *id: of the execution. */
+static json_int_t before_the_backup(struct crew *crew, char *tokens[CREW_EDGES], char **id)
+{
+    json_t *execution = NULL;
+    served_apply_site(&served);
+    for (unsigned i = 0; i < CREW_EDGES; i++)
+        tokens[i] = served_token(&served, crew_names[i], "agent");
+    crew_begin(crew, served.dir, (const char *const[]){served.agents, NULL}, tokens);
+    json_int_t generation = change(crew, "pop/pop-a1", "out");
+    ck_assert_uint_eq(
+        served_local(&served, "POST", "/v1/plans/failback/run", NULL, "{\"target\":\"room-a\"}", &execution), 202);
+    *id = g_strdup(text_at(execution, "id"));
+    json_decref(execution);
+    return generation;
+}
+
+/* What the backup does not hold: levers moved, the plan's end, new reigns. The last generation. */
+static json_int_t behind_the_backup(struct crew *crew, const char *id)
+{
+    g_autofree char *abort = g_strdup_printf("/v1/executions/%s/abort", id);
+    ck_assert_uint_eq(served_local(&served, "POST", abort, NULL, "{\"reason\":\"enough\"}", NULL), 202);
+    change(crew, "pop/pop-a1", "in");
+    change(crew, "service.auto_dr/home", "on");
+    for (int i = 0; i < 3; i++) { /* more reigns than a restore and a start begin */
+        ck_assert_int_eq(served_end(&served, SIGKILL), SIGKILL);
+        served_start(&served, NULL, NULL);
+    }
+    return change(crew, "pop/pop-a2", "out");
+}
+
+static void expect_failed(const char *id)
+{
+    json_t *execution = NULL;
+    g_autofree char *path = g_strdup_printf("/v1/executions/%s", id);
+    ck_assert_uint_eq(served_local(&served, "GET", path, NULL, NULL, &execution), 200);
+    ck_assert_str_eq(text_at(execution, "state"), "failed");
+    ck_assert_msg(strstr(text_at(execution, "error"), "restored from the backup of ") != NULL, "%s",
+                  text_at(execution, "error"));
+    json_decref(execution);
+}
+
+static void expect_restored(struct crew *crew, const char *id, json_int_t last, json_int_t epoch)
+{
+    served_start(&served, NULL, NULL);
+    ck_assert_int_gt(status_number("epoch"), epoch);
+    ck_assert_int_gt(status_number("generation"), last);
+    expect_lever("pop/pop-a1", "out");
+    expect_lever("pop/pop-a2", "default");
+    expect_lever("service.auto_dr/home", "default");
+    expect_failed(id);
+    json_int_t first = status_number("generation");
+    ck_assert_int_eq(change(crew, "service.auto_dr/home", "on"), first + 1);
+    crew_expect_once(crew, 0);
+    await_stored("%restored from the backup of %", 1);
+    await_stored("%service.auto_dr/home%\"after\":\"on\"%",
+                 2); /* the one that is lost, and the one behind the restore */
+    expect_run(SIGNALBOX_RUN("audit", "verify"), 1, "missing", "");
+}
+
+/* _i 0: the disk is lost; 1: the journal that is there is replaced. */
+START_TEST(agents_obey_again_after_a_restore)
+{
+    struct crew crew;
+    char *tokens[CREW_EDGES], *id = NULL;
+    struct stat st;
+    g_autofree char *file = in_dir("backup"), *state = in_dir("state");
+    log_set_level(LOG_LEVEL_ERROR); /* the agents speak in this process */
+    json_int_t then = before_the_backup(&crew, tokens, &id);
+    g_autofree char *says = g_strdup_printf(", generation %lld", (long long)then);
+    expect_run(SIGNALBOX_RUN("backup", file, "--state", state), 0, says, "");
+    ck_assert(stat(file, &st) == 0 && (st.st_mode & 0777) == 0600);
+    json_int_t last = behind_the_backup(&crew, id), epoch = status_number("epoch");
+    await_stored("%\"after\":\"out\"%", 2);
+    expect_run(SIGNALBOX_RUN("restore", file, "--state", state), 1, "", "another signalboxd uses it");
+    ck_assert_int_eq(served_end(&served, SIGKILL), SIGKILL);
+    if (_i == 0)
+        remove_journal();
+    expect_run(SIGNALBOX_RUN("restore", file, "--state", state), 0, "1 executions were under way", "");
+    expect_restored(&crew, id, last, epoch);
+    g_autofree char *names = unit_list(state);
+    ck_assert_msg((strstr(names, "  journal-") != NULL) == (_i == 1), "%s", names);
+    ck_assert_msg(strstr(names, "restore.db") == NULL, "%s", names);
+    crew_end(&crew);
+    for (unsigned i = 0; i < CREW_EDGES; i++)
+        g_free(tokens[i]);
+    g_free(id);
+}
+END_TEST
+
+/* What is no backup changes nothing. */
+START_TEST(what_is_no_backup)
+{
+    g_autofree char *file = in_dir("backup"), *state = in_dir("state"), *journal = in_dir("state/journal.db"),
+                    *none = in_dir("none"), *text = in_dir("text");
+    served_apply_site(&served);
+    json_int_t generation = status_number("generation");
+    expect_run(SIGNALBOX_RUN("backup", file, "--state", state), 0, "generation", "");
+    expect_run(SIGNALBOX_RUN("backup", file, "--state", state), 1, "", "expected a name that is free");
+    expect_run(SIGNALBOX_RUN("backup", none, "--state", none), 1, "", "none");
+    expect_run(SIGNALBOX_RUN("backup"), 2, "", "usage: signalbox backup FILE");
+    ck_assert_int_eq(served_end(&served, SIGTERM), 0);
+    ck_assert(
+        g_file_set_contents(text, "not a database, but as long as the header of one would be, at the least", -1, NULL));
+    expect_run(SIGNALBOX_RUN("restore", text, "--state", state), 1, "", "cannot be restored");
+    expect_run(SIGNALBOX_RUN("restore", none, "--state", state), 1, "", "cannot be restored");
+    expect_run(SIGNALBOX_RUN("restore", journal, "--state", state), 2, "", "expected what `signalbox backup` made");
+    expect_run(SIGNALBOX_RUN("restore"), 2, "", "usage: signalbox restore FILE");
+    served_start(&served, NULL, NULL);
+    ck_assert_int_eq(status_number("generation"), generation);
+}
+END_TEST
+
+static void add(TCase *tcase)
+{
+    tcase_add_checked_fixture(tcase, served_setup, served_teardown);
+    tcase_set_timeout(tcase, 200); /* sanitizers are slow */
+    tcase_add_loop_test(tcase, agents_obey_again_after_a_restore, 0, 2);
+    tcase_add_test(tcase, what_is_no_backup);
+}
+
+int main(void)
+{
+    return unit_run("backup", add);
+}
