@@ -1,6 +1,6 @@
 /* inventory_validate.c: everything that no single object can know. One function for each kind that has such a rule. */
 #include "schema/field.h"
-#include "schema/inventory.h"
+#include "schema/rule.h"
 
 #include <string.h>
 
@@ -288,4 +288,6 @@ void inventory_validate(const struct inventory *inv, GPtrArray *findings)
         nameserver_validate(inv, ns, findings);
     INVENTORY_FOREACH (inv, dnszone, zone)
         dnszone_validate(zone, findings);
+    INVENTORY_FOREACH (inv, rule, rule)
+        rule_validate(inv, rule, findings);
 }

@@ -166,7 +166,7 @@ static bool take_overrides(struct call *call, const json_t *list, GError **error
         return wrong_member("overrides", list, "a list of names of rules", error);
     call->overrides = g_new0(char *, json_array_size(list) + 1);
     json_array_foreach ((json_t *)(uintptr_t)list, i, item) {
-        if (!json_is_string(item) || !rule_exists(json_string_value(item)))
+        if (!json_is_string(item) || !text_valid(FIELD_NAME, json_string_value(item)))
             return wrong_member("overrides", item, "the name of a rule", error);
         call->overrides[i] = g_strdup(json_string_value(item));
     }

@@ -27,6 +27,7 @@ struct engine *engine_new(const struct engine_config *config)
     engine->order = g_ptr_array_new();
     engine->unclaimed = g_ptr_array_new_with_free_func(g_free);
     engine->keys = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
+    engine->past = rules_past_new();
     engine->inventory = inventory_new();
     engine->controls = controls_new();
     engine->plans = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, plan_drop);
@@ -52,6 +53,7 @@ void engine_free(struct engine *engine)
     g_ptr_array_unref(engine->unclaimed);
     g_hash_table_unref(engine->executions);
     g_hash_table_unref(engine->keys);
+    rules_past_free(engine->past);
     g_free(engine->cause);
     g_free(engine->config.cluster);
     g_free(engine);
@@ -182,6 +184,13 @@ static bool restore_audit(struct engine *engine, const struct journal_entry *ent
     return true;
 }
 
+static bool restore_past(struct engine *engine, const struct journal_entry *entry, GError **error)
+{
+    (void)error;
+    rules_past_take_json(engine->past, entry->body);
+    return true;
+}
+
 bool engine_restore(struct engine *engine, const struct journal_entry *entry, GError **error)
 {
     static const struct {
@@ -190,7 +199,7 @@ bool engine_restore(struct engine *engine, const struct journal_entry *entry, GE
     } kinds[] = {{"object", restore_object},       {"control", restore_control},
                  {"plan", restore_plan},           {"generation", restore_generation},
                  {"execution", restore_execution}, {"event", restore_event},
-                 {"audit", restore_audit}};
+                 {"audit", restore_audit},         {"past", restore_past}};
     assert(!engine->started);
     tell_restore(engine, entry);
     for (size_t i = 0; i < G_N_ELEMENTS(kinds); i++)

@@ -336,7 +336,7 @@ json_t *engine_act(struct engine *engine, const char *id, const json_t *body, co
     struct execution *ex = engine_find(engine, id);
     if (class != NULL && ex == NULL)
         g_set_error(error, SB_ERROR, SB_ERROR_NOT_FOUND, "execution %s: there is no such execution", id);
-    if (class == NULL || ex == NULL || !check_overrides(asker, error))
+    if (class == NULL || ex == NULL || !check_overrides(engine, asker, error))
         return NULL;
     struct act act = {.engine = engine,
                       .ex = ex,

@@ -152,13 +152,12 @@ json_t *engine_set_controls(struct engine *engine, const json_t *changes, int64_
     tell_set(engine, changes, if_match, dry_run, asker, now);
     engine_take_now(engine, now);
     g_autoptr(GArray) moves = read_changes(engine, changes, error);
-    if (moves == NULL || !check_overrides(asker, error) || !revisions_match(engine, moves, if_match, error) ||
+    if (moves == NULL || !check_overrides(engine, asker, error) || !revisions_match(engine, moves, if_match, error) ||
         (!dry_run && !owners_allow(engine, moves, asker, error)))
         return NULL;
     struct resolved *draft = engine_draft_moves(engine, moves, asker->actor, NULL, "");
     sb_auto(forecast) fc = forecast(engine->resolved, draft, engine->observed, engine->now_us);
-    g_autoptr(GPtrArray) refusals = rules_check(&engine->config.rules, engine->resolved->world, draft->world, fc,
-                                                asker->automatic, asker->overrides);
+    g_autoptr(GPtrArray) refusals = engine_judge(engine, draft, fc, asker->automatic, asker->overrides);
     json_t *result = NULL;
     if (refusals->len > 0 && !dry_run) {
         refusals_error(refusals, error);
@@ -520,8 +519,7 @@ static json_t *judge_and_apply(struct applying *a, bool dry_run, const struct as
                                                  a->plans_changed ? a->plans : NULL, "");
     sb_auto(forecast) fc = forecast(engine->resolved, draft, engine->observed, engine->now_us);
     g_autoptr(GPtrArray) refusals =
-        same ? g_ptr_array_new()
-             : rules_check(&engine->config.rules, world, draft->world, fc, asker->automatic, asker->overrides);
+        same ? g_ptr_array_new() : engine_judge(engine, draft, fc, asker->automatic, asker->overrides);
     json_t *result = NULL;
     if (refusals->len > 0 && !dry_run) {
         refusals_error(refusals, error);
@@ -549,7 +547,7 @@ json_t *engine_apply(struct engine *engine, const json_t *body, bool dry_run, co
 {
     tell_apply(engine, body, dry_run, asker, now);
     engine_take_now(engine, now);
-    if (!body_is_known(body, error) || !check_overrides(asker, error) ||
+    if (!body_is_known(body, error) || !check_overrides(engine, asker, error) ||
         !apply_matches(engine, json_object_get(body, "if_match"), error))
         return NULL;
     const struct world *world = engine->resolved->world;

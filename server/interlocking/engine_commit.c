@@ -1,6 +1,8 @@
 /* engine_commit.c: drafts of worlds, and the one road by which a draft becomes a generation. */
 #include "server/interlocking/engine_internal.h"
 
+#include <string.h>
+
 static void move_clear(gpointer data)
 {
     struct move *move = data;
@@ -65,11 +67,46 @@ struct resolved *engine_draft_moves(const struct engine *engine, const GArray *m
     return engine_draft(engine, NULL, controls, NULL, cause);
 }
 
+GPtrArray *engine_judge(const struct engine *engine, const struct resolved *draft, const struct forecast *forecast,
+                        bool automatic, const char *const *overrides)
+{
+    const struct rules_case change = {.config = &engine->config.rules,
+                                      .now = engine->resolved->world,
+                                      .then = draft->world,
+                                      .forecast = forecast,
+                                      .past = engine->past,
+                                      .wall_us = engine_wall_us(engine),
+                                      .automatic = automatic,
+                                      .overrides = overrides};
+    return rules_check(&change);
+}
+
+/* Only while a rule looks back: most sites have none that does. */
+static void past_note(struct engine *engine, const struct resolved *draft, GPtrArray *entries)
+{
+    int64_t period_s = rules_period_s(draft->world->inventory), now_us = engine_wall_us(engine);
+    g_autoptr(GPtrArray) levers = controls_list(draft->world->controls);
+    if (period_s == 0)
+        return;
+    rules_past_forget(engine->past, now_us - period_s * G_USEC_PER_SEC);
+    for (guint i = 0; i < levers->len; i++) {
+        const struct control *control = levers->pdata[i];
+        const char *before = controls_value(engine->resolved->world->controls, control->lever, control->object);
+        g_autofree char *name = lever_text(control->lever, control->object);
+        if (strcmp(before, control->value) != 0)
+            rules_past_lever(engine->past, name, now_us);
+    }
+    sb_auto(forecast) fc = forecast(engine->resolved, draft, engine->observed, engine->now_us);
+    rules_past_share(engine->past, rules_share_moved(fc), now_us);
+    entries_add(entries, "past", "rules", NULL, rules_past_to_json(engine->past));
+}
+
 void engine_commit(struct engine *engine, struct resolved *draft, GPtrArray *entries, const char *key,
                    struct effects *out)
 {
     const struct world *world = draft->world;
     g_autofree char *id = g_strdup_printf("%" G_GUINT64_FORMAT, world->stamp.generation);
+    past_note(engine, draft, entries);
     entries_add(entries, "generation", id, key,
                 json_pack("{s:I, s:I, s:s, s:s*, s:I}", "generation", (json_int_t)world->stamp.generation, "epoch",
                           (json_int_t)world->stamp.epoch, "cause", world->cause, "key", key, "at_us",

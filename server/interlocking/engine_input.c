@@ -470,6 +470,8 @@ struct engine_snapshot *engine_snapshot_new(const struct engine *engine)
     snapshot->entries = g_ptr_array_new_with_free_func(drop_json);
     add_executions(engine, snapshot->entries, rests);
     add_generations(engine, snapshot->entries);
+    if (rules_period_s(engine->resolved->world->inventory) > 0)
+        entry_add(snapshot->entries, "past", "rules", rules_past_to_json(engine->past));
     json_t *unclaimed = json_array();
     for (guint i = 0; i < engine->unclaimed->len; i++)
         json_array_append_new(unclaimed, json_string(engine->unclaimed->pdata[i]));

@@ -35,9 +35,10 @@ struct engine {
     GPtrArray *unclaimed;      /* char *: actuators that were missing when the claim ended and have not come since */
     struct resolved *resolved; /* of the world in force */
     struct observed *observed;
-    GHashTable *executions; /* id -> struct execution * */
-    GPtrArray *order;       /* the same, oldest first */
-    GHashTable *keys;       /* idempotency key -> uint64_t *: generation */
+    GHashTable *executions;  /* id -> struct execution * */
+    GPtrArray *order;        /* the same, oldest first */
+    GHashTable *keys;        /* idempotency key -> uint64_t *: generation */
+    struct rules_past *past; /* what moved of late, for rules that look back */
     uint64_t audit_seq, ids;
     /* Only between engine_new and engine_start. */
     struct inventory *inventory;
@@ -83,6 +84,9 @@ struct resolved *engine_draft_moves(const struct engine *engine, const GArray *m
 /* Takes draft and entries. Makes draft the world in force: generation, journal, publish. key: may be NULL. */
 void engine_commit(struct engine *engine, struct resolved *draft, GPtrArray *entries, const char *key,
                    struct effects *out);
+/* May the world in force become the draft, whose forecast this is? As rules_check. */
+GPtrArray *engine_judge(const struct engine *engine, const struct resolved *draft, const struct forecast *forecast,
+                        bool automatic, const char *const *overrides);
 /* Entries of the moves as draft has them. */
 void entries_add_moves(GPtrArray *entries, const GArray *moves, const struct resolved *draft);
 struct audit {
@@ -119,7 +123,8 @@ json_t *forecast_answer(const struct forecast *forecast); /* forecast_to_json wi
 /* engine_plan.c */
 struct execution *engine_find(const struct engine *engine, const char *id); /* or NULL */
 struct execution *execution_root(const struct engine *engine, struct execution *ex);
-bool check_overrides(const struct asker *asker, GError **error); /* they are names of rules */
+/* They are names of rules. */
+bool check_overrides(const struct engine *engine, const struct asker *asker, GError **error);
 /* The running execution that owns a lever, or NULL. */
 struct execution *engine_owner(const struct engine *engine, enum lever lever, const char *object);
 /* Sets back what the execution wrote. False: refused by rules, nothing has changed. */

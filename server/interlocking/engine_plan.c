@@ -400,10 +400,8 @@ static json_t *judge_and_begin(struct engine *engine, struct freezing *f, bool d
     sb_auto(forecast) fc = forecast(engine->resolved, draft, engine->observed, engine->now_us);
     double moved = fc->moved;
     fc->moved *= ramp_largest(f->family); /* at once; each stage is judged again when it is written */
-    g_autoptr(GPtrArray) refusals = f->moves->len == 0
-                                        ? g_ptr_array_new()
-                                        : rules_check(&engine->config.rules, engine->resolved->world, draft->world, fc,
-                                                      asker->automatic, asker->overrides);
+    g_autoptr(GPtrArray) refusals =
+        f->moves->len == 0 ? g_ptr_array_new() : engine_judge(engine, draft, fc, asker->automatic, asker->overrides);
     fc->moved = moved;
     if (dry_run)
         return dry_run_json(engine, f, fc, refusals);
@@ -417,10 +415,10 @@ static json_t *judge_and_begin(struct engine *engine, struct freezing *f, bool d
     return engine_execution(engine, root->id);
 }
 
-bool check_overrides(const struct asker *asker, GError **error)
+bool check_overrides(const struct engine *engine, const struct asker *asker, GError **error)
 {
     for (const char *const *rule = asker->overrides; rule != NULL && *rule != NULL; rule++)
-        if (!rule_exists(*rule)) {
+        if (!rule_exists(engine->resolved->world->inventory, *rule)) {
             g_set_error(error, SB_ERROR, SB_ERROR_INVALID, "overrides: found %s, expected the name of a rule", *rule);
             return false;
         }
@@ -434,7 +432,7 @@ json_t *engine_run_plan(struct engine *engine, const char *name, const char *tar
     engine_take_now(engine, now);
     const struct plan *plan = find_plan(engine, name, error);
     if (plan == NULL || !check_target(engine, plan, target, error) || !check_params(engine, plan, params, error) ||
-        !check_overrides(asker, error))
+        !check_overrides(engine, asker, error))
         return NULL;
     struct freezing f = {
         .engine = engine, .asker = asker, .params = params, .family = g_ptr_array_new(), .moves = moves_new()};
@@ -621,8 +619,7 @@ static bool undo_allowed(struct engine *engine, const GArray *moves, const struc
     if (moves->len == 0)
         return true;
     sb_auto(forecast) fc = forecast(engine->resolved, draft, engine->observed, engine->now_us);
-    g_autoptr(GPtrArray) refusals =
-        rules_check(&engine->config.rules, engine->resolved->world, draft->world, fc, false, overrides);
+    g_autoptr(GPtrArray) refusals = engine_judge(engine, draft, fc, false, overrides);
     return refusals->len == 0 || refusals_error(refusals, error);
 }
 
@@ -742,8 +739,8 @@ json_t *engine_abort(struct engine *engine, const char *id, const struct asker *
                     execution_state_name(ex->state));
         return NULL;
     }
-    if ((ex->state != EXECUTION_RUNNING && !undo_is_free(engine, ex, error)) || !check_overrides(asker, error) ||
-        !execution_undo(engine, ex, asker, out, error))
+    if ((ex->state != EXECUTION_RUNNING && !undo_is_free(engine, ex, error)) ||
+        !check_overrides(engine, asker, error) || !execution_undo(engine, ex, asker, out, error))
         return NULL;
     execution_advance(engine, ex, out);
     return engine_execution(engine, id);

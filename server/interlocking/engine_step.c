@@ -256,8 +256,7 @@ static bool set_allowed(struct engine *engine, struct execution *ex, struct exec
                         const struct resolved *draft)
 {
     sb_auto(forecast) fc = forecast(engine->resolved, draft, engine->observed, engine->now_us);
-    g_autoptr(GPtrArray) refusals = rules_check(&engine->config.rules, engine->resolved->world, draft->world, fc,
-                                                ex->automatic, (const char *const *)ex->overrides);
+    g_autoptr(GPtrArray) refusals = engine_judge(engine, draft, fc, ex->automatic, (const char *const *)ex->overrides);
     g_autoptr(GError) error = NULL;
     if (refusals->len == 0)
         return true;

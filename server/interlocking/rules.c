@@ -1,21 +1,42 @@
 #include "server/interlocking/rules.h"
 #include "core/error.h"
+#include "server/interlocking/rules_internal.h"
 #include "server/interlocking/words.h"
 
 #include <string.h>
 
-static const char last_open[] = "last-open", share_moved[] = "share-moved", forecast_known[] = "forecast-known",
-                  zone_share[] = "zone-share";
+static const char forecast_known[] = "forecast-known", zone_share[] = "zone-share";
 
-bool rule_exists(const char *name)
+/* Those that ship. */
+#define SHIPPED(name_, check_, limit_)                                                                                 \
+    {                                                                                                                  \
+        .o = {.kind = OBJECT_rule, .name = (char *)name_}, .check = check_, .limit = limit_                            \
+    }
+static const struct rule shipped[] = {SHIPPED("last-open", RULE_OPEN, 1), SHIPPED("share-moved", RULE_MOVED, 60),
+                                      SHIPPED("capacity-kept", RULE_CAPACITY, 100)};
+
+bool rule_exists(const struct inventory *inv, const char *name)
 {
-    return strcmp(name, last_open) == 0 || strcmp(name, share_moved) == 0 || strcmp(name, forecast_known) == 0;
+    bool known = strcmp(name, forecast_known) == 0 || INVENTORY_GET(inv, rule, name) != NULL;
+    for (size_t i = 0; i < G_N_ELEMENTS(shipped); i++)
+        known = known || strcmp(name, shipped[i].o.name) == 0;
+    return known;
+}
+
+int64_t rules_period_s(const struct inventory *inv)
+{
+    int64_t longest = 0;
+    INVENTORY_FOREACH (inv, rule, rule) {
+        longest = MAX(longest, rule->period);
+    }
+    return longest;
 }
 
 void refusal_free(struct refusal *refusal)
 {
     if (refusal == NULL)
         return;
+    g_free(refusal->rule);
     g_free(refusal->figures);
     g_free(refusal->way_round);
     g_free(refusal);
@@ -26,14 +47,13 @@ static void refusal_destroy(gpointer refusal)
     refusal_free(refusal);
 }
 
-/* Takes both texts. */
-static void refuse(GPtrArray *refusals, const char *rule, char *figures, char *way_round)
+void rules_refuse(struct judging *j, const char *rule, char *figures, char *way_round)
 {
     struct refusal *refusal = g_new0(struct refusal, 1);
-    refusal->rule = rule;
+    refusal->rule = g_strdup(rule);
     refusal->figures = figures;
     refusal->way_round = way_round;
-    g_ptr_array_add(refusals, refusal);
+    g_ptr_array_add(j->refusals, refusal);
 }
 
 static bool class_has_edges(const struct world *w, int edge_class)
@@ -86,101 +106,175 @@ static char *closing_levers(const struct world *w)
     return g_string_free(text, FALSE);
 }
 
-/* A change is not refused for what was so before it: else nothing could be mended. */
-static const char *classes_closed(const struct world *then, const GPtrArray *const was[EDGE_CLASSES],
+/* Classes of edges from which fewer than `limit` rooms would be open, and fewer than now. */
+static const char *classes_closed(const struct world *then, int64_t limit, const GPtrArray *const was[EDGE_CLASSES],
                                   const GPtrArray *const will[EDGE_CLASSES])
 {
     bool closed[EDGE_CLASSES];
     for (int c = 0; c < EDGE_CLASSES; c++)
-        closed[c] = was[c]->len > 0 && will[c]->len == 0 && class_has_edges(then, c);
+        closed[c] = will[c]->len < was[c]->len && will[c]->len < limit && class_has_edges(then, c);
     if (closed[EDGE_PUBLIC] && closed[EDGE_DEDICATED])
         return "public and dedicated";
     return closed[EDGE_PUBLIC] ? "public" : closed[EDGE_DEDICATED] ? "dedicated" : NULL;
 }
 
-static char *last_open_way_round(const struct world *now)
+static char *open_way_round(const struct world *now, const char *rule)
 {
     g_autofree char *levers = closing_levers(now);
     if (levers[0] == '\0')
-        return g_strdup("keep one room open, or override last-open with a reason");
-    return g_strdup_printf("open another room first: %s; or override last-open with a reason", levers);
+        return g_strdup_printf("keep one room open, or override %s with a reason", rule);
+    return g_strdup_printf("open another room first: %s; or override %s with a reason", levers, rule);
 }
 
-static void check_last_open(GPtrArray *refusals, const struct world *now, const struct world *then,
-                            const struct forecast *forecast)
+static void check_open_rooms(struct judging *j, const struct rule *rule)
 {
+    const struct world *now = j->change->now, *then = j->change->then;
+    const struct forecast *forecast = j->change->forecast;
     g_autofree char *services = services_words(then);
     g_autoptr(GPtrArray) was_public = rooms_open(now, EDGE_PUBLIC);
     g_autoptr(GPtrArray) was_dedicated = rooms_open(now, EDGE_DEDICATED);
     g_autoptr(GPtrArray) public = rooms_open(then, EDGE_PUBLIC);
     g_autoptr(GPtrArray) dedicated = rooms_open(then, EDGE_DEDICATED);
-    const char *classes = classes_closed(then, (const GPtrArray *const[]){was_public, was_dedicated},
+    const char *classes = classes_closed(then, rule->limit, (const GPtrArray *const[]){was_public, was_dedicated},
                                          (const GPtrArray *const[]){public, dedicated});
     if (services == NULL || classes == NULL)
         return;
-    const GPtrArray *was = was_public->len > 0 ? was_public : was_dedicated;
+    bool of_public = g_str_has_prefix(classes, "public");
+    const GPtrArray *was = of_public ? was_public : was_dedicated, *will = of_public ? public : dedicated;
     g_autofree char *open_now = words_list(was, 8);
     g_autofree char *lost = words_rate(forecast->lost);
+    g_autofree char *least =
+        rule->limit > 1 ? g_strdup_printf(", at least %" G_GINT64_FORMAT " must be", rule->limit) : g_strdup("");
     char *figures = g_strdup_printf(
-        "0 of %u rooms would be open to %s edges for %s; %u of them %s now (%s); %s%s",
-        inventory_list(then->inventory, OBJECT_room)->len, classes, services, was->len, was->len == 1 ? "is" : "are",
-        open_now, forecast->known ? lost : "an unknown number of",
+        "%u of %u rooms would be open to %s edges for %s%s; %u of them %s now (%s); %s%s", will->len,
+        inventory_list(then->inventory, OBJECT_room)->len, classes, services, least, was->len,
+        was->len == 1 ? "is" : "are", open_now, forecast->known ? lost : "an unknown number of",
         forecast->known ? " healthy requests/s would be answered by nobody" : " requests would be answered by nobody");
-    refuse(refusals, last_open, figures, last_open_way_round(now));
+    rules_refuse(j, rule->o.name, figures, open_way_round(now, rule->o.name));
 }
 
-static void check_share_moved(GPtrArray *refusals, double max, const struct forecast *forecast)
+static void check_open(struct judging *j, const struct rule *rule)
+{
+    if (rule->lever == NULL)
+        check_open_rooms(j, rule);
+    else
+        check_open_levers(j, rule);
+}
+
+double rules_share_moved(const struct forecast *forecast)
 {
     double healthy = forecast->total - forecast->failing;
-    if (!forecast->known || healthy <= 0 || forecast->moved <= max * healthy)
-        return;
-    g_autofree char *share = words_percent(forecast->moved, healthy);
-    g_autofree char *limit = words_percent(max, 1);
-    g_autofree char *rate = words_rate(healthy);
-    g_autofree char *moved = words_rate(forecast->moved);
-    refuse(refusals, share_moved,
-           g_strdup_printf("%s of %s healthy requests/s (%s/s) would change room at once, at most %s may", share, rate,
-                           moved, limit),
-           g_strdup("move a smaller share at a time, or override share-moved with a reason"));
+    return forecast->known && healthy > 0 ? forecast->moved / healthy : 0;
 }
 
-static void check_forecast_known(GPtrArray *refusals, const struct forecast *forecast)
+static void check_moved(struct judging *j, const struct rule *rule)
 {
-    if (forecast->known)
+    const struct forecast *forecast = j->change->forecast;
+    double healthy = forecast->total - forecast->failing, moved = rules_share_moved(forecast);
+    double before =
+        rule->period > 0 ? rules_past_sum(j->change->past, j->change->wall_us - rule->period * G_USEC_PER_SEC) : 0;
+    if (moved <= 0 || (before + moved) * 100 <= (double)rule->limit)
         return;
-    g_autofree char *notes = words_list(forecast->notes, 4);
-    refuse(refusals, forecast_known,
-           g_strdup_printf("what would move is not known: %s", notes[0] != '\0' ? notes : "no rates"),
-           g_strdup("wait for the reports of the edges, or let a person ask for the change"));
+    g_autofree char *share = words_percent(forecast->moved, healthy);
+    g_autofree char *limit = words_percent((double)rule->limit, 100);
+    g_autofree char *rate = words_rate(healthy);
+    g_autofree char *moved_rate = words_rate(forecast->moved);
+    g_autofree char *already = words_percent(before, 1);
+    g_autofree char *in =
+        rule->period > 0 ? g_strdup_printf(", after %s in the last %" G_GINT64_FORMAT " s, at most %s in that time may",
+                                           already, rule->period, limit)
+                         : g_strdup_printf(" at once, at most %s may", limit);
+    rules_refuse(j, rule->o.name,
+                 g_strdup_printf("%s of %s healthy requests/s (%s/s) would change room%s", share, rate, moved_rate, in),
+                 g_strdup_printf("move a smaller share at a time, or override %s with a reason", rule->o.name));
+}
+
+/* capacity: requests/s, 0: not known. row: what it would get. */
+static void check_one_capacity(struct judging *j, const struct rule *rule, int64_t capacity,
+                               const struct forecast_row *row)
+{
+    double most = (double)capacity * (double)rule->limit / 100;
+    if (capacity <= 0 || row->after <= most || row->after <= row->before)
+        return;
+    g_autofree char *after = words_rate(row->after);
+    g_autofree char *before = words_rate(row->before);
+    g_autofree char *limit = words_rate(most);
+    g_autofree char *whole = words_rate((double)capacity);
+    rules_refuse(j, rule->o.name,
+                 g_strdup_printf("%s would get %s requests/s, %s/s now, at most %s/s may come (%" G_GINT64_FORMAT
+                                 " %% of its capacity of %s/s)",
+                                 row->name, after, before, limit, rule->limit, whole),
+                 g_strdup_printf("move fewer users, or limit or degrade services first, or override %s with a reason",
+                                 rule->o.name));
+}
+
+static void check_capacity(struct judging *j, const struct rule *rule)
+{
+    const struct forecast *forecast = j->change->forecast;
+    for (guint i = 0; forecast->known && i < forecast->rows->len; i++) {
+        const struct forecast_row *row = forecast->rows->pdata[i];
+        const char *slash = strchr(row->name, '/');
+        const struct inventory *inv = j->change->then->inventory;
+        const struct room *room = strcmp(row->kind, "room") == 0 ? INVENTORY_GET(inv, room, row->name) : NULL;
+        const struct pop *pop =
+            strcmp(row->kind, "entrance") == 0 && slash != NULL ? INVENTORY_GET(inv, pop, slash + 1) : NULL;
+        check_one_capacity(j, rule, room != NULL ? room->capacity : pop != NULL ? pop->capacity : 0, row);
+    }
+}
+
+static void check_forecast_known(struct judging *j)
+{
+    if (j->change->forecast->known)
+        return;
+    g_autofree char *notes = words_list(j->change->forecast->notes, 4);
+    rules_refuse(j, forecast_known,
+                 g_strdup_printf("what would move is not known: %s", notes[0] != '\0' ? notes : "no rates"),
+                 g_strdup("wait for the reports of the edges, or let a person ask for the change"));
 }
 
 /* No override: it would pass here, and the name servers would refuse it. */
-static void check_zone_share(GPtrArray *refusals, const struct world *now, const struct world *then,
-                             const struct forecast *forecast)
+static void check_zone_share(struct judging *j)
 {
-    if (forecast->zone_share != NULL && now->inventory != then->inventory)
-        refuse(refusals, zone_share, g_strdup(forecast->zone_share),
-               g_strdup("change fewer names at a time, or set dnszone.guard of the zone to off until its name servers "
-                        "have converged"));
+    const struct rules_case *change = j->change;
+    if (change->forecast->zone_share != NULL && change->now->inventory != change->then->inventory)
+        rules_refuse(j, zone_share, g_strdup(change->forecast->zone_share),
+                     g_strdup("change fewer names at a time, or set dnszone.guard of the zone to off until its name "
+                              "servers have converged"));
 }
 
-static bool overridden(const char *const *overrides, const char *rule)
+static bool overridden(const struct judging *j, const char *rule)
 {
-    return overrides != NULL && g_strv_contains(overrides, rule);
+    return j->change->overrides != NULL && g_strv_contains(j->change->overrides, rule);
 }
 
-GPtrArray *rules_check(const struct rules_config *config, const struct world *now, const struct world *then,
-                       const struct forecast *forecast, bool automatic, const char *const *overrides)
+static void check_rule(struct judging *j, const struct rule *rule)
 {
-    GPtrArray *refusals = g_ptr_array_new_with_free_func(refusal_destroy);
-    if (!overridden(overrides, last_open))
-        check_last_open(refusals, now, then, forecast);
-    if (!overridden(overrides, share_moved))
-        check_share_moved(refusals, config->share_moved_max, forecast);
-    check_zone_share(refusals, now, then, forecast);
-    if (automatic && !overridden(overrides, forecast_known))
-        check_forecast_known(refusals, forecast);
-    return refusals;
+    static void (*const checks[RULE_CHECKS])(struct judging * j, const struct rule *rule) = {
+        [RULE_OPEN] = check_open,     [RULE_CAPACITY] = check_capacity, [RULE_MOVED] = check_moved,
+        [RULE_HOLD] = check_hold,     [RULE_GATE] = check_gate,         [RULE_CLASS] = check_class,
+        [RULE_FREEZE] = check_freeze, [RULE_WINDOW] = check_window,
+    };
+    if (!overridden(j, rule->o.name))
+        checks[rule->check](j, rule);
+}
+
+GPtrArray *rules_check(const struct rules_case *change)
+{
+    g_autoptr(GArray) levers = lever_changes(change->now, change->then);
+    struct judging j = {change, levers, g_ptr_array_new_with_free_func(refusal_destroy)};
+    for (size_t i = 0; i < G_N_ELEMENTS(shipped); i++) {
+        struct rule rule = shipped[i];
+        if (rule.check == RULE_MOVED)
+            rule.limit = (int64_t)(change->config->share_moved_max * 100 + 0.5);
+        if (INVENTORY_GET(change->now->inventory, rule, rule.o.name) == NULL)
+            check_rule(&j, &rule);
+    }
+    INVENTORY_FOREACH (change->now->inventory, rule, rule)
+        check_rule(&j, rule);
+    check_zone_share(&j);
+    if (change->automatic && !overridden(&j, forecast_known))
+        check_forecast_known(&j);
+    return j.refusals;
 }
 
 bool refusals_error(const GPtrArray *refusals, GError **error)

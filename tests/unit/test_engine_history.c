@@ -103,8 +103,42 @@ START_TEST(old_runs_are_forgotten)
 }
 END_TEST
 
+/* What a rule looks back at is kept: by the engine, over a restart, and in a snapshot of the black box. */
+START_TEST(rules_look_back_over_a_restart)
+{
+    struct server *s = server_new();
+    apply_ok(s, json_loads("{\"objects\": [{\"kind\": \"rule\", \"name\": \"rest\", \"check\": \"hold\", "
+                           "\"lever\": \"pop\", \"period\": 60}]}",
+                           0, NULL));
+    set_ok(s, "pop", "pop-a1", "out");
+    s->now_us += 20 * SECOND;
+    start(s);
+    settle(s);
+    g_autoptr(GError) error = NULL;
+    ck_assert_ptr_null(set(s, "pop", "pop-a1", "in", -1, &alice, &error));
+    ck_assert_str_eq(error->message, "rule rest: pop/pop-a1 was moved 20 s ago, it rests for 60 s. Way round: wait "
+                                     "40 s, or override rest with a reason");
+    set_ok(s, "pop", "pop-b1", "out"); /* another one */
+    g_clear_error(&error);
+    struct asker strange = alice;
+    strange.overrides = (const char *const[]){"unrest", NULL};
+    ck_assert_ptr_null(set(s, "pop", "pop-a1", "in", -1, &strange, &error));
+    ck_assert_str_eq(error->message, "overrides: found unrest, expected the name of a rule");
+    s->now_us += 40 * SECOND;
+    set_ok(s, "pop", "pop-a1", "in");
+    json_t *past = NULL;
+    for (guint i = 0; i < s->journal->len; i++) {
+        const struct journal_entry *entry = s->journal->pdata[i];
+        past = strcmp(entry->kind, "past") == 0 ? entry->body : past;
+    }
+    ck_assert_uint_eq(json_object_size(json_object_get(past, "levers")), 2);
+    server_free(s);
+}
+END_TEST
+
 static void add(TCase *tcase)
 {
+    tcase_add_test(tcase, rules_look_back_over_a_restart);
     tcase_add_test(tcase, the_time_to_decide_begins_with_the_fault);
     tcase_add_test(tcase, without_a_fault_nothing_was_decided);
     tcase_add_test(tcase, old_runs_are_forgotten);

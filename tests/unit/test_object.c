@@ -36,7 +36,7 @@ START_TEST(classes_describe_the_structs)
     const struct object_class *class = object_class(OBJECT_pop);
     ck_assert_str_eq(class->name, "pop");
     ck_assert_str_eq(class->plural, "pops");
-    ck_assert_uint_eq(class->n_fields, 4);
+    ck_assert_uint_eq(class->n_fields, 5);
     ck_assert_str_eq(class->fields[3].name, "origin");
     ck_assert_uint_eq(class->fields[3].offset, offsetof(struct pop, origin));
     ck_assert_uint_eq(object_class(OBJECT_zone)->n_fields, 0);
@@ -133,7 +133,7 @@ START_TEST(each_wrong_value_has_its_message)
         {"[]", "found a list of 0, expected an object with kind and name"},
         {"{\"name\": \"x\"}", "kind: found nothing, expected one of zone, room, carrier, pop, line, edge, service, "
                               "interface, pool, component, group, variant, domain, route, dnszone, nameserver, "
-                              "registry"},
+                              "registry, rule"},
         {"{\"kind\": \"zone\"}",
          "zone: name: found nothing, expected a name of 1 to 40 a-z 0-9 -, with a letter or digit at both ends"},
         {"{\"kind\": \"zone\", \"name\": 7}",

@@ -19,7 +19,9 @@ static char *judge(const struct observed *o, const char *const *now, const char 
     sb_auto(resolved) x = resolve(a, NULL);
     sb_auto(resolved) y = resolve(b, x);
     sb_auto(forecast) f = forecast(x, y, o, NOW);
-    g_autoptr(GPtrArray) refusals = rules_check(&config, a, b, f, automatic, overrides);
+    const struct rules_case change = {
+        .config = &config, .now = a, .then = b, .forecast = f, .automatic = automatic, .overrides = overrides};
+    g_autoptr(GPtrArray) refusals = rules_check(&change);
     if (refusals->len == 0)
         return g_strdup("allowed");
     g_autoptr(GError) error = NULL;
@@ -145,7 +147,9 @@ static char *judge_names(struct inventory *to, const char *const *levers)
     sb_auto(resolved) x = resolve(a, NULL);
     sb_auto(resolved) y = resolve(b, x);
     sb_auto(forecast) f = forecast(x, y, o, NOW);
-    g_autoptr(GPtrArray) refusals = rules_check(&config, a, b, f, false, LEVERS("zone-share"));
+    const struct rules_case change = {
+        .config = &config, .now = a, .then = b, .forecast = f, .overrides = LEVERS("zone-share")};
+    g_autoptr(GPtrArray) refusals = rules_check(&change);
     g_autoptr(GError) error = NULL;
     if (refusals->len > 0)
         refusals_error(refusals, &error);
@@ -183,14 +187,346 @@ START_TEST(overrides_are_by_name)
     ck_assert_ptr_nonnull(strstr(other, "rule last-open"));
     g_autofree char *named = judge(o, none, all, false, LEVERS("share-moved", "last-open"));
     ck_assert_str_eq(named, "allowed");
-    ck_assert(rule_exists("last-open") && rule_exists("share-moved") && rule_exists("forecast-known"));
-    ck_assert(!rule_exists("zone-share")); /* no override would make the name servers take it */
-    ck_assert(!rule_exists("") && !rule_exists("last"));
+    sb_auto(inventory) site = site_inventory("two-rooms");
+    ck_assert(rule_exists(site, "last-open") && rule_exists(site, "share-moved"));
+    ck_assert(rule_exists(site, "capacity-kept") && rule_exists(site, "forecast-known"));
+    ck_assert(!rule_exists(site, "zone-share")); /* no override would make the name servers take it */
+    ck_assert(!rule_exists(site, "") && !rule_exists(site, "last"));
+}
+END_TEST
+
+/* 2026-11-21T19:00:00Z, a Saturday. */
+#define WALL (INT64_C(1795287600) * G_USEC_PER_SEC)
+
+static struct inventory *with_objects(const char *json_text)
+{
+    sb_auto(inventory) site = site_inventory("two-rooms");
+    struct inventory *inv = inventory_copy(site);
+    g_autoptr(GPtrArray) findings = finding_list_new();
+    json_t *list = json_loads(json_text, 0, NULL), *json;
+    size_t i;
+    json_array_foreach (list, i, json) {
+        const char *kind = json_string_value(json_object_get(json, "kind"));
+        const struct object_class *class = object_class_find(kind);
+        const struct object *old = inventory_get(inv, class->kind, json_string_value(json_object_get(json, "name")));
+        json_t *whole = old != NULL ? object_to_json(old) : json_object();
+        json_object_update(whole, json);
+        inventory_put(inv, object_from_json(whole, findings));
+        json_decref(whole);
+    }
+    inventory_validate(inv, findings);
+    g_autoptr(GError) error = NULL;
+    ck_assert_msg(findings->len == 0 || findings_error(findings, &error), "%s", error != NULL ? error->message : "");
+    json_decref(list);
+    return inv;
+}
+
+/* As a row of the table below has it; "" stands for allowed, else the begin of what is refused. */
+struct rule_row {
+    const char *objects; /* JSON list that is laid over the site */
+    const char *now[3], *then[3];
+    const char *says;
+    double a, b;         /* rates of rooms */
+    int64_t moved_s_ago; /* room.ingress/room-a and half of the site */
+    int64_t wall_s;      /* from WALL */
+};
+
+static char *judge_row(const struct rule_row *row)
+{
+    static const struct rules_config config = {.share_moved_max = RULES_SHARE_MOVED_MAX};
+    sb_auto(inventory) inv = with_objects(row->objects);
+    sb_auto(observed) o = rates(row->a, row->b);
+    sb_auto(world) a = site_world(inv, row->now);
+    sb_auto(world) b = site_world(inv, row->then);
+    sb_auto(resolved) x = resolve(a, NULL);
+    sb_auto(resolved) y = resolve(b, x);
+    sb_auto(forecast) f = forecast(x, y, o, NOW);
+    sb_auto(rules_past) past = rules_past_new();
+    int64_t wall_us = WALL + row->wall_s * G_USEC_PER_SEC;
+    if (row->moved_s_ago > 0) {
+        rules_past_lever(past, "room.ingress/room-a", wall_us - row->moved_s_ago * G_USEC_PER_SEC);
+        rules_past_share(past, 0.5, wall_us - row->moved_s_ago * G_USEC_PER_SEC);
+    }
+    json_t *json = rules_past_to_json(past); /* as a restart finds it */
+    rules_past_take_json(past, json);
+    json_decref(json);
+    const struct rules_case change = {
+        .config = &config, .now = a, .then = b, .forecast = f, .past = past, .wall_us = wall_us};
+    g_autoptr(GPtrArray) refusals = rules_check(&change);
+    g_autoptr(GError) error = NULL;
+    return refusals->len == 0 ? g_strdup("") : (refusals_error(refusals, &error), g_strdup(error->message));
+}
+
+#define RULE(rest) "[{\"kind\": \"rule\", \"name\": \"r-1\", " rest "}]"
+#define CAPACITY(kind, name, n) "[{\"kind\": \"" kind "\", \"name\": \"" name "\", \"capacity\": " #n "}]"
+#define CLOSED "room.ingress/room-a=closed"
+#define EXPECT(begin, way) "rule r-1: " begin ". Way round: " way ", or override r-1 with a reason"
+
+/* For each check: one that refuses and one that lets pass. */
+static const struct rule_row rule_rows[] = {
+    /* open */
+    {RULE("\"check\": \"open\", \"limit\": 2"),
+     {0},
+     {CLOSED},
+     "rule r-1: 1 of 2 rooms would be open to public and dedicated edges for 2 multi-active services (home, playback), "
+     "at least 2 must be; 2 of them are now (room-a, room-b); 0.0 healthy requests/s would be answered by nobody. Way "
+     "round: keep one room open, or override r-1 with a reason",
+     30,
+     70,
+     0,
+     0},
+    {RULE("\"check\": \"open\", \"limit\": 1"), {0}, {CLOSED}, "", 30, 70, 0, 0},
+    {RULE("\"check\": \"open\", \"lever\": \"pop\", \"limit\": 3"),
+     {"pop/pop-a1=out"},
+     {"pop/pop-a1=out", "pop/pop-b1=out"},
+     EXPECT("2 of 4 would have pop in, at least 3 must; 3 have now (pop-a2, pop-b1, pop-b2)",
+            "set another pop to default first"),
+     30,
+     70,
+     0,
+     0},
+    {RULE("\"check\": \"open\", \"lever\": \"pop\", \"limit\": 3"), {0}, {"pop/pop-a1=out"}, "", 30, 70, 0, 0},
+    {RULE("\"check\": \"open\", \"lever\": \"pop\", \"limit\": 3"),
+     {"pop/pop-a1=out", "pop/pop-a2=out"},
+     {"pop/pop-a1=out"},
+     "",
+     30,
+     70,
+     0,
+     0},
+    /* capacity */
+    {CAPACITY("room", "room-b", 90),
+     {0},
+     {CLOSED},
+     "rule capacity-kept: room-b would get 100 requests/s, 70.0/s now, at most 90.0/s may come (100 % of its capacity "
+     "of 90.0/s). Way round: move fewer users, or limit or degrade services first, or override capacity-kept with a "
+     "reason",
+     30,
+     70,
+     0,
+     0},
+    {CAPACITY("room", "room-b", 100), {0}, {CLOSED}, "", 30, 70, 0, 0},
+    {CAPACITY("room", "room-b", 50), {CLOSED}, {0}, "", 0, 70, 0, 0},
+    {CAPACITY("pop", "pop-b1", 80),
+     {0},
+     {CLOSED},
+     "rule capacity-kept: room-b/pop-b1 would get 85.0 requests/s, 70.0/s now, at most 80.0/s may come",
+     30,
+     70,
+     0,
+     0},
+    {CAPACITY("pop", "pop-b1", 85), {0}, {CLOSED}, "", 30, 70, 0, 0},
+    /* moved, at once and in a time; and that which ships, made stricter */
+    {"[{\"kind\": \"rule\", \"name\": \"share-moved\", \"check\": \"moved\", \"limit\": 20}]",
+     {0},
+     {CLOSED},
+     "rule share-moved: 30 % of 100 healthy requests/s (30.0/s) would change room at once, at most 20 % may. Way "
+     "round: move a smaller share at a time, or override share-moved with a reason",
+     30,
+     70,
+     0,
+     0},
+    {"[{\"kind\": \"rule\", \"name\": \"share-moved\", \"check\": \"moved\", \"limit\": 90}]",
+     {0},
+     {CLOSED},
+     "",
+     80,
+     20,
+     0,
+     0},
+    {RULE("\"check\": \"moved\", \"limit\": 60, \"period\": 600"),
+     {0},
+     {CLOSED},
+     EXPECT("30 % of 100 healthy requests/s (30.0/s) would change room, after 50 % in the last 600 s, at most 60 % in "
+            "that time may",
+            "move a smaller share at a time"),
+     30,
+     70,
+     599,
+     0},
+    {RULE("\"check\": \"moved\", \"limit\": 60, \"period\": 600"), {0}, {CLOSED}, "", 30, 70, 601, 0},
+    /* hold */
+    {RULE("\"check\": \"hold\", \"lever\": \"room.ingress\", \"period\": 300"),
+     {0},
+     {CLOSED},
+     EXPECT("room.ingress/room-a was moved 100 s ago, it rests for 300 s", "wait 200 s"),
+     30,
+     70,
+     100,
+     0},
+    {RULE("\"check\": \"hold\", \"lever\": \"room.ingress\", \"period\": 300"), {0}, {CLOSED}, "", 30, 70, 300, 0},
+    {RULE("\"check\": \"hold\", \"lever\": \"pop\", \"period\": 300"), {0}, {CLOSED}, "", 30, 70, 100, 0},
+    {RULE("\"check\": \"hold\", \"period\": 300"),
+     {CLOSED " by x in x-1"},
+     {"room.ingress/room-a=open by x in x-1"},
+     "",
+     30,
+     70,
+     100,
+     0}, /* undone by the plan that did it */
+    /* gate */
+    {RULE("\"check\": \"gate\", \"lever\": \"room.compute\", \"needs\": \"room.ingress=closed\""),
+     {0},
+     {"room.compute/room-a=quarantined"},
+     EXPECT("room.compute/room-a from default to quarantined needs room.ingress/room-a to be closed, it would be "
+            "default",
+            "set room.ingress/room-a to closed first"),
+     30,
+     70,
+     0,
+     0},
+    {RULE("\"check\": \"gate\", \"lever\": \"room.compute\", \"needs\": \"room.ingress=closed\""),
+     {CLOSED},
+     {CLOSED, "room.compute/room-a=quarantined"},
+     "",
+     30,
+     70,
+     0,
+     0},
+    {RULE("\"check\": \"gate\", \"lever\": \"room.compute\", \"needs\": \"room.ingress=closed\""),
+     {"room.compute/room-a=quarantined"},
+     {"room.compute/room-a=open"},
+     "",
+     30,
+     70,
+     0,
+     0},
+    {RULE("\"check\": \"gate\", \"lever\": \"pop\", \"needs\": \"room.ingress/room-b=open\""),
+     {0},
+     {"pop/pop-a1=out"},
+     "",
+     30,
+     70,
+     0,
+     0},
+    /* class */
+    {RULE("\"check\": \"class\""),
+     {0},
+     {"group.edge_class/core=dedicated"},
+     EXPECT("1 multi-active group or variant would go to dedicated edges, 0 may: core (service playback)",
+            "move their users to another room instead"),
+     30,
+     70,
+     0,
+     0},
+    {RULE("\"check\": \"class\""), {0}, {"group.edge_class/creator=dedicated"}, "", 30, 70, 0, 0},
+    {RULE("\"check\": \"class\""),
+     {"group.edge_class/core-line=public"},
+     {"group.edge_class/core-line=dedicated"},
+     "",
+     30,
+     70,
+     0,
+     0}, /* home again */
+    /* freeze: WALL is 19:00 */
+    {RULE("\"check\": \"freeze\", \"from\": \"2026-11-21T19:00:00Z\", \"until\": \"2026-11-21T20:00:00Z\""),
+     {0},
+     {CLOSED},
+     EXPECT("1 lever would move (room.ingress/room-a from default to closed) at 2026-11-21T19:00:00Z, and nothing may "
+            "from 2026-11-21T19:00:00Z until 2026-11-21T20:00:00Z",
+            "wait for its end"),
+     30,
+     70,
+     0,
+     0},
+    {RULE("\"check\": \"freeze\", \"from\": \"2026-11-21T19:00:00Z\", \"until\": \"2026-11-21T20:00:00Z\""),
+     {0},
+     {CLOSED},
+     "",
+     30,
+     70,
+     0,
+     3600},
+    /* window: a Saturday, 19:00 */
+    {RULE("\"check\": \"window\", \"from\": \"22:00\", \"until\": \"04:00\", \"days\": [\"sat\"]"),
+     {0},
+     {CLOSED},
+     EXPECT("1 lever would move (room.ingress/room-a from default to closed) at 2026-11-21T21:59:59Z, the window is "
+            "22:00 to 04:00 UTC on sat",
+            "wait for the window"),
+     30,
+     70,
+     0,
+     3 * 3600 - 1},
+    {RULE("\"check\": \"window\", \"from\": \"22:00\", \"until\": \"04:00\", \"days\": [\"sat\"]"),
+     {0},
+     {CLOSED},
+     "",
+     30,
+     70,
+     0,
+     3 * 3600},
+    {RULE("\"check\": \"window\", \"from\": \"22:00\", \"until\": \"04:00\", \"days\": [\"sat\"]"),
+     {0},
+     {CLOSED},
+     "",
+     30,
+     70,
+     0,
+     9 * 3600 - 1}, /* 03:59:59 on Sunday */
+    {RULE("\"check\": \"window\", \"from\": \"22:00\", \"until\": \"04:00\", \"days\": [\"sat\"]"),
+     {0},
+     {CLOSED},
+     "rule r-1: 1 lever would move",
+     30,
+     70,
+     0,
+     9 * 3600},
+};
+
+START_TEST(each_check_refuses_and_lets_pass)
+{
+    for (size_t i = 0; i < G_N_ELEMENTS(rule_rows); i++) {
+        g_autofree char *text = judge_row(&rule_rows[i]);
+        ck_assert_msg(rule_rows[i].says[0] == '\0' ? text[0] == '\0' : g_str_has_prefix(text, rule_rows[i].says),
+                      "row %zu (%s): %s", i, rule_rows[i].objects, text);
+    }
+}
+END_TEST
+
+static void expect_invalid(const char *rest, const char *text)
+{
+    sb_auto(inventory) site = site_inventory("two-rooms");
+    sb_auto(inventory) inv = inventory_copy(site);
+    g_autoptr(GPtrArray) findings = finding_list_new();
+    g_autofree char *whole = g_strdup_printf("{\"kind\": \"rule\", \"name\": \"r-1\", %s}", rest);
+    json_t *json = json_loads(whole, 0, NULL);
+    struct object *rule = object_from_json(json, findings);
+    json_decref(json);
+    if (rule != NULL)
+        inventory_put(inv, rule);
+    inventory_validate(inv, findings);
+    ck_assert_msg(findings->len > 0, "%s: nothing found", rest);
+    g_autofree char *found = finding_text(findings->pdata[0]);
+    ck_assert_str_eq(found, text);
+}
+
+START_TEST(wrong_rules_are_refused)
+{
+    expect_invalid("\"check\": \"open\"",
+                   "rule r-1: limit: found nothing, expected one: a rule of check open needs it");
+    expect_invalid("\"check\": \"class\", \"limit\": 3",
+                   "rule r-1: limit: found a value, expected none: a rule of check class does not look at it");
+    expect_invalid("\"check\": \"hold\", \"period\": 3, \"lever\": \"room.roof\"",
+                   "rule r-1: lever: found \"room.roof\", expected the name of a lever");
+    expect_invalid("\"check\": \"gate\", \"lever\": \"pop\", \"needs\": \"room.ingress=closed\"",
+                   "rule r-1: needs: found \"room.ingress=closed\", expected LEVER/OBJECT=VALUE: the levers sit on "
+                   "different kinds");
+    expect_invalid("\"check\": \"gate\", \"lever\": \"pop\", \"needs\": \"room.ingress/room-x=closed\"",
+                   "rule r-1: needs: found \"room.ingress/room-x=closed\", expected an object that exists");
+    expect_invalid("\"check\": \"window\", \"from\": \"24:00\", \"until\": \"04:00\"",
+                   "rule r-1: from: found \"24:00\", expected a time of day like 02:00");
+    expect_invalid("\"check\": \"window\", \"from\": \"22:00\", \"until\": \"04:00\", \"days\": [\"day\"]",
+                   "rule r-1: days: found \"day\", expected mon, tue, wed, thu, fri, sat or sun");
+    expect_invalid("\"check\": \"freeze\", \"from\": \"2026-11-21T19:00:00Z\", \"until\": \"2026-11-21T19:00:00Z\"",
+                   "rule r-1: until: found \"2026-11-21T19:00:00Z\", expected a time after from");
 }
 END_TEST
 
 static void add(TCase *tcase)
 {
+    tcase_add_test(tcase, each_check_refuses_and_lets_pass);
+    tcase_add_test(tcase, wrong_rules_are_refused);
     tcase_add_test(tcase, the_last_room_stays_open);
     tcase_add_test(tcase, the_last_room_stays_open_by_any_lever);
     tcase_add_test(tcase, what_was_closed_before_refuses_nothing);

@@ -101,9 +101,10 @@ END_TEST
 START_TEST(what_cannot_be_collected_is_found)
 {
 #define PLACES                                                                                                         \
-    "expected plan, lab or a list of objects: zones, rooms, carriers, pops, lines, edges, services, groups, "          \
+    "expected plan, lab or a list of objects: zones, rooms, carriers, pops, lines, edges, services, interfaces, "      \
+    "pools, components, groups, "                                                                                      \
     "variants, domains, "                                                                                              \
-    "routes, dnszones, nameservers"
+    "routes, dnszones, nameservers, registries, rules"
     static const char *const rows[][2] = {
         {"room: []\n", "f:1: found \"room\", " PLACES},
         {"- a\n", "f: found a list of 1, " PLACES},

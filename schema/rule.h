@@ -1,0 +1,29 @@
+/* rule.h: the values of a safety rule's fields that are more than text: times, windows, gates.
+ *
+ * All times are UTC.  Thread safety: pure functions.
+ */
+#ifndef SCHEMA_RULE_H
+#define SCHEMA_RULE_H
+
+#include "schema/control.h"
+
+/* "2026-11-10T00:00:00Z" -> µs since 1970; false if it is no such time. */
+bool rule_time_parse(const char *text, int64_t *wall_us);
+/* "02:00" -> minute of the day; false if it is none. */
+bool rule_minute_parse(const char *text, int *minute);
+/* Of a valid window: is this moment in it? Its days are those that it begins on; from = until: the whole day. */
+bool rule_window_contains(const struct rule *rule, int64_t wall_us);
+
+/* "room.ingress=closed" or "room.ingress/room-a=closed". Strings are g_free'd by rule_needs_clear. */
+struct rule_needs {
+    enum lever lever;
+    char *object; /* NULL: the object of the lever that is moved */
+    char *value;
+};
+bool rule_needs_parse(const char *text, struct rule_needs *out);
+void rule_needs_clear(struct rule_needs *needs);
+
+/* Each field that the rule's check needs is there and right, and no other is. */
+void rule_validate(const struct inventory *inv, const struct rule *rule, GPtrArray *findings);
+
+#endif
