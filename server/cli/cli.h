@@ -68,4 +68,7 @@ bool cli_execution_ended(const json_t *execution);
 void cli_print_events(const json_t *execution);
 void cli_print_summary(const json_t *execution);
 
+/* `execution report ID [--fault TIME]` (cmd_report.c). */
+int execution_report(struct cli *cli, int argc, char **argv);
+
 #endif

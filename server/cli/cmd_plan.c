@@ -256,5 +256,7 @@ int command_execution(struct cli *cli, int argc, char **argv)
     const char *const acts[] = {"approve", "decline", "emergency", "review", "pause", "resume", "skip", "force", NULL};
     if (argc >= 3 && g_strv_contains(acts, argv[1]))
         return execution_act(cli, argc, argv);
+    if (argc >= 3 && strcmp(argv[1], "report") == 0)
+        return execution_report(cli, argc, argv);
     return cli_usage("execution");
 }

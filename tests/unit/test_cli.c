@@ -55,6 +55,32 @@ START_TEST(exit_codes)
 }
 END_TEST
 
+/* Where the time went: what no clock has seen is said so. */
+START_TEST(a_report)
+{
+    json_t *answer = NULL, *row;
+    size_t i;
+    served_apply_site(&served);
+    ck_assert_uint_eq(
+        served_local(&served, "POST", "/v1/plans/room-isolated/run", NULL, "{\"target\":\"room-a\"}", &answer), 202);
+    g_autofree char *id = g_strdup(text_at(answer, "id"));
+    json_decref(answer);
+    answer = run_json(SIGNALBOX_RUN("--json", "execution", "report", id, "--fault", "2024-07-02T10:04:00Z"));
+    static const char *const phases[] = {"detect", "locate", "decide", "execute", "converge", "recover"};
+    ck_assert_uint_eq(json_array_size(json_object_get(answer, "phases")), G_N_ELEMENTS(phases));
+    json_array_foreach (json_object_get(answer, "phases"), i, row) {
+        ck_assert_str_eq(text_at(row, "phase"), phases[i]);
+        bool known = strcmp(phases[i], "execute") == 0; /* nothing was down, and no edge is there to apply it */
+        ck_assert_msg(json_is_integer(json_object_get(row, "us")) == known, "%s", phases[i]);
+    }
+    ck_assert_int_eq(number_at(answer, "fault_us"), 1719914640000000);
+    json_decref(answer);
+    expect_run(SIGNALBOX_RUN("execution", "report", id), 0, "detect   -  ", "");
+    expect_run(SIGNALBOX_RUN("execution", "report", id, "--fault", "noon"), 2, "", "--fault: found \"noon\"");
+    expect_run(SIGNALBOX_RUN("execution", "report", "none"), 1, "", "execution none: ");
+}
+END_TEST
+
 /* Who follows an execution sees it to its end, though the server dies on the way. */
 START_TEST(follows_through_a_restart)
 {
@@ -76,6 +102,7 @@ static void add(TCase *tcase)
     tcase_add_checked_fixture(tcase, served_setup, served_teardown);
     tcase_set_timeout(tcase, 200); /* sanitizers are slow */
     tcase_add_test(tcase, exit_codes);
+    tcase_add_test(tcase, a_report);
     tcase_add_test(tcase, follows_through_a_restart);
 }
 
