@@ -286,11 +286,33 @@ static bool on_ready(void *data, struct turn *turn, bool last)
     return over;
 }
 
-/* On the reader's thread. */
+static bool on_news(void *data, struct turn *turn, bool last)
+{
+    struct call *call = data;
+    return call->handler->ready(call, turn, last, &call->error);
+}
+
+static void on_read(void *data);
+
+/* On the engine's thread. */
+static void on_news_come(void *data)
+{
+    struct call *call = data;
+    if (call->request->reply.status != 0)
+        request_resume(call->request);
+    else
+        loop_post(call->api->reading, on_read, call);
+}
+
+/* On the reader's thread. What finds nothing waits for news, if it can. */
 static void on_read(void *data)
 {
     struct call *call = data;
     call->handler->read(call, &call->error);
+    if (call->handler->ready != NULL && call->error == NULL && call->request->reply.status == 0) {
+        executor_submit_when(call->api->executor, on_news, call->until_us, on_news_come, call);
+        return;
+    }
     settle(call);
     request_resume(call->request);
 }

@@ -37,10 +37,11 @@ struct call {
     bool dry_run;
     bool keyed; /* a change with an Idempotency-Key */
     struct answer_key key;
-    int64_t if_match;  /* revision; IF_MATCH_ANY, IF_MATCH_ABSENT */
-    int64_t after;     /* ?after= */
-    int64_t until_us;  /* end of ?wait= */
-    struct stamp have; /* agents: what they have */
+    int64_t if_match;             /* revision; IF_MATCH_ANY, IF_MATCH_ABSENT */
+    int64_t after;                /* ?after= */
+    uint64_t after_epoch, writes; /* events: of the entry `after`; how often the journal was written when it was read */
+    int64_t until_us;             /* end of ?wait= */
+    struct stamp have;            /* agents: what they have */
     /* The outcome. */
     json_t *result;              /* becomes the reply's body */
     bool accepted;               /* 202 instead of the handler's status: it goes on */
@@ -59,7 +60,8 @@ struct handler {
     bool (*prepare)(struct call *call, GError **error);                 /* may be NULL */
     bool (*read)(struct call *call, GError **error);                    /* or NULL: what takes its time with the disk */
     void (*work)(struct call *call, struct turn *turn, GError **error); /* or NULL */
-    bool (*ready)(struct call *call, struct turn *turn, bool last, GError **error); /* or NULL: for those that wait */
+    bool (*ready)(struct call *call, struct turn *turn, bool last, GError **error); /* or NULL: for those that wait;
+                                                                                     * with read: to read again */
     void (*resumed)(struct call *call); /* or NULL: of calls that prepare has parked */
     unsigned status;                    /* of a success */
     size_t body_size_max;               /* 0: BODY_SIZE_MAX */
@@ -70,6 +72,9 @@ const struct handler *handler_for(enum route_id id);
 bool agent_table(struct call *call, GError **error);
 void agent_table_resumed(struct call *call);
 bool agent_part(struct call *call, GError **error);
+bool events_prepare(struct call *call, GError **error); /* handlers_events.c */
+bool events_read(struct call *call, GError **error);
+bool events_ready(struct call *call, struct turn *turn, bool last, GError **error);
 bool audit_rows(struct call *call, GError **error); /* handlers_audit.c */
 bool audit_verify(struct call *call, GError **error);
 bool history_recordings(struct call *call, GError **error); /* handlers_history.c */

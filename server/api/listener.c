@@ -190,6 +190,7 @@ static struct request *request_new(struct listener *listener, struct MHD_Connect
     request->bearer = bearer_of(connection);
     request->if_match = MHD_lookup_connection_value(connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_IF_MATCH);
     request->idempotency_key = MHD_lookup_connection_value(connection, MHD_HEADER_KIND, "Idempotency-Key");
+    request->last_event_id = MHD_lookup_connection_value(connection, MHD_HEADER_KIND, "Last-Event-ID");
     request->channel = channel_of(connection);
     request->peer_uid = request->channel->uid;
     request->body = g_byte_array_new();

@@ -44,10 +44,10 @@ struct reply {
 struct request {
     /* Read by everybody. */
     struct listener *listener;
-    const char *method, *path;              /* path: still percent-encoded, without the query */
-    const char *bearer;                     /* token of the Authorization header, or NULL */
-    const char *if_match, *idempotency_key; /* headers, or NULL */
-    uid_t peer_uid;                         /* of a local socket */
+    const char *method, *path;                              /* path: still percent-encoded, without the query */
+    const char *bearer;                                     /* token of the Authorization header, or NULL */
+    const char *if_match, *idempotency_key, *last_event_id; /* headers, or NULL */
+    uid_t peer_uid;                                         /* of a local socket */
     GByteArray *body;
     /* Set by the user of the listener. */
     size_t body_size_max; /* begin may raise it; BODY_SIZE_MAX */

@@ -410,6 +410,11 @@ unsigned executor_node(const struct executor *x)
     return x->node;
 }
 
+uint64_t executor_writes(const struct executor *x)
+{
+    return atomic_load(&x->writes);
+}
+
 const char *executor_journal_path(const struct executor *x)
 {
     return x->journal_path;

@@ -48,6 +48,8 @@ void executor_free(struct executor *executor);
 
 const char *executor_store_url(const struct executor *x);
 unsigned executor_node(const struct executor *x); /* this server's number */
+/* How often the journal was written since the start. */
+uint64_t executor_writes(const struct executor *x);
 const char *executor_journal_path(const struct executor *executor);
 /* Folder of the black box (recorder.h); NULL: nothing is recorded. */
 const char *executor_recordings(const struct executor *executor);

@@ -94,6 +94,7 @@ static bool write_journal(struct executor *x, const GPtrArray *entries)
     x->committed_us = wall_now_us();
     fail_at_write(FAIL_AFTER_JOURNAL, entries);
     x->news = true;
+    atomic_fetch_add(&x->writes, 1);
     outbox_wake(x->outbox);
     return true;
 }

@@ -17,6 +17,7 @@
 #include "server/store/outbox.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 /* Somebody who waits for news. */
 struct watcher {
@@ -59,6 +60,7 @@ struct executor {
     unsigned unanswered;     /* askers that are being told of a failure */
 
     struct histogram append_times; /* any thread */
+    _Atomic uint64_t writes;       /* any thread */
     char *recordings;              /* folder; NULL: nothing is recorded */
     struct recorder *recorder;     /* or NULL */
     struct outbox *outbox;

@@ -74,7 +74,7 @@ SB_AUTO_DEFINE(journal_reader, journal_reader_close)
 /* Entries with seq > after, oldest first, at most `limit`; kind NULL: of every kind. */
 bool journal_read_after(struct journal_reader *reader, const char *kind, uint64_t after, unsigned limit,
                         journal_row_fn fn, void *data, GError **error);
-/* The newest `limit` entries of a kind, oldest of them first. */
+/* The newest `limit` entries of a kind (NULL: of every kind), oldest of them first. */
 bool journal_read_newest(struct journal_reader *reader, const char *kind, unsigned limit, journal_row_fn fn, void *data,
                          GError **error);
 
