@@ -1,5 +1,7 @@
 #include "dcdn/counters.h"
 
+#include "dcdn/stat.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -153,41 +155,25 @@ json_t *counters_to_json(const struct counters *counters)
 
 /* ---- health ---- */
 
-static int column(char *const *head, const char *name)
+static json_t *origin_row(const struct stat_row *row)
 {
-    for (int i = 0; head[i] != NULL; i++)
-        if (strcmp(head[i], name) == 0)
-            return i;
-    return -1;
-}
-
-static json_t *origin_row(char *const *word, int name, int status, int check, int duration)
-{
-    g_auto(GStrv) place = g_strsplit(word[name], ".", 2);
-    if (g_strv_length(place) != 2)
+    g_auto(GStrv) place = g_strsplit(row->server, ".", 2);
+    if (g_strv_length(place) != 2 || row->check == NULL || row->check_duration == NULL)
         return NULL;
-    const char *text = g_str_has_prefix(word[check], "* ") ? word[check] + 2 : word[check]; /* a check is under way */
-    json_int_t latency_ms = word[duration][0] != '\0' ? CLAMP(strtoll(word[duration], NULL, 10), 0, INT32_MAX) : -1;
+    const char *text = g_str_has_prefix(row->check, "* ") ? row->check + 2 : row->check; /* a check is under way */
+    const char *duration = row->check_duration;
+    json_int_t latency_ms = duration[0] != '\0' ? CLAMP(strtoll(duration, NULL, 10), 0, INT32_MAX) : -1;
     return json_pack("{s:s,s:s,s:b,s:s,s:I}", "room", place[0], "via", place[1], "up",
-                     g_str_has_prefix(word[status], "UP"), "status", text, "latency_us",
+                     g_str_has_prefix(row->status, "UP"), "status", text, "latency_us",
                      latency_ms < 0 ? latency_ms : latency_ms * 1000);
 }
 
 json_t *origins_from_stat(const char *reply)
 {
     json_t *list = json_array();
-    g_auto(GStrv) lines = g_strsplit(reply, "\n", -1);
-    if (lines[0] == NULL || !g_str_has_prefix(lines[0], "# "))
-        return list;
-    g_auto(GStrv) head = g_strsplit(lines[0] + 2, ",", -1);
-    int name = column(head, "svname"), status = column(head, "status"), check = column(head, "check_status"),
-        duration = column(head, "check_duration");
-    for (char **line = lines + 1; *line != NULL; line++) {
-        g_auto(GStrv) word = g_strsplit(*line, ",", -1);
-        int last = MAX(MAX(name, status), MAX(check, duration));
-        if (MIN(MIN(name, status), MIN(check, duration)) < 0 || (int)g_strv_length(word) <= last)
-            continue;
-        json_t *row = origin_row(word, name, status, check, duration);
+    g_autoptr(GPtrArray) rows = stat_read(reply);
+    for (guint i = 0; i < rows->len; i++) {
+        json_t *row = origin_row(rows->pdata[i]);
         if (row != NULL)
             json_array_append_new(list, row);
     }

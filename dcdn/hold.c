@@ -1,5 +1,7 @@
 #include "dcdn/hold.h"
 
+#include "dcdn/stat.h"
+
 #include <string.h>
 
 void hold_init(struct hold *hold)
@@ -89,46 +91,19 @@ char *hold_say(const struct hold *hold, const struct hold_limits *limits, enum h
 
 /* ---- reading ---- */
 
-/* Column of `show stat`'s head, or -1. */
-static int column(const char *stat, const char *name)
-{
-    g_autofree char *line = g_strndup(stat, strcspn(stat, "\n"));
-    g_auto(GStrv) head = g_strsplit(g_str_has_prefix(line, "# ") ? line + 2 : line, ",", -1);
-    for (int i = 0; head[i] != NULL; i++)
-        if (strcmp(head[i], name) == 0)
-            return i;
-    return -1;
-}
-
-/* status: of the server `name` in `stat`; "" when it is not there; g_free. */
-static char *status_of(const char *stat, const char *name)
-{
-    int at_name = column(stat, "svname"), at_status = column(stat, "status");
-    g_auto(GStrv) lines = g_strsplit(stat, "\n", -1);
-    for (char **line = lines; at_name >= 0 && at_status >= 0 && *line != NULL; line++) {
-        g_auto(GStrv) word = g_strsplit(*line, ",", -1);
-        if ((int)g_strv_length(word) > MAX(at_name, at_status) && strcmp(word[at_name], name) == 0)
-            return g_strdup(word[at_status]);
-    }
-    return g_strdup("");
-}
-
 enum hold_health hold_health_read(const char *traffic, const char *health, const char *room)
 {
     enum hold_health found = HOLD_UNSEEN;
     g_autofree char *prefix = g_strconcat(room, ".", NULL);
-    int at_name = column(traffic, "svname"), at_status = column(traffic, "status");
-    g_auto(GStrv) lines = g_strsplit(traffic, "\n", -1);
-    for (char **line = lines; at_name >= 0 && at_status >= 0 && *line != NULL; line++) {
-        g_auto(GStrv) word = g_strsplit(*line, ",", -1);
-        if ((int)g_strv_length(word) <= MAX(at_name, at_status) || !g_str_has_prefix(word[at_name], prefix))
+    g_autoptr(GPtrArray) rows = stat_read(traffic), checks = stat_read(health);
+    for (guint i = 0; i < rows->len; i++) {
+        const struct stat_row *row = rows->pdata[i];
+        if (!g_str_has_prefix(row->server, prefix))
             continue;
-        const char *status = word[at_status];
-        g_autofree char *checked =
-            g_str_has_prefix(status, "MAINT") ? status_of(health, word[at_name]) : g_strdup(status);
-        if (g_str_has_prefix(checked, "UP") || g_str_has_prefix(checked, "no check"))
+        const char *status = g_str_has_prefix(row->status, "MAINT") ? stat_status(checks, row->server) : row->status;
+        if (g_str_has_prefix(status, "UP") || g_str_has_prefix(status, "no check"))
             return HOLD_UP;
-        if (g_str_has_prefix(checked, "DOWN"))
+        if (g_str_has_prefix(status, "DOWN"))
             found = HOLD_DOWN;
     }
     return found;
@@ -137,12 +112,10 @@ enum hold_health hold_health_read(const char *traffic, const char *health, const
 bool hold_elsewhere_read(const char *away, const char *room)
 {
     g_autofree char *prefix = g_strconcat(room, ".", NULL);
-    int at_name = column(away, "svname"), at_status = column(away, "status");
-    g_auto(GStrv) lines = g_strsplit(away, "\n", -1);
-    for (char **line = lines; at_name >= 0 && at_status >= 0 && *line != NULL; line++) {
-        g_auto(GStrv) word = g_strsplit(*line, ",", -1);
-        if ((int)g_strv_length(word) > MAX(at_name, at_status) && g_str_has_prefix(word[at_status], "UP") &&
-            !g_str_has_prefix(word[at_name], prefix))
+    g_autoptr(GPtrArray) rows = stat_read(away);
+    for (guint i = 0; i < rows->len; i++) {
+        const struct stat_row *row = rows->pdata[i];
+        if (g_str_has_prefix(row->status, "UP") && !g_str_has_prefix(row->server, prefix))
             return true;
     }
     return false;
