@@ -3,21 +3,29 @@
 # shellcheck source=tests/lab/scenarios/lib.sh
 source "$(dirname "$(readlink -f "$0")")/lib.sh"
 # flap-minute*.sh set these: how long it flaps, the agents' --hold and --hold-stage, and with which servers.
-flap_s=${FLAP_S:-10} hold_s=${HOLD_S:-4} stage_s=${STAGE_S:-1}
+flap_s=${FLAP_S:-10} hold_s=${HOLD_S:-4} stage_s=${STAGE_S:-2}
 read -ra forms <<<"${FORMS:-alive dead}"
-# Each user is asked for about twice a second, always at the same edge.
-streams=(--users 150 --stream core/public/keepalive=play.example.test@300 --stream core/dedicated/keepalive=play-line.example.test@20)
+# Each user is asked for every other second, always at the same edge; of each tenth of the slots that is at home in room
+# A, each edge has about 15 users.
+streams=(--users 600 --stream core/public/keepalive=play.example.test@300 --stream core/dedicated/new=play-line.example.test@20)
 
 said() { grep -c "text=\"room-a $2" "$run/log/$1.signalbox-edge.log" || :; } # EDGE TEXT
 said_more() { (($(said "$1" "$2") > $3)); }
 past() { (($(now_us) >= $1)); }
-# The share of its own users that room A serves, for each half second since FROM: its rises, in points of 100.
+# The return, tenth by tenth of the slots in the order of their turns (schema/slot.h: SLOT_SPREAD), as users of room A
+# saw it at each edge: "EDGE: SEEN tenths home, TOGETHER". A tenth and the one before it came home together unless
+# somebody of it was still sent elsewhere when somebody of the one before had been answered at home. So 0 is: the load of
+# room A never rose by more than a tenth at once. That is exact, where shares of requests are what chance will have: of
+# 300 users 10 +- 1.7 % are in a tenth of the slots.
 # shellcheck disable=SC2016 # the dollars are jq's
-rises='map(select(.room != "" and $streams[.s].edge_class == "public"))
-    | (map(select(.t < $from and .room == "room-a") | .u) | unique | map({key: "\(.)", value: true}) | from_entries) as $own
-    | map(select(.t >= $healed and $own["\(.u)"])) | group_by((.t - $healed) / 500000 | floor)
-    | map(100 * (map(select(.room == "room-a")) | length) / length)
-    | . as $share | [range(1; length) | $share[.] - $share[. - 1]] | max'
+returned='map(select(.room != "" and $streams[.s].edge_class == "public"))
+    | (map(select(.t < $from and .room == "room-a") | {key: "\(.u)", value: true}) | from_entries) as $own
+    | map(select(.t >= $healed and $own["\(.u)"]) | .tenth = (.slot * 617 % 1000 / 100 | floor))
+    | group_by(.edge) | map("\(.[0].edge): " + (group_by(.tenth)
+        | map({home: (map(select(.room == "room-a") | .e) | min), away: (map(select(.room != "room-a") | .t) | max)})
+        | . as $tenths
+        | "\(map(select(.home != null)) | length) tenths home, \(
+            [range(1; length) | select($tenths[.].away <= $tenths[. - 1].home)] | length)")) | join("; ")'
 
 hold_set "$hold_s" "$stage_s"
 within 20 "agents that were started again" rested
@@ -31,7 +39,11 @@ traffic_quiet pop 2
 to=$(now_us)
 traffic_stop pop
 expect "one POP: failed GETs since the heal" "$(failed_gets pop "$healed" "$to")" 0
-note "one POP: nothing moved, $(failed_gets pop "$from" "$healed") of $(traffic_figure pop length "$from" "$healed") GETs failed in the flap"
+# An answer that was lost on its way looks like one that is late, and more of those than the budget has left are not
+# asked for again (dcdn/render.c).
+failed=$(failed_gets pop "$from" "$healed")
+at_most "one POP: failed GETs of the flap" "$failed" 3
+note "one POP: nothing moved, $failed of $(traffic_figure pop length "$from" "$healed") GETs failed in the flap"
 expect "one POP: users who changed room" "$(moved pop 0 "$from" "$to")" 0
 expect "one POP: what edges said of room-a" "$(said edge-1 held),$(said edge-2 held)" "$before"
 
@@ -71,11 +83,11 @@ for form in "${forms[@]}"; do
     expect "$form: failed GETs since the heal" "$(failed_gets "$form" "$healed" "$to")" 0
     expect "$form: failed GETs of the flap but its first second" "$(failed_gets "$form" $((from + 1000000)) "$healed")" 0
     ((home - healed >= hold_s * 1000000)) || die "$form: all were home $((home - healed)) µs after the heal"
-    # As many of the 150 users are in a tenth of the slots as chance will have it.
-    rise=$(traffic_figure "$form" "$from as \$from | $healed as \$healed | $rises")
-    at_most "$form: rise of room-a's share of its own users in half a second, %" "$rise" 18
+    expect "$form: tenths of the slots that came home, of them together with the one before" \
+        "$(traffic_figure "$form" "$from as \$from | $healed as \$healed | $returned" | jq -r .)" \
+        "edge-1: 10 tenths home, 0; edge-2: 10 tenths home, 0"
     [[ $form == alive ]] || lab start control signalboxd >/dev/null
     within 20 "the server answers" sb status
     expect "$form: generation, which nobody changed" "$(sb status --json | jq .generation)" "$generation"
-    note "$form: one move at each edge, $(failed_gets "$form" "$from" "$healed") of $(traffic_figure "$form" length "$from" "$healed") GETs failed in the flap; largest rise $rise %, home $(((home - healed) / 1000)) ms after the heal"
+    note "$form: one move at each edge, $(failed_gets "$form" "$from" "$healed") of $(traffic_figure "$form" length "$from" "$healed") GETs failed in the flap; no two stages of the return at once, all home $(((home - healed) / 1000)) ms after the heal"
 done

@@ -2,6 +2,7 @@
 
 #include "core/error.h"
 #include "core/fileio.h"
+#include "schema/slot.h"
 
 #include <errno.h>
 #include <jansson.h>
@@ -38,12 +39,21 @@ static json_t *streams_to_json(const GArray *streams)
     return list;
 }
 
+/* As load names its users to the edges. */
+static unsigned user_slot(uint32_t user)
+{
+    char id[16], key[SLOT_KEY_SIZE];
+    g_snprintf(id, sizeof id, "%u", user);
+    return slot_of_key(slot_key(key, id, NULL, NULL));
+}
+
 static json_t *request_to_json(const struct request *r)
 {
-    return json_pack("{s:i, s:I, s:I, s:I, s:I, s:i, s:b, s:b, s:s, s:s, s:s, s:s, s:s}", "s", r->stream, "q",
-                     (json_int_t)r->seq, "u", (json_int_t)r->user, "t", (json_int_t)r->scheduled_us, "e",
-                     (json_int_t)r->end_us, "c", r->status, "post", r->post, "reused", r->reused, "error", r->error,
-                     "address", r->address, "edge", r->edge, "room", r->room, "entrance", r->entrance);
+    return json_pack("{s:i, s:I, s:I, s:i, s:I, s:I, s:i, s:b, s:b, s:s, s:s, s:s, s:s, s:s}", "s", r->stream, "q",
+                     (json_int_t)r->seq, "u", (json_int_t)r->user, "slot", (int)user_slot(r->user), "t",
+                     (json_int_t)r->scheduled_us, "e", (json_int_t)r->end_us, "c", r->status, "post", r->post, "reused",
+                     r->reused, "error", r->error, "address", r->address, "edge", r->edge, "room", r->room, "entrance",
+                     r->entrance);
 }
 
 /* Appends a line; takes json. */

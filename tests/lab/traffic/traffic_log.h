@@ -1,9 +1,10 @@
 /* traffic_log.h: what the load client hands on: a file of JSON lines, one for each request.
  *
  *   {"tag":"...","start_us":N,"streams":[{"name","edge_class","client","rate"},...]}      first
- *   {"s":STREAM,"q":SEQ,"u":USER,"t":DUE,"e":END,"c":STATUS,...}                          as many as there were
+ *   {"s":STREAM,"q":SEQ,"u":USER,"slot":SLOT,"t":DUE,"e":END,"c":STATUS,...}              as many as there were
  *   {"stall_us":START,"duration_us":N}                                                    when the client stood still
- * Times are wall-clock microseconds. Thread safety: functions keep no state.
+ * Times are wall-clock microseconds; SLOT is the user's, as the edges reckon it (schema/slot.h).
+ * Thread safety: functions keep no state.
  */
 #ifndef LAB_TRAFFIC_LOG_H
 #define LAB_TRAFFIC_LOG_H
