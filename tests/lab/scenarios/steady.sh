@@ -11,13 +11,17 @@ traffic_stop load
 expect "requests that failed" "$(traffic_figure load 'map(select(.c < 200 or .c > 299)) | length' "$from" "$to")" 0
 expect "who answered" "$(traffic_figure load 'map("\(.room).\(.entrance)") | unique | join(" ")' "$from" "$to")" \
     '"room-a.pop-a1 room-a.pop-a2 room-a.ring room-b.pop-b1 room-b.pop-b2 room-b.ring"'
-# Connection and name are there already: the median of such a request is the delay of its way.
+# Connection and name are there already: the median of such a request is the delay of its stream's way. Of all requests
+# together: a stream has no more than a few hundred, of which a hundredth is what one hiccup of the machine makes late.
 # shellcheck disable=SC2016 # the dollars are jq's
-worst=$(traffic_figure load 'map(select(.reused)) | group_by(.s) | map(map(.e - .t) | sort | {half: .[length / 2 | floor], most: .[length * 99 / 100 | floor]})
-    | max_by(.most / .half) | "\(.most / .half) \(.most / 1000) \(.half / 1000)"' "$from" "$to" | jq -r .)
-read -r ratio most half <<<"$worst"
+figures='map(select(.reused)) | group_by(.s)
+    | map((map(.e - .t) | sort | .[length / 2 | floor]) as $half | {half: $half, times: map((.e - .t) / $half) | sort})
+    | ([.[].times[]] | sort | .[length * 99 / 100 | floor]) as $all
+    | map(.most = .times[.times | length * 99 / 100 | floor]) | max_by(.most)
+    | "\($all) \(.most) \(.half / 1000)"'
+read -r ratio widest half < <(traffic_figure load "$figures" "$from" "$to" | jq -r .)
 # Who waits for a processor waits longer than for the way.
 limit=2
 awk -v cores="$(nproc)" '{ exit !($1 > cores) }' /proc/loadavg && limit=10
-at_most "99 % of a stream's requests, in the delay of half of them ($half ms)" "$ratio" "$limit"
-note "$(traffic_figure load length "$from" "$to") requests; the widest stream: half within $half ms, 99 % within $most ms (limit $limit times)"
+at_most "99 % of all requests, in the delay of half of their stream" "$ratio" "$limit"
+note "$(traffic_figure load length "$from" "$to") requests, 99 % within $ratio times their delay (limit $limit); of the widest stream within $widest times $half ms"
