@@ -7,6 +7,11 @@ source "$(dirname "$(readlink -f "$0")")/lib.sh"
 ring_up() { sb status --json | jq -r '.entrances[] | select(.room == "'"$1"'" and .via == "ring") | "\(.up) of \(.seen)"'; }
 ring_is() { [[ $(ring_up room-a) == "$1" && $(ring_up room-b) == "$1" ]]; }
 
+# What status warns of: which edge has lost the ring, with the lines that led there and their ducts.
+ring_lost() { sb status --json | jq -r '.warnings[] | select(contains("the ring"))'; }
+named="edge-3 has lost the ring, no dedicated path is left: line-1 (duct-north), line-2 (duct-east)"
+is_named() { [[ $(ring_lost) == "$named" ]]; }
+
 # entrances EDGE FROM_US [TO_US]: kinds of entrances that its users' answers came by
 entrances() {
     traffic_figure line 'map(select(.edge == "'"$1"'" and .entrance != "") | .entrance[0:4]) | unique | join(" ")' "${@:2}"
@@ -23,10 +28,12 @@ traffic_start line "${streams[@]}"
 first=$(lab cut line-1 | jq .at_us)
 traffic_quiet line 5
 ring_is "2 of 2" || die "the ring was lost at its first cut: $(ring_up room-a), $(ring_up room-b)"
+expect "what is said of the ring, which leads everywhere" "$(ring_lost)" ""
 to=$(now_us)
 
 second=$(lab cut line-2 | jq .at_us)
 within 5 "status says that an edge has lost the ring" ring_is "1 of 2"
+within 5 "status names the edge and its lines" is_named
 traffic_quiet line 3
 at_pops=$(now_us)
 traffic_quiet line 2
@@ -38,6 +45,7 @@ healed=$(now_us)
 
 lab heal all >/dev/null
 within 20 "the ring leads everywhere again" ring_is "2 of 2"
+expect "what is said of the ring then" "$(ring_lost)" ""
 traffic_quiet line 3
 back=$(now_us)
 traffic_quiet line 2
