@@ -1,8 +1,8 @@
 /* test_network: the lab's own network: what can be reached and what must not, how fast routing sees each kind of fault,
  * and that nothing is left after a crash. Builds a lab of its own (namespaces sb-n-...); needs root.
  *
- * Limits are twice what a quiet machine of two cores measures, which is what each test prints: BFD sees a silent fault
- * after 3 x 50 ms.
+ * Limits are twice what a quiet machine of two cores measures, which is what each test prints. BFD sees a silent fault
+ * after 3 x 50 ms: of several in a test, all but one keep to BFD_LIMIT_MS.
  */
 #include "core/error.h"
 #include "core/fileio.h"
@@ -31,6 +31,7 @@
 #define BEFORE_US 200000 /* probes before the fault */
 #define AFTER_US 1500000 /* and after it */
 #define SILENT_LIMIT_MS 400
+#define BFD_LIMIT_MS 200
 #define CARRIER_LIMIT_MS 200
 #define WAIT_S 30
 
@@ -233,12 +234,15 @@ END_TEST
 START_TEST(test_pop_one_way)
 {
     static const char *const ways[] = {"ab", "ba"}, *const nodes[] = {"user-1", "edge-1"};
+    double best_ms = SILENT_LIMIT_MS;
     for (size_t i = 0; i < G_N_ELEMENTS(ways); i++) {
         struct outcome out = fault_measure("hole", ways[i], "pop:pop-a1", nodes[i], "198.51.100.11");
         ck_assert_double_ge(out.refused_ms, 0);
         ck_assert_double_le(out.refused_ms, SILENT_LIMIT_MS);
+        best_ms = MIN(best_ms, out.refused_ms);
         heal("pop:pop-a1");
     }
+    ck_assert_double_le(best_ms, BFD_LIMIT_MS);
 }
 END_TEST
 
@@ -254,14 +258,17 @@ START_TEST(test_ring_line)
         {"hole", "ba", "line-1", SILENT_LIMIT_MS},
         {"cut", NULL, "srlg:duct-north", CARRIER_LIMIT_MS},
     };
+    unsigned quick = 0;
     for (size_t i = 0; i < G_N_ELEMENTS(faults); i++) {
         struct outcome out =
             fault_measure(faults[i].verb, faults[i].argument, faults[i].selector, "edge-3", "10.1.0.1");
         if (faults[i].argument != NULL) /* a lost carrier may be known before the next probe */
             ck_assert_double_gt(out.lost_ms, 0);
         ck_assert_double_le(out.lost_ms, faults[i].limit_ms);
+        quick += faults[i].argument != NULL && out.lost_ms <= BFD_LIMIT_MS;
         heal(faults[i].selector);
     }
+    ck_assert_uint_ge(quick, 2); /* of three silent ones */
 }
 END_TEST
 
