@@ -72,7 +72,9 @@ static void take_table(struct counters *counters, const char *reply, bool answer
         key += strlen(" key=");
         g_autofree char *name = g_strndup(key, strcspn(key, " \n"));
         if (answered) {
-            take_row(counters, name, number_of(line, len, " http_req_cnt="), number_of(line, len, " http_fail_cnt="));
+            uint64_t requests = number_of(line, len, " http_req_cnt=");
+            bool refused = g_str_has_suffix(name, "//limit");
+            take_row(counters, name, requests, refused ? requests : number_of(line, len, " http_fail_cnt="));
         } else {
             g_autofree char *nobody = g_strconcat(name, "//", NULL);
             uint64_t count = number_of(line, len, " gpc0=");
@@ -110,6 +112,13 @@ void counters_restart(struct counters *counters)
     }
 }
 
+/* "policy//static" and the like: the edge itself answered, which says nothing of the road. */
+static bool by_edge(const char *key)
+{
+    const char *room = strchr(key, '/');
+    return room != NULL && room[1] == '/' && room[2] != '\0' && strcmp(room, "//relay") != 0;
+}
+
 uint64_t counters_requests(const struct counters *counters, const char *policy)
 {
     uint64_t sum = 0;
@@ -118,7 +127,7 @@ uint64_t counters_requests(const struct counters *counters, const char *policy)
     void *key, *value;
     g_hash_table_iter_init(&iter, counters->rows);
     while (g_hash_table_iter_next(&iter, &key, &value))
-        if (strncmp(key, policy, len) == 0 && ((const char *)key)[len] == '/')
+        if (strncmp(key, policy, len) == 0 && ((const char *)key)[len] == '/' && !by_edge(key))
             sum += ((const struct row *)value)->requests;
     return sum;
 }

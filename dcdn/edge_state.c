@@ -2,6 +2,7 @@
 
 #include "core/error.h"
 #include "dcdn/hold.h"
+#include "schema/object.h"
 
 #include <string.h>
 
@@ -50,6 +51,14 @@ static void origin_free(void *data)
     g_free(origin);
 }
 
+static void answer_free(void *data)
+{
+    struct edge_answer *answer = data;
+    g_free(answer->service);
+    g_free(answer->body);
+    g_free(answer);
+}
+
 static void server_free(void *data)
 {
     struct edge_server *server = data;
@@ -91,9 +100,22 @@ static void take_origin_row(void *data, const char *key, const char *value)
 static void bad_layout(struct builder *b, const char *key, const char *value)
 {
     g_set_error(&b->error, SB_ERROR, SB_ERROR_INVALID,
-                "part layout: '%s %s', expected class, origin/ROOM/ENTRANCE, fallback/ROOM/ENTRANCE or relay/EDGE with "
-                "its value",
+                "part layout: '%s %s', expected class, origin/ROOM/ENTRANCE, fallback/ROOM/ENTRANCE, relay/EDGE or "
+                "answer/SERVICE with its value",
                 key, value);
+}
+
+/* part_validate has looked at it. */
+static void take_answer(struct builder *b, const char *service, const char *value)
+{
+    char body[ANSWER_BODY_MAX + 1];
+    if (!hex_decode(value + strlen("503|"), body, sizeof body) || !answer_body_valid(body)) {
+        bad_layout(b, service, value);
+        return;
+    }
+    struct edge_answer *answer = g_new(struct edge_answer, 1);
+    *answer = (struct edge_answer){g_strdup(service), value[0] == '2' ? 200 : 503, g_strdup(body)};
+    g_ptr_array_add(b->state->answers, answer);
 }
 
 static void take_layout_row(void *data, const char *key, const char *value)
@@ -106,6 +128,10 @@ static void take_layout_row(void *data, const char *key, const char *value)
     struct endpoint address;
     if (n == 1 && strcmp(words[0], "class") == 0) {
         b->state->dedicated = strcmp(value, "dedicated") == 0;
+        return;
+    }
+    if (n == 2 && strcmp(words[0], "answer") == 0) {
+        take_answer(b, words[1], value);
         return;
     }
     bool fallback = strcmp(words[0], "fallback") == 0;
@@ -251,6 +277,7 @@ static struct edge_state *state_new(void)
 {
     struct edge_state *state = g_new0(struct edge_state, 1);
     state->rooms = g_ptr_array_new_with_free_func(g_free);
+    state->answers = g_ptr_array_new_with_free_func(answer_free);
     state->servers = g_ptr_array_new_with_free_func(server_free);
     state->hold_notes = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
     for (unsigned i = 0; i < EDGE_MAPS; i++)
@@ -303,6 +330,7 @@ void edge_state_free(struct edge_state *state)
     if (state == NULL)
         return;
     g_ptr_array_unref(state->rooms);
+    g_ptr_array_unref(state->answers);
     g_ptr_array_unref(state->servers);
     g_hash_table_unref(state->hold_notes);
     for (unsigned i = 0; i < EDGE_MAPS; i++) {

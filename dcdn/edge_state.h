@@ -35,10 +35,16 @@ struct edge_server {
     bool backup;
     bool out; /* in maintenance */
 };
+struct edge_answer {
+    char *service;
+    unsigned status; /* 200 or 503 */
+    char *body;      /* answer_body_valid */
+};
 struct edge_state {
     bool dedicated;
     struct stamp stamp;
     GPtrArray *rooms;            /* char *, rooms with an entrance, sorted */
+    GPtrArray *answers;          /* struct edge_answer *, static answers that services declare */
     GPtrArray *servers;          /* struct edge_server *, by backend, in the order of the configuration */
     GHashTable *maps[EDGE_MAPS]; /* key -> value */
     GBytes *text[EDGE_MAPS];     /* the same as a file */

@@ -33,6 +33,14 @@ static const char globals[] =
     "    hard-stop-after 65s\n"
     "    mworker-max-reloads 20\n"
     "    fd-hard-limit 50000\n"; /* without one HAProxy sizes itself by the system's, which may be 2^30 */
+#define LAST_GOOD_S "600"
+static const char caches[] = "cache last_good\n"
+                             "    total-max-size 16\n"
+                             "    max-object-size 262144\n"
+                             "    max-age " LAST_GOOD_S "\n"
+                             "cache last_good_key\n"
+                             "    total-max-size 1\n"
+                             "    max-age 1\n";
 static const char defaults[] =
     "defaults\n"
     "    mode http\n"
@@ -211,6 +219,90 @@ static void render_request(GString *out, const struct edge_settings *s)
         dir, dir, dir, dir, dir, HOLD_SLOTS, SLOT_SPREAD, HOLD_SLOTS);
 }
 
+/* Who answers: the service, or this edge in its place. A probe goes the real road in any case, and what another edge
+ * relayed has passed its levers there. Each way has a counter of its own, "policy//static", so that what an edge
+ * answers is neither taken for an answer of a room nor for nobody's. */
+static void render_degrade(GString *out, const struct edge_state *state, const char *dir)
+{
+    g_string_append_printf(out,
+                           "    acl own var(txn.probe) -m bool\n"
+                           "    acl own var(txn.relayed) -m found\n"
+                           "    http-request set-var(txn.degrade) 'var(txn.p),field(6,|)'\n"
+                           "    http-request set-var(txn.limit) 'var(txn.p),field(7,|),add(0)' if !own\n"
+                           "    http-request set-var(txn.r) str(degrade/),concat(,txn.room),map_str(%s/rooms.map)\n"
+                           "    http-request set-var(txn.keeps) bool(true) if { var(txn.degrade) -m str keep stale }\n"
+                           "    http-request set-var(txn.mode) 'var(txn.r),field(1,|)'\n"
+                           "    http-request set-var(txn.degrade) str(stale) if { var(txn.mode) -m str stale } "
+                           "{ var(txn.degrade) -m str keep }\n"
+                           "    http-request set-var(txn.degrade) str(static) if { var(txn.mode) -m str static }\n"
+                           "    acl by_static var(txn.degrade) -m str static\n"
+                           "    http-request set-var(txn.via) str(static) if by_static !own\n"
+                           "    http-request set-var(txn.counter) var(txn.policy),concat(//static) if by_static !own\n"
+                           "    http-request track-sc1 var(txn.counter) table st_answered if by_static !own\n",
+                           dir);
+    for (guint i = 0; i < state->answers->len; i++) {
+        const struct edge_answer *answer = state->answers->pdata[i];
+        bool json = answer->body[0] == '{' || answer->body[0] == '[';
+        g_string_append_printf(out,
+                               "    http-request return status %u %shdr X-SB-Reason degraded content-type %s string "
+                               "'%s' if by_static !own { var(txn.policy),field(2,.) -m str %s }\n",
+                               answer->status, answer->status == 503 ? "hdr Retry-After 5 " : "",
+                               json ? "application/json" : "text/plain", answer->body, answer->service);
+    }
+    g_string_append(out, "    http-request return status 503 hdr Retry-After 5 hdr X-SB-Reason degraded content-type "
+                         "text/plain string \"degraded\\n\" if by_static !own\n"
+                         "    http-request cache-use last_good if { var(txn.degrade) -m str stale } !own\n"
+                         "    http-request cache-use last_good_key if { var(txn.degrade) -m str keep } !own\n");
+}
+
+/* Limits count what was let through, so refusing many lets the allowed ones through. */
+static void render_limit(GString *out, const struct edge_state *state)
+{
+    static const char *const ways[] = {"multi", "multi-dr", "multi-away", "single"};
+    static const char *const prefixes[] = {EDGE_BACKEND, EDGE_BACKEND_PATIENT};
+    g_string_append(out, "    http-request set-var(txn.let) sc_gpc1_rate(0) if { var(txn.limit) -m int gt 0 }\n"
+                         "    acl over var(txn.let),sub(txn.limit) -m int ge 0\n"
+                         "    http-request set-var(txn.room_limit) 'var(txn.r),field(2,|),add(0)' if !relay "
+                         "{ var(txn.r) -m found } !{ var(txn.probe) -m bool }\n"
+                         "    http-request set-var(txn.in_room) int(0) if { var(txn.room_limit) -m int gt 0 }\n");
+    for (guint i = 0; i < state->rooms->len; i++)
+        for (size_t k = 0; k < G_N_ELEMENTS(ways) * G_N_ELEMENTS(prefixes); k++)
+            g_string_append_printf(out,
+                                   "    http-request set-var(txn.in_room) be_sess_rate(%s%s_%s),add(txn.in_room) if "
+                                   "{ var(txn.room_limit) -m int gt 0 } { var(txn.room) -m str %s }\n",
+                                   prefixes[k % 2], ways[k / 2], (char *)state->rooms->pdata[i],
+                                   (char *)state->rooms->pdata[i]);
+    g_string_append(
+        out, "    acl over var(txn.in_room),sub(txn.room_limit) -m int ge 0\n"
+             "    http-request set-var(txn.via) str(limit) if over\n"
+             "    http-request set-var(txn.counter) var(txn.policy),concat(//limit) if over\n"
+             "    http-request track-sc1 var(txn.counter) table st_answered if over\n"
+             "    http-request return status 503 hdr Retry-After 1 hdr X-SB-Reason limit content-type text/plain "
+             "string \"over the limit\\n\" if over\n"
+             "    http-request sc-inc-gpc1(0) if { var(txn.limit) -m int gt 0 }\n");
+}
+
+/* The last good answers of services that let edges keep them. They are stored under a life of our own, and leave with
+ * the one that they came with; the cache's key is computed by looking into one that stays empty, because an answer is
+ * stored only for a request that was looked up. */
+static void render_keep(GString *out)
+{
+    g_string_append(
+        out, "    acl kept_mode var(txn.keeps) -m bool\n"
+             "    http-response set-var(txn.cc) res.fhdr(cache-control) if kept_mode live\n"
+             "    http-response set-var(txn.kept) bool(true) if kept_mode live !own { status 200 } "
+             "!{ res.hdr(cache-control) -m sub private no-store no-cache } !{ res.hdr(set-cookie) -m found }\n"
+             "    http-response set-header Cache-Control max-age=" LAST_GOOD_S " if { var(txn.kept) -m bool }\n"
+             "    http-response set-header X-SB-Last-Good 1 if { var(txn.kept) -m bool }\n"
+             "    http-response cache-store last_good if { var(txn.kept) -m bool }\n"
+             "    http-after-response del-header X-SB-Last-Good if { var(txn.kept) -m bool }\n"
+             "    http-after-response set-header Cache-Control %[var(txn.cc)] if { var(txn.kept) -m bool } "
+             "{ var(txn.cc) -m found }\n"
+             "    http-after-response del-header Cache-Control if { var(txn.kept) -m bool } !{ var(txn.cc) -m found }\n"
+             "    http-after-response set-header Cache-Control no-store if { var(txn.via) -m str last-good }\n"
+             "    http-after-response set-header X-SB-Reason last-good if { var(txn.via) -m str last-good }\n");
+}
+
 /* May it be asked again, and for what? */
 static void render_budget(GString *out)
 {
@@ -262,13 +354,14 @@ static void render_allowance(GString *out, const struct edge_settings *s)
 }
 
 /* Where it goes. */
-static void render_routing(GString *out, const struct edge_settings *s)
+static void render_routing(GString *out, const struct edge_state *state, const struct edge_settings *s)
 {
     g_string_append(
         out, "    acl relay var(txn.road) -m str relay\n"
              "    http-request return status 503 hdr Retry-After 5 hdr X-SB-Reason relay-loop content-type text/plain "
              "string \"relayed twice\\n\" if relay { var(txn.relayed) -m found }\n");
     render_allowance(out, s);
+    render_limit(out, state);
     g_string_append(
         out, "    http-request return status 503 hdr Retry-After 5 hdr X-SB-Reason closed content-type text/plain "
              "string \"closed\\n\" if !relay { var(txn.room) -m str -- - }\n"
@@ -294,12 +387,18 @@ static void render_response(GString *out, const struct edge_settings *s)
 {
     g_string_append(
         out,
+        "    http-response set-var(txn.live) bool(true) if { srv_name -m found }\n"
+        "    acl live var(txn.live) -m bool\n"
+        "    http-response del-header X-SB-Last-Good if live\n"
         "    http-response set-var(txn.room_answered) srv_name,field(1,.)\n"
         "    http-response set-var(txn.via) srv_name,field(2,.) if !relay\n"
-        "    http-response set-var(txn.via) str(relay) if relay\n"
+        "    http-response set-var(txn.via) str(relay) if relay live\n"
+        "    http-response set-var(txn.via) str(last-good) if !live { res.hdr(x-sb-last-good) -m found }\n"
         "    http-response set-var(txn.counter) var(txn.policy),concat(/,txn.room_answered,/),concat(,txn.via) if "
-        "!relay\n"
-        "    http-response set-var(txn.counter) var(txn.policy),concat(//relay) if relay\n"
+        "!relay live\n"
+        "    http-response set-var(txn.counter) var(txn.policy),concat(//relay) if relay live\n"
+        "    http-response set-var(txn.counter) var(txn.policy),concat(//last-good) if { var(txn.via) -m str last-good "
+        "}\n"
         "    http-response track-sc1 var(txn.counter) table st_answered if !{ var(txn.probe) -m bool }\n"
         "    http-after-response set-var(txn.nobody) bool(true) if !{ var(txn.via) -m found } { var(txn.p) -m found }\n"
         "    http-after-response set-var(txn.count) sc_inc_gpc0(0) if { var(txn.nobody) -m bool } "
@@ -308,7 +407,8 @@ static void render_response(GString *out, const struct edge_settings *s)
         "found }\n"
         "    http-after-response set-header X-SB-Reason no-answer if { var(txn.nobody) -m bool } "
         "!{ res.hdr(x-sb-reason) -m found }\n"
-        "    http-after-response set-header X-SB-Room %[var(txn.room_answered)] if !relay { var(txn.via) -m found }\n");
+        "    http-after-response set-header X-SB-Room %[var(txn.room_answered)] if !relay live\n");
+    render_keep(out);
     g_string_append_printf(out, "    http-after-response set-header X-SB-Edge %s\n", s->name);
     /* %rc is a number, with a plus when another entrance was asked */
     g_string_append(out, "    http-after-response set-var-fmt(txn.retries) %rc\n"
@@ -390,11 +490,13 @@ static char *render(const struct edge_state *state, const struct edge_settings *
     g_string_append_printf(out, "    description %s\n", mark);
     g_string_append_printf(out, "    stats socket %s mode 600 level admin expose-fd listeners\n", s->haproxy_socket);
     g_string_append(out, globals);
+    g_string_append(out, caches);
     g_string_append(out, defaults);
     g_string_append(out, "frontend edge\n");
     render_listeners(out, s);
     render_request(out, s);
-    render_routing(out, s);
+    render_degrade(out, state, s->state_dir);
+    render_routing(out, state, s);
     render_response(out, s);
     render_backends(out, state);
     render_successor(out, s);
@@ -405,7 +507,7 @@ static char *render(const struct edge_state *state, const struct edge_settings *
              "backend st_answered\n"
              "    stick-table type string len 200 size 100k expire 1h store http_req_cnt,http_fail_cnt\n"
              "backend st_unanswered\n"
-             "    stick-table type string len 100 size 100k expire 1h store gpc0\n"
+             "    stick-table type string len 100 size 100k expire 1h store gpc0,gpc1,gpc1_rate(1s)\n"
              "backend st_resent\n"
              "    stick-table type string len 150 size 100k expire 1m store "
              "conn_cur,http_req_rate(10s),gpc0,gpc0_rate(10s)\n");

@@ -141,10 +141,20 @@ __attribute__((format(printf, 5, 6))) static bool refuse(GError **error, enum sb
     return false;
 }
 
+bool control_rate_parse(const char *value, int64_t *rate)
+{
+    size_t len = strspn(value, "0123456789");
+    if (len < 1 || len > 7 || value[len] != '\0' || value[0] == '0')
+        return false;
+    *rate = g_ascii_strtoll(value, NULL, 10);
+    return *rate <= CONTROL_RATE_MAX;
+}
+
 bool lever_value_parses(const struct lever_class *class, const char *value, GError **error)
 {
     struct split split = {0};
     bool good = true;
+    int64_t rate;
     if (strcmp(value, "default") == 0)
         return true;
     if (class->type == LEVER_TYPE_WEIGHTS) {
@@ -155,7 +165,8 @@ bool lever_value_parses(const struct lever_class *class, const char *value, GErr
         good = split_parse(value, &split, error);
         if (good)
             split_clear(&split);
-    } else if (choice_find(class->choices, value) < 0) {
+    } else if (class->type == LEVER_TYPE_RATE ? !control_rate_parse(value, &rate)
+                                              : choice_find(class->choices, value) < 0) {
         g_autofree char *quoted = text_quote(value), *expected = lever_value_expected(class);
         g_set_error(error, SB_ERROR, SB_ERROR_INVALID, "found %s, expected %s", quoted, expected);
         good = false;
@@ -169,6 +180,8 @@ char *lever_value_expected(const struct lever_class *class)
         return g_strdup("default or ranges as 0-499=room-a,500-999=room-b");
     if (class->type == LEVER_TYPE_WEIGHTS)
         return g_strdup("default or rows as " WEIGHTS_EXAMPLE);
+    if (class->type == LEVER_TYPE_RATE)
+        return g_strdup_printf("default or requests per second, 1 to %d", CONTROL_RATE_MAX);
     g_autofree char *choices = choices_join(class->choices, ", ");
     return g_strdup_printf("default or one of %s", choices);
 }
@@ -214,6 +227,18 @@ static bool weights_validate(const struct inventory *inv, enum lever lever, cons
     return true;
 }
 
+/* Of answers that were never kept none can be given. */
+static bool stale_is_kept(const struct inventory *inv, enum lever lever, const char *object, const char *value,
+                          GError **error)
+{
+    const struct service *service =
+        lever == LEVER_SERVICE_DEGRADE && strcmp(value, "stale") == 0 ? INVENTORY_GET(inv, service, object) : NULL;
+    return service == NULL || service->last_good ||
+           refuse(error, SB_ERROR_INVALID, lever, object,
+                  "found \"stale\", expected default, off or static: the service does not say last_good, so edges keep "
+                  "no answers of it");
+}
+
 bool control_validate(const struct inventory *inv, enum lever lever, const char *object, const char *value,
                       char **canonical, GError **error)
 {
@@ -224,7 +249,8 @@ bool control_validate(const struct inventory *inv, enum lever lever, const char 
                     class->name, quoted, object_class(class->kind)->name);
         return false;
     }
-    bool by_place = class->type != LEVER_TYPE_ENUM && strcmp(value, "default") != 0;
+    bool by_place =
+        (class->type == LEVER_TYPE_SPLIT || class->type == LEVER_TYPE_WEIGHTS) && strcmp(value, "default") != 0;
     if (by_place && class->kind == OBJECT_service && INVENTORY_GET(inv, service, object)->active == SERVICE_SINGLE)
         return refuse(error, SB_ERROR_INVALID, lever, object, "found a single service, expected a multi service");
     if (!lever_value_parses(class, value, error)) {
@@ -234,6 +260,8 @@ bool control_validate(const struct inventory *inv, enum lever lever, const char 
     if (by_place)
         return (class->type == LEVER_TYPE_SPLIT ? split_validate : weights_validate)(inv, lever, object, value,
                                                                                      canonical, error);
+    if (!stale_is_kept(inv, lever, object, value, error))
+        return false;
     *canonical = g_strdup(value);
     return true;
 }

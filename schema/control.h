@@ -17,7 +17,7 @@ enum lever {
 #undef CONTROL
     LEVERS
 };
-enum lever_type { LEVER_TYPE_ENUM, LEVER_TYPE_SPLIT, LEVER_TYPE_WEIGHTS };
+enum lever_type { LEVER_TYPE_ENUM, LEVER_TYPE_SPLIT, LEVER_TYPE_WEIGHTS, LEVER_TYPE_RATE };
 struct lever_class {
     enum lever lever;
     const char *name;      /* "room.ingress" */
@@ -60,6 +60,10 @@ GPtrArray *controls_list(const struct controls *controls);
  * (g_free) is what is stored. SB_ERROR_INVALID or NOT_FOUND, with found and expected. */
 bool control_validate(const struct inventory *inv, enum lever lever, const char *object, const char *value,
                       char **canonical, GError **error);
+
+/* A value of type RATE: requests per second, 1 to CONTROL_RATE_MAX. */
+#define CONTROL_RATE_MAX 1000000
+bool control_rate_parse(const char *value, int64_t *rate);
 
 json_t *control_to_json(const struct control *control);
 /* The body of journal entries; false with an error if it is not one. *out is cleared with control_clear. */

@@ -99,6 +99,10 @@ static void service_validate(const struct service *service, GPtrArray *findings)
         find(findings, &service->o, "home", "the name of the room that a single service runs in", "nothing");
     if (service->active == SERVICE_MULTI && service->home != NULL)
         find(findings, &service->o, "home", "nothing: a multi service runs in every room", "\"%s\"", service->home);
+    if (service->degraded_body != NULL && !answer_body_valid(service->degraded_body))
+        find(findings, &service->o, "degraded_body", "printable ASCII without a single quote", "another character");
+    if (service->degraded_status == DEGRADED_200 && service->degraded_body == NULL)
+        find(findings, &service->o, "degraded_body", "what to answer with status 200", "nothing");
     for (char **name = service->needs; name != NULL && *name != NULL; name++)
         if (strcmp(*name, service->o.name) == 0)
             find(findings, &service->o, "needs", "another service or a component", "itself");

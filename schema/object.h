@@ -22,6 +22,7 @@
 /* No request waits longer at an edge than its client may (dcdn/render.c). */
 #define SERVICE_TIMEOUT_MIN_MS 100
 #define SERVICE_TIMEOUT_MAX_MS 30000
+#define ANSWER_BODY_MAX 400 /* bytes of a static answer; as hex it fits a line of a part */
 
 enum object_kind {
 #define OBJECT(kind, ...) OBJECT_##kind,
@@ -84,6 +85,7 @@ struct object {
 /* Values of ENUM fields, in the order of their choices. */
 enum { EDGE_PUBLIC, EDGE_DEDICATED, EDGE_CLASSES };
 enum { SERVICE_MULTI, SERVICE_SINGLE };
+enum { DEGRADED_503, DEGRADED_200 };
 enum { INTERFACE_AS_SERVICE, INTERFACE_MULTI, INTERFACE_SINGLE };
 enum { COMPONENT_CACHE, COMPONENT_TOPIC, COMPONENT_MYSQL, COMPONENT_KV, COMPONENT_OTHER };
 enum { NAMESERVER_PRIMARY, NAMESERVER_SECONDARY };
@@ -131,6 +133,8 @@ bool findings_error(const GPtrArray *findings, GError **error);
 
 /* True if text is a valid value of the type (NAME, FQDN, TEXT, PREFIX). */
 bool text_valid(enum field_type type, const char *text);
+/* May it be the body of a static answer? It stands in HAProxy's configuration between single quotes. */
+bool answer_body_valid(const char *text);
 /* What such a value looks like, for messages: "a name of 1 to 40 a-z 0-9 -"; static. */
 const char *text_expected(enum field_type type);
 /* Strange text made safe to stand in a message: in quotes, cut at 60 characters, \u for what is not printable; NULL is

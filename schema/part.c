@@ -2,7 +2,7 @@
 #include "schema/table.h"
 
 #include "core/error.h"
-#include "schema/object.h"
+#include "schema/control.h"
 #include "schema/slot.h"
 
 #include <stdlib.h>
@@ -84,11 +84,25 @@ static bool routes_line(char *key, char *value, struct check *check)
     return prefix && text_valid(FIELD_FQDN, key) && policy_valid(value);
 }
 
+static bool hex_body_valid(const char *hex)
+{
+    char body[ANSWER_BODY_MAX + 1];
+    return hex_decode(hex, body, sizeof body) && answer_body_valid(body);
+}
+
+static bool answer_valid(char *value)
+{
+    char *words[2];
+    return words_split(value, '|', words, 2) && one_of(words[0], "503", "200") && hex_body_valid(words[1]);
+}
+
 static bool layout_line(char *key, char *value, struct check *check)
 {
     if (strcmp(key, "class") == 0)
         return check->has_class = one_of(value, "public", "dedicated");
     char *words[3];
+    if (g_str_has_prefix(key, "answer/"))
+        return name_valid(key + strlen("answer/")) && answer_valid(value);
     if (g_str_has_prefix(key, "origin/") || g_str_has_prefix(key, "fallback/"))
         return words_split(key, '/', words, 3) && name_valid(words[1]) && name_valid(words[2]) && endpoint_valid(value);
     return g_str_has_prefix(key, "relay/") && name_valid(key + strlen("relay/")) && endpoint_valid(value);
@@ -97,16 +111,20 @@ static bool layout_line(char *key, char *value, struct check *check)
 static bool policies_line(char *key, char *value, struct check *check)
 {
     (void)check;
-    char *words[5] = {NULL};
+    char *words[7] = {NULL};
     unsigned long index, timeout_ms = SERVICE_TIMEOUT_MIN_MS;
+    unsigned long limit;
     unsigned n = 1;
     for (const char *p = value; *p != '\0'; p++)
         n += *p == '|';
-    return policy_valid(key) && words_split(value, '|', words, n == 5 ? 5 : 4) &&
+    return policy_valid(key) && words_split(value, '|', words, n == 5 || n == 7 ? n : 4) &&
            number_parse(words[0], SPLIT_INDEX_MAX, &index) && one_of(words[1], "multi", "single") &&
            one_of(words[2], "on", "off") && one_of(words[3], "local", "relay") &&
-           (words[4] == NULL || number_parse(words[4], SERVICE_TIMEOUT_MAX_MS, &timeout_ms)) &&
-           timeout_ms >= SERVICE_TIMEOUT_MIN_MS;
+           (words[4] == NULL || (n == 7 && words[4][0] == '\0') ||
+            number_parse(words[4], SERVICE_TIMEOUT_MAX_MS, &timeout_ms)) &&
+           timeout_ms >= SERVICE_TIMEOUT_MIN_MS &&
+           (n != 7 || ((one_of(words[5], "live", "keep") || one_of(words[5], "stale", "static")) &&
+                       number_parse(words[6], CONTROL_RATE_MAX, &limit)));
 }
 
 static bool splits_line(char *key, char *value, struct check *check)
@@ -126,6 +144,11 @@ static bool rooms_line(char *key, char *value, struct check *check)
 {
     (void)check;
     char *words[2];
+    unsigned long limit;
+    if (g_str_has_prefix(key, "degrade/"))
+        return name_valid(key + strlen("degrade/")) && words_split(value, '|', words, 2) &&
+               (strcmp(words[0], "live") == 0 || one_of(words[0], "stale", "static")) &&
+               number_parse(words[1], CONTROL_RATE_MAX, &limit);
     return words_split(key, '/', words, 2) && one_of(words[0], "multi", "single") && name_valid(words[1]) &&
            (strcmp(value, "-") == 0 || name_valid(value));
 }
@@ -146,16 +169,17 @@ static const struct {
     bool (*line)(char *key, char *value, struct check *check);
 } parts[PARTS] = {
     [PART_ROUTES] = {"routes", "HOST/ or HOST/PREFIX/, then GROUP.SERVICE", routes_line},
-    [PART_LAYOUT] =
-        {"layout",
-         "class public|dedicated, origin/ROOM/ENTRANCE ADDRESS:PORT, fallback/ROOM/ENTRANCE ADDRESS:PORT or relay/EDGE "
-         "ADDRESS:PORT",
-         layout_line},
+    [PART_LAYOUT] = {"layout",
+                     "class public|dedicated, origin/ROOM/ENTRANCE ADDRESS:PORT, fallback/ROOM/ENTRANCE ADDRESS:PORT, "
+                     "relay/EDGE ADDRESS:PORT or answer/SERVICE 503|HEX (or 200)",
+                     layout_line},
     [PART_POLICIES] = {"policies",
-                       "GROUP.SERVICE INDEX|multi|on|local (or single, off, relay), and maybe |MS, 100 to 30000",
+                       "GROUP.SERVICE INDEX|multi|on|local (or single, off, relay), and maybe |MS, 100 to 30000, "
+                       "or |MS|live|LIMIT (MS may be missing; or keep, stale, static)",
                        policies_line},
     [PART_SPLITS] = {"splits", "FIRST:LAST ROOM, both of one split index * 1000 + slot", splits_line},
-    [PART_ROOMS] = {"rooms", "multi/ROOM or single/ROOM, then ROOM or -", rooms_line},
+    [PART_ROOMS] = {"rooms", "multi/ROOM or single/ROOM, then ROOM or -; degrade/ROOM live|LIMIT (or stale, static)",
+                    rooms_line},
     [PART_ORIGINS] = {"origins", "multi/ROOM/ENTRANCE, single/ROOM/ENTRANCE or relay/EDGE/relay, then in or out",
                       origins_line},
 };
@@ -164,6 +188,17 @@ const char *part_name(enum part part)
 {
     g_assert((unsigned)part < PARTS);
     return parts[part].name;
+}
+
+bool hex_decode(const char *hex, char *text, size_t size)
+{
+    size_t len = strlen(hex);
+    if (len % 2 != 0 || len / 2 >= size || strspn(hex, "0123456789abcdef") != len)
+        return false;
+    for (size_t i = 0; i < len / 2; i++)
+        text[i] = (char)(16 * g_ascii_xdigit_value(hex[2 * i]) + g_ascii_xdigit_value(hex[2 * i + 1]));
+    text[len / 2] = '\0';
+    return strlen(text) == len / 2;
 }
 
 /* ---- whole parts ---- */

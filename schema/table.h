@@ -4,16 +4,19 @@
  *   routes    (slow)  "creator.example.test/upload/ creator.upload"   host, prefix, slash -> policy
  *   layout    (slow)  "class public" · "origin/room-a/pop-a1 192.0.2.1:80" · "relay/edge-3 198.51.100.3:80"
  *                     "fallback/room-a/pop-a1 192.0.2.1:80"  dedicated edges, while the room's other entrances are down
+ *                     "answer/creator 503|646f776e"   status and body (hex) of a service's static answer
  *   policies  (fast)  "creator.creator 3|single|off|relay|3000"  -> split index | multi,single | automatic DR on,off |
  *                     local,relay | time-out of its service, ms; not there when it fails fast
- *   splits    (fast)  "3000:3999 room-a"     split index * 1000 + slot, as HAProxy's map_int takes it -> room
- *   rooms     (fast)  "multi/room-a room-b"  class / room wanted -> room used, "-": closed, nobody answers
- *   origins   (fast)  "multi/room-a/pop-a1 out"   class / room / entrance -> in, out (also as a last resort)
- *                     "relay/edge-3/relay out"    and relays of the layout; what has no row is in
- * A split's index is drawn from its text (0..1048575), so that adding a split renumbers no other: an actuator adds the
- * new ranges, moves the policies, then removes the old ranges, and every state between is a legal road.
- * A policy is named GROUP.SERVICE. An entrance is a POP's name or "ring".
- * A part's hash is the first 32 hex digits of BLAKE2b-256 of its bytes.
+ *                     "creator.creator 3|single|off|local||stale|50"  time-out or nothing | live, keep (answers are
+ * kept for stale), stale, static: who answers | requests/s that one edge lets through, 0: all splits    (fast)
+ * "3000:3999 room-a"     split index * 1000 + slot, as HAProxy's map_int takes it -> room rooms     (fast)
+ * "multi/room-a room-b"  class / room wanted -> room used, "-": closed, nobody answers "degrade/room-a static|0"  for
+ * all that the room answers: live, stale, static | requests/s origins   (fast)  "multi/room-a/pop-a1 out"   class /
+ * room / entrance -> in, out (also as a last resort) "relay/edge-3/relay out"    and relays of the layout; what has no
+ * row is in A split's index is drawn from its text (0..1048575), so that adding a split renumbers no other: an actuator
+ * adds the new ranges, moves the policies, then removes the old ranges, and every state between is a legal road. A
+ * policy is named GROUP.SERVICE. An entrance is a POP's name or "ring". A part's hash is the first 32 hex digits of
+ * BLAKE2b-256 of its bytes.
  *
  * The manifest names the parts of one edge for one generation (JSON, manifest_to_json):
  *   {"cluster","epoch","generation","edge","cause","parts":{"routes":HASH,...}}
@@ -37,6 +40,8 @@ const char *part_name(enum part part); /* "routes" */
 void part_hash(const void *bytes, size_t size, char hash[static PART_HASH_SIZE]);
 /* Grammar, characters, order, bounds; SB_ERROR_INVALID names part, line, found, expected. */
 bool part_validate(enum part part, const char *bytes, size_t size, GError **error);
+/* Text of an answer row's hex digits; false: no such text, or it does not fit with its NUL. */
+bool hex_decode(const char *hex, char *text, size_t size);
 /* Lines of a part, in order: calls fn(key, value); the strings are gone after the call. */
 typedef void (*part_fn)(void *data, const char *key, const char *value);
 void part_foreach(const char *bytes, size_t size, part_fn fn, void *data);

@@ -78,6 +78,15 @@ bool text_valid(enum field_type type, const char *text)
     }
 }
 
+bool answer_body_valid(const char *text)
+{
+    size_t len = strlen(text);
+    for (const char *p = text; *p != '\0'; p++)
+        if (*p < ' ' || *p > '~' || *p == '\'')
+            return false;
+    return len >= 1 && len <= ANSWER_BODY_MAX;
+}
+
 const char *text_expected(enum field_type type)
 {
     switch (type) {

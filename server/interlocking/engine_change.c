@@ -17,6 +17,29 @@ json_t *forecast_answer(const struct forecast *forecast)
 
 /* set controls */
 
+/* "tier/normal" stands for every service of the tier. */
+static bool read_tier(const struct engine *engine, const struct lever_class *class, const char *tier, const char *value,
+                      GArray *moves, GError **error)
+{
+    static const char *const tiers[] = {"normal", "important", "core"};
+    const struct inventory *inv = engine->resolved->world->inventory;
+    guint before = moves->len;
+    INVENTORY_FOREACH (inv, service, service) {
+        g_autofree char *canonical = NULL;
+        if (strcmp(tiers[service->tier], tier) != 0)
+            continue;
+        if (!control_validate(inv, class->lever, service->o.name, value, &canonical, error))
+            return false;
+        moves_add(moves, class->lever, service->o.name, canonical);
+    }
+    if (moves->len > before)
+        return true;
+    g_autofree char *found = text_quote(tier);
+    g_set_error(error, SB_ERROR, SB_ERROR_NOT_FOUND,
+                "%s/tier/: found %s, expected normal, important or core, which a service has", class->name, found);
+    return false;
+}
+
 static bool read_change(const struct engine *engine, const json_t *row, GArray *moves, GError **error)
 {
     const char *lever, *object, *value;
@@ -33,6 +56,8 @@ static bool read_change(const struct engine *engine, const json_t *row, GArray *
         g_set_error(error, SB_ERROR, SB_ERROR_INVALID, "control: found %s, expected the name of a lever", found);
         return false;
     }
+    if (class->kind == OBJECT_service && g_str_has_prefix(object, "tier/"))
+        return read_tier(engine, class, object + strlen("tier/"), value, moves, error);
     g_autofree char *canonical = NULL;
     if (!control_validate(engine->resolved->world->inventory, class->lever, object, value, &canonical, error))
         return false;

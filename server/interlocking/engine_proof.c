@@ -149,7 +149,7 @@ static void read_policy(void *data, const char *key, const char *value)
 {
     struct roads *roads = data;
     g_auto(GStrv) words =
-        g_strsplit(value, "|", 5); /* index, multi or single, automatic DR, local or relay, time-out */
+        g_strsplit(value, "|", 5); /* index, multi or single, automatic DR, local or relay; then time-out, levers */
     if (g_strv_length(words) < 4)
         return;
     struct road *road = g_new0(struct road, 1);
@@ -299,7 +299,7 @@ static struct tally count(const struct asking *asking, const struct edge_report 
     struct tally t = {0};
     for (guint i = 0; i < report->counters->len; i++) {
         const struct counter *counter = report->counters->pdata[i];
-        if (strcmp(counter->policy, asking->policy) != 0)
+        if (strcmp(counter->policy, asking->policy) != 0 || counter_by_edge(counter))
             continue;
         bool closed = counter->room[0] == '\0' && strcmp(counter->via, "relay") != 0;
         t.requests += counter->requests;

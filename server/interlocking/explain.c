@@ -197,12 +197,34 @@ static void turn_relay(struct journey *j)
          relays->len > 0 ? "" : ", but no dedicated edge takes them: 503");
 }
 
+/* What edges answer or refuse by themselves; nothing is said while no lever asks for it. `lever`: of the object. */
+static void turn_degrade(struct journey *j, enum degrade degrade, enum lever lever, const char *object)
+{
+    g_autofree char *why = world_lever_words(j->w, lever, object);
+    if (degrade == DEGRADE_STATIC)
+        turn(j, "degrade", "static", "%s: edges answer by themselves%s", why,
+             lever == LEVER_SERVICE_DEGRADE && j->service->degraded_body != NULL ? " what the inventory declares"
+                                                                                 : ", 503 and Retry-After");
+    if (degrade == DEGRADE_STALE)
+        turn(j, "degrade", "stale", "%s: edges give the last good answer to a GET where they have one", why);
+}
+
+static void turn_limit(struct journey *j, int64_t share, enum lever lever, const char *object)
+{
+    g_autofree char *why = world_lever_words(j->w, lever, object);
+    g_autofree char *is = g_strdup_printf("%" G_GINT64_FORMAT "/s", share);
+    if (share > 0)
+        turn(j, "limit", is, "what each edge lets through; above 503 and Retry-After; %s", why);
+}
+
 static void turn_policy(struct journey *j)
 {
     if (j->route != NULL)
         turn(j, "policy", j->policy, "prefix %s of route %s", j->route->prefix, j->route->o.name);
     else
         turn(j, "policy", j->policy, "service %s is the default of group %s", j->service->o.name, j->group->o.name);
+    turn_degrade(j, world_service_degrade(j->w, j->service), LEVER_SERVICE_DEGRADE, j->service->o.name);
+    turn_limit(j, world_service_limit_share(j->w, j->service), LEVER_SERVICE_LIMIT, j->service->o.name);
 }
 
 static void turn_slot(struct journey *j)
@@ -315,6 +337,10 @@ static void turns_room(struct journey *j, const struct split *split, unsigned ro
     if (used == NULL)
         return;
     rooms_add(j, used);
+    enum degrade degrade = world_room_degrade(j->w, used);
+    if (degrade != DEGRADE_STALE || j->service->last_good)
+        turn_degrade(j, degrade, LEVER_ROOM_DEGRADE, used);
+    turn_limit(j, world_room_limit_share(j->w, used), LEVER_ROOM_LIMIT, used);
     turn_road(j, used);
 }
 

@@ -21,6 +21,7 @@ struct teller {
     GHashTable *shifts;   /* service -> struct shift * */
     GHashTable *edges;    /* group or variant (the object of now) -> struct name_edges * */
     GHashTable *rows;     /* "kind name" -> struct forecast_row *, of out */
+    GHashTable *rates;    /* service -> double *: requests per second of fresh reports */
 };
 /* One counter, in the terms of both worlds. */
 struct flow {
@@ -31,6 +32,7 @@ struct flow {
     const struct name_edges *name; /* that its users came by */
     int class_now, class_then;     /* of the edges that answer */
     double ok, fail;               /* 1/s */
+    double passes;                 /* 0..1: the share of them that edges let through */
 };
 
 static void row_free(gpointer data)
@@ -206,6 +208,28 @@ static void arrive(struct teller *t, const struct flow *flow, const char *room, 
         entrance_row(t, room, entrances->pdata[i])->after += rate / entrances->len;
 }
 
+/* How much of the flow would reach rooms: what edges answer by themselves, and what a limit refuses, does not. */
+static void flow_degrade(struct teller *t, struct flow *flow)
+{
+    flow->passes = 1;
+    if (flow->service_then == NULL)
+        return;
+    enum degrade degrade = world_service_degrade(t->then, flow->service_then);
+    double rate = flow->ok + flow->fail;
+    if (degrade != DEGRADE_OFF)
+        t->out->degraded += rate;
+    if (degrade == DEGRADE_STATIC) {
+        row_of(t, "room", "degraded")->after += rate;
+        flow->passes = 0;
+        return;
+    }
+    const double *all = g_hash_table_lookup(t->rates, flow->service->o.name);
+    double limit = (double)world_service_limit(t->then, flow->service_then);
+    if (limit > 0 && all != NULL && *all > limit)
+        flow->passes = limit / *all;
+    t->out->shed += rate * (1 - flow->passes);
+}
+
 /* `share` of the flow, which the table in force sends to `from`, goes to `room` (NULL: nobody). What the table does not
  * move does not move, wherever it was answered in the last second. */
 static void flow_to(struct teller *t, const struct flow *flow, const char *from, const char *room, double share)
@@ -239,7 +263,8 @@ static unsigned flow_rooms(const struct teller *t, const struct flow *flow, cons
 static void flow_rooms_tell(struct teller *t, const struct flow *flow)
 {
     const char *room = flow->counter->room;
-    row_of(t, "room", room[0] != '\0' ? room : "closed")->before += flow->ok + flow->fail;
+    const char *row = room[0] != '\0' ? room : counter_by_edge(flow->counter) ? "degraded" : "closed";
+    row_of(t, "room", row)->before += flow->ok + flow->fail;
     if (room[0] != '\0')
         entrance_row(t, room, flow->counter->via)->before += flow->ok + flow->fail;
 
@@ -247,14 +272,14 @@ static void flow_rooms_tell(struct teller *t, const struct flow *flow)
     bool own[SPLIT_ROOMS_MAX] = {false};
     unsigned slots = flow_rooms(t, flow, shift, own);
     if (slots == 0) {
-        flow_to(t, flow, NULL, NULL, 1);
+        flow_to(t, flow, NULL, NULL, flow->passes);
         return;
     }
     for (unsigned k = 0; k < SPLIT_ROOMS_MAX; k++)
         for (unsigned i = 0; i < shift->now.n_rooms; i++)
             if (own[i] && shift->slots[i][k] > 0)
                 flow_to(t, flow, used_now(t, flow, shift->now.rooms[i]), used_then(t, flow, shift, k),
-                        (double)shift->slots[i][k] / slots);
+                        flow->passes * shift->slots[i][k] / slots);
 }
 
 static void flow_edges_tell(struct teller *t, const struct flow *flow)
@@ -297,15 +322,63 @@ static void counter_tell(struct teller *t, const struct edge *edge, const struct
     flow.name = name_of(t, flow.group, edge);
     flow_classes(t, &flow);
 
-    bool answered = counter->room[0] != '\0', relayed = strcmp(counter->via, "relay") == 0;
+    bool by_edge = counter_by_edge(counter), relayed = strcmp(counter->via, "relay") == 0;
+    bool answered = counter->room[0] != '\0' || by_edge;
     flow.fail = answered || relayed ? MIN(counter->fail_rate, counter->rate) : counter->rate;
     flow.ok = answered ? counter->rate - flow.fail : 0;
     if (flow.ok + flow.fail <= 0)
         return;
     t->out->total += flow.ok + flow.fail;
     t->out->failing += flow.fail;
+    flow_degrade(t, &flow);
     flow_rooms_tell(t, &flow);
     flow_edges_tell(t, &flow);
+}
+
+/* Room levers that differ: what of their requests is concerned is not reckoned. */
+static void room_levers_tell(struct teller *t)
+{
+    static const enum lever levers[] = {LEVER_ROOM_DEGRADE, LEVER_ROOM_LIMIT};
+    INVENTORY_FOREACH (t->then->inventory, room, room) {
+        for (size_t i = 0; i < G_N_ELEMENTS(levers); i++) {
+            const char *now = controls_value(t->now->controls, levers[i], room->o.name);
+            const char *then = controls_value(t->then->controls, levers[i], room->o.name);
+            const struct forecast_row *row = row_of(t, "room", room->o.name);
+            g_autofree char *rate = words_rate(row->after);
+            if (strcmp(now, then) != 0)
+                note(t,
+                     "%s/%s would be %s: of the %s requests/s that come to the room, what edges answer or refuse is "
+                     "not in this forecast",
+                     lever_class(levers[i])->name, room->o.name, then, rate);
+        }
+    }
+}
+
+/* What arrives for each service, before it is known how much a limit leaves of it. */
+static void rates_add(struct teller *t, const struct edge_report *report)
+{
+    for (guint i = 0; i < report->counters->len; i++) {
+        const struct counter *counter = report->counters->pdata[i];
+        const struct policy_ref *ref = g_hash_table_lookup(t->policies, counter->policy);
+        bool relayed = strcmp(counter->via, "relay") == 0;
+        if (ref == NULL)
+            continue;
+        double *rate = g_hash_table_lookup(t->rates, ref->service->o.name);
+        if (rate == NULL) {
+            rate = g_new0(double, 1);
+            g_hash_table_insert(t->rates, ref->service->o.name, rate);
+        }
+        *rate += relayed ? MIN(counter->fail_rate, counter->rate) : counter->rate;
+    }
+}
+
+static void rates_tell(struct teller *t, const struct observed *observed, int64_t now_us)
+{
+    INVENTORY_FOREACH (t->now->inventory, edge, edge) {
+        const struct edge_report *report = observed_edge(observed, edge->o.name);
+        if (report != NULL && now_us - report->at_us <= OBSERVED_FRESH_US)
+            rates_add(t, report);
+    }
 }
 
 /* Adds the counters of all edges with a fresh report; true if they are enough to know. */
@@ -368,12 +441,15 @@ struct forecast *forecast(const struct resolved *now, const struct resolved *the
         .shifts = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, shift_free),
         .edges = g_hash_table_new_full(NULL, NULL, NULL, name_edges_free),
         .rows = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL),
+        .rates = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, g_free),
     };
     INVENTORY_FOREACH (then->world->inventory, room, room) {
         row_of(&t, "room", room->o.name);
     }
+    rates_tell(&t, observed, now_us);
     out->known = reports_tell(&t, observed, now_us);
     variants_tell(&t);
+    room_levers_tell(&t);
     if (out->zone_share != NULL)
         note(&t, "dns: %s: its name servers will refuse the change unless dnszone.guard is off", out->zone_share);
     g_ptr_array_sort(out->rows, row_compare);
@@ -381,6 +457,7 @@ struct forecast *forecast(const struct resolved *now, const struct resolved *the
     g_hash_table_unref(t.shifts);
     g_hash_table_unref(t.edges);
     g_hash_table_unref(t.rows);
+    g_hash_table_unref(t.rates);
     return out;
 }
 
@@ -409,9 +486,9 @@ json_t *forecast_to_json(const struct forecast *f)
         (int)f->distance.entries[EDGE_DEDICATED], "public_slow_entries", (int)f->distance.slow_entries[EDGE_PUBLIC],
         "dedicated_slow_entries", (int)f->distance.slow_entries[EDGE_DEDICATED], "rrsets", (int)f->distance.rrsets,
         "endpoints", (int)f->distance.endpoints);
-    return json_pack("{s:b, s:f, s:f, s:f, s:f, s:f, s:o, s:o, s:o}", "known", f->known, "total", f->total, "failing",
-                     f->failing, "moved", f->moved, "moved_failing", f->moved_failing, "lost", f->lost, "rows", rows,
-                     "notes", notes, "changes", changes);
+    return json_pack("{s:b, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:o, s:o, s:o}", "known", f->known, "total", f->total,
+                     "failing", f->failing, "moved", f->moved, "moved_failing", f->moved_failing, "lost", f->lost,
+                     "degraded", f->degraded, "shed", f->shed, "rows", rows, "notes", notes, "changes", changes);
 }
 
 static void text_figure(GString *text, const char *what, double part, double of)
@@ -441,6 +518,10 @@ char *forecast_text(const struct forecast *f)
     text_figure(text, "healthy, would change room", f->moved, healthy);
     text_figure(text, "healthy, nobody would answer", f->lost, healthy);
     text_figure(text, "failing, would change room", f->moved_failing, f->failing);
+    if (f->degraded > 0)
+        text_figure(text, "edges would answer by themselves", f->degraded, f->total);
+    if (f->shed > 0)
+        text_figure(text, "a limit would refuse", f->shed, f->total);
     text_rows(text, f);
     g_autofree char *sets = words_plural(f->distance.rrsets, "record set");
     g_string_append_printf(text, "  table entries: %u on public edges, %u on dedicated edges; %s\n",

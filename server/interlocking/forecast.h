@@ -8,6 +8,11 @@
  * spread evenly over the new ones: clients that never resolve again are not foreseen. What arrives at an edge that only
  * a variant of the group points to is the variant's; where both point, it is the group's, and a note says so.
  *
+ * What a service's static answer takes, or its limit refuses, arrives nowhere. An answer that edges keep may be there
+ * or not, so stale ones count as degraded, and at their room as well. A limit counts as if edges shared it as their
+ * users come; each lets through an even share (world.h), so more may be refused. A room's degrade and limit are in
+ * notes.
+ *
  * The forecast is known when at least half of the edges that are in have reported within OBSERVED_FRESH_US and
  * the site has at least FORECAST_RATE_MIN requests per second.
  *
@@ -28,14 +33,16 @@ struct forecast_row {
     double before, after; /* requests per second */
 };
 struct forecast {
-    bool known;                        /* false: no fresh rates; a person is warned, automation refused */
-    double total;                      /* requests per second of the site now */
-    double failing;                    /* of them, those that fail today */
-    double moved;                      /* of them, those that the change sends to another room, that succeed today */
-    double moved_failing;              /* those that would, but fail today: they do not count for share-moved */
-    double lost;                       /* those that succeed today and would be answered by nobody */
-    GPtrArray *rows;                   /* struct forecast_row * */
-    GPtrArray *notes;                  /* char *: what the forecast does not know, in words */
+    bool known;           /* false: no fresh rates; a person is warned, automation refused */
+    double total;         /* requests per second of the site now */
+    double failing;       /* of them, those that fail today */
+    double moved;         /* of them, those that the change sends to another room, that succeed today */
+    double moved_failing; /* those that would, but fail today: they do not count for share-moved */
+    double lost;          /* those that succeed today and would be answered by nobody */
+    double degraded;      /* those that edges would answer by themselves: static, or the last good answer */
+    double shed;          /* those that a limit would refuse */
+    GPtrArray *rows;      /* struct forecast_row * */
+    GPtrArray *notes;     /* char *: what the forecast does not know, in words */
     struct resolved_distance distance; /* table entries and records that would change */
     char *zone_share;                  /* what a zone's guard would stop, see resolved_zone_share; NULL: nothing */
 };

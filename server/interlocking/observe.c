@@ -10,6 +10,11 @@
  */
 #define HOLD_SAME_US (2 * G_USEC_PER_SEC)
 
+bool counter_by_edge(const struct counter *counter)
+{
+    return counter->room[0] == '\0' && counter->via[0] != '\0' && strcmp(counter->via, "relay") != 0;
+}
+
 static void counter_free(gpointer data)
 {
     struct counter *counter = data;

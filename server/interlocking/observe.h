@@ -10,12 +10,14 @@
 #include "server/interlocking/world.h"
 
 /* Requests of one policy that one edge sent to one room through one entrance. room "" and via "": nobody was asked or
- * nobody answered (closed, relay failed). For relayed requests room is "" and via "relay". */
+ * nobody answered (closed, relay failed). For relayed requests room is "" and via "relay"; for what
+ * the edge answers by itself (levers degrade and limit) "static", "last-good" or "limit". */
 struct counter {
     char *policy, *room, *via;
     uint64_t requests, failed; /* since the table in force was applied; failed: 5xx or no answer */
     double rate, fail_rate;    /* 1/s in the last window */
 };
+bool counter_by_edge(const struct counter *counter); /* one of these three */
 struct origin_health {
     char *room, *via;   /* entrance */
     bool up;            /* as HAProxy's checks have it */

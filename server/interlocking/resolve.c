@@ -83,10 +83,19 @@ static void split_lever_check(struct fast *f, const struct service *service, con
                                                            : "rooms that exist");
 }
 
+static void degrade_lever_check(struct fast *f, const struct service *service)
+{
+    const char *value = controls_value(f->w->controls, LEVER_SERVICE_DEGRADE, service->o.name);
+    if (strcmp(value, "stale") == 0 && !service->last_good)
+        finding_value_on(f->out->findings, &service->o, "degrade", value,
+                         "default, off or static: no answers are kept");
+}
+
 static void split_collect(struct fast *f, const struct service *service)
 {
     if (g_hash_table_contains(f->of, service->o.name))
         return;
+    degrade_lever_check(f, service);
     struct split_use *use = g_new0(struct split_use, 1);
     world_service_split(f->w, service, &use->split);
     split_lever_check(f, service, &use->split);
@@ -188,6 +197,20 @@ static void splits_resolve(struct fast *f)
     g_bytes_unref(bytes);
 }
 
+static const char *const degrade_words[] = {
+    [DEGRADE_OFF] = "live", [DEGRADE_STALE] = "stale", [DEGRADE_STATIC] = "static"};
+
+/* The last two fields of a policy's row, "" where nobody asks for them, so that agents of before understand it. */
+static char *degrade_fields(const struct fast *f, const struct service *service)
+{
+    enum degrade degrade = world_service_degrade(f->w, service);
+    int64_t share = world_service_limit_share(f->w, service);
+    if (degrade == DEGRADE_OFF && share == 0 && !service->last_good)
+        return g_strdup("");
+    const char *word = degrade == DEGRADE_OFF && service->last_good ? "keep" : degrade_words[degrade];
+    return g_strdup_printf("|%s|%" G_GINT64_FORMAT, word, share);
+}
+
 static void policies_resolve(struct fast *f, int edge_class)
 {
     GPtrArray *lines = lines_new();
@@ -198,11 +221,14 @@ static void policies_resolve(struct fast *f, int edge_class)
             continue;
         const struct split_use *use = g_hash_table_lookup(f->splits, text);
         bool relay = edge_class == EDGE_PUBLIC && world_group_edge_class(f->w, ref->group) == EDGE_DEDICATED;
-        g_autofree char *timeout =
-            ref->service->timeout > 0 ? g_strdup_printf("|%" G_GINT64_FORMAT, ref->service->timeout) : g_strdup("");
-        lines_add(lines, "%s.%s %u|%s|%s|%s%s\n", ref->group->o.name, ref->service->o.name, use->index,
+        g_autofree char *degrade = degrade_fields(f, ref->service);
+        g_autofree char *timeout = ref->service->timeout > 0
+                                       ? g_strdup_printf("|%" G_GINT64_FORMAT, ref->service->timeout)
+                                       : g_strdup(degrade[0] != '\0' ? "|" : "");
+        lines_add(lines, "%s.%s %u|%s|%s|%s%s%s\n", ref->group->o.name, ref->service->o.name, use->index,
                   ref->service->active == SERVICE_MULTI ? "multi" : "single",
-                  world_service_auto_dr(f->w, ref->service) ? "on" : "off", relay ? "relay" : "local", timeout);
+                  world_service_auto_dr(f->w, ref->service) ? "on" : "off", relay ? "relay" : "local", timeout,
+                  degrade);
     }
     part_put(f->out, edge_class, PART_POLICIES, lines_encode(lines));
 }
@@ -215,6 +241,10 @@ static void rooms_resolve(struct fast *f, int edge_class)
         const char *single = world_room_used(f->w, edge_class, false, room->o.name);
         lines_add(lines, "multi/%s %s\n", room->o.name, multi != NULL ? multi : "-");
         lines_add(lines, "single/%s %s\n", room->o.name, single != NULL ? single : "-");
+        enum degrade degrade = world_room_degrade(f->w, room->o.name);
+        int64_t share = world_room_limit_share(f->w, room->o.name);
+        if (degrade != DEGRADE_OFF || share > 0)
+            lines_add(lines, "degrade/%s %s|%" G_GINT64_FORMAT "\n", room->o.name, degrade_words[degrade], share);
     }
     part_put(f->out, edge_class, PART_ROOMS, lines_encode(lines));
 }

@@ -225,11 +225,26 @@ static GBytes *routes_encode(const struct inventory *inv, GHashTable *by_group)
     return g_string_free_to_bytes(text);
 }
 
+/* Services whose static answer is declared. */
+static void answers_add(GPtrArray *lines, const struct inventory *inv)
+{
+    INVENTORY_FOREACH (inv, service, service) {
+        if (service->degraded_body == NULL || !answer_body_valid(service->degraded_body))
+            continue;
+        g_autoptr(GString) hex = g_string_new(NULL);
+        for (const char *p = service->degraded_body; *p != '\0'; p++)
+            g_string_append_printf(hex, "%02x", (unsigned char)*p);
+        lines_add(lines, "answer/%s %s|%s\n", service->o.name, service->degraded_status == DEGRADED_200 ? "200" : "503",
+                  hex->str);
+    }
+}
+
 static GBytes *layout_encode(const struct inventory *inv, int edge_class)
 {
     char text[ENDPOINT_TEXT_SIZE];
     GPtrArray *lines = lines_new();
     lines_add(lines, "class %s\n", edge_class_name(edge_class));
+    answers_add(lines, inv);
     if (edge_class == EDGE_DEDICATED) {
         INVENTORY_FOREACH (inv, room, room) {
             if (room->ring.port != 0)

@@ -277,6 +277,90 @@ char *world_edges_words(const struct world *w, const struct group *group, const 
                            why);
 }
 
+/* ---- what edges answer by themselves ---- */
+
+static enum degrade degrade_of(const struct world *w, enum lever lever, const char *object)
+{
+    return lever_is(w, lever, object, "static")  ? DEGRADE_STATIC
+           : lever_is(w, lever, object, "stale") ? DEGRADE_STALE
+                                                 : DEGRADE_OFF;
+}
+
+enum degrade world_service_degrade(const struct world *w, const struct service *service)
+{
+    enum degrade degrade = degrade_of(w, LEVER_SERVICE_DEGRADE, service->o.name);
+    return degrade == DEGRADE_STALE && !service->last_good ? DEGRADE_OFF : degrade;
+}
+
+enum degrade world_room_degrade(const struct world *w, const char *room)
+{
+    return degrade_of(w, LEVER_ROOM_DEGRADE, room);
+}
+
+static int64_t limit_of(const struct world *w, enum lever lever, const char *object)
+{
+    int64_t rate;
+    return control_rate_parse(controls_value(w->controls, lever, object), &rate) ? rate : 0;
+}
+
+int64_t world_service_limit(const struct world *w, const struct service *service)
+{
+    return limit_of(w, LEVER_SERVICE_LIMIT, service->o.name);
+}
+
+int64_t world_room_limit(const struct world *w, const char *room)
+{
+    return limit_of(w, LEVER_ROOM_LIMIT, room);
+}
+
+static bool group_has_service(const struct world *w, const struct group *group, const char *service)
+{
+    if (strcmp(group->service, service) == 0)
+        return true;
+    INVENTORY_FOREACH (w->inventory, route, route) {
+        if (strcmp(route->group, group->o.name) == 0 && strcmp(route->service, service) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* Edges that requests of a group arrive at, by its own name and by its variants'. */
+static guint arrival_edges(const struct world *w, const struct group *group)
+{
+    g_autoptr(GPtrArray) edges = world_group_edges(w, group);
+    INVENTORY_FOREACH (w->inventory, variant, variant) {
+        if (strcmp(variant->group, group->o.name) != 0)
+            continue;
+        g_autoptr(GPtrArray) more = world_variant_edges(w, group, variant, NULL);
+        for (guint i = 0; i < more->len; i++)
+            if (!g_ptr_array_find(edges, more->pdata[i], NULL))
+                g_ptr_array_add(edges, more->pdata[i]);
+    }
+    return edges->len;
+}
+
+static int64_t share_of(int64_t limit, guint n)
+{
+    return limit == 0 ? 0 : MAX(1, limit / MAX(1, (int64_t)n));
+}
+
+int64_t world_service_limit_share(const struct world *w, const struct service *service)
+{
+    int64_t limit = world_service_limit(w, service);
+    guint n = 0;
+    INVENTORY_FOREACH (w->inventory, group, group) {
+        if (limit > 0 && group_has_service(w, group, service->o.name))
+            n += arrival_edges(w, group);
+    }
+    return share_of(limit, n);
+}
+
+int64_t world_room_limit_share(const struct world *w, const char *room)
+{
+    g_autoptr(GPtrArray) edges = edges_where(w, -1, true);
+    return share_of(world_room_limit(w, room), edges->len);
+}
+
 static GPtrArray *relays_where(const struct world *w, bool in_only)
 {
     GPtrArray *relays = edges_where(w, EDGE_DEDICATED, in_only);

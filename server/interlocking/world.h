@@ -39,6 +39,19 @@ int world_group_edge_class(const struct world *w, const struct group *group); /*
 /* Class of the edges that a variant of the group points to: its lever, else the group's. variant NULL: the group. */
 int world_variant_edge_class(const struct world *w, const struct group *group, const struct variant *variant);
 bool world_service_auto_dr(const struct world *w, const struct service *service);
+/* What edges answer by themselves in place of the service, or of all that a room answers. Stale only where answers are
+ * kept, whatever the lever says. */
+enum degrade { DEGRADE_OFF, DEGRADE_STALE, DEGRADE_STATIC };
+enum degrade world_service_degrade(const struct world *w, const struct service *service);
+enum degrade world_room_degrade(const struct world *w, const char *room);
+/* Requests per second that edges let through in all; 0: no limit. */
+int64_t world_service_limit(const struct world *w, const struct service *service);
+int64_t world_room_limit(const struct world *w, const char *room);
+/* What one edge lets through of it: of a service, for one of its policies. The limit is divided evenly over the edges
+ * that names of its groups, and their variants, point to, each counted once for every policy; that of a room over all
+ * edges that are in. At least 1; 0: no limit. */
+int64_t world_service_limit_share(const struct world *w, const struct service *service);
+int64_t world_room_limit_share(const struct world *w, const char *room);
 /* Split of a service in force. multi: lever, else even over all rooms (the first SPLIT_ROOMS_MAX by name); a lever that
  * names a room which is no more counts as default. single: all slots at home, whatever the lever says. n_rooms is 0
  * when there is no room to send anybody to. split_clear. */

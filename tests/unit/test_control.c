@@ -91,6 +91,22 @@ START_TEST(values_are_validated_and_made_canonical)
         {LEVER_SPLIT, "one", "0-999=room-a", NULL, "split/one: found a single service, expected a multi service",
          SB_ERROR_INVALID},
         {LEVER_SPLIT, "one", "default", "default", NULL, 0},
+        {LEVER_SERVICE_LIMIT, "one", "1000000", "1000000", NULL, 0},
+        {LEVER_SERVICE_LIMIT, "one", "default", "default", NULL, 0},
+        {LEVER_SERVICE_LIMIT, "one", "0", NULL,
+         "service.limit/one: found \"0\", expected default or requests per second, 1 to 1000000", SB_ERROR_INVALID},
+        {LEVER_ROOM_LIMIT, "room-a", "1000001", NULL,
+         "room.limit/room-a: found \"1000001\", expected default or requests per second, 1 to 1000000",
+         SB_ERROR_INVALID},
+        {LEVER_ROOM_LIMIT, "room-a", "9;quit", NULL,
+         "room.limit/room-a: found \"9;quit\", expected default or requests per second, 1 to 1000000",
+         SB_ERROR_INVALID},
+        {LEVER_SERVICE_DEGRADE, "one", "static", "static", NULL, 0},
+        {LEVER_SERVICE_DEGRADE, "one", "stale", NULL,
+         "service.degrade/one: found \"stale\", expected default, off or static: the service does not say last_good, "
+         "so "
+         "edges keep no answers of it",
+         SB_ERROR_INVALID},
     };
     sb_auto(inventory) inv = site();
     for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {

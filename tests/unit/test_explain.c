@@ -99,6 +99,10 @@ START_TEST(reasons)
     golden("closed-room", LEVERS("room.ingress/room-a=closed", "service.auto_dr/home=on by carol in x-9"), o,
            (struct explain_query){.url = "home.example.test", .user = "3"});
     golden("nobody", LEVERS("room.compute/room-a=quarantined", "edge/edge-1=out"), o, UPLOAD);
+    golden("degraded",
+           LEVERS("service.degrade/home=static by carol in x-9", "service.limit/home=100", "room.limit/room-a=1000",
+                  "room.degrade/room-a=stale"),
+           o, (struct explain_query){.url = "home.example.test", .user = "3"});
     golden("core", none, o, (struct explain_query){.url = "play.example.test/x", .user = "7", .from = "edge-3"});
 }
 END_TEST

@@ -222,8 +222,40 @@ START_TEST(requests_are_conserved)
 }
 END_TEST
 
+/* 70 of creator's, all at room-a; 80 of home's, half at each room. */
+START_TEST(what_edges_answer_or_refuse_arrives_nowhere)
+{
+    sb_auto(observed) o = steady_rates();
+    sb_auto(forecast) fixed = forecast_of(o, none, LEVERS("service.degrade/creator=static"));
+    NEAR(fixed->degraded, 70);
+    NEAR(fixed->shed, 0);
+    NEAR(fixed->moved + fixed->lost, 0);
+    NEAR(after(fixed, "room", "room-a"), 90);
+    NEAR(after(fixed, "room", "degraded"), 70);
+    sb_auto(forecast) limited = forecast_of(o, none, LEVERS("service.limit/home=20"));
+    NEAR(limited->degraded, 0);
+    NEAR(limited->shed, 60);
+    NEAR(after(limited, "room", "room-a"), 130);
+    NEAR(after(limited, "room", "room-b"), 50);
+    sb_auto(forecast) wide = forecast_of(o, none, LEVERS("service.limit/home=80"));
+    NEAR(wide->shed, 0);
+    g_autofree char *text = forecast_text(limited);
+    ck_assert_msg(strstr(text, "a limit would refuse                    60.0/s  25 %") != NULL, "%s", text);
+    sb_auto(forecast) room = forecast_of(o, none, LEVERS("room.limit/room-a=20"));
+    ck_assert_str_eq(room->notes->pdata[0], "room.limit/room-a would be 20: of the 160 requests/s that come to the "
+                                            "room, what edges answer or refuse is not in this forecast");
+    /* and back: what edges answer now is not failing, and goes home */
+    SITE_REPORT(o, "edge-1", 10, NOW, "counter creator.creator - static 100 0 30 0");
+    sb_auto(forecast) back = forecast_of(o, LEVERS("service.degrade/creator=static"), none);
+    NEAR(back->failing, 0);
+    NEAR(back->degraded, 0);
+    NEAR(back->moved + back->lost, 0);
+}
+END_TEST
+
 static void add(TCase *tcase)
 {
+    tcase_add_test(tcase, what_edges_answer_or_refuse_arrives_nowhere);
     tcase_add_test(tcase, nothing_changes);
     tcase_add_test(tcase, what_the_change_does_not_move_is_not_moved);
     tcase_add_test(tcase, a_healthy_room_is_drained);

@@ -140,7 +140,8 @@ START_TEST(what_is_wrong_is_found_with_its_line)
          "p.yaml:1: plan p: found unknown key \"step\", expected one of plan, summary, target, params, steps"},
         {HEAD "  - word\n",
          "p.yaml:1: plan p: steps: found \"word\", expected a mapping with the step's name and what it does"},
-        {HEAD "  - {name: a}\n", AT "found 0 of them, expected exactly one of check, set, ramp, wait, verify, approve, run"},
+        {HEAD "  - {name: a}\n",
+         AT "found 0 of them, expected exactly one of check, set, ramp, wait, verify, approve, run"},
         {HEAD "  - {name: a, wait: dns, check: forecast}\n",
          AT "found 2 of them, expected exactly one of check, set, ramp, wait, verify, approve, run"},
         {HEAD "  - {name: a, check: room-shut}\n",
@@ -171,7 +172,8 @@ START_TEST(what_is_wrong_is_found_with_its_line)
          AT "set: found a list of 0, expected a list of 1 to 100 {control, on, value}"},
         {HEAD "  - {name: a, set: [{control: door, on: x, value: y}]}\n",
          AT "control: found \"door\", expected one of room.ingress, room.compute, pop, edge, split, group.edge_class, "
-            "variant.edge_class, dnszone.guard, service.auto_dr, service.eastwest"},
+            "variant.edge_class, dnszone.guard, service.auto_dr, service.eastwest, service.degrade, service.limit, "
+            "room.degrade, room.limit"},
         {HEAD "  - {name: a, set: [{control: pop, on: p, value: shut}]}\n",
          AT "value: found \"shut\", expected default or one of in, out"},
         {HEAD "  - {name: a, set: [{control: pop, on: $target, value: out}]}\n",

@@ -61,8 +61,10 @@ static char *random_lever(GRand *rand, const struct inventory *inv)
         return g_strdup_printf("!%s/%s=0-%d=room-c,%d-999=room-%c", class->name, object->name, cut - 1, cut,
                                'a' + g_rand_int_range(rand, 0, 2));
     }
+    if (class->type == LEVER_TYPE_RATE)
+        return g_strdup_printf("%s/%s=%d", class->name, object->name, g_rand_int_range(rand, 1, 1000001));
     g_auto(GStrv) choices = g_strsplit(class->choices, "|", -1);
-    return g_strdup_printf("%s/%s=%s", class->name, object->name,
+    return g_strdup_printf("!%s/%s=%s", class->name, object->name,
                            choices[g_rand_int_range(rand, 0, (gint32)g_strv_length(choices))]);
 }
 

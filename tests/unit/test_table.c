@@ -34,8 +34,10 @@ START_TEST(bad_parts_are_refused_with_the_line)
 #define SPLITS_EXPECTED ", expected FIRST:LAST ROOM, both of one split index * 1000 + slot"
 #define POLICY_REFUSED(timeout)                                                                                        \
     "part policies, line 1: found \"g.s 1|multi|on|local" timeout "\", expected GROUP.SERVICE INDEX|multi|on|local "   \
-    "(or single, off, relay), and maybe |MS, 100 to 30000"
-#define ROOMS_EXPECTED ", expected multi/ROOM or single/ROOM, then ROOM or -"
+    "(or single, off, relay), "                                                                                        \
+    "and maybe |MS, 100 to 30000, or |MS|live|LIMIT (MS may be missing; or keep, stale, static)"
+#define ROOMS_EXPECTED                                                                                                 \
+    ", expected multi/ROOM or single/ROOM, then ROOM or -; degrade/ROOM live|LIMIT (or stale, static)"
     static const struct {
         enum part part;
         const char *text, *message;
@@ -58,17 +60,36 @@ START_TEST(bad_parts_are_refused_with_the_line)
         {PART_LAYOUT, "", "part layout: found no line \"class\", expected one"},
         {PART_LAYOUT, "class both\n",
          "part layout, line 1: found \"class both\", expected class public|dedicated, origin/ROOM/ENTRANCE "
-         "ADDRESS:PORT, fallback/ROOM/ENTRANCE ADDRESS:PORT or relay/EDGE ADDRESS:PORT"},
+         "ADDRESS:PORT, fallback/ROOM/ENTRANCE ADDRESS:PORT, relay/EDGE ADDRESS:PORT or "
+         "answer/SERVICE 503|HEX (or 200)"},
         {PART_LAYOUT, "class public\norigin/room-a/p 192.0.2.1:0\n",
          "part layout, line 2: found \"origin/room-a/p 192.0.2.1:0\", expected class public|dedicated, "
-         "origin/ROOM/ENTRANCE ADDRESS:PORT, fallback/ROOM/ENTRANCE ADDRESS:PORT or relay/EDGE ADDRESS:PORT"},
+         "origin/ROOM/ENTRANCE ADDRESS:PORT, fallback/ROOM/ENTRANCE ADDRESS:PORT, relay/EDGE ADDRESS:PORT or "
+         "answer/SERVICE 503|HEX (or 200)"},
         {PART_POLICIES, "g.s 1048576|multi|on|local\n",
          "part policies, line 1: found \"g.s 1048576|multi|on|local\", expected GROUP.SERVICE INDEX|multi|on|local "
-         "(or single, off, relay), and maybe |MS, 100 to 30000"},
+         "(or single, off, relay), "
+         "and maybe |MS, 100 to 30000, or |MS|live|LIMIT (MS may be missing; or keep, stale, static)"},
         {PART_POLICIES, "g.s 1|multi|on\n",
          "part policies, line 1: found \"g.s 1|multi|on\", expected GROUP.SERVICE INDEX|multi|on|local (or single, "
-         "off, relay), and maybe |MS, 100 to 30000"},
+         "off, relay), "
+         "and maybe |MS, 100 to 30000, or |MS|live|LIMIT (MS may be missing; or keep, stale, static)"},
         {PART_POLICIES, "g.s 1|multi|on|local|99\n", POLICY_REFUSED("|99")},
+        {PART_POLICIES, "g.s 1|multi|on|local||live\n", POLICY_REFUSED("||live")},
+        {PART_POLICIES, "g.s 1|multi|on|local||dead|0\n", POLICY_REFUSED("||dead|0")},
+        {PART_POLICIES, "g.s 1|multi|on|local||stale|\n", POLICY_REFUSED("||stale|")},
+        {PART_POLICIES, "g.s 1|multi|on|local||static|1000001\n", POLICY_REFUSED("||static|1000001")},
+        {PART_POLICIES, "g.s 1|multi|on|local|99|keep|0\n", POLICY_REFUSED("|99|keep|0")},
+        {PART_ROOMS, "degrade/room-a keep|0\n", "part rooms, line 1: found \"degrade/room-a keep|0\"" ROOMS_EXPECTED},
+        {PART_ROOMS, "degrade/room-a live\n", "part rooms, line 1: found \"degrade/room-a live\"" ROOMS_EXPECTED},
+        {PART_LAYOUT, "answer/s 503|277d\nclass public\n", /* a single quote */
+         "part layout, line 1: found \"answer/s 503|277d\", expected class public|dedicated, origin/ROOM/ENTRANCE "
+         "ADDRESS:PORT, fallback/ROOM/ENTRANCE ADDRESS:PORT, relay/EDGE ADDRESS:PORT or answer/SERVICE 503|HEX (or "
+         "200)"},
+        {PART_LAYOUT, "answer/s 404|7b7d\nclass public\n",
+         "part layout, line 1: found \"answer/s 404|7b7d\", expected class public|dedicated, origin/ROOM/ENTRANCE "
+         "ADDRESS:PORT, fallback/ROOM/ENTRANCE ADDRESS:PORT, relay/EDGE ADDRESS:PORT or answer/SERVICE 503|HEX (or "
+         "200)"},
         {PART_POLICIES, "g.s 1|multi|on|local|30001\n", POLICY_REFUSED("|30001")},
         {PART_POLICIES, "g.s 1|multi|on|local|\n", POLICY_REFUSED("|")},
         {PART_POLICIES, "g.s 1|multi|on|local|3s\n", POLICY_REFUSED("|3s")},

@@ -1,0 +1,201 @@
+/* A real HAProxy that answers in a service's place: static answers, the last good ones, limits; all by maps alone. */
+#include "tests/unit/edgestage.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define SECOND_US 1000000
+
+/* The site at rest, but what manual.home and creator.creator have behind their road. */
+static char *policies(const char *home, const char *creator)
+{
+    return g_strdup_printf("core-line.playback 7|multi|on|relay\n"
+                           "core.playback 7|multi|on|local\n"
+                           "creator.creator 3|single|off|local%s\n"
+                           "creator.upload 3|single|off|local\n"
+                           "manual.home 7|multi|off|local%s\n",
+                           creator, home);
+}
+
+/* How long the change took, until it was read back. */
+static int64_t apply(struct stage *s, uint64_t generation, const char *home, const char *creator, const char *rooms)
+{
+    g_autofree char *text = policies(home, creator);
+    int64_t begin_us = loop_now_us();
+    stage_must_apply(s, generation, &(struct edge_table_text){.policies = text, .rooms = rooms});
+    return loop_now_us() - begin_us;
+}
+
+static unsigned asked(const struct stage *s)
+{
+    unsigned sum = 0;
+    for (unsigned i = 0; i < ORIGINS; i++)
+        sum += atomic_load(&s->origins[i].requests);
+    return sum;
+}
+
+static void declare_answer(struct stage *s)
+{
+    /* {"busy": true} */
+    g_autofree char *old = s->layout;
+    s->layout = g_strconcat("answer/home 200|7b2262757379223a20747275657d\n", old, NULL);
+}
+
+static char *pid_of(struct stage *s)
+{
+    g_autofree char *info = stage_admin(s, "show info\n");
+    const char *at = strstr(info, "\nPid: ");
+    ck_assert_ptr_nonnull(at);
+    return g_strndup(at + 1, strcspn(at + 1, "\n"));
+}
+
+static void expect_table(struct stage *s, const char *key, const char *count)
+{
+    g_autofree char *table = stage_admin(s, "show table st_answered\n");
+    g_autofree char *begin = g_strdup_printf("key=%s ", key);
+    const char *row = strstr(table, begin);
+    ck_assert_msg(row != NULL, "no %s in %s", key, table);
+    g_autofree char *line = g_strndup(row, strcspn(row, "\n"));
+    ck_assert_msg(strstr(line, count) != NULL, "%s", line);
+}
+
+START_TEST(a_static_answer_comes_within_a_second_and_asks_nobody)
+{
+    struct stage s;
+    stage_begin(&s);
+    declare_answer(&s);
+    apply(&s, 7, "", "", NULL);
+    g_autofree char *pid = pid_of(&s);
+    struct answer answer = stage_request(&s, "GET", "home.example.test", "/", NULL);
+    ck_assert_int_eq(answer.status, 200);
+    g_free(answer.text);
+    unsigned before = asked(&s);
+    int64_t took_us = apply(&s, 8, "||static|0", "||static|0", NULL);
+    struct answer home = stage_request(&s, "POST", "home.example.test", "/", NULL);
+    struct answer creator = stage_request(&s, "GET", "creator.example.test", "/", NULL);
+    struct answer upload = stage_request(&s, "GET", "creator.example.test", "/upload/", NULL);
+    printf("static: %" G_GINT64_FORMAT " us\n", took_us);
+    ck_assert_int_lt(took_us, SECOND_US);
+    ck_assert_int_eq(home.status, 200);
+    ck_assert_msg(strstr(home.text, "\r\n\r\n{\"busy\": true}") != NULL, "%s", home.text);
+    answer_expect(&home, false, "content-type", "application/json");
+    answer_expect(&home, false, "x-sb-reason", "degraded");
+    ck_assert_int_eq(creator.status, 503);
+    answer_expect(&creator, false, "retry-after", "5");
+    answer_expect(&creator, false, "x-sb-reason", "degraded");
+    ck_assert_int_eq(upload.status, 200); /* another service of the same name */
+    ck_assert_uint_eq(asked(&s), before + 1);
+    expect_table(&s, "manual.home//static", "http_req_cnt=1");
+    g_autofree char *unanswered = stage_admin(&s, "show table st_unanswered\n");
+    ck_assert_ptr_null(strstr(unanswered, "gpc0=1"));
+    apply(&s, 9, "", "", NULL);
+    ck_assert_int_eq(stage_status(&s, "GET", "home.example.test", "/"), 200);
+    g_autofree char *after = pid_of(&s);
+    ck_assert_str_eq(after, pid); /* no reload */
+    g_free(home.text);
+    g_free(creator.text);
+    g_free(upload.text);
+    stage_end(&s);
+}
+END_TEST
+
+START_TEST(probes_go_the_real_road)
+{
+    struct stage s;
+    stage_begin(&s);
+    apply(&s, 7, "||static|1", "", NULL);
+    for (int i = 0; i < 3; i++) {
+        struct answer answer = stage_request(&s, "GET", "home.example.test", "/", "X-SB-Probe: 1\r\n");
+        ck_assert_int_eq(answer.status, 200);
+        g_free(answer.text);
+    }
+    stage_end(&s);
+}
+END_TEST
+
+/* What it answered last while it lived; what edges may not keep, or never saw, fails as ever. */
+START_TEST(the_last_good_answer_outlives_its_service)
+{
+    static const char *const paths[] = {"/a", "/b"};
+    struct stage s;
+    stage_begin(&s);
+    apply(&s, 7, "||keep|0", "", NULL);
+    unsigned before = asked(&s);
+    for (unsigned k = 0; k < 6; k++) { /* kept, but not given while all is well */
+        struct answer answer = stage_request(&s, "GET", "home.example.test", paths[k % 2], NULL);
+        g_autofree char *kept = answer_header(&answer, false, "x-sb-last-good");
+        g_autofree char *life = answer_header(&answer, false, "cache-control");
+        ck_assert_int_eq(answer.status, 200);
+        ck_assert_ptr_null(kept);
+        ck_assert_ptr_null(life);
+        g_free(answer.text);
+    }
+    ck_assert_uint_eq(asked(&s), before + 6);
+    stage_status(&s, "GET", "creator.example.test", "/a"); /* nobody said that it may be kept */
+    for (unsigned i = 0; i < EDGE_3; i++)
+        origin_stop(&s.origins[i]);
+    EVENTUALLY(stage_status(&s, "GET", "home.example.test", "/a") == 503);
+    int64_t took_us = apply(&s, 8, "||stale|0", "",
+                            "degrade/room-a stale|0\nmulti/room-a room-a\nmulti/room-b room-b\n"
+                            "single/room-a room-a\nsingle/room-b room-b\n");
+    printf("stale: %" G_GINT64_FORMAT " us\n", took_us);
+    ck_assert_int_lt(took_us, SECOND_US);
+    for (unsigned k = 0; k < 2; k++) {
+        struct answer answer = stage_request(&s, "GET", "home.example.test", paths[k], NULL);
+        ck_assert_int_eq(answer.status, 200);
+        answer_expect(&answer, false, "x-sb-reason", "last-good");
+        answer_expect(&answer, false, "cache-control", "no-store");
+        g_free(answer.text);
+    }
+    ck_assert_int_eq(stage_status(&s, "GET", "home.example.test", "/never-asked"), 503);
+    ck_assert_int_eq(stage_status(&s, "GET", "creator.example.test", "/a"), 503);
+    expect_table(&s, "manual.home//last-good", "http_req_cnt=2");
+    stage_end(&s);
+}
+END_TEST
+
+/* 300 requests in a second and a half, of which 20 a second may come. */
+START_TEST(a_limit_lets_through_what_it_says)
+{
+    enum { N = 300, LIMIT = 20 };
+    static const struct {
+        const char *home, *rooms;
+    } rows[] = {{"||live|20", NULL},
+                {"", "degrade/room-a live|10\ndegrade/room-b live|10\nmulti/room-a room-a\nmulti/room-b room-b\n"
+                     "single/room-a room-a\nsingle/room-b room-b\n"}};
+    for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {
+        struct stage s;
+        stage_begin(&s);
+        apply(&s, 7, rows[i].home, "", rows[i].rooms);
+        int64_t begin_us = loop_now_us();
+        struct answer *answers = stage_volley(&s, "home.example.test", "/", N, 5000);
+        double seconds = (double)(loop_now_us() - begin_us) / SECOND_US;
+        for (unsigned k = 0; k < N; k++)
+            if (answers[k].status == 503) {
+                answer_expect(&answers[k], false, "x-sb-reason", "limit");
+                answer_expect(&answers[k], false, "retry-after", "1");
+            }
+        unsigned passed = N - volley_others(answers, N, 200);
+        printf("limit: %u of %u in %.1f s\n", passed, N, seconds);
+        ck_assert_uint_ge(passed, LIMIT);
+        ck_assert_msg(passed <= (seconds + 1) * LIMIT * 1.2 + 4, "%u passed in %.1f s", passed, seconds);
+        ck_assert_uint_eq(asked(&s), passed);
+        apply(&s, 8, "", "", NULL);
+        ck_assert_int_eq(stage_status(&s, "GET", "home.example.test", "/"), 200);
+        stage_end(&s);
+    }
+}
+END_TEST
+
+static void add(TCase *tcase)
+{
+    tcase_add_test(tcase, a_static_answer_comes_within_a_second_and_asks_nobody);
+    tcase_add_test(tcase, probes_go_the_real_road);
+    tcase_add_test(tcase, the_last_good_answer_outlives_its_service);
+    tcase_add_test(tcase, a_limit_lets_through_what_it_says);
+}
+
+int main(void)
+{
+    return unit_run("edge_degrade", add);
+}
