@@ -87,6 +87,16 @@ void loop_free(struct loop *loop)
     g_free(loop);
 }
 
+struct timespec loop_deadline(int64_t us)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    int64_t ns = until.tv_nsec + us % G_USEC_PER_SEC * 1000;
+    until.tv_sec += us / G_USEC_PER_SEC + ns / 1000000000;
+    until.tv_nsec = ns % 1000000000;
+    return until;
+}
+
 bool loop_watch(struct loop *loop, int fd, uint32_t events, loop_io_fn fn, void *data, GError **error)
 {
     struct epoll_event event = {.events = events, .data.fd = fd};

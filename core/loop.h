@@ -12,6 +12,7 @@
 #include "core/auto.h"
 #include <stdbool.h>
 #include <stdint.h>
+#include <time.h>
 #include <glib.h>
 
 struct loop;
@@ -29,6 +30,9 @@ int64_t loop_now_us(void);
 
 /* Wall clock, µs since 1970, for records that people read; never for decisions. */
 int64_t wall_now_us(void);
+
+/* CLOCK_MONOTONIC in `us` microseconds, for pthread_cond_timedwait. */
+struct timespec loop_deadline(int64_t us);
 
 /* Watches fd for `events`; a second call for the same fd replaces the first. The loop never closes fd. */
 bool loop_watch(struct loop *loop, int fd, uint32_t events, loop_io_fn fn, void *data, GError **error);

@@ -40,6 +40,8 @@ static enum permission ask(struct dns_driver *driver, const char *owner, uint16_
     return permission;
 }
 
+static const uint16_t types[] = {KNOT_RRTYPE_A, KNOT_RRTYPE_AAAA, KNOT_RRTYPE_CNAME, KNOT_RRTYPE_TXT};
+
 static const char *owner_of(const struct update *refused, uint16_t type)
 {
     for (unsigned i = 0; i < refused->n; i++)
@@ -51,7 +53,6 @@ static const char *owner_of(const struct update *refused, uint16_t type)
 /* Names of the types that are denied, with a comma between; NULL: the server does not say. */
 static char *denied_types(struct dns_driver *driver, const struct update *refused, unsigned *n_denied)
 {
-    static const uint16_t types[] = {KNOT_RRTYPE_A, KNOT_RRTYPE_AAAA, KNOT_RRTYPE_CNAME, KNOT_RRTYPE_TXT};
     g_autofree char *sentinel = fence_owner(driver->config.zone);
     g_autoptr(GString) text = g_string_new(NULL);
     *n_denied = 0;
@@ -72,7 +73,7 @@ char *permission_explain(struct dns_driver *driver, const struct update *refused
         return NULL;
     unsigned n_denied;
     g_autofree char *denied = denied_types(driver, refused, &n_denied);
-    if (denied == NULL || n_denied == 4)
+    if (denied == NULL || n_denied == G_N_ELEMENTS(types))
         return NULL;
     if (n_denied > 0)
         return g_strdup_printf("access list: the server lets key %s update %s, but not records of type %s; allow A, "
@@ -80,5 +81,6 @@ char *permission_explain(struct dns_driver *driver, const struct update *refused
                                driver->config.key_name, driver->config.zone, denied);
     return g_strdup_printf("access list: the server lets key %s update %s, but refuses this update, the first set "
                            "being %s; allow every name of the zone there",
-                           driver->config.key_name, driver->config.zone, owner_of(refused, 0));
+                           driver->config.key_name, driver->config.zone,
+                           refused->n > 0 ? refused->sets[0]->owner : "none");
 }

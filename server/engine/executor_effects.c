@@ -7,7 +7,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define ANSWER_WAIT_MS 500 /* for an asker to be told that the journal failed */
+#define ANSWER_WAIT_US 500000 /* for an asker to be told that the journal failed */
 
 void executor_die(const char *what, const GError *error)
 {
@@ -182,11 +182,7 @@ void executor_answered(struct executor *x)
 
 void end_failed(struct executor *x)
 {
-    struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_nsec += ANSWER_WAIT_MS * 1000000L;
-    until.tv_sec += until.tv_nsec / 1000000000L;
-    until.tv_nsec %= 1000000000L;
+    struct timespec until = loop_deadline(ANSWER_WAIT_US);
     pthread_mutex_lock(&x->condition_lock);
     int rc = 0;
     while (x->unanswered > 0 && rc == 0)

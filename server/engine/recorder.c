@@ -27,7 +27,7 @@
 #define FILES_MIN 2u                     /* that are kept, whatever their size */
 #define NICE 10
 
-#define FLUSH_WAIT_NS 100000000L /* for who asks */
+#define FLUSH_WAIT_US 100000 /* for who asks */
 
 /* One of the four. */
 struct item {
@@ -158,19 +158,10 @@ void recorder_turn(struct recorder *r, const struct engine *engine)
     push(r, item);
 }
 
-static void after(struct timespec *until, long ns)
-{
-    clock_gettime(CLOCK_MONOTONIC, until);
-    until->tv_nsec += ns;
-    until->tv_sec += until->tv_nsec / 1000000000L;
-    until->tv_nsec %= 1000000000L;
-}
-
 void recorder_flush(struct recorder *r)
 {
     struct item *item = g_new0(struct item, 1);
-    struct timespec until;
-    after(&until, FLUSH_WAIT_NS);
+    struct timespec until = loop_deadline(FLUSH_WAIT_US);
     pthread_mutex_lock(&r->lock);
     uint64_t number = ++r->asked;
     item->flush = number;
@@ -458,8 +449,7 @@ static void write_item(struct recorder *r, const struct item *item)
 /* The next item, or NULL after at most FLUSH_US; *ending: there will be none. */
 static struct item *next_item(struct recorder *r, bool *ending)
 {
-    struct timespec until;
-    after(&until, FLUSH_US * 1000L);
+    struct timespec until = loop_deadline(FLUSH_US);
     pthread_mutex_lock(&r->lock);
     int rc = 0;
     while (g_queue_is_empty(&r->queue) && !r->ending && rc == 0)

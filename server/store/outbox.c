@@ -3,6 +3,7 @@
 #include "core/auto.h"
 #include "core/error.h"
 #include "core/log.h"
+#include "core/loop.h"
 #include "server/store/db.h"
 #include "server/store/journal.h"
 #include "server/store/store.h"
@@ -133,9 +134,7 @@ static bool drain(struct outbox *outbox, bool *told, GError **error)
 /* Waits before another try; true when the outbox is to end. */
 static bool wait_retry(struct outbox *outbox, unsigned delay_s)
 {
-    struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += delay_s;
+    struct timespec until = loop_deadline(delay_s * (int64_t)G_USEC_PER_SEC);
     pthread_mutex_lock(&outbox->lock);
     int rc = 0;
     while (!outbox->stop && rc != ETIMEDOUT)
