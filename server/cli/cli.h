@@ -17,6 +17,7 @@ struct cli {
     struct httpc_target target;
     bool json;    /* print answers as they are */
     bool patient; /* that the server cannot be reached is not printed: the caller asks again */
+    bool quiet;   /* that the server has not got it (404) is not printed: the caller does without */
 };
 
 #define COMMAND(name, ...) int command_##name(struct cli *cli, int argc, char **argv);

@@ -72,7 +72,9 @@ static int call(struct cli *cli, const char *method, const char *path, const jso
         return EXIT_OK;
     bool away = reply->status == 502 || reply->status == 503;
     json_t *json = json_loadb(reply->body, reply->size, 0, NULL);
-    int code = away && cli->patient ? EXIT_UNREACHABLE : problem(reply, json);
+    int code = away && cli->patient                 ? EXIT_UNREACHABLE
+               : cli->quiet && reply->status == 404 ? EXIT_FAILED
+                                                    : problem(reply, json);
     json_decref(json);
     httpc_reply_clear(reply);
     return code;

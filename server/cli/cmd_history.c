@@ -64,7 +64,10 @@ static int explain_now(struct cli *cli, const struct explain_options *options)
 static struct engine *observed_then(struct cli *cli, const struct history *history, int64_t wall_us, int64_t *now_us)
 {
     GString *recording = NULL;
-    if (incident_fetch(cli, wall_us, wall_us, &recording) != EXIT_OK || recording == NULL)
+    cli->quiet = true; /* a server that records nothing */
+    int code = incident_fetch(cli, wall_us, wall_us, &recording);
+    cli->quiet = false;
+    if (code != EXIT_OK || recording == NULL)
         return NULL;
     struct engine *engine = incident_engine_at(recording->str, wall_us, now_us, NULL);
     g_string_free(recording, TRUE);

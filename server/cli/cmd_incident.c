@@ -11,7 +11,7 @@
 
 #define CASE_SIZE_MAX ((size_t)256 << 20)
 #define BEFORE_US (5 * (int64_t)G_USEC_PER_SEC) /* of an execution that is shown, too */
-#define FETCHES_MAX 50                          /* until the end of an execution is on disk */
+#define FETCHES_MAX 10 /* until the end of an execution is on disk, for which each waits 0.1 s */
 
 /* ---- list ---- */
 

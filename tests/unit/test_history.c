@@ -139,6 +139,19 @@ START_TEST(observed_then)
 }
 END_TEST
 
+/* A server without a black box: that is said, and what was intended is shown all the same. */
+START_TEST(nothing_was_recorded)
+{
+    ck_assert_int_eq(served_end(&served, SIGTERM), 0);
+    served_start(&served, NULL, (const char *const[]){"--record=0", NULL});
+    served_apply_site(&served);
+    struct run run = SIGNALBOX_RUN("explain", URL, "--at", "2");
+    ck_assert_str_eq(run.err, "what was observed then is not in the black box; this is what was intended\n");
+    expect_run(run, 0, "203.0.113.11, 203.0.113.12", "");
+    expect_run(SIGNALBOX_RUN("incident", "list"), 1, "", "nothing is recorded here");
+}
+END_TEST
+
 START_TEST(an_execution_becomes_a_case)
 {
     g_autofree char *file = g_build_filename(served.dir, "case.txt", NULL), *mark = NULL, *text = NULL;
@@ -179,6 +192,7 @@ static void add(TCase *tcase)
     tcase_add_test(tcase, old_generations);
     tcase_add_test(tcase, differences);
     tcase_add_test(tcase, observed_then);
+    tcase_add_test(tcase, nothing_was_recorded);
     tcase_add_test(tcase, an_execution_becomes_a_case);
 }
 
