@@ -81,7 +81,10 @@ static int control_set(struct cli *cli, int argc, char **argv)
         cli_print_json(answer);
     else if (code == EXIT_OK) {
         g_autofree char *generation = cli_value_text(json_object_get(answer, "generation"));
-        fprintf(stderr, "%s %s is %s since generation %s\n", argv[2], argv[3], argv[4], generation);
+        fprintf(stderr, "%s %s is %s since generation %s%s\n", argv[2], argv[3], argv[4], generation,
+                json_is_true(json_object_get(answer, "pending"))
+                    ? "; given out when the edges have promised, within a second"
+                    : "");
     }
     json_decref(answer);
     return code;

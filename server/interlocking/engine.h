@@ -108,8 +108,9 @@ struct now {
 json_t *engine_apply(struct engine *engine, const json_t *body, bool dry_run, const struct asker *asker, struct now now,
                      struct effects *out, GError **error);
 /* changes: [{"control": "room.ingress", "object": "room-a", "value": "closed"}]. if_match: revision expected of each
- * lever named, or -1 for "any". Result {"generation", "controls", "forecast", "refusals"}. A lever that an execution
- * owns may be moved by a person (it is an event there, and audited as "override"), not by automation. */
+ * lever named, or -1 for "any". Result {"generation", "controls", "forecast", "refusals"}, and "pending": true where
+ * the reign's claim holds the publication back. A lever that an execution owns may be moved by a person (it is an event
+ * there, and audited as "override"), not by automation. */
 json_t *engine_set_controls(struct engine *engine, const json_t *changes, int64_t if_match, bool dry_run,
                             const struct asker *asker, struct now now, struct effects *out, GError **error);
 /* Result: the execution (as engine_execution); dry_run: {"steps", "forecast", "refusals"}. target may be NULL where

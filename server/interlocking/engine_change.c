@@ -195,6 +195,8 @@ json_t *engine_set_controls(struct engine *engine, const json_t *changes, int64_
         resolved_unref(draft);
     else
         commit_moves(engine, moves, draft, asker, out);
+    if (!dry_run && engine->held)
+        json_object_set_new(result, "pending", json_true());
     json_object_set_new(result, "generation", json_integer((json_int_t)engine->generation));
     return result;
 }

@@ -102,7 +102,7 @@ struct execution {
     GPtrArray *zones;             /* char *: DNS zones whose records it changed */
     GPtrArray *policies;          /* char *: "public GROUP.SERVICE", whose road it changed */
     GPtrArray *late;              /* char *: "edge edge-2" or "nameserver ns-2", missing at its end */
-    unsigned unproven;            /* policies whose verify step ended without requests or probes to prove it */
+    unsigned unproven; /* policies without requests or probes to prove them, at each verify step that ended */
     /* Times of the report, µs; -1: did not come to it, or nothing was down. They follow each other; decide ends where
      * the others begin. */
     int64_t decide_us, execute_us, converge_us, recover_us;

@@ -16,12 +16,19 @@ static bool is_published(const struct server *s, uint64_t generation)
     return s->published->world->stamp.generation == generation && s->published->world->stamp.epoch == s->epoch;
 }
 
+static void expect_pending(struct server *s, const char *value, bool expected)
+{
+    json_t *result = set(s, "service.auto_dr", "home", value, -1, &alice, NULL);
+    ck_assert(json_is_true(json_object_get(result, "pending")) == expected);
+    json_decref(result);
+}
+
 START_TEST(first_act_waits_for_every_promise)
 {
     struct server *s = restarted();
     ck_assert(is_published(s, 1)); /* the claim */
     g_autofree char *id = run_ok(s, "room-isolated", "room-a");
-    set_ok(s, "service.auto_dr", "home", "on"); /* a person's lever: written and answered, not given to anybody */
+    expect_pending(s, "on", true); /* a person's lever: written and answered, not given to anybody */
     ck_assert_uint_eq(generation(s), 4);
     for (int i = 0; i < 3; i++)
         say(s, edges[i], (struct saying){0});
@@ -33,7 +40,7 @@ START_TEST(first_act_waits_for_every_promise)
     ck_assert(is_published(s, 4)); /* at once, and as one */
     ck_assert_uint_eq(engine_unclaimed(s->engine)->len, 0);
     expect_step(s, id, "edges", "running", "converging 0/4");
-    set_ok(s, "service.auto_dr", "home", "off");
+    expect_pending(s, "off", false);
     ck_assert(is_published(s, 5)); /* nothing waits later */
     server_free(s);
 }
