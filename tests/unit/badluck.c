@@ -8,8 +8,9 @@
  *
  * While it holds `kill`, all calls of all threads that change a file, a folder or what stands at the other end of a
  * socket are counted; before the one whose number is in the file the process gets SIGKILL, and `died` says which it
- * was: "pwrite64 journal.db-wal". Pipes and what only wakes threads do not count; while it holds `thin`, with a number
- * in it, only each so many-th of the writes within a database's file does. */
+ * was: "pwrite64 journal.db-wal". When the file comes back they are counted anew. Pipes and what only wakes threads do
+ * not count; while it holds `thin`, with a number in it, only each so many-th of the writes within a database's file
+ * does. */
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -73,22 +74,38 @@ static bool fails(int fd, const char *name)
 
 /* ---- the last call ---- */
 
+/* Unless `kill` was taken away meanwhile: who does that knows by `died` whether it was in time. */
 static void die(const char *call, const char *path)
 {
-    char died[256], text[256];
-    const char *slash = strrchr(path, '/');
+    char kill[256], died[256], text[256];
+    const char *slash = strrchr(path, '/'), *folder = getenv("BADLUCK");
     int n = snprintf(text, sizeof text, "%s %s", call, slash != NULL ? slash + 1 : "socket");
-    snprintf(died, sizeof died, "%s/died", getenv("BADLUCK"));
-    int fd = open(died, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    snprintf(kill, sizeof kill, "%s/kill", folder);
+    snprintf(died, sizeof died, "%s/died", folder);
+    if (syscall(SYS_renameat, AT_FDCWD, kill, AT_FDCWD, died) != 0)
+        return;
+    int fd = open(died, O_WRONLY | O_TRUNC | O_CLOEXEC);
     if (fd >= 0)
         syscall(SYS_write, fd, text, (size_t)n);
     raise(SIGKILL);
 }
 
+static atomic_long calls, writes; /* since `kill` is there */
+
+/* The number in `kill`; 0: nothing is counted. */
+static long armed(void)
+{
+    long wanted = trouble("kill");
+    if (wanted == 0) {
+        atomic_store(&calls, 0);
+        atomic_store(&writes, 0);
+    }
+    return wanted;
+}
+
 static void count_path(const char *call, const char *path)
 {
-    static atomic_long calls;
-    long wanted = trouble("kill");
+    long wanted = armed();
     if (wanted != 0 && atomic_fetch_add(&calls, 1) + 1 == wanted)
         die(call, path);
 }
@@ -96,7 +113,6 @@ static void count_path(const char *call, const char *path)
 /* Is this write one of those that are passed over? */
 static bool thinned(const char *call)
 {
-    static atomic_long writes;
     long each = trouble("thin");
     return each > 1 && strcmp(call, "pwrite64") == 0 && atomic_fetch_add(&writes, 1) % each != 0;
 }
@@ -106,8 +122,7 @@ static void count(const char *call, int fd)
     int saved = errno;
     struct stat st;
     char path[512];
-    if (trouble("kill") != 0 && fstat(fd, &st) == 0 && (S_ISREG(st.st_mode) || S_ISSOCK(st.st_mode)) &&
-        !thinned(call)) {
+    if (armed() != 0 && fstat(fd, &st) == 0 && (S_ISREG(st.st_mode) || S_ISSOCK(st.st_mode)) && !thinned(call)) {
         path_of(fd, path, sizeof path);
         count_path(call, path);
     }

@@ -3,19 +3,39 @@
 #include "core/loop.h"
 #include "schema/object.h"
 #include "schema/yamldoc.h"
+#include "tests/unit/unit.h"
 
 #include <check.h>
 #include <glib/gstdio.h>
 #include <libknot/libknot.h>
 #include <poll.h>
+#include <signal.h>
 #include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
 
 #define REST_US (30 * G_USEC_PER_SEC) /* a limit, not a wait */
 
 static const char *const ns_names[SITE_SERVERS] = {"ns-1", "ns-2", "ns-3"};
 
+int site_run_beside(const char *name, void (*add)(TCase *tcase), unsigned n, unsigned *share)
+{
+    pid_t parent = getpid();
+    int status, ended = EXIT_SUCCESS;
+    for (*share = 0; *share < n; (*share)++)
+        if (fork() == 0) {
+            prctl(PR_SET_PDEATHSIG, SIGKILL);
+            return getppid() == parent ? unit_run(name, add) : EXIT_FAILURE;
+        }
+    while (wait(&status) > 0)
+        if (status != 0)
+            ended = EXIT_FAILURE;
+    return ended;
+}
+
 void site_prepare(struct site_stage *stage)
 {
+    prctl(PR_SET_PDEATHSIG, SIGKILL); /* no site goes on when its run has ended */
     g_autofree char *keys = g_build_filename(served.dir, "keys", NULL);
     g_autofree char *key = g_build_filename(keys, DNSD_KEY ".key", NULL);
     ck_assert_int_eq(g_mkdir(keys, 0700), 0);
@@ -95,7 +115,7 @@ void site_await_rest(void)
     g_autofree char *why = NULL;
     for (int64_t until_us = loop_now_us() + REST_US; !at_rest(&why);) {
         ck_assert_msg(loop_now_us() < until_us, "the site does not come to rest: %s", why);
-        poll(NULL, 0, 5);
+        poll(NULL, 0, 20);
     }
 }
 

@@ -8,6 +8,8 @@
 #include "tests/unit/dnsd.h"
 #include "tests/unit/served_case.h"
 
+#include <check.h>
+
 #define SITE_SERVERS 3
 
 struct site_stage {
@@ -21,6 +23,10 @@ void site_prepare(struct site_stage *stage);
  * servers (base URLs, NULL-terminated). */
 void site_populate(struct site_stage *stage, const char *plans, const char *const *servers);
 void site_end(struct site_stage *stage); /* `served` goes on */
+
+/* unit_run in `n` processes side by side, a site each, because a site waits more than it works; in each of them `share`
+ * is another number below n. Returns what main is to: n in `share` when it is the process that was called. */
+int site_run_beside(const char *name, void (*add)(TCase *tcase), unsigned n, unsigned *share);
 
 /* Waits until every edge and name server shows the newest generation. */
 void site_await_rest(void);
