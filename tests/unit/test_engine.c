@@ -214,7 +214,7 @@ START_TEST(plan_converges_edge_by_edge)
     say_all(s);
     g_autofree char *id = run_ok(s, "room-isolated", "room-a");
     expect_planned(s);
-    g_autofree char *cause = g_strdup_printf("%s/to-lines/set", id);
+    g_autofree char *cause = g_strdup_printf("%s/move-out/set", id);
     ck_assert_str_eq(s->published->world->cause, cause);
     expect_step(s, id, "edges", "running", "converging 0/4");
     for (int i = 0; i < 3; i++)

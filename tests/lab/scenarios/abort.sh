@@ -7,10 +7,10 @@ step_state() { sb execution show "$1" --json | jq -r --arg s "$2" '.steps[] | se
 reached() { [[ $(step_state "$1" "$2") != pending ]]; }
 traffic_start load
 # With an edge cut off the execution stays at its waits, so each step can be met while it is the last to have begun.
-for step in other-room move-out to-lines edges dns proof; do
+for step in other-room to-lines move-out edges dns proof; do
     cut=none
     case $step in
-    edges | dns | move-out | to-lines) cut=edge-1 && lab hole edge-control:edge-1 >/dev/null ;;
+    edges | dns | to-lines | move-out) cut=edge-1 && lab hole edge-control:edge-1 >/dev/null ;;
     esac
     id=$(sb plan run room-isolated --confirm room-a --reason "abort at $step" --no-wait)
     within 20 "step $step begins" reached "$id" "$step"
@@ -28,8 +28,8 @@ done
 # An override in between stays.
 lab hole edge-control:edge-1 >/dev/null
 id=$(sb plan run room-isolated --confirm room-a --reason override --no-wait)
-written() { [[ $(step_state "$id" to-lines) == succeeded ]]; }
-within 10 "step to-lines has ended" written
+written() { [[ $(step_state "$id" move-out) == succeeded ]]; }
+within 10 "step move-out has ended" written
 sb control set group.edge_class creator public --reason "override" >/dev/null 2>&1 || die "the override was refused"
 lab heal edge-control:edge-1 >/dev/null
 sb execution abort "$id" --reason scenario >/dev/null 2>&1 || :
