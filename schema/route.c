@@ -130,3 +130,34 @@ char *route_methods(const char *path)
             g_string_append_printf(methods, "%s%s", methods->len > 0 ? ", " : "", classes[i].method);
     return g_string_free(methods, FALSE);
 }
+
+/* Where the first word of a path behind its version begins; "" for what has none. */
+static const char *part_of(const char *path, size_t *len)
+{
+    const char *part = g_str_has_prefix(path, "/v1/") ? path + strlen("/v1/") : path + 1;
+    *len = strcspn(part, "/");
+    return part;
+}
+
+bool route_scope_valid(const char *text)
+{
+    size_t size = text != NULL ? strcspn(text, "/") : 0, len;
+    for (unsigned id = 0; size > 0 && id < ROUTES; id++) {
+        const struct route_class *route = route_class(id);
+        const char *part = part_of(route->path, &len);
+        if (route->role == ROUTE_ANY || route->role == ROUTE_AGENT || len != size || strncmp(part, text, len) != 0)
+            continue;
+        const char *name = text[size] == '/' ? text + size + 1 : "x";
+        return name[0] != '\0' && strlen(name) < ROUTE_PARAM_SIZE && strchr(name, '/') == NULL && g_str_is_ascii(name);
+    }
+    return false;
+}
+
+bool route_scope_holds(const char *scope, const struct route_class *route, const struct route_params *params)
+{
+    size_t len;
+    const char *part = part_of(route->path, &len);
+    if (strncmp(scope, part, len) != 0 || (scope[len] != '\0' && scope[len] != '/'))
+        return false;
+    return scope[len] == '\0' || (params->n > 0 && strcmp(scope + len + 1, params->value[0]) == 0);
+}

@@ -38,6 +38,11 @@ bool route_role_may(enum route_role have, enum route_role want);
 /* The roles of tokens that may, "operator or admin"; of ROUTE_ANY all of them. g_free. */
 char *route_roles_text(enum route_role want);
 
+/* A scope is a part of the API, which is the first word of paths behind /v1/ ("plans", "controls"), or one thing in it:
+ * "plans/room-isolated" is what has this as the first parameter of its path. Is there such a part, and may the name
+ * behind it be one? text may be NULL. */
+bool route_scope_valid(const char *text);
+
 #define ROUTE_PARAMS_MAX 2
 #define ROUTE_PARAM_SIZE 256 /* bytes with NUL */
 struct route_params {
@@ -50,6 +55,8 @@ struct route_params {
  * a match only; path_known may be NULL. */
 const struct route_class *route_match(const char *method, const char *path, struct route_params *params,
                                       bool *path_known);
+/* Does the scope hold a request for this route? */
+bool route_scope_holds(const char *scope, const struct route_class *route, const struct route_params *params);
 /* The methods of a path for Allow, "GET, PUT"; "" if it is unknown. g_free. */
 char *route_methods(const char *path);
 

@@ -71,9 +71,23 @@ static bool check_role(const struct call *call, enum route_role have, GError **e
     return false;
 }
 
+static bool check_scopes(const struct call *call, GError **error)
+{
+    char **scopes = call->scopes;
+    for (char **scope = scopes; scope != NULL && *scope != NULL; scope++)
+        if (route_scope_holds(*scope, call->route, &call->params))
+            return true;
+    if (scopes == NULL)
+        return true;
+    g_autofree char *held = g_strjoinv(", ", scopes);
+    g_set_error(error, SB_ERROR, SB_ERROR_FORBIDDEN, "%s %s: found a token for %s, expected one whose scopes hold it",
+                call->route->method, call->request->path, held);
+    return false;
+}
+
 static bool authorize(struct call *call, GError **error)
 {
-    enum route_role role;
+    struct token_grant grant = {0};
     if (!check_listener(call, error))
         return false;
     if (call->route->role == ROUTE_ANY)
@@ -87,12 +101,11 @@ static bool authorize(struct call *call, GError **error)
                     "found no token, expected the header \"Authorization: Bearer sb_...\"");
         return false;
     }
-    call->who = tokens_check(call->api->tokens, call->request->bearer, &role);
-    if (call->who == NULL) {
-        g_set_error(error, SB_ERROR, SB_ERROR_UNAUTHORIZED, "the token is unknown or was deleted");
+    if (!tokens_check(call->api->tokens, call->request->bearer, wall_now_us(), &grant, error))
         return false;
-    }
-    return check_role(call, role, error);
+    call->who = grant.name;
+    call->scopes = grant.scopes;
+    return check_role(call, grant.role, error) && check_scopes(call, error);
 }
 
 static bool find_route(struct call *call, GError **error)
@@ -394,6 +407,7 @@ void dispatch_end(void *data, struct request *request)
     if (call->unwritten)
         executor_answered(call->api->executor);
     g_free(call->who);
+    g_strfreev(call->scopes);
     g_free(call->reason_text);
     g_strfreev(call->overrides);
     json_decref(call->body);

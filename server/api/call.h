@@ -30,6 +30,7 @@ struct call {
     const struct handler *handler;
     struct route_params params; /* {name} of the path, in order */
     char *who;                  /* token's name, "uid:0", or NULL where no token is asked for */
+    char **scopes;              /* of the token (tokens.h), or NULL: all */
     json_t *body;               /* parsed, or NULL */
     /* Prepared from body, query and headers. */
     char *reason_text; /* or NULL */

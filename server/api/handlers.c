@@ -565,17 +565,34 @@ static void journal_token(struct call *call, struct turn *turn, const char *name
                    &turn->effects);
 }
 
+/* Nobody makes a token that is good for more than his own. */
+static bool scopes_held(const struct call *call, GError **error)
+{
+    const json_t *asked = json_object_get(call->body, "scopes");
+    bool held = call->scopes == NULL || json_array_size(asked) > 0;
+    for (size_t i = 0; held && call->scopes != NULL && i < json_array_size(asked); i++) {
+        const char *scope = json_string_value(json_array_get(asked, i));
+        held = scope != NULL && g_strv_contains((const char *const *)call->scopes, scope);
+    }
+    if (held)
+        return true;
+    g_autofree char *own = g_strjoinv(", ", call->scopes), *found = json_quote(asked);
+    g_set_error(error, SB_ERROR, SB_ERROR_FORBIDDEN, "scopes: found %s, expected some of the asker's own: %s", found,
+                own);
+    return false;
+}
+
 static void create_token(struct call *call, struct turn *turn, GError **error)
 {
-    const char *name, *role;
     char text[TOKEN_TEXT_SIZE];
-    if (!body_text(call, "name", &name, error) || !body_text(call, "role", &role, error))
+    json_t *body = tokens_make(call->api->tokens, call->body, turn->now.wall_us, text, error);
+    if (body == NULL || !scopes_held(call, error)) {
+        json_decref(body);
         return;
-    json_t *body = tokens_make(call->api->tokens, name, role, turn->now.wall_us, text, error);
-    if (body == NULL)
-        return;
+    }
+    const char *name = json_string_value(json_object_get(body, "name"));
     journal_token(call, turn, name, body, "token created");
-    call->result = json_pack("{s:s, s:s, s:s}", "name", name, "role", role, "token", text);
+    call->result = json_pack("{s:s, s:O, s:s}", "name", name, "role", json_object_get(body, "role"), "token", text);
 }
 
 static void delete_token(struct call *call, struct turn *turn, GError **error)
@@ -643,7 +660,10 @@ const struct handler *handler_for(enum route_id id)
         [ROUTE_RECORDINGS] = {.read = history_recordings, .status = 200},
         [ROUTE_RECORDING] = {.read = history_recording, .status = 200},
         [ROUTE_TOKENS] = {.prepare = get_tokens, .status = 200},
-        [ROUTE_TOKEN_CREATE] = {.members = "name role reason", .work = create_token, .status = 201, .secret = true},
+        [ROUTE_TOKEN_CREATE] = {.members = "name role scopes expires_us reason",
+                                .work = create_token,
+                                .status = 201,
+                                .secret = true},
         [ROUTE_TOKEN_DELETE] = {.work = delete_token, .status = 204},
         [ROUTE_OPENAPI] = {.prepare = get_openapi, .status = 200},
         [ROUTE_LIVEZ] = {.prepare = get_livez, .status = 200},

@@ -13,7 +13,9 @@
 struct token {
     char *name;
     enum route_role role;
-    char *created; /* ISO 8601 */
+    char *created;      /* ISO 8601 */
+    char **scopes;      /* or NULL: all */
+    int64_t expires_us; /* wall clock; 0: never */
     unsigned char hash[crypto_hash_sha256_BYTES];
 };
 struct tokens {
@@ -26,6 +28,7 @@ static void token_free(void *data)
     struct token *token = data;
     g_free(token->name);
     g_free(token->created);
+    g_strfreev(token->scopes);
     g_free(token);
 }
 
@@ -49,18 +52,56 @@ void tokens_free(struct tokens *tokens)
     g_free(tokens);
 }
 
-json_t *tokens_make(struct tokens *tokens, const char *name, const char *role, int64_t wall_us,
-                    char text[static TOKEN_TEXT_SIZE], GError **error)
+#define SCOPES_MAX 32
+
+static bool wrong_member(const char *member, const json_t *value, const char *expected, GError **error)
+{
+    g_autofree char *found = json_quote(value);
+    g_set_error(error, SB_ERROR, SB_ERROR_INVALID, "%s: found %s, expected %s", member, found, expected);
+    return false;
+}
+
+static bool check_scopes(const json_t *scopes, GError **error)
+{
+    size_t i;
+    json_t *scope;
+    if (scopes == NULL || json_is_null(scopes))
+        return true;
+    if (!json_is_array(scopes) || json_array_size(scopes) == 0 || json_array_size(scopes) > SCOPES_MAX)
+        return wrong_member("scopes", scopes, "1 to 32 parts of the API", error);
+    json_array_foreach (scopes, i, scope)
+        if (!route_scope_valid(json_string_value(scope)))
+            return wrong_member("scopes", scope, "a part of the API like plans, or one thing like plans/room-isolated",
+                                error);
+    return true;
+}
+
+static bool check_expiry(const json_t *expires, int64_t wall_us, GError **error)
+{
+    if (expires == NULL || json_is_null(expires) || (json_is_integer(expires) && json_integer_value(expires) > wall_us))
+        return true;
+    return wrong_member("expires_us", expires, "a time to come, µs since 1970", error);
+}
+
+json_t *tokens_make(struct tokens *tokens, const json_t *asked, int64_t wall_us, char text[static TOKEN_TEXT_SIZE],
+                    GError **error)
 {
     enum route_role parsed;
-    if (name == NULL || !text_valid(FIELD_NAME, name)) {
-        g_autofree char *found = text_quote(name);
-        g_set_error(error, SB_ERROR, SB_ERROR_INVALID, "name: found %s, expected %s", found, text_expected(FIELD_NAME));
-        return NULL;
-    }
+    const json_t *scopes = json_object_get(asked, "scopes"), *expires = json_object_get(asked, "expires_us");
+    const char *name = json_string_value(json_object_get(asked, "name")),
+               *role = json_string_value(json_object_get(asked, "role"));
+    if (name == NULL || !text_valid(FIELD_NAME, name))
+        return wrong_member("name", json_object_get(asked, "name"), text_expected(FIELD_NAME), error), NULL;
     if (!route_role_parse(role, &parsed)) {
-        g_autofree char *found = text_quote(role), *expected = route_roles_text(ROUTE_ANY);
-        g_set_error(error, SB_ERROR, SB_ERROR_INVALID, "role: found %s, expected %s", found, expected);
+        g_autofree char *expected = route_roles_text(ROUTE_ANY);
+        return wrong_member("role", json_object_get(asked, "role"), expected, error), NULL;
+    }
+    if (!check_scopes(scopes, error) || !check_expiry(expires, wall_us, error))
+        return NULL;
+    if (parsed == ROUTE_AGENT && json_is_array(scopes)) {
+        g_set_error(error, SB_ERROR, SB_ERROR_INVALID,
+                    "scopes: found some, expected none for an agent: it speaks for "
+                    "itself only");
         return NULL;
     }
     if (tokens_exists(tokens, name)) {
@@ -76,8 +117,28 @@ json_t *tokens_make(struct tokens *tokens, const char *name, const char *role, i
     sodium_memzero(secret, sizeof secret);
     hash_token(text, hash);
     sodium_bin2hex(hex, sizeof hex, hash, sizeof hash);
-    return json_pack("{s:s, s:s, s:s, s:I}", "name", name, "role", role, "sha256", hex, "created_us",
-                     (json_int_t)wall_us);
+    json_t *body =
+        json_pack("{s:s, s:s, s:s, s:I}", "name", name, "role", role, "sha256", hex, "created_us", (json_int_t)wall_us);
+    if (json_is_array(scopes))
+        json_object_set(body, "scopes", (json_t *)(uintptr_t)scopes);
+    if (json_is_integer(expires))
+        json_object_set(body, "expires_us", (json_t *)(uintptr_t)expires);
+    return body;
+}
+
+static char *time_text(int64_t us)
+{
+    g_autoptr(GDateTime) time = g_date_time_new_from_unix_utc(us / G_USEC_PER_SEC);
+    return time != NULL ? g_date_time_format_iso8601(time) : g_strdup("");
+}
+
+static char **scopes_of(const json_t *body)
+{
+    const json_t *list = json_object_get(body, "scopes");
+    char **scopes = json_is_array(list) ? g_new0(char *, json_array_size(list) + 1) : NULL;
+    for (size_t i = 0; i < json_array_size(list); i++)
+        scopes[i] = g_strdup(json_string_value(json_array_get(list, i)));
+    return scopes;
 }
 
 bool tokens_restore(struct tokens *tokens, const struct journal_entry *entry, GError **error)
@@ -99,8 +160,9 @@ bool tokens_restore(struct tokens *tokens, const struct journal_entry *entry, GE
             token_free(token);
             return false;
         }
-        g_autoptr(GDateTime) created = g_date_time_new_from_unix_utc(created_us / G_USEC_PER_SEC);
-        token->created = created != NULL ? g_date_time_format_iso8601(created) : g_strdup("");
+        token->created = time_text(created_us);
+        token->scopes = scopes_of(entry->body);
+        token->expires_us = json_integer_value(json_object_get(entry->body, "expires_us"));
     }
     pthread_rwlock_wrlock(&tokens->lock);
     g_hash_table_remove(tokens->by_name, entry->id);
@@ -131,6 +193,16 @@ static int by_name(const void *a, const void *b)
     return strcmp((*(const struct token *const *)a)->name, (*(const struct token *const *)b)->name);
 }
 
+static json_t *token_json(const struct token *token)
+{
+    json_t *scopes = token->scopes != NULL ? json_array() : json_null();
+    for (char **scope = token->scopes; scope != NULL && *scope != NULL; scope++)
+        json_array_append_new(scopes, json_string(*scope));
+    g_autofree char *expires = token->expires_us != 0 ? time_text(token->expires_us) : NULL;
+    return json_pack("{s:s, s:s, s:s, s:o, s:s?}", "name", token->name, "role", route_role_name(token->role), "created",
+                     token->created, "scopes", scopes, "expires", expires);
+}
+
 json_t *tokens_to_json(struct tokens *tokens)
 {
     json_t *list = json_array();
@@ -144,30 +216,35 @@ json_t *tokens_to_json(struct tokens *tokens)
     g_ptr_array_sort(sorted, by_name);
     for (guint i = 0; i < sorted->len; i++) {
         const struct token *token = sorted->pdata[i];
-        json_array_append_new(list, json_pack("{s:s, s:s, s:s}", "name", token->name, "role",
-                                              route_role_name(token->role), "created", token->created));
+        json_array_append_new(list, token_json(token));
     }
     pthread_rwlock_unlock(&tokens->lock);
     return json_pack("{s:o}", "tokens", list);
 }
 
-char *tokens_check(struct tokens *tokens, const char *text, enum route_role *role)
+bool tokens_check(struct tokens *tokens, const char *text, int64_t wall_us, struct token_grant *grant, GError **error)
 {
     unsigned char hash[crypto_hash_sha256_BYTES];
     GHashTableIter each;
     void *value;
-    char *name = NULL;
+    const struct token *found = NULL;
     hash_token(text, hash);
     pthread_rwlock_rdlock(&tokens->lock);
     g_hash_table_iter_init(&each, tokens->by_name);
     while (g_hash_table_iter_next(&each, NULL, &value)) {
         const struct token *token = value;
-        if (sodium_memcmp(hash, token->hash, sizeof hash) != 0)
-            continue;
-        g_free(name);
-        name = g_strdup(token->name);
-        *role = token->role;
+        if (sodium_memcmp(hash, token->hash, sizeof hash) == 0)
+            found = token;
+    }
+    bool over = found != NULL && found->expires_us != 0 && found->expires_us <= wall_us;
+    if (over) {
+        g_autofree char *when = time_text(found->expires_us);
+        g_set_error(error, SB_ERROR, SB_ERROR_UNAUTHORIZED, "the token of %s ended at %s", found->name, when);
+    } else if (found != NULL) {
+        *grant = (struct token_grant){g_strdup(found->name), found->role, g_strdupv(found->scopes)};
+    } else {
+        g_set_error(error, SB_ERROR, SB_ERROR_UNAUTHORIZED, "the token is unknown or was deleted");
     }
     pthread_rwlock_unlock(&tokens->lock);
-    return name;
+    return found != NULL && !over;
 }

@@ -100,10 +100,51 @@ int command_audit(struct cli *cli, int argc, char **argv)
     return code;
 }
 
-static int token_create(struct cli *cli, const char *name, const char *role)
+/* "30d", "12h", "90m" from now, or a time. */
+static bool read_expiry(const char *text, int64_t *us)
 {
-    json_t *body = json_pack("{s:s, s:s}", "name", name, "role", role), *answer = NULL;
-    int code = cli_call(cli, "POST", "/v1/tokens", body, NULL, 30000, &answer, NULL);
+    static const struct {
+        const char *unit;
+        int64_t seconds;
+    } units[] = {{"d", 86400}, {"h", 3600}, {"m", 60}};
+    char *end = NULL;
+    guint64 n = g_ascii_strtoull(text, &end, 10);
+    for (size_t i = 0; i < G_N_ELEMENTS(units); i++)
+        if (n > 0 && n < 100000 && end != text && strcmp(end, units[i].unit) == 0) {
+            *us = g_get_real_time() + (int64_t)n * units[i].seconds * G_USEC_PER_SEC;
+            return true;
+        }
+    return cli_time("--expires", text, us);
+}
+
+/* False: usage. */
+static bool token_flags(int argc, char **argv, json_t *body)
+{
+    int64_t expires_us;
+    json_t *scopes = json_array();
+    bool ok = true;
+    for (int i = 2; ok && i < argc; i += 2) {
+        const char *flag = argv[i], *value = i + 1 < argc ? argv[i + 1] : "";
+        if (strcmp(flag, "--name") == 0 || strcmp(flag, "--role") == 0)
+            json_object_set_new(body, flag + 2, json_string(value));
+        else if (strcmp(flag, "--scope") == 0)
+            json_array_append_new(scopes, json_string(value));
+        else
+            ok = strcmp(flag, "--expires") == 0 && read_expiry(value, &expires_us) &&
+                 json_object_set_new(body, "expires_us", json_integer(expires_us)) == 0;
+        ok = ok && i + 1 < argc;
+    }
+    if (json_array_size(scopes) > 0)
+        json_object_set(body, "scopes", scopes);
+    json_decref(scopes);
+    return ok && json_object_get(body, "name") != NULL && json_object_get(body, "role") != NULL;
+}
+
+static int token_create(struct cli *cli, int argc, char **argv)
+{
+    json_t *body = json_object(), *answer = NULL;
+    int code = token_flags(argc, argv, body) ? cli_call(cli, "POST", "/v1/tokens", body, NULL, 30000, &answer, NULL)
+                                             : cli_usage("token");
     json_decref(body);
     if (code == EXIT_OK && cli->json)
         cli_print_json(answer);
@@ -115,8 +156,8 @@ static int token_create(struct cli *cli, const char *name, const char *role)
 
 int command_token(struct cli *cli, int argc, char **argv)
 {
-    if (argc == 6 && strcmp(argv[1], "create") == 0 && strcmp(argv[2], "--name") == 0 && strcmp(argv[4], "--role") == 0)
-        return token_create(cli, argv[3], argv[5]);
+    if (argc > 2 && strcmp(argv[1], "create") == 0)
+        return token_create(cli, argc, argv);
     json_t *answer = NULL;
     int code;
     if (argc == 2 && strcmp(argv[1], "list") == 0) {
@@ -124,7 +165,8 @@ int command_token(struct cli *cli, int argc, char **argv)
         if (code == EXIT_OK && cli->json)
             cli_print_json(answer);
         else if (code == EXIT_OK)
-            cli_print_table(json_object_get(answer, "tokens"), (const char *const[]){"name", "role", "created", NULL});
+            cli_print_table(json_object_get(answer, "tokens"),
+                            (const char *const[]){"name", "role", "created", "expires", "scopes", NULL});
     } else if (argc == 3 && strcmp(argv[1], "delete") == 0) {
         g_autofree char *escaped = cli_escape(argv[2]), *path = g_strdup_printf("/v1/tokens/%s", escaped);
         code = cli_call(cli, "DELETE", path, NULL, NULL, 30000, NULL, NULL);

@@ -178,6 +178,145 @@ START_TEST(tokens_live_and_die)
 }
 END_TEST
 
+/* ---- scopes and time ---- */
+
+static char *token_for(const char *name, const char *role, const char *rest)
+{
+    g_autofree char *body = g_strdup_printf("{\"name\":\"%s\",\"role\":\"%s\"%s}", name, role, rest);
+    json_t *answer = NULL;
+    unsigned status = served_local(&served, "POST", "/v1/tokens", NULL, body, &answer);
+    ck_assert_msg(status == 201, "%s: %u %s", rest, status, text_at(answer, "detail"));
+    char *token = g_strdup(text_at(answer, "token"));
+    json_decref(answer);
+    return token;
+}
+
+/* The part of the API that a route belongs to, as a person reads it off the path. */
+static char *part(const struct route_class *route)
+{
+    g_auto(GStrv) words = g_strsplit(route->path, "/", -1);
+    return g_strdup(strcmp(words[1], "v1") == 0 ? words[2] : words[1]);
+}
+
+/* Every endpoint with a token for each part of the API: its own and no other, and never more than the role. */
+START_TEST(scopes_matrix)
+{
+    g_autoptr(GHashTable) tokens = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
+    unsigned checked = 0, passes = 0;
+    for (int id = 0; id < ROUTES; id++) {
+        const struct route_class *route = route_class((enum route_id)id);
+        g_autofree char *scope = part(route);
+        if (route->role == ROUTE_ANY || route->role == ROUTE_AGENT || g_hash_table_contains(tokens, scope))
+            continue;
+        g_autofree char *rest = g_strdup_printf(",\"scopes\":[\"%s\"]", scope);
+        g_autofree char *name = g_strdup_printf("only-%s", scope);
+        g_hash_table_insert(tokens, g_strdup(scope), token_for(name, "admin", rest));
+    }
+    for (int id = 0; id < ROUTES; id++) {
+        const struct route_class *route = route_class((enum route_id)id);
+        g_autofree char *own = part(route), *path = sample_path(route);
+        GHashTableIter each;
+        void *scope, *token;
+        if (route->role == ROUTE_ANY || route->role == ROUTE_AGENT)
+            continue;
+        g_hash_table_iter_init(&each, tokens);
+        while (g_hash_table_iter_next(&each, &scope, &token)) {
+            bool body = strcmp(route->method, "POST") == 0 || strcmp(route->method, "PUT") == 0;
+            json_t *answer = NULL;
+            unsigned status = served_call(&served, served.operators, token, route->method, path, NULL,
+                                          body ? "{}" : NULL, &answer, NULL);
+            bool may = strcmp(scope, own) == 0;
+            ck_assert_msg(may ? passed(status, answer) : status == 403, "%s %s for %s: %u %s", route->method, path,
+                          (char *)scope, status, text_at(answer, "detail"));
+            json_decref(answer);
+            checked++;
+            passes += may;
+        }
+    }
+    printf("%u parts of the API: %u requests, %u let pass\n", g_hash_table_size(tokens), checked, passes);
+}
+END_TEST
+
+START_TEST(a_scope_may_be_one_thing)
+{
+    served_apply_site(&served);
+    apply_pop_plans();
+    g_autofree char *token = token_for("bot", "operator", ",\"scopes\":[\"plans/pop-out\",\"executions\"]"),
+                    *viewer = token_for("eye", "viewer", ",\"scopes\":[\"plans\"]");
+    static const struct {
+        const char *method, *path;
+        unsigned status, viewer;
+    } rows[] = {
+        {"POST", "/v1/plans/pop-out/run", 202, 403}, {"POST", "/v1/plans/pop-in/run", 403, 403},
+        {"GET", "/v1/plans/pop-out", 200, 200},      {"GET", "/v1/plans", 403, 200},
+        {"GET", "/v1/executions", 200, 403},         {"GET", "/v1/status", 403, 403},
+        {"POST", "/v1/controls", 403, 403},          {"GET", "/v1/plans/pop-ou", 403, 404},
+    };
+    for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {
+        const char *body = rows[i].method[0] == 'P' ? "{}" : NULL;
+        unsigned bot = served_call(&served, served.operators, token, rows[i].method, rows[i].path, NULL, body, NULL,
+                                   NULL),
+                 eye = served_call(&served, served.operators, viewer, rows[i].method, rows[i].path, NULL, body, NULL,
+                                   NULL);
+        ck_assert_msg(bot == rows[i].status && eye == rows[i].viewer, "%s %s: %u, %u", rows[i].method, rows[i].path,
+                      bot, eye);
+    }
+    ck_assert_int_eq(served_end(&served, SIGKILL) & 0x7f, SIGKILL);
+    served_start(&served, NULL, NULL);
+    ck_assert_uint_eq(served_call(&served, served.operators, token, "GET", "/v1/status", NULL, NULL, NULL, NULL), 403);
+    /* Nobody makes one that is good for more. */
+    g_autofree char *clerk = token_for("clerk", "admin", ",\"scopes\":[\"tokens\",\"plans\"]");
+    static const struct {
+        const char *rest;
+        unsigned status;
+    } made[] = {{"", 403},
+                {",\"scopes\":[\"apply\"]", 403},
+                {",\"scopes\":[\"plans\",\"apply\"]", 403},
+                {",\"scopes\":[\"plans\"]", 201}};
+    for (size_t i = 0; i < G_N_ELEMENTS(made); i++) {
+        g_autofree char *body = g_strdup_printf("{\"name\":\"made\",\"role\":\"admin\"%s}", made[i].rest);
+        ck_assert_uint_eq(served_call(&served, served.operators, clerk, "POST", "/v1/tokens", NULL, body, NULL, NULL),
+                          made[i].status);
+    }
+    static const char *const wrong[] = {
+        "\"scopes\":[]",          "\"scopes\":[\"nothing\"]", "\"scopes\":[\"plans/\"]", "\"scopes\":[\"plans/a/b\"]",
+        "\"scopes\":[7]",         "\"scopes\":\"plans\"",     "\"scopes\":[\"livez\"]",  "\"expires_us\":1",
+        "\"expires_us\":\"soon\""};
+    for (size_t i = 0; i < G_N_ELEMENTS(wrong); i++) {
+        g_autofree char *body = g_strdup_printf("{\"name\":\"x\",\"role\":\"admin\",%s}", wrong[i]);
+        json_t *answer = NULL;
+        unsigned status = served_local(&served, "POST", "/v1/tokens", NULL, body, &answer);
+        ck_assert_msg(status == 400 && strstr(text_at(answer, "detail"), "expected") != NULL, "%s: %u %s", wrong[i],
+                      status, text_at(answer, "detail"));
+        json_decref(answer);
+    }
+}
+END_TEST
+
+START_TEST(a_token_ends_by_itself)
+{
+    int64_t end_us = g_get_real_time() + 2 * G_USEC_PER_SEC;
+    g_autofree char *rest = g_strdup_printf(",\"expires_us\":%" G_GINT64_FORMAT, end_us);
+    g_autofree char *token = token_for("guest", "viewer", rest);
+    unsigned status = 200;
+    json_t *answer = NULL, *list = NULL;
+    while (status == 200) { /* at least once before, for sure not behind it */
+        bool before = g_get_real_time() < end_us;
+        json_decref(answer);
+        status = served_call(&served, served.operators, token, "GET", "/v1/plans", NULL, NULL, &answer, NULL);
+        ck_assert_msg(status == 200 || !before || g_get_real_time() >= end_us, "it ended early");
+        ck_assert_msg(status == 401 || g_get_real_time() < end_us + 5 * G_USEC_PER_SEC, "it does not end");
+    }
+    ck_assert_uint_eq(status, 401);
+    ck_assert_msg(strstr(text_at(answer, "detail"), "the token of guest ended at 20") != NULL, "%s",
+                  text_at(answer, "detail"));
+    served_local(&served, "GET", "/v1/tokens", NULL, NULL, &list);
+    ck_assert_ptr_nonnull(strchr(text_at(json_array_get(json_object_get(list, "tokens"), 0), "expires"), 'T'));
+    json_decref(answer);
+    json_decref(list);
+}
+END_TEST
+
 static void add(TCase *tcase)
 {
     tcase_add_checked_fixture(tcase, served_setup, served_teardown);
@@ -186,6 +325,9 @@ static void add(TCase *tcase)
     tcase_add_test(tcase, roles_fit_what_routes_do);
     tcase_add_test(tcase, the_local_socket_has_every_role);
     tcase_add_test(tcase, tokens_live_and_die);
+    tcase_add_test(tcase, scopes_matrix);
+    tcase_add_test(tcase, a_scope_may_be_one_thing);
+    tcase_add_test(tcase, a_token_ends_by_itself);
 }
 
 int main(void)

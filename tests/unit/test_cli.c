@@ -97,6 +97,22 @@ START_TEST(follows_through_a_restart)
 }
 END_TEST
 
+START_TEST(tokens_with_scopes_and_an_end)
+{
+    expect_run(SIGNALBOX_RUN("token", "create", "--name", "bot", "--role", "operator", "--scope", "plans/room-isolated",
+                             "--scope", "executions", "--expires", "30d"),
+               0, "sb_", "");
+    expect_run(SIGNALBOX_RUN("token", "list"), 0, "plans/room-isolated, executions", "");
+    expect_run(SIGNALBOX_RUN("token", "create", "--name", "x", "--role", "viewer", "--expires", "2001-01-01T00:00:00Z"),
+               2, "", "expected a time to come");
+    expect_run(SIGNALBOX_RUN("token", "create", "--name", "x", "--role", "viewer", "--expires", "soon"), 2, "",
+               "--expires: found \"soon\", expected a time");
+    expect_run(SIGNALBOX_RUN("token", "create", "--name", "x", "--role", "viewer", "--scope", "all"), 2, "",
+               "expected a part of the API like plans");
+    expect_run(SIGNALBOX_RUN("token", "create", "--name", "x", "--role"), 2, "", "usage: signalbox token create");
+}
+END_TEST
+
 static void add(TCase *tcase)
 {
     tcase_add_checked_fixture(tcase, served_setup, served_teardown);
@@ -104,6 +120,7 @@ static void add(TCase *tcase)
     tcase_add_test(tcase, exit_codes);
     tcase_add_test(tcase, a_report);
     tcase_add_test(tcase, follows_through_a_restart);
+    tcase_add_test(tcase, tokens_with_scopes_and_an_end);
 }
 
 int main(void)
