@@ -65,13 +65,18 @@ static int control_set(struct cli *cli, int argc, char **argv)
     }
     /* What the person saw is what may be replaced: the revision read now is the condition of the write. */
     g_autofree char *path = control_path(argv[2], argv[3]), *etag = NULL;
-    int code = cli_call(cli, "GET", path, NULL, NULL, 30000, &answer, &etag);
+    bool many = g_str_has_prefix(argv[3], "tier/"); /* no lever of its own that could be read */
+    int code = many ? EXIT_OK : cli_call(cli, "GET", path, NULL, NULL, 30000, &answer, &etag);
     json_decref(answer);
     answer = NULL;
-    json_t *body = json_pack("{s:s, s:o, s:s*, s:b}", "value", argv[4], "overrides", overrides, "reason", reason,
-                             "dry_run", dry_run);
+    json_t *body = json_pack("{s:o, s:s*, s:b}", "overrides", overrides, "reason", reason, "dry_run", dry_run);
+    if (many)
+        json_object_set_new(body, "changes",
+                            json_pack("[{s:s, s:s, s:s}]", "control", argv[2], "object", argv[3], "value", argv[4]));
+    else
+        json_object_set_new(body, "value", json_string(argv[4]));
     if (code == EXIT_OK)
-        code = cli_call(cli, "PUT", path, body, etag, 30000, &answer, NULL);
+        code = cli_call(cli, many ? "POST" : "PUT", many ? "/v1/controls" : path, body, etag, 30000, &answer, NULL);
     json_decref(body);
     if (code == EXIT_OK && !cli->json)
         print_forecast(json_object_get(answer, "forecast"));

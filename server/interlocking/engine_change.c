@@ -17,6 +17,20 @@ json_t *forecast_answer(const struct forecast *forecast)
 
 /* set controls */
 
+static bool moves_add_once(GArray *moves, const struct lever_class *class, const char *object, const char *value,
+                           GError **error)
+{
+    for (guint i = 0; i < moves->len; i++) {
+        const struct move *other = &g_array_index(moves, struct move, i);
+        if (other->lever == class->lever && strcmp(other->object, object) == 0) {
+            g_set_error(error, SB_ERROR, SB_ERROR_INVALID, "%s/%s: found twice, expected once", class->name, object);
+            return false;
+        }
+    }
+    moves_add(moves, class->lever, object, value);
+    return true;
+}
+
 /* "tier/normal" stands for every service of the tier. */
 static bool read_tier(const struct engine *engine, const struct lever_class *class, const char *tier, const char *value,
                       GArray *moves, GError **error)
@@ -28,9 +42,9 @@ static bool read_tier(const struct engine *engine, const struct lever_class *cla
         g_autofree char *canonical = NULL;
         if (strcmp(tiers[service->tier], tier) != 0)
             continue;
-        if (!control_validate(inv, class->lever, service->o.name, value, &canonical, error))
+        if (!control_validate(inv, class->lever, service->o.name, value, &canonical, error) ||
+            !moves_add_once(moves, class, service->o.name, canonical, error))
             return false;
-        moves_add(moves, class->lever, service->o.name, canonical);
     }
     if (moves->len > before)
         return true;
@@ -61,15 +75,7 @@ static bool read_change(const struct engine *engine, const json_t *row, GArray *
     g_autofree char *canonical = NULL;
     if (!control_validate(engine->resolved->world->inventory, class->lever, object, value, &canonical, error))
         return false;
-    for (guint i = 0; i < moves->len; i++) {
-        const struct move *other = &g_array_index(moves, struct move, i);
-        if (other->lever == class->lever && strcmp(other->object, object) == 0) {
-            g_set_error(error, SB_ERROR, SB_ERROR_INVALID, "%s/%s: found twice, expected once", lever, object);
-            return false;
-        }
-    }
-    moves_add(moves, class->lever, object, canonical);
-    return true;
+    return moves_add_once(moves, class, object, canonical, error);
 }
 
 static GArray *read_changes(const struct engine *engine, const json_t *changes, GError **error)

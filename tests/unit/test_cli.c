@@ -42,6 +42,12 @@ START_TEST(exit_codes)
     expect_run(SIGNALBOX_RUN("control", "set", "room.ingress", "room-b", "closed"), 0, "", "");
     expect_run(SIGNALBOX_RUN("inventory", "used-by", "room", "room-b"), 0, "room.ingress closed", "");
     expect_run(SIGNALBOX_RUN("control", "set", "room.ingress", "room-a", "closed"), 3, "", "rule last-open: ");
+    expect_run(SIGNALBOX_RUN("control", "set", "service.limit", "tier/normal", "500", "--dry-run"), 0, "", "forecast");
+    expect_run(SIGNALBOX_RUN("control", "set", "service.limit", "tier/normal", "500"), 0, "",
+               "service.limit tier/normal is 500 since generation");
+    expect_run(SIGNALBOX_RUN("control", "get", "service.limit", "upload"), 0, "500", "");
+    expect_run(SIGNALBOX_RUN("control", "set", "service.limit", "tier/normal", "default"), 0, "", "");
+    expect_run(SIGNALBOX_RUN("control", "set", "service.degrade", "creator", "stale"), 2, "", "last_good");
     expect_run(SIGNALBOX_RUN("control", "set", "room.ingress", "room-a", "closed", "--dry-run"), 3, "last-open", "");
     abort_it(id);
     expect_run(SIGNALBOX_RUN("execution", "wait", id), 5, "aborted", "");

@@ -136,8 +136,33 @@ START_TEST(rules_look_back_over_a_restart)
 }
 END_TEST
 
+START_TEST(a_tier_is_moved_as_one)
+{
+    struct server *s = server_new();
+    uint64_t before = generation(s);
+    set_ok(s, "service.degrade", "tier/normal", "static"); /* creator and upload */
+    ck_assert_uint_eq(generation(s), before + 1);
+    ck_assert_str_eq(lever(s, LEVER_SERVICE_DEGRADE, "creator"), "static");
+    ck_assert_str_eq(lever(s, LEVER_SERVICE_DEGRADE, "upload"), "static");
+    ck_assert_str_eq(lever(s, LEVER_SERVICE_DEGRADE, "home"), "default");
+    static const char *const wrong[][3] = {
+        {"service.limit", "tier/noble",
+         "service.limit/tier/: found \"noble\", expected normal, important or core, which "
+         "a service has"},
+        {"room.degrade", "tier/normal", "room.degrade: found \"tier/normal\", expected the name of a room that exists"},
+    };
+    for (size_t i = 0; i < G_N_ELEMENTS(wrong); i++) {
+        g_autoptr(GError) error = NULL;
+        ck_assert_ptr_null(set(s, wrong[i][0], wrong[i][1], i == 0 ? "9" : "static", -1, &alice, &error));
+        ck_assert_str_eq(error->message, wrong[i][2]);
+    }
+    server_free(s);
+}
+END_TEST
+
 static void add(TCase *tcase)
 {
+    tcase_add_test(tcase, a_tier_is_moved_as_one);
     tcase_add_test(tcase, rules_look_back_over_a_restart);
     tcase_add_test(tcase, the_time_to_decide_begins_with_the_fault);
     tcase_add_test(tcase, without_a_fault_nothing_was_decided);
