@@ -159,11 +159,13 @@ START_TEST(hostile_json)
         {"[]", 0, "objects: found nothing, expected a list of objects"},
         {OBJECTS("null"), 0, "found null, expected an object with kind and name"},
         {OBJECTS("{\"kind\": \"zones\", \"name\": \"z\"}"), 0,
-         "kind: found \"zones\", expected one of zone, room, carrier, pop, line, edge, service, group, variant, "
-         "domain, route, dnszone, nameserver, registry"},
+         "kind: found \"zones\", expected one of zone, room, carrier, pop, line, edge, service, interface, pool, "
+         "component, group, variant, "
+         "domain, route, dnszone, nameserver, registry, rule"},
         {OBJECTS("{\"kind\": [[]], \"name\": \"z\"}"), 0,
-         "kind: found a list of 1, expected one of zone, room, carrier, pop, line, edge, service, group, variant, "
-         "domain, route, dnszone, nameserver, registry"},
+         "kind: found a list of 1, expected one of zone, room, carrier, pop, line, edge, service, interface, pool, "
+         "component, group, variant, "
+         "domain, route, dnszone, nameserver, registry, rule"},
         {OBJECTS("{\"kind\": \"zone\", \"name\": \"z\", \"at\": \"evil\\nlog line\", \"x\": 1}"), 0,
          "zone z: found unknown field \"x\", expected one of name"},
         {OBJECTS("{\"kind\": \"zone\", \"name\": \"z\", \"a\\nb\": 1}"), 0,
