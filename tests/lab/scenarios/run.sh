@@ -32,7 +32,7 @@ passed=0 failed=0
 for name in "${names[@]}"; do
     start=$EPOCHREALTIME status=0
     echo "scenario $name: $(sed -n '2s/^# //p' "$name.sh")"
-    SIGNALBOX_ARTEFACTS=$SIGNALBOX_ARTEFACTS_ROOT/$name timeout 300 "./$name.sh" || status=$?
+    SIGNALBOX_ARTEFACTS=$SIGNALBOX_ARTEFACTS_ROOT/$name timeout 380 "./$name.sh" || status=$?
     took=$(awk -v a="$start" -v b="$EPOCHREALTIME" 'BEGIN { printf "%.1f", b - a }')
     if ((status == 0)); then
         passed=$((passed + 1))
