@@ -183,8 +183,8 @@ static bool renumber_copy(const char *path, const struct numbers *replaced, stru
     }
     *numbers = numbers_above(&backup, replaced, now_us);
     *cause = g_strdup_printf("restored from the backup of %s", made);
-    if (db_migrate(db, journal_migrations, error) && db_begin(db, error) &&
-        renumber(db, numbers, now_us, error) && db_commit(db, error))
+    if (db_migrate(db, journal_migrations, error) && db_begin(db, error) && renumber(db, numbers, now_us, error) &&
+        db_commit(db, error))
         return true;
     db_rollback(db);
     return false;
