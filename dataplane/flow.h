@@ -1,0 +1,68 @@
+/* flow.h: which session a packet from outside belongs to: an index by client, service address, ports and protocol.
+ *
+ * A bucket is a cache line of eight slots, each 16 bits of the hash and the session's number; a key may lie in two
+ * buckets, and goes into the emptier one. What is found is a candidate: the caller compares the session itself, so keys
+ * are not stored twice. Look-ups of a burst are made in two passes, so that memory is fetched while others are looked
+ * at: first flow_prefetch for all, then flow_find.
+ *
+ * At most half of the slots are filled (flow_init), where two buckets of eight are practically never both full;
+ * flow_add says so when they are. Hash: xxh3-like multiply and fold with a secret, so that nobody can choose keys that
+ * collide.
+ *
+ * Memory is the caller's, nothing is allocated. Thread safety: a table belongs to one core.
+ */
+#ifndef DATAPLANE_FLOW_H
+#define DATAPLANE_FLOW_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define FLOW_SLOTS 8u
+#define FLOW_NONE UINT32_MAX
+
+struct flow_key {
+    uint8_t client[16], service[16]; /* addresses; v4 ones in the first four bytes, zeros behind */
+    uint16_t client_port, service_port;
+    uint8_t proto, family; /* PROTO_TCP or PROTO_UDP; 4 or 6 */
+    uint16_t zero;         /* so that keys can be compared as bytes */
+};
+
+struct flow_bucket {
+    uint16_t mark[FLOW_SLOTS]; /* of the hash; never 0: an empty slot */
+    uint32_t session[FLOW_SLOTS];
+    uint32_t pad[4];
+} __attribute__((aligned(64)));
+
+struct flows {
+    struct flow_bucket *buckets;
+    uint32_t mask; /* buckets - 1 */
+    uint64_t secret[2];
+    uint32_t n;
+};
+
+/* Bytes of buckets for so many sessions; a power of two times 64. */
+size_t flow_size(uint32_t sessions);
+/* memory: flow_size(sessions) bytes, aligned to 64. secret: random, for the life of the table. */
+void flow_init(struct flows *flows, void *memory, uint32_t sessions, const uint64_t secret[2]);
+
+uint64_t flow_hash(const struct flows *flows, const struct flow_key *key);
+
+static inline const struct flow_bucket *flow_bucket(const struct flows *flows, uint64_t hash, unsigned which)
+{
+    return &flows->buckets[(which == 0 ? (uint32_t)hash : (uint32_t)(hash >> 32) * 0x9e3779b1u) & flows->mask];
+}
+static inline void flow_prefetch(const struct flows *flows, uint64_t hash)
+{
+    __builtin_prefetch(flow_bucket(flows, hash, 0));
+    __builtin_prefetch(flow_bucket(flows, hash, 1));
+}
+
+/* Candidates one after the other: *at begins with 0 and is the function's own. FLOW_NONE: there are no more. */
+uint32_t flow_find(const struct flows *flows, uint64_t hash, unsigned *at);
+/* The session is none of the table's. False: both buckets are full, nothing has changed. */
+bool flow_add(struct flows *flows, uint64_t hash, uint32_t session);
+/* False: it is not there. */
+bool flow_remove(struct flows *flows, uint64_t hash, uint32_t session);
+
+#endif

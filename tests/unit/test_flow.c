@@ -1,0 +1,168 @@
+/* Sessions found by their packets, and their timers. */
+#include "dataplane/flow.h"
+
+#include "dataplane/wheel.h"
+#include "tests/unit/unit.h"
+
+#include <string.h>
+
+#define SESSIONS 50000u
+static const uint64_t secret[2] = {0x0123456789abcdef, 0xfedcba9876543210};
+
+static struct flow_key key_of(uint32_t i)
+{
+    struct flow_key key = {.client_port = (uint16_t)(1024 + i % 60000), .service_port = 443, .proto = 6, .family = 4};
+    memcpy(key.client, &i, sizeof i);
+    key.service[0] = 192;
+    return key;
+}
+
+static bool found(const struct flows *flows, uint64_t hash, uint32_t session, unsigned *candidates)
+{
+    unsigned at = 0;
+    uint32_t candidate;
+    while ((candidate = flow_find(flows, hash, &at)) != FLOW_NONE) {
+        *candidates += 1;
+        if (candidate == session)
+            return true;
+    }
+    return false;
+}
+
+START_TEST(a_full_table_finds_every_one)
+{
+    struct flows flows;
+    void *memory = aligned_alloc(64, flow_size(SESSIONS));
+    flow_init(&flows, memory, SESSIONS, secret);
+    unsigned candidates = 0;
+    for (uint32_t i = 0; i < SESSIONS; i++) {
+        struct flow_key key = key_of(i);
+        ck_assert(flow_add(&flows, flow_hash(&flows, &key), i));
+    }
+    ck_assert_uint_eq(flows.n, SESSIONS);
+    for (uint32_t i = 0; i < SESSIONS; i++) {
+        struct flow_key key = key_of(i);
+        ck_assert(found(&flows, flow_hash(&flows, &key), i, &candidates));
+    }
+    ck_assert_uint_lt(candidates, SESSIONS + SESSIONS / 1000); /* the mark tells them apart */
+    for (uint32_t i = 0; i < SESSIONS; i += 2) {
+        struct flow_key key = key_of(i);
+        ck_assert(flow_remove(&flows, flow_hash(&flows, &key), i));
+        ck_assert(!flow_remove(&flows, flow_hash(&flows, &key), i));
+    }
+    for (uint32_t i = 0; i < SESSIONS; i++) {
+        struct flow_key key = key_of(i);
+        ck_assert(found(&flows, flow_hash(&flows, &key), i, &candidates) == (i % 2 == 1));
+    }
+    ck_assert_uint_eq(flows.n, SESSIONS / 2);
+    free(memory);
+}
+END_TEST
+
+START_TEST(full_buckets_refuse)
+{
+    struct flows flows;
+    void *memory = aligned_alloc(64, flow_size(8));
+    flow_init(&flows, memory, 8, secret);
+    uint64_t hash = 0; /* always the same: both of its buckets fill */
+    uint32_t n = 0;
+    while (flow_add(&flows, hash, n))
+        n++;
+    ck_assert(n == FLOW_SLOTS || n == 2 * FLOW_SLOTS); /* its two may be one */
+    ck_assert_uint_eq(flows.n, n);
+    ck_assert(flow_remove(&flows, hash, 3));
+    ck_assert(flow_add(&flows, hash, 3));
+    free(memory);
+}
+END_TEST
+
+START_TEST(every_part_of_a_key_counts)
+{
+    struct flows flows = {.secret = {secret[0], secret[1]}};
+    struct flow_key key = key_of(77);
+    uint64_t hash = flow_hash(&flows, &key);
+    uint8_t *bytes = (uint8_t *)&key;
+    for (size_t i = 0; i < sizeof key; i++) {
+        bytes[i] ^= 1;
+        ck_assert_uint_ne(flow_hash(&flows, &key), hash);
+        bytes[i] ^= 1;
+    }
+    struct flows other = {.secret = {secret[0], secret[1] + 1}};
+    ck_assert_uint_ne(flow_hash(&other, &key), hash);
+}
+END_TEST
+
+#define TIMERS 2000u
+static struct wheel_timer timers[TIMERS];
+static struct wheel wheel;
+
+START_TEST(timers_fire_once_and_in_time)
+{
+    uint64_t now_us = 7654321, due_us[TIMERS];
+    uint32_t seed = 3, n = TIMERS;
+    wheel_init(&wheel, timers, TIMERS, now_us);
+    for (uint32_t i = 0; i < TIMERS; i++) {
+        seed = seed * 1664525 + 1013904223;
+        due_us[i] = now_us + 1 + (seed >> 4) % 40000000;
+        wheel_set(&wheel, i, now_us + 5);
+        wheel_set(&wheel, i, due_us[i]); /* anew */
+    }
+    for (uint32_t i = 0; i < TIMERS; i += 10) {
+        wheel_clear(&wheel, i);
+        wheel_clear(&wheel, i);
+        n--;
+    }
+    ck_assert_uint_eq(wheel.n, n);
+    while (n > 0) {
+        now_us = MAX(now_us, wheel_next_us(&wheel));
+        uint32_t timer;
+        while ((timer = wheel_fired(&wheel, now_us)) != WHEEL_NONE) {
+            ck_assert_uint_ne(timer % 10, 0);
+            ck_assert_uint_ge(now_us, due_us[timer]);
+            ck_assert_uint_lt(now_us, due_us[timer] + WHEEL_TICK_US);
+            due_us[timer] = UINT64_MAX / 2; /* never again */
+            n--;
+        }
+    }
+    ck_assert_uint_eq(wheel_next_us(&wheel), UINT64_MAX);
+}
+END_TEST
+
+START_TEST(far_times_and_long_pauses)
+{
+    uint64_t now_us = 1000;
+    wheel_init(&wheel, timers, TIMERS, now_us);
+    wheel_set(&wheel, 0, 3600ull * 1000000); /* an hour: looked at once a turn, and set again */
+    unsigned fired = 0;
+    while (now_us < 3600ull * 1000000) {
+        now_us += 100000;
+        if (wheel_fired(&wheel, now_us) == 0 && now_us < 3600ull * 1000000) {
+            fired++;
+            wheel_set(&wheel, 0, 3600ull * 1000000);
+        }
+    }
+    ck_assert_uint_ge(fired, 87);
+    ck_assert_uint_le(fired, 89);
+    for (uint32_t i = 1; i < 100; i++)
+        wheel_set(&wheel, i, now_us + i * 400000);
+    now_us += 500ull * 1000000; /* it did not run for minutes */
+    unsigned n = 0;
+    while (wheel_fired(&wheel, now_us) != WHEEL_NONE)
+        n++;
+    ck_assert_uint_eq(n, 99);
+}
+END_TEST
+
+static void add(TCase *tcase)
+{
+    tcase_add_test(tcase, a_full_table_finds_every_one);
+    tcase_add_test(tcase, full_buckets_refuse);
+    tcase_add_test(tcase, every_part_of_a_key_counts);
+    tcase_add_test(tcase, timers_fire_once_and_in_time);
+    tcase_add_test(tcase, far_times_and_long_pauses);
+}
+
+int main(void)
+{
+    return unit_run("flow", add);
+}
