@@ -1,0 +1,124 @@
+/* nat.h: FULLNAT: both ends of a connection see the forwarder. A client talks to a service's address; the forwarder
+ * picks a backend and talks to it from an address and port of its own, so that answers come back by it whatever the
+ * routing.
+ *
+ *   client:port  <-- outside -->  service:port | local:port  <-- inside -->  backend:port
+ *
+ * No TCP is spoken here: sequence numbers, options and addresses are translated in place, the ends do the rest.
+ *   - The initial sequence number towards a backend is our own: higher with each use of a local port, so that a backend
+ * in TIME_WAIT takes the next connection (RFC 9293, 3.6.1).
+ *   - Timestamps are taken out of the client's SYN: those of different clients behind one local port would not rise,
+ * and the backend would drop them (PAWS, RFC 7323, 5.3).
+ *   - The client's address goes to the backend as a TCP option (TOA: kind 254, port and address; 253 for IPv6) in the
+ *     packets that complete the handshake, until the backend has acknowledged data. One that a client sends is blanked.
+ *   - The MSS that the backend offers is lowered by what is inserted.
+ * What belongs to no connection is answered with a reset: after a restart of the forwarder clients connect again at
+ * once.
+ *
+ * What the packets of a session have in common is one number for each checksum, made once; checksums are patched, never
+ * computed, so what came in corrupted goes out corrupted. All memory is the caller's, given once.
+ *
+ * Thread safety: a nat belongs to one core, which owns its local ports. Times: µs of any clock that does not go back.
+ */
+#ifndef DATAPLANE_NAT_H
+#define DATAPLANE_NAT_H
+
+#include "dataplane/flow.h"
+#include "dataplane/packet.h"
+#include "dataplane/wheel.h"
+
+enum nat_state {
+#define NAT_STATE(symbol, ...) NAT_##symbol,
+#include "dataplane/nat.def"
+#undef NAT_STATE
+    NAT_STATES
+};
+const char *nat_state_name(enum nat_state state); /* static */
+enum nat_side { NAT_OUTSIDE, NAT_INSIDE };        /* where a packet comes from, or goes */
+
+#define NAT_PORT_MIN 1024u
+#define NAT_PORTS (65536u - NAT_PORT_MIN)
+#define NAT_TOA 1u /* service flag: tell backends the client's address */
+
+struct nat_backend {
+    uint8_t address[16]; /* v4: the first four bytes */
+    uint16_t port;
+    uint32_t adjacency; /* how it is reached: the caller's number, given back with each packet */
+};
+/* A service: address, port and protocol, and who answers. Immutable. */
+struct nat_service {
+    uint8_t address[16];
+    uint16_t port;
+    uint8_t family, proto; /* 4 or 6; PROTO_TCP or PROTO_UDP */
+    uint32_t flags;        /* NAT_... */
+    const struct nat_backend *backends;
+    const uint16_t *pick; /* backend by hash, n_pick entries (maglev.h); n_pick 0: nobody answers */
+    uint32_t n_pick;
+};
+/* An address that backends are talked to from; all its ports are this core's. */
+struct nat_local {
+    uint8_t address[16];
+    uint8_t family;
+    uint32_t *by_port;    /* NAT_PORTS entries: session of a port */
+    uint16_t *free_ports; /* ring of NAT_PORTS entries: the one that is unused for longest is next */
+    uint32_t *last_seq;   /* NAT_PORTS entries: where the port's last stream ended, as the backend counts */
+    uint32_t free_first, n_free;
+};
+
+struct nat_session {
+    uint8_t state, family, proto;
+    bool toa; /* the client's address is still to be told */
+    uint16_t client_port, service_port, local_port, backend_port;
+    uint32_t seq_in;       /* added to sequence numbers on their way in, taken off acknowledgements on their way out */
+    uint16_t l3_in, l4_in; /* what addresses, and ports with them, change in checksums */
+    uint16_t l3_out, l4_out;
+    uint32_t adjacency_in, adjacency_out;
+    uint32_t used_ms; /* of the last packet; the clock's low bits */
+    uint8_t client[16], service[16], local[16], backend[16];
+    uint64_t hash;
+    uint32_t local_index;
+    uint32_t first_seq; /* of the client's first byte, as the backend counts */
+    uint32_t last_seq;  /* behind its last one: where its FIN stands, or where it began */
+    bool fin_in, fin_out;
+} __attribute__((aligned(64)));
+
+struct nat_memory {
+    struct nat_session *sessions; /* n_sessions, aligned to 64 */
+    struct wheel_timer *timers;   /* n_sessions */
+    uint32_t *free_sessions;      /* n_sessions */
+    void *flows;                  /* flow_size(n_sessions) bytes, aligned to 64 */
+    uint32_t n_sessions;
+    struct nat_local *locals; /* address, family and the three arrays are set */
+    uint32_t n_locals;
+};
+struct nat {
+    struct nat_memory memory;
+    struct flows flows;
+    struct wheel wheel;
+    uint32_t n_free, next_local;
+    const struct nat_service *services;
+    uint32_t n_services;
+    uint64_t secret;
+    uint64_t created, ended, resets;
+    uint64_t states[NAT_STATES]; /* sessions in each */
+};
+
+void nat_init(struct nat *nat, const struct nat_memory *memory, const uint64_t secret[2], uint64_t now_us);
+/* Services for new sessions from now on; those that there are keep their backends. The caller keeps the array until the
+ * next call has returned. */
+void nat_set_services(struct nat *nat, const struct nat_service *services, uint32_t n);
+
+/* Where a packet goes. */
+struct nat_way {
+    enum drop drop;     /* not DROP_NONE: nowhere */
+    enum nat_side side; /* else out of this side */
+    uint32_t adjacency; /* by this neighbour */
+};
+/* A parsed TCP or UDP packet, translated in place; 20 bytes behind it are needed for the client's address. `adjacency`:
+ * of the neighbour that it came from, by which answers go back. */
+struct nat_way nat_translate(struct nat *nat, enum nat_side from, uint32_t adjacency, struct packet *packet,
+                             uint64_t now_us);
+/* Ends what is over; at most `most` sessions are looked at. */
+void nat_expire(struct nat *nat, uint64_t now_us, unsigned most);
+
+#endif

@@ -1,0 +1,589 @@
+/* FULLNAT between a client and a backend that are played here, packet by packet. Every packet that comes out is looked
+ * at with a checksum that is computed apart. */
+#include "dataplane/nat.h"
+
+#include "dataplane/csum.h"
+#include "tests/unit/unit.h"
+
+#include <string.h>
+
+#define SESSIONS 1024u
+#define ROOM 64u
+#define SECOND 1000000ull
+
+static const uint64_t secret[2] = {11, 22};
+static const uint8_t client4[16] = {192, 0, 2, 7}, vip4[16] = {198, 51, 100, 1}, local4[16] = {10, 0, 0, 1},
+                     backend4[16] = {10, 0, 0, 9};
+static const uint8_t client6[16] = {0x20, 1, 0xd, 0xb8, 1, [15] = 7}, vip6[16] = {0x20, 1, 0xd, 0xb8, 2, [15] = 1},
+                     local6[16] = {0x20, 1, 0xd, 0xb8, 3, [15] = 1}, backend6[16] = {0x20, 1, 0xd, 0xb8, 3, [15] = 9};
+
+struct rig {
+    struct nat nat;
+    struct nat_local locals[2];
+    struct nat_backend backends[2];
+    struct nat_service services[5];
+    uint16_t pick[1];
+    uint64_t now_us;
+    uint8_t family;
+};
+struct frame {
+    uint8_t bytes[1600];
+    struct packet packet;
+};
+
+static void local_init(struct nat_local *local, const uint8_t *address, uint8_t family)
+{
+    memcpy(local->address, address, 16);
+    local->family = family;
+    local->by_port = g_new(uint32_t, NAT_PORTS);
+    local->free_ports = g_new(uint16_t, NAT_PORTS);
+    local->last_seq = g_new(uint32_t, NAT_PORTS);
+}
+
+static void service_init(struct rig *r, unsigned i, uint8_t family, uint8_t proto, uint16_t port, uint32_t flags)
+{
+    struct nat_service *s = &r->services[i];
+    *s = (struct nat_service){.port = port, .family = family, .proto = proto, .flags = flags};
+    memcpy(s->address, family == 4 ? vip4 : vip6, 16);
+    s->backends = &r->backends[family == 4 ? 0 : 1];
+    s->pick = r->pick;
+    s->n_pick = 1;
+}
+
+static struct rig *rig_new(uint8_t family, uint32_t sessions)
+{
+    struct rig *r = g_new0(struct rig, 1);
+    r->family = family;
+    r->now_us = 1000 * SECOND;
+    local_init(&r->locals[0], local4, 4);
+    local_init(&r->locals[1], local6, 6);
+    r->backends[0] = (struct nat_backend){.port = 8080, .adjacency = 70};
+    memcpy(r->backends[0].address, backend4, 16);
+    r->backends[1] = (struct nat_backend){.port = 8080, .adjacency = 71};
+    memcpy(r->backends[1].address, backend6, 16);
+    service_init(r, 0, family, PROTO_TCP, 80, 0);
+    service_init(r, 1, family, PROTO_TCP, 443, NAT_TOA);
+    service_init(r, 2, family, PROTO_UDP, 53, 0);
+    service_init(r, 3, family, PROTO_TCP, 81, 0);
+    r->services[3].n_pick = 0;
+    struct nat_memory memory = {.sessions = aligned_alloc(64, sessions * sizeof(struct nat_session)),
+                                .timers = g_new(struct wheel_timer, sessions),
+                                .free_sessions = g_new(uint32_t, sessions),
+                                .flows = aligned_alloc(64, flow_size(sessions)),
+                                .n_sessions = sessions,
+                                .locals = r->locals,
+                                .n_locals = 2};
+    nat_init(&r->nat, &memory, secret, r->now_us);
+    nat_set_services(&r->nat, r->services, 4);
+    return r;
+}
+
+static void rig_free(struct rig *r)
+{
+    uint64_t live = 0;
+    for (int s = 0; s < NAT_STATES; s++)
+        live += r->nat.states[s];
+    ck_assert_uint_eq(live, r->nat.memory.n_sessions);
+    ck_assert_uint_eq(r->nat.created - r->nat.ended, r->nat.memory.n_sessions - r->nat.n_free);
+    free(r->nat.memory.sessions);
+    g_free(r->nat.memory.timers);
+    g_free(r->nat.memory.free_sessions);
+    free(r->nat.memory.flows);
+    for (int i = 0; i < 2; i++) {
+        g_free(r->locals[i].by_port);
+        g_free(r->locals[i].free_ports);
+        g_free(r->locals[i].last_seq);
+    }
+    g_free(r);
+}
+
+/* What an end says. */
+struct said {
+    uint8_t proto; /* 0: TCP */
+    uint16_t from, to;
+    uint32_t seq, ack;
+    uint8_t flags;
+    const uint8_t *options;
+    unsigned n_options;
+    const char *data;
+};
+
+static void frame_make(struct frame *f, uint8_t family, const uint8_t *source, const uint8_t *dest,
+                       const struct said *say)
+{
+    memset(f, 0, sizeof *f);
+    uint8_t *ip = f->bytes + ETHER_SIZE, proto = say->proto == 0 ? PROTO_TCP : say->proto;
+    unsigned l3 = family == 4 ? IP4_SIZE : IP6_SIZE, data = say->data != NULL ? (unsigned)strlen(say->data) : 0;
+    unsigned l4 = proto == PROTO_TCP ? TCP_SIZE + say->n_options : UDP_SIZE;
+    uint8_t *at = ip + l3;
+    put16(f->bytes + 12, family == 4 ? 0x0800 : 0x86dd);
+    ip[0] = family == 4 ? 0x45 : 0x60;
+    put16(ip + (family == 4 ? 2 : 4), (uint16_t)((family == 4 ? l3 : 0) + l4 + data));
+    ip[family == 4 ? 9 : 6] = proto;
+    ip[family == 4 ? 8 : 7] = 64;
+    memcpy(ip + (family == 4 ? 12 : 8), source, family == 4 ? 4 : 16);
+    memcpy(ip + (family == 4 ? 16 : 24), dest, family == 4 ? 4 : 16);
+    put16(at, say->from);
+    put16(at + 2, say->to);
+    if (proto == PROTO_TCP) {
+        put32(at + 4, say->seq);
+        put32(at + 8, say->ack);
+        at[12] = (uint8_t)(l4 / 4 << 4);
+        at[13] = say->flags;
+        put16(at + 14, 1000);
+        if (say->n_options > 0)
+            memcpy(at + TCP_SIZE, say->options, say->n_options);
+    } else {
+        put16(at + 4, (uint16_t)(UDP_SIZE + data));
+    }
+    if (data > 0)
+        memcpy(at + l4, say->data, data);
+    f->packet = (struct packet){.frame = f->bytes, .size = ETHER_SIZE + l3 + l4 + data, .room = ROOM};
+    f->packet.kind = family == 4 ? PACKET_IP4 : PACKET_IP6;
+    f->packet.proto = proto;
+    f->packet.l3 = ETHER_SIZE;
+    f->packet.l4 = (uint16_t)(ETHER_SIZE + l3);
+    packet_sum_fill(&f->packet);
+}
+
+/* Is it whole and in order, as a receiver would see it? */
+static void check(struct frame *f)
+{
+    struct packet again = {.frame = f->bytes, .size = f->packet.size};
+    ck_assert_int_eq(packet_parse(&again), DROP_NONE);
+    ck_assert_uint_eq(again.size, f->packet.size);
+    ck_assert_uint_eq(again.payload, f->packet.payload);
+    ck_assert(packet_sum_good(&again));
+    f->packet.source = again.source;
+    f->packet.dest = again.dest;
+    f->packet.tcp_flags = again.tcp_flags;
+}
+
+static struct nat_way pass(struct rig *r, enum nat_side from, struct frame *f)
+{
+    ck_assert_int_eq(packet_parse(&f->packet), DROP_NONE);
+    struct nat_way way = nat_translate(&r->nat, from, from == NAT_OUTSIDE ? 50 : 60, &f->packet, r->now_us);
+    if (way.drop == DROP_NONE)
+        check(f);
+    return way;
+}
+
+static struct nat_way client_says(struct rig *r, struct frame *f, struct said say)
+{
+    frame_make(f, r->family, r->family == 4 ? client4 : client6, r->family == 4 ? vip4 : vip6, &say);
+    return pass(r, NAT_OUTSIDE, f);
+}
+
+static struct nat_way backend_says(struct rig *r, struct frame *f, struct said say)
+{
+    frame_make(f, r->family, r->family == 4 ? backend4 : backend6, r->family == 4 ? local4 : local6, &say);
+    return pass(r, NAT_INSIDE, f);
+}
+
+static uint32_t seq_of(const struct frame *f)
+{
+    return get32(f->bytes + f->packet.l4 + 4);
+}
+static uint32_t ack_of(const struct frame *f)
+{
+    return get32(f->bytes + f->packet.l4 + 8);
+}
+static const uint8_t *source_of(const struct frame *f)
+{
+    return f->bytes + ETHER_SIZE + (f->packet.kind == PACKET_IP4 ? 12 : 8);
+}
+static const uint8_t *dest_of(const struct frame *f)
+{
+    return source_of(f) + (f->packet.kind == PACKET_IP4 ? 4 : 16);
+}
+
+/* A connection from port `from` to `to` that is open; *local: the port the backend sees, *isn: the client's first
+ * sequence number as the backend sees it. The client began with 0xfffffff0 (it wraps), the backend with 500. */
+static void open_it(struct rig *r, uint16_t from, uint16_t to, uint16_t *local, uint32_t *isn)
+{
+    struct frame f;
+    unsigned size = r->family == 4 ? 4 : 16;
+    struct nat_way way = client_says(r, &f, (struct said){.from = from, .to = to, .seq = 0xfffffff0, .flags = TCP_SYN});
+    ck_assert_int_eq(way.drop, DROP_NONE);
+    ck_assert_int_eq(way.side, NAT_INSIDE);
+    ck_assert_uint_eq(way.adjacency, r->family == 4 ? 70 : 71);
+    ck_assert_mem_eq(source_of(&f), r->family == 4 ? local4 : local6, size);
+    ck_assert_mem_eq(dest_of(&f), r->family == 4 ? backend4 : backend6, size);
+    ck_assert_uint_eq(f.packet.dest, 8080);
+    *local = f.packet.source;
+    *isn = seq_of(&f);
+    way = backend_says(
+        r, &f, (struct said){.from = 8080, .to = *local, .seq = 500, .ack = *isn + 1, .flags = TCP_SYN | TCP_ACK});
+    ck_assert_int_eq(way.drop, DROP_NONE);
+    ck_assert_int_eq(way.side, NAT_OUTSIDE);
+    ck_assert_uint_eq(way.adjacency, 50);
+    ck_assert_mem_eq(source_of(&f), r->family == 4 ? vip4 : vip6, size);
+    ck_assert_mem_eq(dest_of(&f), r->family == 4 ? client4 : client6, size);
+    ck_assert_uint_eq(f.packet.source, to);
+    ck_assert_uint_eq(f.packet.dest, from);
+    ck_assert_uint_eq(seq_of(&f), 500);
+    ck_assert_uint_eq(ack_of(&f), 0xfffffff1);
+    way = client_says(r, &f, (struct said){.from = from, .to = to, .seq = 0xfffffff1, .ack = 501, .flags = TCP_ACK});
+    ck_assert_int_eq(way.drop, DROP_NONE);
+    ck_assert_uint_eq(seq_of(&f), *isn + 1);
+    ck_assert_uint_eq(ack_of(&f), 501);
+}
+
+static const uint8_t families[] = {4, 6};
+
+START_TEST(a_connection_from_beginning_to_end)
+{
+    struct frame f;
+    uint16_t port;
+    uint32_t isn;
+    struct rig *r = rig_new(families[_i], SESSIONS);
+    open_it(r, 40000, 80, &port, &isn);
+    ck_assert_uint_eq(r->nat.states[NAT_ESTABLISHED], 1);
+    client_says(r, &f,
+                (struct said){.from = 40000,
+                              .to = 80,
+                              .seq = 0xfffffff1,
+                              .ack = 501,
+                              .flags = TCP_ACK | TCP_PSH,
+                              .data = "a question with an odd number"});
+    ck_assert_uint_eq(seq_of(&f), isn + 1);
+    ck_assert_mem_eq(f.bytes + f.packet.payload, "a question", 10);
+    ck_assert_uint_eq(f.bytes[ETHER_SIZE + (r->family == 4 ? 8 : 7)], 63); /* a hop */
+    backend_says(
+        r, &f,
+        (struct said){
+            .from = 8080, .to = port, .seq = 501, .ack = isn + 30, .flags = TCP_ACK | TCP_FIN, .data = "answer"});
+    ck_assert_uint_eq(ack_of(&f), 0xfffffff1 + 29);
+    ck_assert_uint_eq(r->nat.states[NAT_CLOSING], 1);
+    client_says(r, &f,
+                (struct said){.from = 40000, .to = 80, .seq = 0xfffffff1 + 29, .ack = 508, .flags = TCP_ACK | TCP_FIN});
+    ck_assert_uint_eq(r->nat.states[NAT_CLOSED], 1);
+    struct nat_way way =
+        backend_says(r, &f, (struct said){.from = 8080, .to = port, .seq = 508, .ack = isn + 31, .flags = TCP_ACK});
+    ck_assert_int_eq(way.drop, DROP_NONE); /* the last word still passes */
+    r->now_us += 1 * SECOND;
+    nat_expire(&r->nat, r->now_us, 100);
+    ck_assert_uint_eq(r->nat.states[NAT_CLOSED], 1);
+    r->now_us += 2 * SECOND;
+    nat_expire(&r->nat, r->now_us, 100);
+    ck_assert_uint_eq(r->nat.states[NAT_FREE], SESSIONS);
+    rig_free(r);
+}
+END_TEST
+
+START_TEST(the_clients_address_is_told)
+{
+    struct frame f;
+    uint16_t port;
+    uint32_t isn;
+    struct rig *r = rig_new(families[_i], SESSIONS);
+    unsigned size = r->family == 4 ? 8 : 20, address = r->family == 4 ? 4 : 16;
+    open_it(r, 40000, 443, &port, &isn);
+    static const uint8_t lie[] = {254, 8, 0x12, 0x34, 9, 9, 9, 9};
+    for (int again = 0; again < 2; again++) { /* also when it is sent again */
+        client_says(r, &f,
+                    (struct said){.from = 40000,
+                                  .to = 443,
+                                  .seq = 0xfffffff1,
+                                  .ack = 501,
+                                  .flags = TCP_ACK,
+                                  .options = lie,
+                                  .n_options = sizeof lie,
+                                  .data = "hello"});
+        const uint8_t *options = f.bytes + f.packet.l4 + TCP_SIZE;
+        ck_assert_uint_eq(f.packet.payload - f.packet.l4, TCP_SIZE + sizeof lie + size);
+        for (unsigned i = 0; i < sizeof lie; i++)
+            ck_assert_uint_eq(options[i], 1);
+        ck_assert_uint_eq(options[8], r->family == 4 ? 254 : 253);
+        ck_assert_uint_eq(options[9], size);
+        ck_assert_uint_eq(get16(options + 10), 40000);
+        ck_assert_mem_eq(options + 12, r->family == 4 ? client4 : client6, address);
+        ck_assert_mem_eq(f.bytes + f.packet.payload, "hello", 5);
+    }
+    backend_says(r, &f, (struct said){.from = 8080, .to = port, .seq = 501, .ack = isn + 6, .flags = TCP_ACK});
+    client_says(
+        r, &f,
+        (struct said){.from = 40000, .to = 443, .seq = 0xfffffff6, .ack = 501, .flags = TCP_ACK, .data = "more"});
+    ck_assert_uint_eq(f.packet.payload - f.packet.l4, TCP_SIZE); /* it knows */
+    client_says(r, &f,
+                (struct said){.from = 40000,
+                              .to = 443,
+                              .seq = 0xfffffffa,
+                              .ack = 501,
+                              .flags = TCP_ACK,
+                              .options = lie,
+                              .n_options = sizeof lie,
+                              .data = "more"});
+    ck_assert_uint_eq(f.bytes[f.packet.l4 + TCP_SIZE], 1); /* and lies are blanked for ever */
+    rig_free(r);
+}
+END_TEST
+
+START_TEST(options_of_both_ends)
+{
+    struct frame f;
+    struct rig *r = rig_new(families[_i], SESSIONS);
+    static const uint8_t syn[] = {2, 4, 0x05, 0xb4, 4, 2, 8, 10, 1, 2, 3, 4, 0, 0, 0, 0, 1, 3, 3, 7};
+    client_says(
+        r, &f,
+        (struct said){.from = 1, .to = 443, .seq = 100, .flags = TCP_SYN, .options = syn, .n_options = sizeof syn});
+    uint16_t port = f.packet.source;
+    uint32_t isn = seq_of(&f);
+    const uint8_t *options = f.bytes + f.packet.l4 + TCP_SIZE;
+    static const uint8_t without[] = {2, 4, 0x05, 0xb4, 4, 2, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 3, 3, 7};
+    ck_assert_mem_eq(options, without, sizeof without);
+    static const uint8_t answer[] = {2, 4, 0x05, 0xb4, 1, 3, 3, 7};
+    backend_says(r, &f,
+                 (struct said){.from = 8080,
+                               .to = port,
+                               .seq = 500,
+                               .ack = isn + 1,
+                               .flags = TCP_SYN | TCP_ACK,
+                               .options = answer,
+                               .n_options = sizeof answer});
+    ck_assert_uint_eq(get16(options + 2), 0x05b4 - (r->family == 4 ? 8 : 20));
+    /* What the backend says of the client's bytes is said in the client's numbers, at odd places too. */
+    uint8_t sack[] = {1, 5, 10, 0, 0, 0, 0, 0, 0, 0, 0, 0};
+    put32(sack + 3, isn + 1000);
+    put32(sack + 7, isn + 2000);
+    backend_says(r, &f,
+                 (struct said){.from = 8080,
+                               .to = port,
+                               .seq = 501,
+                               .ack = isn + 1,
+                               .flags = TCP_ACK,
+                               .options = sack,
+                               .n_options = sizeof sack});
+    ck_assert_uint_eq(get32(options + 3), 1100);
+    ck_assert_uint_eq(get32(options + 7), 2100);
+    uint8_t torn[] = {5, 40, 0, 0}; /* longer than the header */
+    ck_assert_int_eq(backend_says(r, &f,
+                                  (struct said){.from = 8080,
+                                                .to = port,
+                                                .seq = 501,
+                                                .ack = isn + 1,
+                                                .flags = TCP_ACK,
+                                                .options = torn,
+                                                .n_options = 4})
+                         .drop,
+                     DROP_NONE);
+    rig_free(r);
+}
+END_TEST
+
+START_TEST(datagrams)
+{
+    struct frame f;
+    struct rig *r = rig_new(families[_i], SESSIONS);
+    client_says(r, &f, (struct said){.proto = PROTO_UDP, .from = 5000, .to = 53, .data = "ask"});
+    uint16_t port = f.packet.source;
+    ck_assert_uint_eq(f.packet.dest, 8080);
+    struct nat_way way =
+        backend_says(r, &f, (struct said){.proto = PROTO_UDP, .from = 8080, .to = port, .data = "told"});
+    ck_assert_int_eq(way.side, NAT_OUTSIDE);
+    ck_assert_uint_eq(f.packet.source, 53);
+    ck_assert_uint_eq(f.packet.dest, 5000);
+    client_says(r, &f, (struct said){.proto = PROTO_UDP, .from = 5000, .to = 53, .data = "again"});
+    ck_assert_uint_eq(f.packet.source, port);
+    ck_assert_uint_eq(r->nat.states[NAT_DATAGRAMS], 1);
+    for (int i = 0; i < 5; i++) { /* used all the time: it stays */
+        r->now_us += 45 * SECOND;
+        nat_expire(&r->nat, r->now_us, 10);
+        client_says(r, &f, (struct said){.proto = PROTO_UDP, .from = 5000, .to = 53, .data = "again"});
+        ck_assert_uint_eq(f.packet.source, port);
+    }
+    for (int i = 0; i < 3; i++) {
+        r->now_us += 31 * SECOND;
+        nat_expire(&r->nat, r->now_us, 10);
+    }
+    ck_assert_uint_eq(r->nat.states[NAT_FREE], SESSIONS);
+    rig_free(r);
+}
+END_TEST
+
+START_TEST(what_belongs_to_nothing_is_reset)
+{
+    struct frame f;
+    struct rig *r = rig_new(families[_i], SESSIONS);
+    struct nat_way way =
+        client_says(r, &f, (struct said){.from = 4000, .to = 80, .seq = 77, .ack = 88, .flags = TCP_ACK, .data = "x"});
+    ck_assert_int_eq(way.side, NAT_OUTSIDE);
+    ck_assert_uint_eq(way.adjacency, 50);
+    ck_assert_uint_eq(f.packet.tcp_flags, TCP_RST);
+    ck_assert_uint_eq(seq_of(&f), 88);
+    ck_assert_uint_eq(f.packet.source, 80);
+    ck_assert_uint_eq(f.packet.dest, 4000);
+    ck_assert_uint_eq(f.packet.size, f.packet.payload);
+    way = backend_says(r, &f, (struct said){.from = 8080, .to = 4000, .seq = 77, .flags = TCP_SYN});
+    ck_assert_int_eq(way.side, NAT_INSIDE);
+    ck_assert_uint_eq(f.packet.tcp_flags, TCP_RST | TCP_ACK);
+    ck_assert_uint_eq(ack_of(&f), 78);
+    ck_assert_int_eq(client_says(r, &f, (struct said){.from = 4000, .to = 80, .seq = 77, .flags = TCP_RST}).drop,
+                     DROP_SESSION); /* never a reset for a reset */
+    ck_assert_int_eq(client_says(r, &f, (struct said){.from = 4000, .to = 99, .seq = 77, .flags = TCP_SYN}).drop,
+                     DROP_SERVICE);
+    way = client_says(r, &f, (struct said){.from = 4000, .to = 81, .seq = 77, .flags = TCP_SYN}); /* nobody is there */
+    ck_assert_uint_eq(f.packet.tcp_flags, TCP_RST | TCP_ACK);
+    struct said bad = {.from = 4000, .to = 80, .seq = 77, .ack = 88, .flags = TCP_ACK, .data = "x"};
+    frame_make(&f, r->family, r->family == 4 ? client4 : client6, r->family == 4 ? vip4 : vip6, &bad);
+    f.bytes[f.packet.size - 1] ^= 1;
+    ck_assert_int_eq(packet_parse(&f.packet), DROP_NONE);
+    ck_assert_int_eq(nat_translate(&r->nat, NAT_OUTSIDE, 50, &f.packet, r->now_us).drop, DROP_SESSION);
+    ck_assert_uint_eq(r->nat.resets, 3);
+    rig_free(r);
+}
+END_TEST
+
+/* Only the backend of a session may say something in it. */
+START_TEST(strangers_inside_are_none_of_the_session)
+{
+    struct frame f;
+    uint16_t port;
+    uint32_t isn;
+    struct rig *r = rig_new(families[_i], SESSIONS);
+    open_it(r, 40000, 80, &port, &isn);
+    struct said say = {.from = 8080, .to = port, .seq = 501, .ack = isn + 1, .flags = TCP_RST};
+    uint8_t stranger[16];
+    memcpy(stranger, r->family == 4 ? backend4 : backend6, 16);
+    stranger[2] ^= 1;
+    frame_make(&f, r->family, stranger, r->family == 4 ? local4 : local6, &say);
+    ck_assert_int_eq(pass(r, NAT_INSIDE, &f).drop, DROP_SESSION);
+    say.from = 8081;
+    frame_make(&f, r->family, r->family == 4 ? backend4 : backend6, r->family == 4 ? local4 : local6, &say);
+    ck_assert_int_eq(pass(r, NAT_INSIDE, &f).drop, DROP_SESSION);
+    ck_assert_uint_eq(r->nat.states[NAT_ESTABLISHED], 1);
+    rig_free(r);
+}
+END_TEST
+
+START_TEST(corrupted_in_corrupted_out)
+{
+    struct frame f;
+    uint16_t port;
+    uint32_t isn;
+    struct rig *r = rig_new(families[_i], SESSIONS);
+    open_it(r, 40000, 443, &port, &isn);
+    struct said say = {.from = 40000, .to = 443, .seq = 0xfffffff1, .ack = 501, .flags = TCP_ACK, .data = "hello"};
+    for (unsigned bit = 0; bit < 40; bit++) {
+        frame_make(&f, r->family, r->family == 4 ? client4 : client6, r->family == 4 ? vip4 : vip6, &say);
+        f.bytes[f.packet.size - 1 - bit / 8] ^= (uint8_t)(1u << bit % 8);
+        ck_assert_int_eq(packet_parse(&f.packet), DROP_NONE);
+        ck_assert_int_eq(nat_translate(&r->nat, NAT_OUTSIDE, 50, &f.packet, r->now_us).drop, DROP_NONE);
+        struct packet again = {.frame = f.bytes, .size = f.packet.size};
+        ck_assert_int_eq(packet_parse(&again), DROP_NONE);
+        ck_assert(!packet_sum_good(&again));
+    }
+    rig_free(r);
+}
+END_TEST
+
+/* The same client port again and again: another local port each time while there are others, and where one is used
+ * anew the backend sees a higher number. */
+START_TEST(local_ports_rest_and_their_numbers_rise)
+{
+    struct frame f;
+    struct rig *r = rig_new(families[_i], 4);
+    uint16_t port, first = 0;
+    uint32_t isn, last_isn = 0;
+    for (uint32_t i = 0; i < NAT_PORTS + 3; i++) {
+        open_it(r, 40000, 80, &port, &isn);
+        first = i == 0 ? port : first;
+        if (i > 0 && i < NAT_PORTS)
+            ck_assert_uint_ne(port, first);
+        if (i == NAT_PORTS) {
+            ck_assert_uint_eq(port, first);
+            ck_assert_int_gt((int32_t)(isn - last_isn), 0);
+        }
+        /* The first one has sent 1.5 GB, as fast as the clock does not run. */
+        uint32_t sent = i == 0 ? 1500000000u : 0;
+        client_says(
+            r, &f,
+            (struct said){.from = 40000, .to = 80, .seq = 0xfffffff1 + sent, .ack = 501, .flags = TCP_ACK | TCP_FIN});
+        last_isn = i == 0 ? seq_of(&f) : last_isn;
+        backend_says(r, &f, (struct said){.from = 8080, .to = port, .seq = 501, .ack = 1, .flags = TCP_ACK | TCP_FIN});
+        ck_assert_uint_eq(r->nat.states[NAT_CLOSED], 1);
+    }
+    rig_free(r);
+}
+END_TEST
+
+START_TEST(no_room_is_said_and_passes)
+{
+    struct frame f;
+    struct rig *r = rig_new(families[_i], 4);
+    for (uint16_t i = 0; i < 4; i++)
+        ck_assert_int_eq(
+            client_says(r, &f, (struct said){.from = (uint16_t)(100 + i), .to = 80, .flags = TCP_SYN}).drop, DROP_NONE);
+    ck_assert_int_eq(client_says(r, &f, (struct said){.from = 200, .to = 80, .flags = TCP_SYN}).drop, DROP_SESSIONS);
+    ck_assert_int_eq(client_says(r, &f, (struct said){.from = 101, .to = 80, .flags = TCP_SYN}).drop, DROP_NONE);
+    r->now_us += 11 * SECOND;
+    nat_expire(&r->nat, r->now_us, 2); /* a little at a time */
+    ck_assert_uint_eq(r->nat.states[NAT_FREE], 2);
+    nat_expire(&r->nat, r->now_us, 10);
+    ck_assert_uint_eq(r->nat.states[NAT_FREE], 4);
+    ck_assert_int_eq(client_says(r, &f, (struct said){.from = 200, .to = 80, .flags = TCP_SYN}).drop, DROP_NONE);
+    r->locals[r->family == 4 ? 0 : 1].n_free = 0;
+    ck_assert_int_eq(client_says(r, &f, (struct said){.from = 201, .to = 80, .flags = TCP_SYN}).drop, DROP_PORTS);
+    rig_free(r);
+}
+END_TEST
+
+/* Any bytes from both sides: nothing is read or written outside a frame, every session can be accounted for. */
+START_TEST(strange_packets)
+{
+    struct rig *r = rig_new(families[_i], 64);
+    uint32_t seed = 5;
+    for (int i = 0; i < 200000; i++) {
+        struct frame f;
+        seed = seed * 1664525 + 1013904223;
+        uint8_t options[40];
+        for (unsigned k = 0; k < sizeof options; k++)
+            options[k] = (uint8_t)(((seed = seed * 1664525 + 1013904223) >> 24) % (k % 3 == 0 ? 9u : 255u));
+        struct said say = {.proto = seed >> 8 & 1 ? PROTO_TCP : PROTO_UDP,
+                           .from = (uint16_t)(1 + (seed >> 9) % 900),
+                           .to = (const uint16_t[]){80, 443, 53, 8080}[seed >> 20 & 3],
+                           .seq = seed,
+                           .ack = ~seed,
+                           .flags = (uint8_t)(seed >> 16 & 0x17),
+                           .options = options,
+                           .n_options = seed >> 5 & 0x28,
+                           .data = seed & 64 ? "data" : NULL};
+        bool outside = seed >> 23 & 1;
+        if (!outside) {
+            say.from = 8080;
+            say.to = (uint16_t)(NAT_PORT_MIN + (seed >> 9) % 200);
+        }
+        frame_make(&f, r->family,
+                   outside ? (r->family == 4 ? client4 : client6) : (r->family == 4 ? backend4 : backend6),
+                   outside ? (r->family == 4 ? vip4 : vip6) : (r->family == 4 ? local4 : local6), &say);
+        if (packet_parse(&f.packet) != DROP_NONE)
+            continue;
+        f.packet.room = seed >> 3 & 31;
+        if (nat_translate(&r->nat, outside ? NAT_OUTSIDE : NAT_INSIDE, 50, &f.packet, r->now_us).drop == DROP_NONE)
+            check(&f);
+        r->now_us += seed % 50000;
+        nat_expire(&r->nat, r->now_us, 4);
+    }
+    ck_assert_uint_gt(r->nat.created, 1000);
+    rig_free(r);
+}
+END_TEST
+
+static void add(TCase *tcase)
+{
+    tcase_add_loop_test(tcase, a_connection_from_beginning_to_end, 0, 2);
+    tcase_add_loop_test(tcase, the_clients_address_is_told, 0, 2);
+    tcase_add_loop_test(tcase, options_of_both_ends, 0, 2);
+    tcase_add_loop_test(tcase, datagrams, 0, 2);
+    tcase_add_loop_test(tcase, what_belongs_to_nothing_is_reset, 0, 2);
+    tcase_add_loop_test(tcase, strangers_inside_are_none_of_the_session, 0, 2);
+    tcase_add_loop_test(tcase, corrupted_in_corrupted_out, 0, 2);
+    tcase_add_loop_test(tcase, local_ports_rest_and_their_numbers_rise, 0, 2);
+    tcase_add_loop_test(tcase, no_room_is_said_and_passes, 0, 2);
+    tcase_add_loop_test(tcase, strange_packets, 0, 2);
+}
+
+int main(void)
+{
+    return unit_run("nat", add);
+}
