@@ -2,6 +2,7 @@
  *
  *   plan: room-isolated
  *   summary: The room's public entrances are gone; the room itself is alive.
+ *   notes: ["When: ...", "Run: ..."]  # lines for whoever runs it at night; `plan show` prints them
  *   target: room                      # kind of the object the plan is run on; $target below
  *   steps:
  *     - name: close-entrances

@@ -8,6 +8,7 @@
 #define STEPS_MAX 100
 #define SETS_MAX 100
 #define STAGES_MAX 20
+#define NOTES_MAX 20
 #define SUMMARY_MAX 400 /* characters */
 #define TIMEOUT_MAX_US (24 * 3600 * (int64_t)G_USEC_PER_SEC)
 
@@ -585,6 +586,20 @@ static void summary_read(const struct reader *r, const json_t *json)
     r->plan->summary = g_strdup(text);
 }
 
+static void notes_read(const struct reader *r, const json_t *json)
+{
+    const json_t *list = json_object_get(json, "notes");
+    size_t n = json_array_size(list);
+    bool good = list == NULL || (json_is_array(list) && n <= NOTES_MAX);
+    for (size_t i = 0; good && i < n; i++) {
+        const char *text = json_text(json_array_get(list, i));
+        good = text != NULL && text_valid(FIELD_TEXT, text) && g_utf8_strlen(text, -1) <= SUMMARY_MAX;
+    }
+    if (!good)
+        find_member(r, json, NULL, "notes",
+                    "a list of at most 20 lines of printable text, each at most 400 characters");
+}
+
 /* As it was given, without what the reader of the file put in. */
 static json_t *source_of(const json_t *json, struct plan *plan)
 {
@@ -615,7 +630,7 @@ static struct plan *plan_new(const char *name)
 
 struct plan *plan_from_json(const json_t *json, const char *at, GPtrArray *findings)
 {
-    static const char *const known[] = {"plan", "summary", "target", "params", "steps", "at", NULL};
+    static const char *const known[] = {"plan", "summary", "notes", "target", "params", "steps", "at", NULL};
     guint before = findings->len;
     const char *own_at = json_text(json_object_get(json, "at"));
     struct reader r = {.findings = findings, .at = at};
@@ -630,10 +645,11 @@ struct plan *plan_from_json(const json_t *json, const char *at, GPtrArray *findi
         g_free(r.label);
         r.label = g_strdup_printf("plan %s", name);
         r.plan = plan_new(name);
-        find_unknown(&r, json, NULL, known, "one of plan, summary, target, params, steps");
+        find_unknown(&r, json, NULL, known, "one of plan, summary, notes, target, params, steps");
         target_read(&r, json);
         params_read(&r, json);
         summary_read(&r, json);
+        notes_read(&r, json);
         steps_read(&r, json);
         r.plan->source = source_of(json, r.plan);
     }

@@ -157,7 +157,9 @@ static int plan_show(struct cli *cli, const char *name)
     } else if (code == EXIT_OK) {
         printf("%s: %s\n", name, cli_text(answer, "summary"));
         size_t i;
-        json_t *step;
+        json_t *step, *note;
+        json_array_foreach (json_object_get(answer, "notes"), i, note)
+            printf("  %s\n", json_string_value(note));
         json_array_foreach (json_object_get(answer, "steps"), i, step)
             print_plan_step(step);
     }

@@ -158,9 +158,9 @@ bool ramp_freeze(const struct engine *engine, struct execution_step *step, const
                  GError **error)
 {
     const struct inventory *inv = engine->resolved->world->inventory;
-    const char *on = json_string_value(json_object_get(step->spec, "on"));
+    g_autofree char *on = g_strdup(json_string_value(json_object_get(step->spec, "on")));
     bool is_to = json_object_get(step->spec, "to") != NULL;
-    const char *word = json_string_value(json_object_get(step->spec, is_to ? "to" : "away"));
+    g_autofree char *word = g_strdup(json_string_value(json_object_get(step->spec, is_to ? "to" : "away")));
     const char *room = word_stands_for(word, target, params, step->name, error);
     const char *names = room == NULL ? NULL : word_stands_for(on, target, params, step->name, error);
     if (names == NULL)

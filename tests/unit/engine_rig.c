@@ -5,6 +5,7 @@
 
 #include <stdlib.h>
 
+const char *rig_site = "two-rooms";
 const char *const edges[4] = {"edge-1", "edge-2", "edge-3", "edge-4"};
 const char *const servers[3] = {"ns-1", "ns-2", "ns-3"};
 const struct asker alice = {.actor = "alice", .reason = "test"};
@@ -105,7 +106,7 @@ void settle(struct server *s)
     }
 }
 
-static void load(json_t *body, const char *name)
+void load(json_t *body, const char *name)
 {
     GError *error = NULL;
     g_autofree char *path = g_strdup_printf("%s/%s", SOURCE_DIR, name);
@@ -121,7 +122,8 @@ static void load(json_t *body, const char *name)
 json_t *site_body(void)
 {
     json_t *body = json_pack("{s:[], s:[]}", "objects", "plans");
-    load(body, "tests/lab/sites/two-rooms.yaml");
+    g_autofree char *site = g_strdup_printf("tests/lab/sites/%s.yaml", rig_site);
+    load(body, site);
     load(body, "runbooks/room-isolated.yaml");
     load(body, "runbooks/failback.yaml");
     load(body, "runbooks/room-drain.yaml");

@@ -27,6 +27,7 @@ struct server {
     GString *inputs, *done; /* the black box: what the engine is told, as incident.h has it, and effect_text; or NULL */
 };
 
+extern const char *rig_site; /* of tests/lab/sites, which server_new applies; "two-rooms" */
 extern const char *const edges[4], *const servers[3];
 extern const struct asker alice, robot;
 
@@ -38,6 +39,7 @@ void tick(struct server *s, int64_t after_us);
 void settle(struct server *s);
 struct now now(const struct server *s);
 json_t *site_body(void);
+void load(json_t *body, const char *name); /* a file of the tree, into the body of an apply */
 void apply_ok(struct server *s, json_t *body);
 void add_plan(struct server *s, const char *yaml);
 

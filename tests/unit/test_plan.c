@@ -109,18 +109,28 @@ END_TEST
 
 START_TEST(the_runbooks_that_ship_are_good)
 {
-    static const char *const files[] = {"room-isolated", "failback", "room-drain"};
-    for (unsigned i = 0; i < G_N_ELEMENTS(files); i++) {
-        g_autofree char *path = g_strdup_printf("%s/runbooks/%s.yaml", SOURCE_DIR, files[i]);
+    g_autoptr(GDir) dir = g_dir_open(SOURCE_DIR "/runbooks", 0, NULL);
+    unsigned seen = 0;
+    for (const char *file; (file = g_dir_read_name(dir)) != NULL; seen++) {
+        g_autofree char *path = g_strdup_printf("%s/runbooks/%s", SOURCE_DIR, file);
         g_autoptr(GPtrArray) findings = finding_list_new();
         json_t *documents = yamldoc_load_file(path, NULL), *body = json_object();
         yamldoc_collect(documents, path, body, findings);
         sb_auto(plan) plan = plan_from_json(json_array_get(json_object_get(body, "plans"), 0), NULL, findings);
         ck_assert_uint_eq(findings->len, 0);
-        ck_assert_str_eq(plan->name, files[i]);
+        g_autofree char *expected = g_strconcat(plan->name, ".yaml", NULL);
+        ck_assert_str_eq(file, expected);
+        const json_t *notes = json_object_get(plan->source, "notes"); /* for who is woken by it */
+        ck_assert_msg(json_array_size(notes) >= 2, "%s: expected notes", file);
+        ck_assert_msg(g_str_has_prefix(json_string_value(json_array_get(notes, 0)), "When: "), "%s", file);
+        bool back = false;
+        for (size_t i = 0; i < json_array_size(notes); i++)
+            back |= strstr(json_string_value(json_array_get(notes, i)), "Way back") != NULL;
+        ck_assert_msg(back, "%s: expected the way back", file);
         json_decref(documents);
         json_decref(body);
     }
+    ck_assert_uint_ge(seen, 8);
 }
 END_TEST
 
@@ -137,7 +147,7 @@ START_TEST(what_is_wrong_is_found_with_its_line)
         {"plan: p\ntarget: cat\nsteps:\n  - {name: a, check: forecast}\n",
          "p.yaml:1: plan p: target: found \"cat\", expected a kind of object, as room"},
         {"plan: p\nstep: 1\nsteps:\n  - {name: a, check: forecast}\n",
-         "p.yaml:1: plan p: found unknown key \"step\", expected one of plan, summary, target, params, steps"},
+         "p.yaml:1: plan p: found unknown key \"step\", expected one of plan, summary, notes, target, params, steps"},
         {HEAD "  - word\n",
          "p.yaml:1: plan p: steps: found \"word\", expected a mapping with the step's name and what it does"},
         {HEAD "  - {name: a}\n",

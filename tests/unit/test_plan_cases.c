@@ -283,8 +283,81 @@ START_TEST(goes_as_it_went)
 }
 END_TEST
 
+/* ---- the runbooks that ship, tried dry ---- */
+
+static void print_dry(GString *out, const json_t *answer)
+{
+    size_t i, j;
+    json_t *step, *set, *refusal;
+    json_array_foreach (json_object_get(answer, "steps"), i, step) {
+        g_string_append_printf(out, "  %-16s %-8s %s\n", member(step, "name"), member(step, "kind"),
+                               member(step, "argument"));
+        json_array_foreach (json_object_get(step, "sets"), j, set)
+            g_string_append_printf(out, "      %s/%s: %s -> %s\n", member(set, "control"), member(set, "object"),
+                                   member(set, "before"), member(set, "value"));
+    }
+    g_string_append(out, member(json_object_get(answer, "forecast"), "text"));
+    json_array_foreach (json_object_get(answer, "refusals"), i, refusal)
+        g_string_append_printf(out, "refused by %s: %s\n", member(refusal, "rule"), member(refusal, "figures"));
+}
+
+/* Rates of a site at rest: users of room-a and room-b, through public edges. */
+static void say_rates(struct server *s)
+{
+    for (size_t i = 0; i < 2; i++)
+        say(s, edges[i], (struct saying){.policy = "core.playback", .room = i == 0 ? "room-a" : "room-b", .rate = 100});
+}
+
+static const struct {
+    const char *plan, *target, *to;
+} runs[] = {
+    {"service-switch", "playback", "room-b"}, {"service-switch", "playback,home", "room-b"},
+    {"service-switch", "creator", "room-b"},  {"service-switch", "playback", NULL},
+    {"site-evacuate", "room-a", NULL},        {"pop-drain", "pop-a1", NULL},
+    {"room-isolated", "room-a", NULL},        {"failback", "room-a", NULL},
+    {"room-drain", "room-a", NULL},           {"carrier-to-lines", "carrier-1", NULL},
+    {"carrier-back", "carrier-1", NULL},
+};
+static const char *const sites[] = {"two-rooms", "three-rooms"};
+
+START_TEST(runbooks_tried_dry)
+{
+    rig_site = sites[_i];
+    struct server *s = server_new();
+    g_autoptr(GString) out = g_string_new(NULL);
+    json_t *more = json_pack("{s:[], s:[]}", "objects", "plans");
+    load(more, "runbooks/service-switch.yaml");
+    load(more, "runbooks/site-evacuate.yaml");
+    load(more, "runbooks/pop-drain.yaml");
+    load(more, "runbooks/carrier-to-lines.yaml");
+    load(more, "runbooks/carrier-back.yaml");
+    apply_ok(s, more);
+    say_rates(s);
+    uint64_t before = generation(s);
+    for (size_t i = 0; i < G_N_ELEMENTS(runs); i++) {
+        GError *error = NULL;
+        json_t *params = runs[i].to != NULL ? json_pack("{s:s}", "to", runs[i].to) : NULL;
+        g_string_append_printf(out, "%s %s %s\n", runs[i].plan, runs[i].target, runs[i].to != NULL ? runs[i].to : "");
+        json_t *answer =
+            engine_run_plan(s->engine, runs[i].plan, runs[i].target, params, true, &alice, now(s), &s->effects, &error);
+        if (answer != NULL)
+            print_dry(out, answer);
+        else
+            g_string_append_printf(out, "  refused: %s\n", error->message);
+        g_clear_error(&error);
+        json_decref(answer);
+        json_decref(params);
+    }
+    ck_assert_uint_eq(generation(s), before); /* and nothing was done */
+    g_autofree char *name = g_strdup_printf("%s/runbooks.txt", sites[_i]);
+    golden_check(name, out->str);
+    server_free(s);
+}
+END_TEST
+
 static void add(TCase *tcase)
 {
+    tcase_add_loop_test(tcase, runbooks_tried_dry, 0, G_N_ELEMENTS(sites));
     tcase_add_loop_test(tcase, goes_as_it_went, 0, G_N_ELEMENTS(files));
 }
 
