@@ -139,6 +139,8 @@ void execution_undo_resume(struct engine *engine, struct execution *ex, struct e
 void step_end(struct engine *engine, struct execution *ex, struct execution_step *step, enum step_state state,
               const char *text);
 bool step_asks(const struct execution_step *step);                /* it has failed, a person is to say how to go on */
+/* Of a ramp: the stage whose intent is journalled and whose outcome is not; 0: none. */
+unsigned step_intended_stage(const struct execution *ex, const struct execution_step *step);
 void note_converged(struct engine *engine, struct execution *ex); /* for the times of the report */
 bool step_timed_out(const struct engine *engine, const struct execution_step *step);
 /* Writes the sets of a stage (0: of a set step), under a key of their own, so that it is done once. What does not come

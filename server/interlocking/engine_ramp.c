@@ -398,6 +398,9 @@ bool look_ramp(struct engine *engine, struct execution *ex, struct execution_ste
 {
     bool forced = execution_is_forced(engine, ex);
     struct seen seen;
+    unsigned intended = ex->resumed ? step_intended_stage(ex, step) : 0;
+    if (intended > 0) /* before it is judged: what may be in force must be known to be written, or nobody undoes it */
+        return step_write(engine, ex, step, intended, out);
     see(engine, ex, step, &seen);
     if (step->sets->len == 0) {
         step_end(engine, ex, step, STEP_STATE_SUCCEEDED, "nothing to move: all slots are there");

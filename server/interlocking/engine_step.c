@@ -131,6 +131,20 @@ static bool is_intent(const struct execution_write *write, const struct executio
     return write->generation == 0 && strcmp(write->step, step->name) == 0;
 }
 
+unsigned step_intended_stage(const struct execution *ex, const struct execution_step *step)
+{
+    for (guint i = 0; i < ex->writes->len; i++) {
+        const struct execution_write *write = ex->writes->pdata[i];
+        for (guint j = 0; is_intent(write, step) && j < step->sets->len; j++) {
+            const struct execution_set *set = &g_array_index(step->sets, struct execution_set, j);
+            if (set->lever == write->lever && strcmp(set->object, write->object) == 0 &&
+                strcmp(set->value, write->after) == 0)
+                return set->stage;
+        }
+    }
+    return 0;
+}
+
 static bool has_intent(const struct execution *ex, const struct execution_step *step)
 {
     for (guint i = 0; i < ex->writes->len; i++)

@@ -21,6 +21,14 @@ static void expect_once(const struct server *s, const char *id, const char *step
     ck_assert_uint_eq(generations_of(s, key), 1);
 }
 
+static void expect_stages_once(const struct server *s, const char *id, unsigned written)
+{
+    for (unsigned i = 1; i <= 3; i++) {
+        g_autofree char *key = g_strdup_printf("%s/shift/set-%u", id, i);
+        ck_assert_uint_eq(generations_of(s, key), i <= written);
+    }
+}
+
 /* All that it wrote is known, with what was there before, and set back or not. */
 static void expect_writes(const struct server *s, const char *id, bool restored)
 {
@@ -124,6 +132,98 @@ START_TEST(crash_while_waiting)
 }
 END_TEST
 
+static const char *const shift = "plan: shift\ntarget: service\nparams: {to: room}\nsteps:\n"
+                                 "  - name: shift\n"
+                                 "    ramp: {on: $target, to: $to, stages: [20, 60, 100], bake: 1s, requests: 20}\n";
+
+/* All edges at work, for 20 s; from the second stage on, with a fault or not. */
+static void drive_ramp(struct server *s, bool fault)
+{
+    for (int i = 0; i < 20; i++) {
+        for (size_t k = 0; k < G_N_ELEMENTS(edges); k++)
+            say(s, edges[k],
+                (struct saying){.policy = "core.playback",
+                                .room = "room-b",
+                                .requests = 100,
+                                .failed = fault && generation(s) >= 4 ? 50 : 0});
+        tick(s, SECOND);
+        settle(s);
+    }
+}
+
+/* A stage is written once, whatever crashes, and no stage is left out; nor is the way back. */
+static void ramp_with_crash(int budget, bool fault)
+{
+    struct server *s = server_new();
+    GError *error = NULL;
+    say_all(s);
+    add_plan(s, shift);
+    s->budget = budget;
+    json_t *params = json_pack("{s:s}", "to", "room-b");
+    json_t *json = engine_run_plan(s->engine, "shift", "playback", params, false, &alice, now(s), &s->effects, &error);
+    ck_assert_ptr_nonnull(json);
+    json_decref(params);
+    json_decref(json);
+    settle(s);
+    drive_ramp(s, fault);
+    g_autofree char *id = only_execution(s);
+    if (id == NULL) {
+        ck_assert_int_eq(budget, 0);
+        ck_assert_str_eq(lever(s, LEVER_SPLIT, "playback"), "default");
+    } else {
+        expect_state(s, id, fault ? "aborted" : "succeeded");
+        expect_stages_once(s, id, fault ? 2 : 3);
+        ck_assert_str_eq(lever(s, LEVER_SPLIT, "playback"), fault ? "default" : "0-999=room-b");
+        ck_assert_uint_eq(generation(s), 5); /* three stages, or two and the way back */
+    }
+    server_free(s);
+}
+
+START_TEST(crash_during_ramp)
+{
+    ramp_with_crash(_i, false);
+}
+END_TEST
+
+START_TEST(crash_while_the_guard_goes_back)
+{
+    ramp_with_crash(_i, true);
+}
+END_TEST
+
+/* Who was asked for before the crash is asked for behind it, with the same binding; what was given is given. */
+START_TEST(crash_around_an_approval)
+{
+    struct server *s = server_new();
+    GError *error = NULL;
+    say_all(s);
+    add_plan(s, "plan: careful\ntarget: room\nsteps:\n  - {name: second, approve: \"Look first.\"}\n"
+                "  - {name: out, set: [{control: room.ingress, on: $target, value: closed}]}\n");
+    g_autofree char *id = run_ok(s, "careful", "room-a");
+    json_t *before = look(s, id);
+    start(s);
+    settle(s);
+    json_t *after = look(s, id);
+    const char *binding = member(step_of(before, "second"), "binding");
+    ck_assert_str_eq(member(step_of(after, "second"), "binding"), binding);
+    json_t *body = json_pack("{s:s, s:s}", "act", "approve", "binding", binding);
+    const struct asker bob = {.actor = "bob"};
+    s->budget = _i;
+    json_t *json = engine_act(s->engine, id, body, &bob, now(s), &s->effects, &error);
+    ck_assert_ptr_nonnull(json);
+    json_decref(json);
+    settle(s);
+    expect_step(s, id, "second", _i == 0 ? "running" : "succeeded", _i == 0 ? "waits for" : "approved by bob");
+    drive_to_end(s);
+    expect_state(s, id, _i == 0 ? "running" : "succeeded");
+    ck_assert_uint_eq(generation(s), _i == 0 ? 2 : 3);
+    json_decref(body);
+    json_decref(before);
+    json_decref(after);
+    server_free(s);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("engine_crash");
@@ -132,6 +232,9 @@ int main(void)
                         10); /* start; intent, controls, publish, outcome of both sets; waits */
     tcase_add_loop_test(tc, crash_during_abort, 0, 4);
     tcase_add_loop_test(tc, crash_while_waiting, 0, STAGES);
+    tcase_add_loop_test(tc, crash_during_ramp, 0, 40);
+    tcase_add_loop_test(tc, crash_while_the_guard_goes_back, 0, 40);
+    tcase_add_loop_test(tc, crash_around_an_approval, 0, 6);
     suite_add_tcase(suite, tc);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);
