@@ -7,7 +7,7 @@ split() { sb control list --json | jq -r '.controls[] | select(.control == "spli
 at_stage() { [[ $(step "$1" .stage) == "$2" ]]; }
 ended() { [[ $(sb execution show "$1" --json | jq -r .state) != running && $(sb execution show "$1" --json | jq -r .state) != aborting ]]; }
 
-sb control set split home 0-999=room-a --reason "room B is to gain" --override share-moved >/dev/null
+sb control set split home 0-999=room-a --reason "room B is to gain" --override share-moved >/dev/null 2>&1
 within 30 "home is in room A" rested
 traffic_start load --users 1000 --stream "home/public/new=home.example.test@200"
 from=$(now_us)
