@@ -103,7 +103,6 @@ START_TEST(follows_through_a_restart)
 }
 END_TEST
 
-<<<<<<< HEAD
 START_TEST(tokens_with_scopes_and_an_end)
 {
     expect_run(SIGNALBOX_RUN("token", "create", "--name", "bot", "--role", "operator", "--scope", "plans/room-isolated",
@@ -117,7 +116,9 @@ START_TEST(tokens_with_scopes_and_an_end)
     expect_run(SIGNALBOX_RUN("token", "create", "--name", "x", "--role", "viewer", "--scope", "all"), 2, "",
                "expected a part of the API like plans");
     expect_run(SIGNALBOX_RUN("token", "create", "--name", "x", "--role"), 2, "", "usage: signalbox token create");
-=======
+}
+END_TEST
+
 static char *step_text(const char *id, const char *step, const char *member)
 {
     json_t *execution = run_json(SIGNALBOX_RUN("execution", "show", id, "--json")), *row;
@@ -165,7 +166,6 @@ START_TEST(acts_on_an_execution)
     expect_run(SIGNALBOX_RUN("plan", "show", "room-isolated"), 0, "Way back", "");
     expect_run(SIGNALBOX_RUN("plan", "run", "service-switch", "--confirm", "home", "--param", "to=room-b", "--dry-run"),
                0, "split home", "");
->>>>>>> 085e599 (engine: a stage whose intent survived a crash is finished before it is judged)
 }
 END_TEST
 
@@ -176,11 +176,8 @@ static void add(TCase *tcase)
     tcase_add_test(tcase, exit_codes);
     tcase_add_test(tcase, a_report);
     tcase_add_test(tcase, follows_through_a_restart);
-<<<<<<< HEAD
     tcase_add_test(tcase, tokens_with_scopes_and_an_end);
-=======
     tcase_add_test(tcase, acts_on_an_execution);
->>>>>>> 085e599 (engine: a stage whose intent survived a crash is finished before it is judged)
 }
 
 int main(void)
