@@ -130,7 +130,7 @@ START_TEST(who_waits_is_told)
         clients[i].id = id;
         ck_assert_int_eq(pthread_create(&threads[i], NULL, ask_beside, &clients[i]), 0);
     }
-    served_token(&served, "tom", "viewer"); /* its entry is not told, its audit is */
+    g_free(served_token(&served, "tom", "viewer")); /* its entry is not told, its audit is */
     for (int i = 0; i < CLIENTS; i++) {
         pthread_join(threads[i], NULL);
         ck_assert_msg(strstr(clients[i].answer.text, "token created") != NULL, "%s", clients[i].answer.text);
