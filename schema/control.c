@@ -239,6 +239,13 @@ static bool stale_is_kept(const struct inventory *inv, enum lever lever, const c
                   "no answers of it");
 }
 
+static bool is_single(const struct inventory *inv, enum object_kind kind, const char *object)
+{
+    const struct interface *interface = kind == OBJECT_interface ? INVENTORY_GET(inv, interface, object) : NULL;
+    const struct service *service = INVENTORY_GET(inv, service, interface != NULL ? interface->service : object);
+    return service != NULL && interface_single(service, interface);
+}
+
 bool control_validate(const struct inventory *inv, enum lever lever, const char *object, const char *value,
                       char **canonical, GError **error)
 {
@@ -251,8 +258,9 @@ bool control_validate(const struct inventory *inv, enum lever lever, const char 
     }
     bool by_place =
         (class->type == LEVER_TYPE_SPLIT || class->type == LEVER_TYPE_WEIGHTS) && strcmp(value, "default") != 0;
-    if (by_place && class->kind == OBJECT_service && INVENTORY_GET(inv, service, object)->active == SERVICE_SINGLE)
-        return refuse(error, SB_ERROR_INVALID, lever, object, "found a single service, expected a multi service");
+    if (by_place && is_single(inv, class->kind, object))
+        return refuse(error, SB_ERROR_INVALID, lever, object, "found a single %s, expected a multi %s",
+                      object_class(class->kind)->name, object_class(class->kind)->name);
     if (!lever_value_parses(class, value, error)) {
         g_prefix_error(error, "%s/%s: ", class->name, object);
         return false;

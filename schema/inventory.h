@@ -45,6 +45,9 @@ struct inventory *inventory_copy(const struct inventory *inv);
         for (const struct kind *var = (var##_more = 0, inventory_list(inv, OBJECT_##kind)->pdata[var##_i]);            \
              var != NULL; var = NULL, var##_more = 1)
 
+/* Is it answered in one room only? interface NULL: the service itself. */
+bool interface_single(const struct service *service, const struct interface *interface);
+
 /* Everything that no single object can know: references name one object that exists, a single service has a home, two
  * routes of a group, two variants of a group, two interfaces or pools of a service differ, a component's primary is one
  * of its rooms, a domain's variant is of its group, a secondary has a primary of its zone (no cycle), addresses of

@@ -120,13 +120,18 @@ static void distinct_validate(const struct object *object, const char *field, co
     g_hash_table_replace(seen, key, (gpointer)object);
 }
 
+bool interface_single(const struct service *service, const struct interface *interface)
+{
+    int active = interface != NULL ? interface->active : INTERFACE_AS_SERVICE;
+    return active == INTERFACE_SINGLE || (active == INTERFACE_AS_SERVICE && service->active == SERVICE_SINGLE);
+}
+
 static void interface_validate(const struct inventory *inv, const struct interface *interface, GPtrArray *findings)
 {
     const struct service *service = INVENTORY_GET(inv, service, interface->service);
     if (service == NULL)
         return; /* found already */
-    bool single = interface->active == INTERFACE_SINGLE ||
-                  (interface->active == INTERFACE_AS_SERVICE && service->active == SERVICE_SINGLE);
+    bool single = interface_single(service, interface);
     if (!single && interface->home != NULL)
         find(findings, &interface->o, "home", "nothing: it is answered in every room", "\"%s\"", interface->home);
     if (single && interface->home == NULL && service->home == NULL)

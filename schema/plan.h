@@ -15,7 +15,7 @@
  *         - {control: room.ingress, on: $target, value: closed}
  *         - {control: group.edge_class, on: home=$target, value: dedicated}   # see selectors
  *     - {name: other-room, check: room-open}      # room-open | forecast | entrances-healthy
- *     - {name: edges, wait: edges}                # edges | dns | converged
+ *     - {name: edges, wait: edges}                # edges | dns | eastwest | converged
  *     - {name: proof, verify: share}
  *     - {name: child, run: other-plan}
  *     - {name: second, approve: "Read the forecast first.", timeout: 30m}     # a second person; see engine_act.c

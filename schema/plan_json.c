@@ -221,7 +221,7 @@ static void argument_read(const struct reader *r, const json_t *json, struct pla
 {
     static const char *const words[STEP_KINDS] = {
         [STEP_CHECK] = CHECKS,
-        [STEP_WAIT] = "edges|dns|converged",
+        [STEP_WAIT] = "edges|dns|eastwest|converged",
         [STEP_VERIFY] = "share",
     };
     const char *key = step_kind_name(step->kind);

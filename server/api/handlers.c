@@ -6,6 +6,7 @@
 #include "schema/inventory.h"
 #include "server/api/api_internal.h"
 #include "server/api/metrics.h"
+#include "server/interlocking/eastwest.h"
 
 #include <string.h>
 
@@ -311,6 +312,39 @@ static void set_controls(struct call *call, struct turn *turn, GError **error)
     const json_t *one = json_array_get(json_object_get(call->result, "controls"), 0);
     if (call->result != NULL && call->route->id == ROUTE_CONTROL_PUT && !call->dry_run)
         call_set_etag(call, (uint64_t)json_integer_value(json_object_get(one, "revision")));
+}
+
+/* ---- east-west ---- */
+
+static bool get_eastwest(struct call *call, GError **error)
+{
+    (void)error;
+    sb_auto(world) world = current_world(call);
+    call->result = eastwest_all_json(world);
+    return true;
+}
+
+static bool get_eastwest_of(struct call *call, GError **error)
+{
+    sb_auto(world) world = current_world(call);
+    const struct object_class *class = object_class_find(call->params.value[0]);
+    const char *name = call->params.value[1];
+    if (class == NULL || (class->kind != OBJECT_service && class->kind != OBJECT_interface)) {
+        g_set_error(error, SB_ERROR, SB_ERROR_NOT_FOUND, "kind: found \"%s\", expected services or interfaces",
+                    call->params.value[0]);
+        return false;
+    }
+    const struct interface *interface =
+        class->kind == OBJECT_interface ? INVENTORY_GET(world->inventory, interface, name) : NULL;
+    const struct service *service =
+        INVENTORY_GET(world->inventory, service, interface != NULL ? interface->service : name);
+    if (service == NULL || (class->kind == OBJECT_interface && interface == NULL)) {
+        g_set_error(error, SB_ERROR, SB_ERROR_NOT_FOUND, "%s %s: the inventory has none of this name", class->name,
+                    name);
+        return false;
+    }
+    call->result = eastwest_json(world, service, interface);
+    return true;
 }
 
 /* ---- plans and executions ---- */
@@ -652,6 +686,8 @@ const struct handler *handler_for(enum route_id id)
                                  .work = act_on_execution,
                                  .status = 200},
         [ROUTE_EXPLAIN] = {.work = get_explain, .status = 200},
+        [ROUTE_EASTWEST] = {.prepare = get_eastwest, .status = 200},
+        [ROUTE_EASTWEST_OF] = {.prepare = get_eastwest_of, .status = 200},
         [ROUTE_AGENTS] = {.work = get_agents, .status = 200},
         [ROUTE_AUDIT] = {.read = audit_rows, .status = 200},
         [ROUTE_AUDIT_VERIFY] = {.read = audit_verify, .status = 200},

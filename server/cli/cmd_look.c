@@ -1,4 +1,4 @@
-/* cmd_look.c: agents, audit, token. */
+/* cmd_look.c: agents, eastwest, audit, token. */
 #include "server/cli/cli.h"
 
 #include <stdio.h>
@@ -18,6 +18,65 @@ int command_agents(struct cli *cli, int argc, char **argv)
         cli_print_table(json_object_get(answer, "agents"),
                         (const char *const[]){"name", "kind", "state", "epoch", "generation", "heard ms ago=age_ms",
                                               "holds away=holds", "error", NULL});
+    json_decref(answer);
+    return code;
+}
+
+static char *destinations_text(const json_t *row)
+{
+    GString *text = g_string_new(NULL);
+    size_t i, k;
+    const json_t *zone, *room;
+    json_array_foreach (json_object_get(row, "destinations"), i, zone) {
+        g_string_append_printf(text, "%s%s %" JSON_INTEGER_FORMAT " (", i > 0 ? ", " : "", cli_text(zone, "zone"),
+                               json_integer_value(json_object_get(zone, "weight")));
+        json_array_foreach (json_object_get(zone, "rooms"), k, room)
+            g_string_append_printf(text, "%s%s", k > 0 ? " " : "", json_string_value(room));
+        g_string_append_c(text, ')');
+    }
+    return g_string_free(text, FALSE);
+}
+
+/* One table of all rows. */
+static json_t *eastwest_rows(const json_t *answer)
+{
+    json_t *rows = json_array();
+    const json_t *all = json_object_get(answer, "eastwest"), *one, *row;
+    size_t i, k;
+    for (i = 0; i < (all != NULL ? json_array_size(all) : 1); i++) {
+        one = all != NULL ? json_array_get(all, i) : answer;
+        json_array_foreach (json_object_get(one, "rows"), k, row) {
+            g_autofree char *text = destinations_text(row);
+            json_array_append_new(rows,
+                                  json_pack("{s:s, s:s, s:s, s:s, s:s}", "service", cli_text(one, "service"),
+                                            "interface", cli_text(one, "interface"), "caller", cli_text(row, "caller"),
+                                            "calls", text[0] != '\0' ? text : "nobody", "why", cli_text(one, "why")));
+        }
+    }
+    return rows;
+}
+
+int command_eastwest(struct cli *cli, int argc, char **argv)
+{
+    g_autofree char *escaped = argc > 1 ? cli_escape(argv[argc - 1]) : NULL, *path = NULL;
+    if (argc == 1)
+        path = g_strdup("/v1/eastwest");
+    else if (argc == 2 && argv[1][0] != '-')
+        path = g_strdup_printf("/v1/eastwest/services/%s", escaped);
+    else if (argc == 3 && strcmp(argv[1], "--interface") == 0)
+        path = g_strdup_printf("/v1/eastwest/interfaces/%s", escaped);
+    else
+        return cli_usage("eastwest");
+    json_t *answer = NULL;
+    int code = cli_get(cli, path, &answer);
+    if (code == EXIT_OK && cli->json) {
+        cli_print_json(answer);
+    } else if (code == EXIT_OK) {
+        json_t *rows = eastwest_rows(answer);
+        cli_print_table(rows,
+                        (const char *const[]){"service", "interface", "callers in=caller", "call=calls", "why", NULL});
+        json_decref(rows);
+    }
     json_decref(answer);
     return code;
 }

@@ -120,6 +120,8 @@ static void print_status(const json_t *status)
     section(status, "Name servers", "servers",
             (const char *const[]){"!=mark", "name", "role", "state", "generation", "old answers s=residual_s", "error",
                                   NULL});
+    section(status, "Registries", "registries",
+            (const char *const[]){"!=mark", "name", "state", "generation", "error", NULL});
     section(status, "Services", "services",
             (const char *const[]){"!=mark", "name", "active", "tier", "requests/s=rate", "failing/s=fail_rate",
                                   "failing %=fail_percent", "answered in=rooms", NULL});
@@ -141,6 +143,7 @@ static void arrange(json_t *status, const json_t *controls)
     mark(status, "entrances", entrance_needs_a_look);
     mark(status, "edges", edge_needs_a_look);
     mark(status, "servers", server_needs_a_look);
+    mark(status, "registries", server_needs_a_look);
     mark(status, "services", service_needs_a_look);
     milliseconds_to_seconds(status, "edges", "age_ms", "age_s");
     milliseconds_to_seconds(status, "servers", "residual_ms", "residual_s");

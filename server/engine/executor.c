@@ -185,16 +185,16 @@ void executor_release(struct executor *x)
     call_and_wait(x, release, x);
 }
 
-/* ---- name servers ---- */
+/* ---- name servers, registries ---- */
 
-struct dns_report {
+struct driver_report {
     struct executor *executor;
     struct server_report report;
 };
 
-static void take_dns_report(void *data, struct turn *turn)
+static void take_driver_report(void *data, struct turn *turn)
 {
-    struct dns_report *job = data;
+    struct driver_report *job = data;
     const struct server_report *before = observed_server(engine_observed(turn->engine), job->report.nameserver);
     struct server_report *report = g_new(struct server_report, 1);
     *report = job->report;
@@ -206,8 +206,8 @@ static void take_dns_report(void *data, struct turn *turn)
 
 static void on_dns_report(void *data, const char *server, const struct dns_status *status)
 {
-    struct dns_report *job = g_new(struct dns_report, 1);
-    *job = (struct dns_report){
+    struct driver_report *job = g_new(struct driver_report, 1);
+    *job = (struct driver_report){
         .executor = data,
         .report = {.nameserver = g_strdup(server),
                    .confirmed = status->confirmed,
@@ -216,7 +216,21 @@ static void on_dns_report(void *data, const char *server, const struct dns_statu
                    .names = status->names,
                    .residual_until_us = status->residual_until_us},
     };
-    executor_submit(data, take_dns_report, g_free, job);
+    executor_submit(data, take_driver_report, g_free, job);
+}
+
+static void on_registry_report(void *data, const char *registry, const struct registry_status *status)
+{
+    struct driver_report *job = g_new(struct driver_report, 1);
+    *job = (struct driver_report){
+        .executor = data,
+        .report = {.nameserver = registry_server(registry),
+                   .confirmed = status->confirmed,
+                   .state = g_strdup(status->state),
+                   .error = g_strdup(status->error),
+                   .names = status->names},
+    };
+    executor_submit(data, take_driver_report, g_free, job);
 }
 
 /* ---- life ---- */
@@ -285,6 +299,7 @@ struct executor *executor_new(const struct executor_config *config, GError **err
     x->watchers = g_ptr_array_new_with_free_func(g_free);
     x->publication = publication_new();
     x->nameservers = nameservers_new(config->keys_dir, on_dns_report, x);
+    x->registries = registries_new(on_registry_report, x);
     x->engine_wants_us = INT64_MAX;
     init_locks(x);
     if (open_all(x, config, error)) {
@@ -346,6 +361,8 @@ static void stop(void *data, struct turn *turn)
     (void)turn;
     nameservers_free(x->nameservers);
     x->nameservers = NULL;
+    registries_free(x->registries);
+    x->registries = NULL;
     loop_post(x->loop, stop_loop, x);
 }
 
@@ -359,6 +376,7 @@ void executor_free(struct executor *x)
         pthread_join(x->thread, NULL);
     }
     nameservers_free(x->nameservers);
+    registries_free(x->registries);
     outbox_free(x->outbox);
     loop_timer_free(x->timer);
     loop_free(x->loop);

@@ -118,6 +118,8 @@ static void publish(struct executor *x, struct resolved *resolved)
               resolved->world->stamp.epoch, resolved->world->stamp.generation, x->committed_us);
     if (x->nameservers != NULL) /* else it is ending */
         nameservers_publish(x->nameservers, resolved);
+    if (x->registries != NULL)
+        registries_publish(x->registries, resolved);
     FAIL_POINT(AFTER_PUBLISH, resolved->world->cause);
 }
 

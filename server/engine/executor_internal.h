@@ -12,6 +12,7 @@
 #include "server/engine/nameservers.h"
 #include "server/engine/publication.h"
 #include "server/engine/recorder.h"
+#include "server/engine/registries.h"
 #include "server/store/ballast.h"
 #include "server/store/journal.h"
 #include "server/store/outbox.h"
@@ -38,6 +39,7 @@ struct executor {
     struct journal *journal;
     struct engine *engine;
     struct nameservers *nameservers;
+    struct registries *registries;
     GPtrArray *watchers;  /* struct watcher * */
     bool released;        /* nobody waits any more */
     bool news;            /* this turn wrote to the journal */

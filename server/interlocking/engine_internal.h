@@ -183,9 +183,11 @@ struct proof {
 void proof_clear(struct proof *proof);
 void proof_edges(const struct engine *engine, uint64_t generation, struct proof *out);
 void proof_servers(const struct engine *engine, uint64_t generation, const GPtrArray *zones, struct proof *out);
+/* Nobody is asked unless the zones are with EASTWEST_ZONE. */
+void proof_registries(const struct engine *engine, uint64_t generation, const GPtrArray *zones, struct proof *out);
 bool edge_proves(const struct engine *engine, const char *edge, uint64_t generation);
 bool server_proves(const struct engine *engine, const char *nameserver, uint64_t generation);
-/* What differs from one generation to the next: zones and "class policy". */
+/* What differs from one generation to the next: zones (EASTWEST_ZONE: endpoints) and "class policy". */
 void proof_note_changes(const struct resolved *before, const struct resolved *after, GPtrArray *zones,
                         GPtrArray *policies);
 struct share {

@@ -115,6 +115,29 @@ void proof_servers(const struct engine *engine, uint64_t generation, const GPtrA
     out->text = out->asked == 0 ? g_strdup("no records changed") : g_strdup(text->str);
 }
 
+void proof_registries(const struct engine *engine, uint64_t generation, const GPtrArray *zones, struct proof *out)
+{
+    *out = (struct proof){.missing = g_ptr_array_new_with_free_func(g_free)};
+    g_autoptr(GPtrArray) why = g_ptr_array_new_with_free_func(g_free);
+    bool changed = g_ptr_array_find_with_equal_func((GPtrArray *)zones, EASTWEST_ZONE, g_str_equal, NULL);
+    INVENTORY_FOREACH (engine->resolved->world->inventory, registry, registry) {
+        g_autofree char *name = registry_server(registry->o.name);
+        if (!changed)
+            break;
+        out->asked++;
+        if (server_proves(engine, name, generation)) {
+            out->proven++;
+            continue;
+        }
+        g_ptr_array_add(out->missing, g_strdup(name));
+        g_ptr_array_add(why, waited_for(observed_server(engine->observed, name), name));
+    }
+    g_autofree char *names = words_list(why, 8);
+    out->text = out->asked == 0 ? g_strdup("no endpoints changed")
+                                : g_strdup_printf("%u of %u registries%s%s", out->proven, out->asked,
+                                                  why->len > 0 ? ", waiting for " : "", names);
+}
+
 /* Roads: where a table sends the requests of each policy. */
 
 struct road {
@@ -251,6 +274,8 @@ void proof_note_changes(const struct resolved *before, const struct resolved *af
         if (!same_records(resolved_zone(before, records->zone), records))
             names_add(zones, records->zone);
     }
+    if (!g_bytes_equal(before->endpoints, after->endpoints))
+        names_add(zones, EASTWEST_ZONE);
     for (int edge_class = 0; edge_class < EDGE_CLASSES; edge_class++)
         note_policies(before, after, edge_class, policies);
 }

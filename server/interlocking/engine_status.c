@@ -211,6 +211,23 @@ static json_t *servers_json(const struct engine *engine, int64_t now_us)
     return rows;
 }
 
+static json_t *registries_json(const struct engine *engine, int64_t now_us)
+{
+    json_t *rows = json_array();
+    INVENTORY_FOREACH (engine->resolved->world->inventory, registry, registry) {
+        g_autofree char *server = registry_server(registry->o.name);
+        const struct server_report *report = observed_server(engine->observed, server);
+        json_array_append_new(
+            rows, report == NULL ? json_pack("{s:s, s:s, s:n, s:n, s:s, s:n}", "name", registry->o.name, "kind",
+                                             "registry", "epoch", "generation", "state", "no report", "age_ms")
+                                 : json_pack("{s:s, s:s, s:I, s:I, s:s, s:I, s:s?}", "name", registry->o.name, "kind",
+                                             "registry", "epoch", (json_int_t)report->confirmed.epoch, "generation",
+                                             (json_int_t)report->confirmed.generation, "state", report->state, "age_ms",
+                                             (json_int_t)((now_us - report->at_us) / 1000), "error", report->error));
+    }
+    return rows;
+}
+
 static json_t *services_json(const struct engine *engine)
 {
     static const char *const actives[] = {"multi", "single"}, *const tiers[] = {"normal", "important", "core"};
@@ -342,6 +359,8 @@ json_t *engine_status(const struct engine *engine, int64_t now_us)
     json_object_set_new(json, "entrances", entrances_json(engine));
     json_object_set_new(json, "edges", edges_json(engine, now_us));
     json_object_set_new(json, "servers", servers_json(engine, now_us));
+    if (inventory_list(engine->resolved->world->inventory, OBJECT_registry)->len > 0)
+        json_object_set_new(json, "registries", registries_json(engine, now_us));
     json_object_set_new(json, "services", services_json(engine));
     json_object_set_new(json, "executions", running_json(engine));
     json_object_set_new(json, "warnings", warnings_json(engine, now_us));
@@ -351,7 +370,10 @@ json_t *engine_status(const struct engine *engine, int64_t now_us)
 json_t *engine_agents(const struct engine *engine, int64_t now_us)
 {
     json_t *rows = edges_json(engine, now_us), *servers = servers_json(engine, now_us);
+    json_t *registries = registries_json(engine, now_us);
     json_array_extend(rows, servers);
+    json_array_extend(rows, registries);
     json_decref(servers);
+    json_decref(registries);
     return rows;
 }

@@ -330,30 +330,54 @@ static void take_stragglers(struct execution_step *step, const GPtrArray *names)
         g_ptr_array_add(step->stragglers, g_strdup(names->pdata[i]));
 }
 
+static gpointer copy_text(gconstpointer text, gpointer data)
+{
+    (void)data;
+    return g_strdup(text);
+}
+
+static void proof_dns(const struct engine *engine, const struct execution *ex, uint64_t generation, struct proof *out)
+{
+    proof_servers(engine, generation, ex->zones, out);
+}
+
+static void proof_eastwest(const struct engine *engine, const struct execution *ex, uint64_t generation,
+                           struct proof *out)
+{
+    proof_registries(engine, generation, ex->zones, out);
+}
+
+static void proof_tables(const struct engine *engine, const struct execution *ex, uint64_t generation,
+                         struct proof *out)
+{
+    (void)ex;
+    proof_edges(engine, generation, out);
+}
+
 static bool look_wait(struct engine *engine, struct execution *ex, struct execution_step *step, struct effects *out)
 {
     (void)out;
-    bool edges = g_strcmp0(step->argument, "dns") != 0, dns = g_strcmp0(step->argument, "edges") != 0;
+    static const struct {
+        const char *word;
+        void (*look)(const struct engine *, const struct execution *, uint64_t, struct proof *);
+    } kinds[] = {{"edges", proof_tables}, {"dns", proof_dns}, {"eastwest", proof_eastwest}};
     uint64_t generation = ex->generation != 0 ? ex->generation : engine->generation;
-    struct proof by_edges = {0}, by_dns = {0};
-    g_autoptr(GPtrArray) missing = g_ptr_array_new();
+    g_autoptr(GPtrArray) missing = g_ptr_array_new_with_free_func(g_free);
     g_autoptr(GString) text = g_string_new(NULL);
-    if (edges) {
-        proof_edges(engine, generation, &by_edges);
-        words_append(text, "; ", by_edges.text);
+    bool all = step->argument == NULL || strcmp(step->argument, "converged") == 0;
+    for (size_t i = 0; i < G_N_ELEMENTS(kinds); i++) {
+        struct proof proof;
+        if (!all && strcmp(step->argument, kinds[i].word) != 0)
+            continue;
+        kinds[i].look(engine, ex, generation, &proof);
+        if (proof.asked > 0 || kinds[i].look != proof_eastwest || !all)
+            words_append(text, "; ", proof.text);
+        g_ptr_array_extend(missing, proof.missing, copy_text, NULL);
+        proof_clear(&proof);
     }
-    if (dns) {
-        proof_servers(engine, generation, ex->zones, &by_dns);
-        words_append(text, "; ", by_dns.text);
-    }
-    for (guint i = 0; edges && i < by_edges.missing->len; i++)
-        g_ptr_array_add(missing, by_edges.missing->pdata[i]);
-    for (guint i = 0; dns && i < by_dns.missing->len; i++)
-        g_ptr_array_add(missing, by_dns.missing->pdata[i]);
     take_stragglers(step, missing);
-    bool ended = true;
     if (missing->len == 0) {
-        if (edges)
+        if (all || strcmp(step->argument, "edges") == 0)
             note_time(engine, ex, STEP_WAIT);
         step_end(engine, ex, step, STEP_STATE_SUCCEEDED, text->str);
     } else if (step_timed_out(engine, step)) {
@@ -361,13 +385,9 @@ static bool look_wait(struct engine *engine, struct execution *ex, struct execut
         step_end(engine, ex, step, STEP_STATE_TIMED_OUT, text->str);
     } else {
         execution_step_text(ex, step, engine_wall_us(engine), "%s", text->str);
-        ended = false;
+        return false;
     }
-    if (edges)
-        proof_clear(&by_edges);
-    if (dns)
-        proof_clear(&by_dns);
-    return ended;
+    return true;
 }
 
 /* verify */

@@ -11,6 +11,8 @@
 
 #include "schema/plan.h"
 
+#define EASTWEST_ZONE "/eastwest" /* no DNS zone is called so */
+
 enum execution_state {
     EXECUTION_PENDING, /* a child whose step has not begun */
     EXECUTION_RUNNING,
@@ -99,7 +101,7 @@ struct execution {
     GPtrArray *writes;            /* struct execution_write *, oldest first */
     uint64_t generation;          /* newest that it wrote; 0: none */
     uint64_t undo_generation;     /* 0: nothing was set back */
-    GPtrArray *zones;             /* char *: DNS zones whose records it changed */
+    GPtrArray *zones;             /* char *: DNS zones whose records it changed, EASTWEST_ZONE: endpoints */
     GPtrArray *policies;          /* char *: "public GROUP.SERVICE", whose road it changed */
     GPtrArray *late;              /* char *: "edge edge-2" or "nameserver ns-2", missing at its end */
     unsigned unproven; /* policies without requests or probes to prove them, at each verify step that ended */

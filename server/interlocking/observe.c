@@ -102,6 +102,11 @@ const struct server_report *observed_server(const struct observed *observed, con
     return g_hash_table_lookup(observed->servers, nameserver);
 }
 
+char *registry_server(const char *registry)
+{
+    return g_strconcat("registry/", registry, NULL);
+}
+
 /* found: the member, NULL if there is none. */
 static bool bad(GError **error, const char *field, const json_t *found, const char *expected)
 {

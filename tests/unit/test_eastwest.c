@@ -6,9 +6,11 @@
 #include "server/interlocking/eastwest.h"
 
 /* "zone-1:90(room-a) zone-2:10(room-b,room-c)" */
-static char *called(const struct world *w, const char *service, const char *caller, GPtrArray *findings)
+static char *called(const struct world *w, const char *name, const char *caller, GPtrArray *findings)
 {
-    g_autoptr(GArray) zones = eastwest_zones(w, INVENTORY_GET(w->inventory, service, service), caller, findings);
+    const struct interface *interface = INVENTORY_GET(w->inventory, interface, name);
+    const struct service *service = INVENTORY_GET(w->inventory, service, interface != NULL ? interface->service : name);
+    g_autoptr(GArray) zones = eastwest_zones(w, service, interface, caller, findings);
     GString *text = g_string_new(NULL);
     for (guint i = 0; i < zones->len; i++) {
         const struct called_zone *zone = &g_array_index(zones, struct called_zone, i);
@@ -100,6 +102,51 @@ START_TEST(a_zone_without_instances_gives_its_share_to_the_others)
 }
 END_TEST
 
+static json_t *interface_json(const char *name, const char *service, const char *active, const char *home)
+{
+    return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s*}", "kind", "interface", "name", name, "service", service, "path",
+                     "/x", "active", active, "home", home);
+}
+
+START_TEST(an_interface_goes_its_own_way_or_its_services)
+{
+    sb_auto(inventory) inv = inventory();
+    add_object(inv, interface_json("home-read", "home", "default", NULL));
+    add_object(inv, interface_json("home-write", "home", "single", "room-c"));
+    add_object(inv, interface_json("creator-read", "creator", "multi", NULL));
+    sb_auto(world) w = SITE_WORLD(inv, "service.eastwest/home=zone-1=zone-2:1");
+    CHECK(w, "home-read", "zone-1", "zone-2:1(room-b,room-c)");
+    CHECK(w, "home-write", "zone-1", "zone-2:1(room-c)"); /* whatever the lever says */
+    CHECK(w, "creator-read", "zone-1", "zone-1:1(room-a)");
+    sb_auto(world) own = SITE_WORLD(inv, "service.eastwest/home=zone-1=zone-2:1",
+                                    "interface.eastwest/home-read=zone-1=zone-1:3+zone-2:1");
+    CHECK(own, "home-read", "zone-1", "zone-1:3(room-a) zone-2:1(room-b,room-c)");
+    CHECK(own, "home", "zone-1", "zone-2:1(room-b,room-c)");
+    g_autoptr(GError) error = NULL;
+    g_autofree char *canonical = NULL;
+    ck_assert(!control_validate(inv, LEVER_INTERFACE_EASTWEST, "home-write", "*=zone-1:1", &canonical, &error));
+    ck_assert_str_eq(error->message,
+                     "interface.eastwest/home-write: found a single interface, expected a multi interface");
+    sb_auto(resolved) resolved = resolve(own, NULL);
+    g_autofree char *text =
+        g_strndup(g_bytes_get_data(resolved->endpoints, NULL), g_bytes_get_size(resolved->endpoints));
+    ck_assert(strstr(text, "interface/home-write/zone-3 {\"service\":\"home\",\"interface\":\"home-write\","
+                           "\"caller\":\"zone-3\",\"destinations\":[{\"zone\":\"zone-2\"") != NULL);
+}
+END_TEST
+
+START_TEST(where_pools_are_said_only_they_are_called)
+{
+    sb_auto(inventory) inv = inventory();
+    add_object(inv, json_pack("{s:s, s:s, s:s, s:s, s:i}", "kind", "pool", "name", "home-c", "service", "home", "room",
+                              "room-c", "capacity", 100));
+    sb_auto(world) w = SITE_WORLD(inv, NULL);
+    CHECK(w, "home", "zone-1", "zone-2:1(room-c)");
+    CHECK(w, "home", "zone-2", "zone-2:1(room-c)");
+    CHECK(w, "playback", "zone-1", "zone-1:1(room-a)");
+}
+END_TEST
+
 START_TEST(a_lever_is_refused_with_the_reason)
 {
     static const char *const rows[][3] = {
@@ -159,6 +206,8 @@ static void add(TCase *tcase)
     tcase_add_test(tcase, without_a_lever_local_is_first);
     tcase_add_test(tcase, weights_are_as_the_lever_says);
     tcase_add_test(tcase, a_zone_without_instances_gives_its_share_to_the_others);
+    tcase_add_test(tcase, an_interface_goes_its_own_way_or_its_services);
+    tcase_add_test(tcase, where_pools_are_said_only_they_are_called);
     tcase_add_test(tcase, a_lever_is_refused_with_the_reason);
     tcase_add_test(tcase, endpoints_are_lines_and_a_change_of_them_is_counted);
 }

@@ -156,7 +156,7 @@ START_TEST(what_is_wrong_is_found_with_its_line)
          AT "found 2 of them, expected exactly one of check, set, ramp, wait, verify, approve, run"},
         {HEAD "  - {name: a, check: room-shut}\n",
          AT "check: found \"room-shut\", expected one of room-open, forecast, entrances-healthy"},
-        {HEAD "  - {name: a, wait: 5}\n", AT "wait: found 5, expected one of edges, dns, converged"},
+        {HEAD "  - {name: a, wait: 5}\n", AT "wait: found 5, expected one of edges, dns, eastwest, converged"},
         {HEAD "  - {name: a, run: ../x}\n", AT "run: found \"../x\", expected the name of a plan"},
         {HEAD "  - {name: a, check: forecast, timeout: 10}\n",
          AT "timeout: found 10, expected a time as 500ms, 10s or 2m, at most 1440m"},
@@ -180,10 +180,10 @@ START_TEST(what_is_wrong_is_found_with_its_line)
          "p.yaml:5: plan p: name: found \"a\", expected a name that no other step has"},
         {HEAD "  - {name: a, set: []}\n",
          AT "set: found a list of 0, expected a list of 1 to 100 {control, on, value}"},
-        {HEAD "  - {name: a, set: [{control: door, on: x, value: y}]}\n",
-         AT "control: found \"door\", expected one of room.ingress, room.compute, pop, edge, split, group.edge_class, "
-            "variant.edge_class, dnszone.guard, service.auto_dr, service.eastwest, service.degrade, service.limit, "
-            "room.degrade, room.limit"},
+        {HEAD "  - {name: a, set: [{control: door, on: x, value: y}]}\n", AT
+         "control: found \"door\", expected one of room.ingress, room.compute, pop, edge, split, group.edge_class, "
+         "variant.edge_class, dnszone.guard, service.auto_dr, interface.eastwest, service.eastwest, service.degrade, "
+         "service.limit, room.degrade, room.limit"},
         {HEAD "  - {name: a, set: [{control: pop, on: p, value: shut}]}\n",
          AT "value: found \"shut\", expected default or one of in, out"},
         {HEAD "  - {name: a, set: [{control: pop, on: $target, value: out}]}\n",

@@ -52,6 +52,8 @@ static char *random_lever(GRand *rand, const struct inventory *inv)
     enum lever lever = (enum lever)g_rand_int_range(rand, 0, LEVERS);
     const struct lever_class *class = lever_class(lever);
     const GPtrArray *objects = inventory_list(inv, class->kind);
+    if (objects->len == 0)
+        return random_lever(rand, inv);
     const struct object *object = objects->pdata[g_rand_int_range(rand, 0, (gint32)objects->len)];
     if (class->type == LEVER_TYPE_WEIGHTS)
         return g_strdup_printf("!%s/%s=zone-1=zone-1:%d+zone-2:1,*=zone-1:1+zone-2:%d", class->name, object->name,

@@ -1,0 +1,104 @@
+#include "server/engine/registries.h"
+
+#include "core/log.h"
+
+#include <string.h>
+
+struct running {
+    struct registry_config config;
+    struct registry_driver *driver; /* NULL: it could not be started */
+};
+struct registries {
+    registry_report_fn report;
+    void *data;
+    GHashTable *running; /* name -> struct running * */
+};
+
+static void running_free(void *data)
+{
+    struct running *running = data;
+    if (running->driver != NULL)
+        registry_driver_free(running->driver);
+    g_free(running->config.name);
+    g_free(running->config.prefix);
+    g_free(running);
+}
+
+static struct running *running_new(const struct registry *registry)
+{
+    struct running *running = g_new0(struct running, 1);
+    const struct endpoint *members[REGISTRY_MEMBERS_MAX] = {&registry->address, &registry->address2,
+                                                            &registry->address3};
+    running->config.name = g_strdup(registry->o.name);
+    running->config.prefix = g_strdup(registry->prefix != NULL ? registry->prefix : REGISTRY_PREFIX);
+    for (unsigned i = 0; i < G_N_ELEMENTS(members); i++)
+        if (members[i]->port != 0)
+            running->config.members[running->config.n_members++] = *members[i];
+    return running;
+}
+
+static bool config_equal(const struct registry_config *a, const struct registry_config *b)
+{
+    if (strcmp(a->prefix, b->prefix) != 0 || a->n_members != b->n_members)
+        return false;
+    for (unsigned i = 0; i < a->n_members; i++)
+        if (a->members[i].port != b->members[i].port || !addr_equal(&a->members[i].addr, &b->members[i].addr))
+            return false;
+    return true;
+}
+
+/* Makes the driver of an object anew unless the one that runs has the same configuration. */
+static struct running *fit(struct registries *registries, const struct registry *registry)
+{
+    g_autoptr(GError) error = NULL;
+    struct running *old = g_hash_table_lookup(registries->running, registry->o.name);
+    struct running *fresh = running_new(registry);
+    if (old != NULL && old->driver != NULL && config_equal(&old->config, &fresh->config)) {
+        running_free(fresh);
+        return old;
+    }
+    g_hash_table_remove(registries->running, registry->o.name);
+    fresh->driver = registry_driver_new(&fresh->config, registries->report, registries->data, &error);
+    if (fresh->driver == NULL) {
+        const struct registry_status status = {.state = "unknown", .error = error->message};
+        log_warning("registry is not driven; it is tried again with each generation", "registry=%s error=\"%s\"",
+                    registry->o.name, error->message);
+        registries->report(registries->data, registry->o.name, &status);
+    }
+    g_hash_table_replace(registries->running, fresh->config.name, fresh);
+    return fresh;
+}
+
+static gboolean is_gone(void *name, void *value, void *inv)
+{
+    (void)value;
+    return INVENTORY_GET((const struct inventory *)inv, registry, name) == NULL;
+}
+
+struct registries *registries_new(registry_report_fn report, void *data)
+{
+    struct registries *registries = g_new0(struct registries, 1);
+    registries->report = report;
+    registries->data = data;
+    registries->running = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, running_free);
+    return registries;
+}
+
+void registries_publish(struct registries *registries, const struct resolved *resolved)
+{
+    struct inventory *inv = resolved->world->inventory;
+    g_hash_table_foreach_remove(registries->running, is_gone, inv);
+    INVENTORY_FOREACH (inv, registry, registry) {
+        struct running *running = fit(registries, registry);
+        if (running->driver != NULL)
+            registry_driver_set(running->driver, resolved->world->stamp, resolved->endpoints);
+    }
+}
+
+void registries_free(struct registries *registries)
+{
+    if (registries == NULL)
+        return;
+    g_hash_table_destroy(registries->running);
+    g_free(registries);
+}
