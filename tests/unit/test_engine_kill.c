@@ -28,11 +28,11 @@ static unsigned rig; /* of this process */
 static FILE *deaths; /* of all: a line for each round, "what it was about\twhat it died at" */
 
 /* What is tried. Of the writes into databases, a page each, every so many-th; of the calls that are left, every so
- * many-th; of the passes of a fail point, the first so many; by so many sites side by side. SIGNALBOX_TEST_FULL: all.
- */
+ * many-th; of the passes of a fail point, the first so many; by so many sites side by side. The second one is that of
+ * SIGNALBOX_TEST_FULL=1, the third one of SIGNALBOX_TEST_FULL=every. */
 static const struct scope {
     unsigned thin, between, passes, rigs;
-} sampled = {20, 11, 1, 6}, full = {1, 1, G_MAXUINT, 20};
+} sampled = {20, 11, 1, 6}, full = {9, 1, G_MAXUINT, 20}, every = {1, 1, G_MAXUINT, 20};
 static struct scope scope;
 
 static const char plans[] = "plan: out\n"
@@ -559,13 +559,14 @@ static void tell_deaths(void)
             n++;
         printf("%5u  %s\n", n, (char *)lines->pdata[i]);
     }
-    printf("%u kills: %s\n", lines->len,
-           scope.between > 1 ? "a sample, SIGNALBOX_TEST_FULL=1 takes all" : "every call, every pass of a fail point");
+    printf("%u kills: one of %u writes into databases, one of %u of the calls that are left\n", lines->len, scope.thin,
+           scope.between);
 }
 
 int main(void)
 {
-    scope = g_getenv("SIGNALBOX_TEST_FULL") != NULL ? full : sampled;
+    const char *how = g_getenv("SIGNALBOX_TEST_FULL");
+    scope = how == NULL ? sampled : strcmp(how, "every") == 0 ? every : full;
     deaths = tmpfile();
     int ended = site_run_beside("engine_kill", add, scope.rigs, &rig);
     if (rig == scope.rigs)
