@@ -198,6 +198,7 @@ START_TEST(a_slow_client_costs_nothing)
         ck_assert_int_eq(send(fds[i], request, strlen(request), MSG_NOSIGNAL), (ssize_t)strlen(request));
     }
     g_autoptr(GArray) seqs = all_of_it();
+    ck_assert_uint_gt(seqs->len, 0);
     int64_t start_us = loop_now_us();
     move("out");
     ck_assert_int_lt(loop_now_us() - start_us, 2 * G_USEC_PER_SEC);
