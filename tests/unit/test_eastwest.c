@@ -31,10 +31,13 @@ static void add_object(struct inventory *inv, json_t *json)
     json_decref(json);
 }
 
-/* three-rooms (zone-2 holds room-b and room-c) with a registry, and zone-3, where no room is. */
+/* three-rooms with room-c in zone-2, so that zone-3 has no room at all, and a registry. */
 static struct inventory *inventory(void)
 {
     struct inventory *inv = site_inventory("three-rooms");
+    json_t *room = object_to_json(inventory_get(inv, OBJECT_room, "room-c"));
+    json_object_set_new(room, "zone", json_string("zone-2"));
+    add_object(inv, room);
     add_object(inv, json_pack("{s:s, s:s}", "kind", "zone", "name", "zone-3"));
     add_object(inv, json_pack("{s:s, s:s, s:s}", "kind", "registry", "name", "disco", "address", "192.0.2.60:2379"));
     return inv;
