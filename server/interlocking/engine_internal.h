@@ -138,7 +138,7 @@ void execution_undo_resume(struct engine *engine, struct execution *ex, struct e
 /* engine_step.c */
 void step_end(struct engine *engine, struct execution *ex, struct execution_step *step, enum step_state state,
               const char *text);
-bool step_asks(const struct execution_step *step);                /* it has failed, a person is to say how to go on */
+bool step_asks(const struct execution_step *step); /* it has failed, a person is to say how to go on */
 /* Of a ramp: the stage whose intent is journalled and whose outcome is not; 0: none. */
 unsigned step_intended_stage(const struct execution *ex, const struct execution_step *step);
 void note_converged(struct engine *engine, struct execution *ex); /* for the times of the report */
