@@ -360,7 +360,7 @@ START_TEST(bad_packets_are_dropped_and_counted)
     signed_packet[1] |= 0x04;
     signed_packet[3] = 32;
     ck_assert_int_eq(bfd_receive(bfd, signed_packet, sizeof signed_packet, w.now_us), BFD_RX_AUTHENTICATED);
-    for (int v = 0; v < BFD_VERDICT_COUNT; v++)
+    for (enum bfd_verdict v = 0; v < BFD_VERDICT_COUNT; v++)
         ck_assert_ptr_nonnull(bfd_verdict_text(v));
 }
 END_TEST
