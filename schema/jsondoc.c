@@ -3,6 +3,7 @@
 #include "core/error.h"
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <string.h>
 
 /* Before the parser: jansson goes 2,048 deep, and takes a NUL behind a number for the end (version 2.14). */
@@ -47,4 +48,20 @@ json_t *jsondoc_parse(const char *text, size_t size, const char *name, GError **
                     at.text);
     }
     return json;
+}
+
+json_t *json_merge_patch(const json_t *target, const json_t *patch)
+{
+    const char *name;
+    json_t *value;
+    if (!json_is_object(patch))
+        return json_deep_copy(patch);
+    json_t *merged = json_is_object(target) ? json_deep_copy(target) : json_object();
+    json_object_foreach ((json_t *)(uintptr_t)patch, name, value) {
+        if (json_is_null(value))
+            json_object_del(merged, name);
+        else
+            json_object_set_new(merged, name, json_merge_patch(json_object_get(merged, name), value));
+    }
+    return merged;
 }

@@ -13,4 +13,7 @@
  * array. size: bytes of text, which needs no NUL behind it; the caller has bounded it. */
 json_t *jsondoc_parse(const char *text, size_t size, const char *name, GError **error);
 
+/* What a merge patch (RFC 7396) makes of a value; a new reference. Neither is changed. target NULL: there is none. */
+json_t *json_merge_patch(const json_t *target, const json_t *patch);
+
 #endif

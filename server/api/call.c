@@ -149,7 +149,8 @@ static bool parse_body(struct call *call, GError **error)
 {
     const GByteArray *bytes = call->request->body;
     if (bytes->len == 0) { /* framing.h lets no other method have one */
-        bool takes_one = strcmp(call->request->method, "POST") == 0 || strcmp(call->request->method, "PUT") == 0;
+        bool takes_one = strcmp(call->request->method, "POST") == 0 || strcmp(call->request->method, "PUT") == 0 ||
+                         strcmp(call->request->method, "PATCH") == 0;
         call->body = takes_one ? json_object() : NULL;
         return true;
     }

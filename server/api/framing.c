@@ -140,8 +140,9 @@ static const char *check_body(const struct walk *walk, const struct request_line
         return "Content-Length: expected decimal digits";
     framing->chunked = walk->codings > 0;
     framing->has_body = framing->chunked || framing->content_length > 0;
-    if (framing->has_body && strcmp(line->method, "POST") != 0 && strcmp(line->method, "PUT") != 0)
-        return "found a body with a method that takes none, expected it with POST or PUT";
+    if (framing->has_body && strcmp(line->method, "POST") != 0 && strcmp(line->method, "PUT") != 0 &&
+        strcmp(line->method, "PATCH") != 0)
+        return "found a body with a method that takes none, expected it with POST, PUT or PATCH";
     return NULL;
 }
 

@@ -4,6 +4,7 @@
 #include "core/error.h"
 #include "core/loop.h"
 #include "schema/inventory.h"
+#include "schema/jsondoc.h"
 #include "server/api/api_internal.h"
 #include "server/api/metrics.h"
 #include "server/interlocking/eastwest.h"
@@ -132,12 +133,10 @@ static void as_apply(struct call *call, const struct object_class *class, const 
     call->body = body;
 }
 
-static bool put_object_prepare(struct call *call, GError **error)
+/* The body is an object whole. */
+static bool take_object(struct call *call, const struct object_class *class, GError **error)
 {
-    const struct object_class *class = class_of_path(call, error);
     g_autoptr(GPtrArray) findings = finding_list_new();
-    if (class == NULL || !call_if_match(call, error))
-        return false;
     json_object_del(call->body, "revision"); /* what was got may be put back */
     if (!set_from_path(call->body, "kind", class->name, error) ||
         !set_from_path(call->body, "name", call->params.value[1], error))
@@ -151,6 +150,35 @@ static bool put_object_prepare(struct call *call, GError **error)
     object_free(object);
     as_apply(call, class, "objects", json_incref(call->body));
     return true;
+}
+
+static bool put_object_prepare(struct call *call, GError **error)
+{
+    const struct object_class *class = class_of_path(call, error);
+    return class != NULL && call_if_match(call, error) && take_object(call, class, error);
+}
+
+/* Merged with what is published; of that revision it must still be when it is applied. */
+static bool patch_object_prepare(struct call *call, GError **error)
+{
+    const struct object_class *class = class_of_path(call, error);
+    if (class == NULL || !call_if_match(call, error))
+        return false;
+    sb_auto(world) world = current_world(call);
+    const struct object *object = inventory_get(world->inventory, class->kind, call->params.value[1]);
+    if (object == NULL) {
+        g_set_error(error, SB_ERROR, SB_ERROR_NOT_FOUND, "%s %s: the inventory has none of this name", class->name,
+                    call->params.value[1]);
+        return false;
+    }
+    if (call->if_match == IF_MATCH_ANY)
+        call->if_match = (int64_t)object->revision;
+    json_t *before = object_to_json(object), *patch = call->body;
+    json_object_del(patch, "revision");
+    call->body = json_merge_patch(before, patch);
+    json_decref(before);
+    json_decref(patch);
+    return take_object(call, class, error);
 }
 
 static bool delete_object_prepare(struct call *call, GError **error)
@@ -657,6 +685,7 @@ const struct handler *handler_for(enum route_id id)
         [ROUTE_OBJECT] = {.prepare = get_object, .status = 200},
         [ROUTE_OBJECT_USERS] = {.prepare = get_object_users, .status = 200},
         [ROUTE_OBJECT_PUT] = {.prepare = put_object_prepare, .work = apply, .status = 200},
+        [ROUTE_OBJECT_PATCH] = {.prepare = patch_object_prepare, .work = apply, .status = 200},
         [ROUTE_OBJECT_DELETE] = {.prepare = delete_object_prepare, .work = apply, .status = 200},
         [ROUTE_CONTROLS] = {.prepare = get_controls, .status = 200},
         [ROUTE_CONTROL] = {.prepare = get_control, .status = 200},

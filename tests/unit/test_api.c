@@ -1,5 +1,6 @@
 /* test_api.c: what operators ask of a real signalboxd, and what a wrong body changes: nothing. */
 #include "core/loop.h"
+#include "schema/jsondoc.h"
 #include "tests/unit/served_case.h"
 #include "tests/unit/unit.h"
 #include <stdio.h>
@@ -40,6 +41,80 @@ START_TEST(writes_need_the_revision_they_replace)
     ck_assert_uint_eq(served_call(&served, base, token, "GET", room, NULL, NULL, NULL, NULL), 404);
     ck_assert_uint_eq(served_call(&served, base, token, "DELETE", "/v1/inventory/pops/pop-a1", "*", NULL, NULL, NULL),
                       200);
+}
+END_TEST
+
+/* RFC 7396, appendix A. */
+START_TEST(merge_patches)
+{
+    static const char *const rows[][3] = {
+        {"{\"a\":\"b\"}", "{\"a\":\"c\"}", "{\"a\":\"c\"}"},
+        {"{\"a\":\"b\"}", "{\"b\":\"c\"}", "{\"a\":\"b\",\"b\":\"c\"}"},
+        {"{\"a\":\"b\"}", "{\"a\":null}", "{}"},
+        {"{\"a\":\"b\",\"b\":\"c\"}", "{\"a\":null}", "{\"b\":\"c\"}"},
+        {"{\"a\":[\"b\"]}", "{\"a\":\"c\"}", "{\"a\":\"c\"}"},
+        {"{\"a\":\"c\"}", "{\"a\":[\"b\"]}", "{\"a\":[\"b\"]}"},
+        {"{\"a\":{\"b\":\"c\"}}", "{\"a\":{\"b\":\"d\",\"c\":null}}", "{\"a\":{\"b\":\"d\"}}"},
+        {"{\"a\":[{\"b\":\"c\"}]}", "{\"a\":[1]}", "{\"a\":[1]}"},
+        {"[\"a\",\"b\"]", "[\"c\",\"d\"]", "[\"c\",\"d\"]"},
+        {"{\"a\":\"b\"}", "[\"c\"]", "[\"c\"]"},
+        {"{\"a\":\"foo\"}", "null", "null"},
+        {"{\"a\":\"foo\"}", "\"bar\"", "\"bar\""},
+        {"{\"e\":null}", "{\"a\":1}", "{\"e\":null,\"a\":1}"},
+        {"[1,2]", "{\"a\":\"b\",\"c\":null}", "{\"a\":\"b\"}"},
+        {"{}", "{\"a\":{\"bb\":{\"ccc\":null}}}", "{\"a\":{\"bb\":{}}}"},
+    };
+    for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {
+        json_t *target = json_loads(rows[i][0], JSON_DECODE_ANY, NULL),
+               *patch = json_loads(rows[i][1], JSON_DECODE_ANY, NULL),
+               *wanted = json_loads(rows[i][2], JSON_DECODE_ANY, NULL), *found = json_merge_patch(target, patch);
+        ck_assert_msg(json_equal(found, wanted), "%s and %s", rows[i][0], rows[i][1]);
+        json_decref(target);
+        json_decref(patch);
+        json_decref(wanted);
+        json_decref(found);
+    }
+}
+END_TEST
+
+START_TEST(an_object_is_patched)
+{
+    served_apply_site(&served);
+    const char *pop = "/v1/inventory/pops/pop-a1", *base = served.operators;
+    g_autofree char *token = served_token(&served, "alice", "admin"), *first = NULL, *later = NULL;
+    json_t *before = NULL, *after = NULL, *answer = NULL;
+    served_call(&served, base, token, "GET", pop, NULL, NULL, &before, &first);
+    const char *city = "{\"city\":\"Wuxi\",\"reason\":\"it moved\"}";
+    ck_assert_uint_eq(served_call(&served, base, token, "PATCH", pop, NULL, city, NULL, NULL), 428);
+    ck_assert_uint_eq(served_call(&served, base, token, "PATCH", pop, "\"99\"", city, NULL, NULL), 412);
+    ck_assert_uint_eq(served_call(&served, base, token, "PATCH", pop, first, city, NULL, NULL), 200);
+    ck_assert_uint_eq(served_call(&served, base, token, "PATCH", pop, first, city, NULL, NULL), 412);
+    served_call(&served, base, token, "GET", pop, NULL, NULL, &after, &later);
+    ck_assert_str_ne(first, later);
+    ck_assert_str_eq(text_at(after, "city"), "Wuxi");
+    json_object_set(before, "city", json_object_get(after, "city"));
+    json_object_set(before, "revision", json_object_get(after, "revision"));
+    ck_assert(json_equal(before, after)); /* nothing else */
+    static const struct {
+        const char *path, *body, *said;
+        unsigned status;
+    } wrong[] = {{"pops/pop-a1", "{\"origin\":null}", "origin", 400},
+                 {"pops/pop-a1", "{\"colour\":\"red\"}", "colour", 400},
+                 {"pops/pop-a1", "{\"name\":\"pop-x\"}", "as in the path", 400},
+                 {"pops/pop-a1", "[]", "expected a JSON object", 400},
+                 {"pops/pop-a1", "{\"room\":\"room-z\"}", "room-z", 400},
+                 {"pops/nobody", "{}", "none of this name", 404},
+                 {"things/x", "{}", "expected a kind", 404}};
+    for (size_t i = 0; i < G_N_ELEMENTS(wrong); i++) {
+        g_autofree char *path = g_strdup_printf("/v1/inventory/%s", wrong[i].path);
+        unsigned status = served_call(&served, base, token, "PATCH", path, "*", wrong[i].body, &answer, NULL);
+        ck_assert_msg(status == wrong[i].status && strstr(text_at(answer, "detail"), wrong[i].said) != NULL,
+                      "%s: %u %s", wrong[i].body, status, text_at(answer, "detail"));
+        json_decref(answer);
+    }
+    ck_assert_uint_eq(served_call(&served, base, token, "PATCH", pop, "*", "{\"city\":\"Suzhou\"}", NULL, NULL), 200);
+    json_decref(before);
+    json_decref(after);
 }
 END_TEST
 
@@ -191,6 +266,8 @@ static void add(TCase *tcase)
     tcase_add_checked_fixture(tcase, served_setup, served_teardown);
     tcase_set_timeout(tcase, 200); /* sanitizers are slow */
     tcase_add_test(tcase, writes_need_the_revision_they_replace);
+    tcase_add_test(tcase, merge_patches);
+    tcase_add_test(tcase, an_object_is_patched);
     tcase_add_test(tcase, apply_after_export_changes_nothing);
     tcase_add_test(tcase, hostile_bodies_change_nothing);
     tcase_add_test(tcase, executions_are_followed);

@@ -95,7 +95,7 @@ END_TEST
 START_TEST(methods_of_a_path_are_told)
 {
     g_autofree char *three = route_methods("/v1/inventory/pop/p"), *none = route_methods("/v2");
-    ck_assert_str_eq(three, "GET, PUT, DELETE");
+    ck_assert_str_eq(three, "GET, PUT, PATCH, DELETE");
     ck_assert_str_eq(none, "");
 }
 END_TEST
