@@ -165,12 +165,9 @@ static bool patch_object_prepare(struct call *call, GError **error)
     if (class == NULL || !call_if_match(call, error))
         return false;
     sb_auto(world) world = current_world(call);
-    const struct object *object = inventory_get(world->inventory, class->kind, call->params.value[1]);
-    if (object == NULL) {
-        g_set_error(error, SB_ERROR, SB_ERROR_NOT_FOUND, "%s %s: the inventory has none of this name", class->name,
-                    call->params.value[1]);
+    const struct object *object = object_of_path(call, world, error);
+    if (object == NULL)
         return false;
-    }
     if (call->if_match == IF_MATCH_ANY)
         call->if_match = (int64_t)object->revision;
     json_t *before = object_to_json(object), *patch = call->body;
