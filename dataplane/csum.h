@@ -48,13 +48,6 @@ static inline uint64_t csum_change(const void *before, const void *after, size_t
     return sum + (uint16_t)~csum_fold(csum_add(0, before, size));
 }
 
-/* The same for what begins at an odd offset. */
-static inline uint64_t csum_swap(uint64_t change)
-{
-    uint16_t folded = csum_fold(change);
-    return (uint16_t)(folded << 8 | folded >> 8);
-}
-
 /* The checksum field after a change: HC' = ~(~HC + ~m + m'), RFC 1624, [Eqn. 3]. */
 static inline uint16_t csum_apply(uint16_t field, uint64_t change)
 {

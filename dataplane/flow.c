@@ -43,7 +43,7 @@ uint64_t flow_hash(const struct flows *flows, const struct flow_key *key)
 
 static uint16_t mark_of(uint64_t hash)
 {
-    uint16_t mark = (uint16_t)(hash >> 24);
+    uint16_t mark = (uint16_t)(hash >> 48); /* bits that choose no bucket */
     return mark != 0 ? mark : 1;
 }
 

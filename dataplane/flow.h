@@ -50,7 +50,7 @@ uint64_t flow_hash(const struct flows *flows, const struct flow_key *key);
 
 static inline const struct flow_bucket *flow_bucket(const struct flows *flows, uint64_t hash, unsigned which)
 {
-    return &flows->buckets[(which == 0 ? (uint32_t)hash : (uint32_t)(hash >> 32) * 0x9e3779b1u) & flows->mask];
+    return &flows->buckets[(which == 0 ? (uint32_t)hash : (uint32_t)(hash >> 24)) & flows->mask];
 }
 static inline void flow_prefetch(const struct flows *flows, uint64_t hash)
 {

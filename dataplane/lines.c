@@ -36,13 +36,20 @@ static int64_t score(const struct line *line, unsigned bucket)
     return log2_fixed(random) * 65536 / line->config.weight;
 }
 
+static bool in(uint32_t set, unsigned i)
+{
+    return set >> i & 1;
+}
+
 static uint8_t best_of(const struct lines *lines, uint32_t carrying, unsigned bucket)
 {
     int best = -1;
     int64_t best_score = 0;
     for (unsigned i = 0; i < lines->n; i++) {
+        if (!in(carrying, i))
+            continue;
         int64_t own = score(&lines->line[i], bucket);
-        if ((carrying >> i & 1) && (best < 0 || own > best_score)) {
+        if (best < 0 || own > best_score) {
             best = (int)i;
             best_score = own;
         }
@@ -59,11 +66,6 @@ static bool carry(struct lines *lines, uint32_t carrying)
     for (unsigned b = 0; b < LINES_BUCKETS; b++)
         __atomic_store_n(&lines->bucket[b], best_of(lines, carrying, b), __ATOMIC_RELAXED);
     return true;
-}
-
-static bool in(uint32_t set, unsigned i)
-{
-    return set >> i & 1;
 }
 
 /* Of `candidates` those with the best preference. */
@@ -130,8 +132,7 @@ static void lose(struct lines *lines, unsigned i, uint64_t now_us)
 {
     struct line *line = &lines->line[i];
     bool waited = now_us >= line->restore_us; /* one that flaps says nothing about its duct any more */
-    line->losses = line->losses > 0 && now_us - line->lost_us < lines->config.calm_us ? line->losses + 1 : 1;
-    line->lost_us = now_us;
+    line->losses = line->losses > 0 && now_us < line->restore_us + lines->config.calm_us ? line->losses + 1 : 1;
     for (unsigned k = 0; waited && k < lines->n; k++)
         if (k != i && (lines->line[k].config.srlg & line->config.srlg) != 0)
             lines->line[k].suspect_us = now_us + lines->config.suspect_us;

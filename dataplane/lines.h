@@ -6,7 +6,7 @@
  * on.
  *
  * Back to use: a line that was lost waits (wait-to-restore, ITU-T G.8031), twice as long for each time that it was lost
- * within `calm_us`, at most `restore_max_us`: one that flaps is left alone.
+ * before it has carried for `calm_us`, at most `restore_max_us`: one that flaps is left alone.
  * Shared risk: a line that is lost is seldom alone. Those that share a duct with it are suspects for `suspect_us`,
  * until their own sessions have had the time to tell, and carry only when nobody else can. Nothing live: what carried
  * last goes on carrying, for a session may be wrong and a packet that is not sent is surely lost; lines_stranded says
@@ -33,15 +33,14 @@ struct line_config {
 };
 struct lines_config {
     uint64_t restore_us, restore_max_us; /* wait before a line that was lost carries again */
-    uint64_t calm_us;                    /* without a loss: its wait is restore_us again */
+    uint64_t calm_us;                    /* carrying without a loss: its wait is restore_us again */
     uint64_t suspect_us;                 /* about two detection times */
 };
 struct line {
     struct line_config config;
     bool up;             /* its session */
     uint64_t restore_us; /* when it may carry again */
-    uint64_t lost_us;    /* when it was lost last */
-    unsigned losses;     /* in a row, with less than calm_us between them */
+    unsigned losses;     /* in a row, each before it had carried for calm_us */
     uint64_t suspect_us; /* until then */
 };
 struct lines {
@@ -54,7 +53,7 @@ struct lines {
     uint8_t bucket[LINES_BUCKETS]; /* index of a line */
 };
 
-/* All lines are down, the first of the best preference carries until one is up: lines_stranded. n: 1 to LINES_MAX. */
+/* All lines are down, the first of the best preference carries until one is up (stranded). n: 1 to LINES_MAX. */
 void lines_init(struct lines *lines, const struct lines_config *config, const struct line_config *line, unsigned n);
 /* What its session says. The first time that a line comes up it carries at once. */
 void lines_set_up(struct lines *lines, unsigned i, bool up, uint64_t now_us);

@@ -57,7 +57,7 @@ void nat_init(struct nat *nat, const struct nat_memory *memory, const uint64_t s
             local->free_ports[i] = (uint16_t)(NAT_PORT_MIN + i);
             local->last_seq[i] = 0;
         }
-        local->free_first = 0;
+        local->free_first = (uint32_t)(now_us % NAT_PORTS); /* not where the process before began */
         local->n_free = NAT_PORTS;
     }
 }
@@ -97,7 +97,8 @@ static void end(struct nat *nat, struct nat_session *s)
     flow_remove(&nat->flows, s->hash, index);
     wheel_clear(&nat->wheel, index);
     local->by_port[s->local_port - NAT_PORT_MIN] = FLOW_NONE;
-    local->last_seq[s->local_port - NAT_PORT_MIN] = s->last_seq;
+    if (s->proto == PROTO_TCP)
+        local->last_seq[s->local_port - NAT_PORT_MIN] = s->last_seq;
     local->free_ports[(local->free_first + local->n_free++) % NAT_PORTS] = s->local_port;
     nat->states[s->state]--;
     nat->states[NAT_FREE]++;
@@ -119,16 +120,70 @@ void nat_expire(struct nat *nat, uint64_t now_us, unsigned most)
     }
 }
 
-static void follow_tcp(struct nat *nat, struct nat_session *s, enum nat_side from, uint8_t flags, uint64_t now_us)
+static bool covers(uint32_t ack, uint32_t seq)
 {
-    if (flags & TCP_FIN)
-        *(from == NAT_OUTSIDE ? &s->fin_in : &s->fin_out) = true;
-    if ((flags & TCP_RST) || (s->fin_in && s->fin_out))
-        enter(nat, s, NAT_CLOSED, now_us);
-    else if (s->fin_in || s->fin_out)
-        enter(nat, s, NAT_CLOSING, now_us);
-    else if (from == NAT_INSIDE && s->state == NAT_SYN_SENT)
-        enter(nat, s, NAT_ESTABLISHED, now_us);
+    return (int32_t)(ack - seq) >= 0;
+}
+
+/* What its ends say of their streams, in the backend's numbers: seq and ack are those of the packet inside. */
+static void follow_ends(struct nat_session *s, enum nat_side from, const struct packet *p, uint32_t seq, uint32_t ack)
+{
+    uint32_t end = seq + p->size - p->payload + 1;
+    if ((p->tcp_flags & TCP_FIN) && from == NAT_OUTSIDE) {
+        s->fin_in = true;
+        s->last_seq = end;
+    } else if (p->tcp_flags & TCP_FIN) {
+        s->fin_out = true;
+        s->end_out = end;
+    }
+    if ((p->tcp_flags & TCP_ACK) && from == NAT_OUTSIDE)
+        s->known_out = s->known_out || (s->fin_out && covers(ack, s->end_out));
+    else if (p->tcp_flags & TCP_ACK)
+        s->known_in = s->known_in || (s->fin_in && covers(ack, s->last_seq));
+}
+
+static enum nat_state tcp_state(const struct nat_session *s, enum nat_side from, uint8_t flags)
+{
+    bool answers = (flags & (TCP_SYN | TCP_ACK)) == (TCP_SYN | TCP_ACK);
+    if (s->reset != 0 || (s->known_in && s->known_out))
+        return NAT_CLOSED;
+    if (s->fin_in || s->fin_out)
+        return NAT_CLOSING;
+    if (from == NAT_INSIDE && answers)
+        return NAT_SYN_RECEIVED;
+    if (from == NAT_OUTSIDE && s->state == NAT_SYN_RECEIVED && (flags & (TCP_SYN | TCP_ACK)) == TCP_ACK)
+        return NAT_ESTABLISHED;
+    return s->state == NAT_CLOSED || s->state == NAT_CLOSING ? NAT_ESTABLISHED : (enum nat_state)s->state;
+}
+
+/* The backend has taken a SYN: the client's stream begins at `ack`. It may be another than the session began with, when
+ * the client has begun anew and the backend knew nothing any more. */
+static void follow_answer(struct nat_session *s, uint32_t ack)
+{
+    s->first_seq = s->last_seq = ack;
+    s->fin_in = s->fin_out = s->known_in = s->known_out = false;
+    s->toa = s->wants_toa;
+}
+
+/* Before the packet is translated. An end that is said to have reset, and goes on, has not. */
+static void follow_tcp(struct nat *nat, struct nat_session *s, enum nat_side from, const struct packet *p,
+                       uint64_t now_us)
+{
+    const uint8_t *tcp = p->frame + p->l4;
+    uint32_t seq = get32(tcp + 4), ack = get32(tcp + 8);
+    uint8_t flags = p->tcp_flags;
+    if (from == NAT_OUTSIDE)
+        seq += s->seq_in;
+    if ((flags & (TCP_SYN | TCP_FIN | TCP_RST)) && !packet_sum_good(p))
+        return;
+    if (flags & TCP_RST)
+        s->reset = (uint8_t)(from + 1);
+    else if (s->reset == from + 1)
+        s->reset = 0;
+    if (from == NAT_INSIDE && (flags & (TCP_SYN | TCP_ACK)) == (TCP_SYN | TCP_ACK) && ack != s->first_seq)
+        follow_answer(s, ack);
+    follow_ends(s, from, p, seq, ack);
+    enter(nat, s, tcp_state(s, from, flags), now_us);
 }
 
 /* ---- new sessions ---- */
@@ -213,7 +268,7 @@ static struct nat_session *begin(struct nat *nat, const struct flow_key *key, ui
     memset(s, 0, sizeof *s);
     s->family = key->family;
     s->proto = key->proto;
-    s->toa = (service->flags & NAT_TOA) && key->proto == PROTO_TCP;
+    s->toa = s->wants_toa = (service->flags & NAT_TOA) && key->proto == PROTO_TCP;
     memcpy(s->client, key->client, 16);
     memcpy(s->service, key->service, 16);
     memcpy(s->local, local->address, 16);
@@ -230,7 +285,7 @@ static struct nat_session *begin(struct nat *nat, const struct flow_key *key, ui
     s->adjacency_in = backend->adjacency;
     s->adjacency_out = adjacency;
     note_changes(s);
-    enter(nat, s, key->proto == PROTO_TCP ? NAT_SYN_SENT : NAT_DATAGRAMS, now_us);
+    enter(nat, s, key->proto == PROTO_TCP ? NAT_SYN_SENT : NAT_ASKED, now_us);
     nat->created++;
     return s;
 }
@@ -315,19 +370,22 @@ static uint64_t translate_options(const struct nat_session *s, enum nat_side fro
     return change;
 }
 
-/* The client's address behind the options, if there is room for it in the header and behind the packet. */
+static bool toa_fits(const struct nat_session *s, const struct packet *p)
+{
+    return (unsigned)(p->payload - p->l4) + toa_size(s) <= TCP_HEADER_MAX && p->room >= toa_size(s);
+}
+
+/* The client's address in front of the options: toa_fits. */
 static uint64_t insert_toa(const struct nat_session *s, struct packet *p)
 {
     uint8_t *ip = p->frame + p->l3, *tcp = p->frame + p->l4, toa[TOA6_SIZE];
     unsigned size = toa_size(s), header = (unsigned)(p->payload - p->l4);
-    if (header + size > TCP_HEADER_MAX || p->room < size)
-        return 0;
     toa[0] = s->family == 4 ? OPTION_TOA4 : OPTION_TOA6;
     toa[1] = (uint8_t)size;
     put16(toa + 2, s->client_port);
     memcpy(toa + 4, s->client, size - 4);
-    memmove(tcp + header + size, tcp + header, p->size - p->payload);
-    memcpy(tcp + header, toa, size);
+    memmove(tcp + TCP_SIZE + size, tcp + TCP_SIZE, p->size - p->l4 - TCP_SIZE);
+    memcpy(tcp + TCP_SIZE, toa, size);
     uint8_t offset = (uint8_t)((header + size) / 4 << 4 | (tcp[12] & 15)), length[2];
     uint64_t change = csum_add(replace(tcp, 12, &offset, 1), toa, size);
     /* The pseudo-header's length grows by as much as the packet. */
@@ -376,22 +434,27 @@ static struct nat_session *find_outside(const struct nat *nat, const struct flow
     return NULL;
 }
 
-static struct nat_session *find_inside(const struct nat *nat, const struct packet *p)
+/* The address of ours that a packet from inside is for. */
+static const struct nat_local *local_at(const struct nat *nat, const struct packet *p)
 {
-    const uint8_t *ip = p->frame + p->l3;
     uint8_t family = p->kind == PACKET_IP4 ? 4 : 6;
-    unsigned at = family == 4 ? 12 : 8, size = address_size(family);
-    for (uint32_t l = 0; l < nat->memory.n_locals && p->dest >= NAT_PORT_MIN; l++) {
+    const uint8_t *dest = p->frame + p->l3 + (family == 4 ? 16 : 24);
+    for (uint32_t l = 0; l < nat->memory.n_locals; l++) {
         const struct nat_local *local = &nat->memory.locals[l];
-        if (local->family != family || memcmp(local->address, ip + at + size, size) != 0)
-            continue;
-        uint32_t index = local->by_port[p->dest - NAT_PORT_MIN];
-        struct nat_session *s = index == FLOW_NONE ? NULL : &nat->memory.sessions[index];
-        bool same =
-            s != NULL && s->proto == p->proto && s->backend_port == p->source && memcmp(s->backend, ip + at, size) == 0;
-        return same ? s : NULL;
+        if (local->family == family && memcmp(local->address, dest, address_size(family)) == 0)
+            return local;
     }
     return NULL;
+}
+
+static struct nat_session *find_inside(const struct nat *nat, const struct nat_local *local, const struct packet *p)
+{
+    const uint8_t *source = p->frame + p->l3 + (local->family == 4 ? 12 : 8);
+    uint32_t index = p->dest >= NAT_PORT_MIN ? local->by_port[p->dest - NAT_PORT_MIN] : FLOW_NONE;
+    struct nat_session *s = index == FLOW_NONE ? NULL : &nat->memory.sessions[index];
+    bool same = s != NULL && s->proto == p->proto && s->backend_port == p->source &&
+                memcmp(s->backend, source, address_size(local->family)) == 0;
+    return same ? s : NULL;
 }
 
 static void readdress(struct packet *p, const uint8_t *source, const uint8_t *dest, uint16_t change)
@@ -425,8 +488,6 @@ static void translate_in(struct nat_session *s, struct packet *p)
     uint64_t change = s->l4_in;
     if (p->proto == PROTO_TCP) {
         change += renumber(l4, 4, s->seq_in);
-        if (p->tcp_flags & TCP_FIN)
-            s->last_seq = get32(l4 + 4) + p->size - p->payload + 1;
         if (p->payload - p->l4 > TCP_SIZE)
             change += translate_options(s, NAT_OUTSIDE, p);
         if (s->toa && (p->tcp_flags & TCP_ACK))
@@ -502,6 +563,21 @@ static bool is_beginning(const struct packet *p)
     return p->proto == PROTO_UDP || (p->tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN;
 }
 
+/* A SYN on a session that is there: one that was sent again, or the client has begun anew. Then the session makes room,
+ * unless it is open: there its backend says what it thinks (a challenge, RFC 5961, 4), and the client ends it. */
+static bool makes_room(const struct nat_session *s, const struct packet *p)
+{
+    bool again = p->proto != PROTO_TCP || get32(p->frame + p->l4 + 4) + s->seq_in == s->first_seq - 1;
+    return is_beginning(p) && (s->state == NAT_CLOSED || (!again && s->state != NAT_ESTABLISHED));
+}
+
+static void begin_stream(const struct nat *nat, struct nat_session *s, const struct packet *p, uint64_t now_us)
+{
+    uint32_t isn = isn_of(nat, s, now_us);
+    s->seq_in = isn - get32(p->frame + p->l4 + 4);
+    s->first_seq = s->last_seq = isn + 1;
+}
+
 static struct nat_way from_outside(struct nat *nat, uint32_t adjacency, struct packet *p, uint64_t now_us)
 {
     struct flow_key key;
@@ -509,39 +585,41 @@ static struct nat_way from_outside(struct nat *nat, uint32_t adjacency, struct p
     key_of(p, &key);
     uint64_t hash = flow_hash(&nat->flows, &key);
     struct nat_session *s = find_outside(nat, &key, hash);
-    if (s != NULL && s->state == NAT_CLOSED && is_beginning(p)) {
+    if (s != NULL && makes_room(s, p)) {
         end(nat, s);
         s = NULL;
     }
     if (s == NULL && is_beginning(p)) {
         s = begin(nat, &key, hash, adjacency, now_us, &drop);
-        if (s != NULL && p->proto == PROTO_TCP) {
-            uint32_t isn = isn_of(nat, s, now_us);
-            s->seq_in = isn - get32(p->frame + p->l4 + 4);
-            s->first_seq = s->last_seq = isn + 1;
-        }
+        if (s != NULL && p->proto == PROTO_TCP)
+            begin_stream(nat, s, p, now_us);
     } else if (s == NULL && service_of(nat, &key) == NULL) {
         drop = DROP_SERVICE;
     }
     if (s == NULL)
         return refuse(nat, NAT_OUTSIDE, adjacency, p, drop);
+    if (s->toa && (p->tcp_flags & TCP_ACK) && !toa_fits(s, p))
+        return (struct nat_way){.drop = DROP_UNTOLD};
     s->used_ms = (uint32_t)(now_us / 1000);
     s->adjacency_out = adjacency;
-    translate_in(s, p);
     if (p->proto == PROTO_TCP)
-        follow_tcp(nat, s, NAT_OUTSIDE, p->tcp_flags, now_us);
+        follow_tcp(nat, s, NAT_OUTSIDE, p, now_us);
+    translate_in(s, p);
     return (struct nat_way){.side = NAT_INSIDE, .adjacency = s->adjacency_in};
 }
 
 static struct nat_way from_inside(struct nat *nat, uint32_t adjacency, struct packet *p, uint64_t now_us)
 {
-    struct nat_session *s = find_inside(nat, p);
+    const struct nat_local *local = local_at(nat, p);
+    struct nat_session *s = local == NULL ? NULL : find_inside(nat, local, p);
     if (s == NULL)
-        return refuse(nat, NAT_INSIDE, adjacency, p, DROP_SESSION);
+        return refuse(nat, NAT_INSIDE, adjacency, p, local == NULL ? DROP_FOREIGN : DROP_SESSION);
     s->used_ms = (uint32_t)(now_us / 1000);
-    translate_out(s, p);
     if (p->proto == PROTO_TCP)
-        follow_tcp(nat, s, NAT_INSIDE, p->tcp_flags, now_us);
+        follow_tcp(nat, s, NAT_INSIDE, p, now_us);
+    else
+        enter(nat, s, NAT_DATAGRAMS, now_us);
+    translate_out(s, p);
     return (struct nat_way){.side = NAT_OUTSIDE, .adjacency = s->adjacency_out};
 }
 

@@ -10,8 +10,11 @@
  *   - Timestamps are taken out of the client's SYN: those of different clients behind one local port would not rise,
  * and the backend would drop them (PAWS, RFC 7323, 5.3).
  *   - The client's address goes to the backend as a TCP option (TOA: kind 254, port and address; 253 for IPv6) in the
- *     packets that complete the handshake, until the backend has acknowledged data. One that a client sends is blanked.
+ *     packets that complete the handshake, until the backend has acknowledged data; in front of all others, so that
+ * none of them hides it. One that a client sends is blanked; a packet without room for it is dropped.
  *   - The MSS that the backend offers is lowered by what is inserted.
+ * Only what is whole moves a session from one state to another: a reset or an end that came in corrupted, or for which
+ * the other end does not stop to talk, ends nothing. A session lives until both ends know that both have ended.
  * What belongs to no connection is answered with a reset: after a restart of the forwarder clients connect again at
  * once.
  *
@@ -77,9 +80,12 @@ struct nat_session {
     uint8_t client[16], service[16], local[16], backend[16];
     uint64_t hash;
     uint32_t local_index;
-    uint32_t first_seq; /* of the client's first byte, as the backend counts */
-    uint32_t last_seq;  /* behind its last one: where its FIN stands, or where it began */
-    bool fin_in, fin_out;
+    uint32_t first_seq;                        /* of the client's first byte, as the backend counts */
+    uint32_t last_seq;                         /* behind its FIN; or where it began */
+    uint32_t end_out;                          /* behind the backend's FIN */
+    bool wants_toa;                            /* its service tells backends the client's address */
+    bool fin_in, fin_out, known_in, known_out; /* of the client, of the backend: its FIN was seen; was acknowledged */
+    uint8_t reset;                             /* NAT_OUTSIDE + 1, NAT_INSIDE + 1: who reset it; 0: nobody */
 } __attribute__((aligned(64)));
 
 struct nat_memory {

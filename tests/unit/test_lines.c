@@ -167,6 +167,30 @@ START_TEST(who_flaps_is_left_alone)
 }
 END_TEST
 
+/* It fails each time that it carries: it waits longer and longer, to the limit, and one calm minute makes it good. */
+START_TEST(who_fails_when_it_carries_waits_longer)
+{
+    struct lines lines;
+    begin(&lines);
+    uint64_t now_us = 10 * S, wait_us = 3 * S;
+    for (int i = 0; i < 12; i++) {
+        lines_set_up(&lines, 0, false, now_us);
+        lines_set_up(&lines, 0, true, now_us += S);
+        ck_assert(!lines_turn(&lines, now_us + wait_us - 1));
+        now_us += wait_us;
+        lines_turn(&lines, now_us);
+        ck_assert_uint_eq(lines.carrying & 1, 1);
+        wait_us = MIN(2 * wait_us, 300 * S);
+        now_us += S;
+    }
+    now_us += 60 * S;
+    lines_set_up(&lines, 0, false, now_us);
+    lines_set_up(&lines, 0, true, now_us);
+    lines_turn(&lines, now_us + 3 * S);
+    ck_assert_uint_eq(lines.carrying & 1, 1);
+}
+END_TEST
+
 static void add(TCase *tcase)
 {
     tcase_add_test(tcase, the_preferred_carry_by_weight);
@@ -177,6 +201,7 @@ static void add(TCase *tcase)
     tcase_add_test(tcase, a_suspect_is_better_than_nothing);
     tcase_add_test(tcase, all_down_the_last_goes_on);
     tcase_add_test(tcase, who_flaps_is_left_alone);
+    tcase_add_test(tcase, who_fails_when_it_carries_waits_longer);
 }
 
 int main(void)

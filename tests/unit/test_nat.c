@@ -257,10 +257,11 @@ START_TEST(a_connection_from_beginning_to_end)
     ck_assert_uint_eq(r->nat.states[NAT_CLOSING], 1);
     client_says(r, &f,
                 (struct said){.from = 40000, .to = 80, .seq = 0xfffffff1 + 29, .ack = 508, .flags = TCP_ACK | TCP_FIN});
-    ck_assert_uint_eq(r->nat.states[NAT_CLOSED], 1);
+    ck_assert_uint_eq(r->nat.states[NAT_CLOSING], 1); /* the backend may not have heard it */
     struct nat_way way =
         backend_says(r, &f, (struct said){.from = 8080, .to = port, .seq = 508, .ack = isn + 31, .flags = TCP_ACK});
-    ck_assert_int_eq(way.drop, DROP_NONE); /* the last word still passes */
+    ck_assert_int_eq(way.drop, DROP_NONE);
+    ck_assert_uint_eq(r->nat.states[NAT_CLOSED], 1);
     r->now_us += 1 * SECOND;
     nat_expire(&r->nat, r->now_us, 100);
     ck_assert_uint_eq(r->nat.states[NAT_CLOSED], 1);
@@ -292,12 +293,12 @@ START_TEST(the_clients_address_is_told)
                                   .data = "hello"});
         const uint8_t *options = f.bytes + f.packet.l4 + TCP_SIZE;
         ck_assert_uint_eq(f.packet.payload - f.packet.l4, TCP_SIZE + sizeof lie + size);
+        ck_assert_uint_eq(options[0], r->family == 4 ? 254 : 253);
+        ck_assert_uint_eq(options[1], size);
+        ck_assert_uint_eq(get16(options + 2), 40000);
+        ck_assert_mem_eq(options + 4, r->family == 4 ? client4 : client6, address);
         for (unsigned i = 0; i < sizeof lie; i++)
-            ck_assert_uint_eq(options[i], 1);
-        ck_assert_uint_eq(options[8], r->family == 4 ? 254 : 253);
-        ck_assert_uint_eq(options[9], size);
-        ck_assert_uint_eq(get16(options + 10), 40000);
-        ck_assert_mem_eq(options + 12, r->family == 4 ? client4 : client6, address);
+            ck_assert_uint_eq(options[size + i], 1);
         ck_assert_mem_eq(f.bytes + f.packet.payload, "hello", 5);
     }
     backend_says(r, &f, (struct said){.from = 8080, .to = port, .seq = 501, .ack = isn + 6, .flags = TCP_ACK});
@@ -448,10 +449,106 @@ START_TEST(strangers_inside_are_none_of_the_session)
     stranger[2] ^= 1;
     frame_make(&f, r->family, stranger, r->family == 4 ? local4 : local6, &say);
     ck_assert_int_eq(pass(r, NAT_INSIDE, &f).drop, DROP_SESSION);
+    say.flags = TCP_ACK; /* and nobody is reset in another's name */
+    frame_make(&f, r->family, r->family == 4 ? backend4 : backend6, stranger, &say);
+    ck_assert_int_eq(pass(r, NAT_INSIDE, &f).drop, DROP_FOREIGN);
+    say.flags = TCP_RST;
     say.from = 8081;
     frame_make(&f, r->family, r->family == 4 ? backend4 : backend6, r->family == 4 ? local4 : local6, &say);
     ck_assert_int_eq(pass(r, NAT_INSIDE, &f).drop, DROP_SESSION);
     ck_assert_uint_eq(r->nat.states[NAT_ESTABLISHED], 1);
+    rig_free(r);
+}
+END_TEST
+
+/* A reset that nobody meant: the end that is said to have sent it goes on. */
+START_TEST(a_forged_reset_ends_nothing)
+{
+    struct frame f;
+    uint16_t port;
+    uint32_t isn;
+    struct rig *r = rig_new(families[_i], SESSIONS);
+    open_it(r, 40000, 80, &port, &isn);
+    client_says(r, &f, (struct said){.from = 40000, .to = 80, .seq = 5, .flags = TCP_RST});
+    ck_assert_uint_eq(r->nat.states[NAT_CLOSED], 1);
+    backend_says(r, &f, (struct said){.from = 8080, .to = port, .seq = 501, .ack = isn + 1, .flags = TCP_ACK});
+    ck_assert_uint_eq(r->nat.states[NAT_CLOSED], 1); /* the other end's word does not count */
+    client_says(r, &f, (struct said){.from = 40000, .to = 80, .seq = 0xfffffff1, .ack = 501, .flags = TCP_ACK});
+    ck_assert_uint_eq(r->nat.states[NAT_ESTABLISHED], 1);
+    const struct said ends[] = {
+        {.from = 40000, .to = 80, .seq = 0xfffffff1, .flags = TCP_RST},
+        {.from = 40000, .to = 80, .seq = 0xfffffff1, .ack = 501, .flags = TCP_ACK | TCP_FIN},
+    };
+    for (unsigned i = 0; i < 2; i++) { /* nor does one that was damaged on its way */
+        frame_make(&f, r->family, r->family == 4 ? client4 : client6, r->family == 4 ? vip4 : vip6, &ends[i]);
+        f.bytes[f.packet.l4 + 15] ^= 1;
+        ck_assert_int_eq(packet_parse(&f.packet), DROP_NONE);
+        nat_translate(&r->nat, NAT_OUTSIDE, 50, &f.packet, r->now_us);
+        ck_assert_uint_eq(r->nat.states[NAT_ESTABLISHED], 1);
+    }
+    rig_free(r);
+}
+END_TEST
+
+/* The same client port begins anew. */
+START_TEST(a_client_that_begins_anew)
+{
+    struct frame f;
+    uint16_t port;
+    uint32_t isn;
+    struct rig *r = rig_new(families[_i], SESSIONS);
+    client_says(r, &f, (struct said){.from = 7, .to = 443, .seq = 1000, .flags = TCP_SYN});
+    port = f.packet.source;
+    isn = seq_of(&f);
+    client_says(r, &f, (struct said){.from = 7, .to = 443, .seq = 1000, .flags = TCP_SYN});
+    ck_assert_uint_eq(f.packet.source, port); /* sent again */
+    ck_assert_uint_eq(seq_of(&f), isn);
+    client_says(r, &f, (struct said){.from = 7, .to = 443, .seq = 2000, .flags = TCP_SYN});
+    ck_assert_uint_ne(f.packet.source, port);
+    rig_free(r);
+    /* On an open session its backend decides; one that had forgotten it takes it, and is told the address again. */
+    r = rig_new(families[_i], SESSIONS);
+    open_it(r, 40000, 443, &port, &isn);
+    client_says(r, &f, (struct said){.from = 40000, .to = 443, .seq = 7000, .flags = TCP_SYN});
+    ck_assert_uint_eq(f.packet.source, port);
+    uint32_t fresh = seq_of(&f);
+    backend_says(r, &f,
+                 (struct said){.from = 8080, .to = port, .seq = 900, .ack = fresh + 1, .flags = TCP_SYN | TCP_ACK});
+    ck_assert_uint_eq(ack_of(&f), 7001);
+    ck_assert_uint_eq(r->nat.states[NAT_SYN_RECEIVED], 1);
+    client_says(r, &f, (struct said){.from = 40000, .to = 443, .seq = 7001, .ack = 901, .flags = TCP_ACK, .data = "x"});
+    ck_assert_uint_gt(f.packet.payload - f.packet.l4, TCP_SIZE);
+    ck_assert_uint_eq(r->nat.states[NAT_ESTABLISHED], 1);
+    rig_free(r);
+}
+END_TEST
+
+/* No option of the client's hides its address, and what has no room for it does not pass. */
+START_TEST(the_address_is_in_front)
+{
+    struct frame f;
+    uint16_t port;
+    uint32_t isn;
+    struct rig *r = rig_new(families[_i], SESSIONS);
+    static const uint8_t hiding[][8] = {{0, 0, 0, 0, 0, 0, 0, 0}, {77, 90, 1, 1, 1, 1, 1, 1}};
+    open_it(r, 40000, 443, &port, &isn);
+    for (unsigned i = 0; i < 2; i++) {
+        client_says(r, &f,
+                    (struct said){.from = 40000,
+                                  .to = 443,
+                                  .seq = 0xfffffff1,
+                                  .ack = 501,
+                                  .flags = TCP_ACK,
+                                  .options = hiding[i],
+                                  .n_options = 8,
+                                  .data = "x"});
+        ck_assert_uint_eq(f.bytes[f.packet.l4 + TCP_SIZE], r->family == 4 ? 254 : 253);
+    }
+    uint8_t full[40];
+    memset(full, 1, sizeof full);
+    struct said say = {
+        .from = 40000, .to = 443, .seq = 0xfffffff1, .ack = 501, .flags = TCP_ACK, .options = full, .n_options = 40};
+    ck_assert_int_eq(client_says(r, &f, say).drop, DROP_UNTOLD);
     rig_free(r);
 }
 END_TEST
@@ -500,7 +597,12 @@ START_TEST(local_ports_rest_and_their_numbers_rise)
             r, &f,
             (struct said){.from = 40000, .to = 80, .seq = 0xfffffff1 + sent, .ack = 501, .flags = TCP_ACK | TCP_FIN});
         last_isn = i == 0 ? seq_of(&f) : last_isn;
-        backend_says(r, &f, (struct said){.from = 8080, .to = port, .seq = 501, .ack = 1, .flags = TCP_ACK | TCP_FIN});
+        backend_says(
+            r, &f,
+            (struct said){.from = 8080, .to = port, .seq = 501, .ack = isn + sent + 2, .flags = TCP_ACK | TCP_FIN});
+        ck_assert_uint_eq(r->nat.states[NAT_CLOSING], 1);
+        client_says(r, &f,
+                    (struct said){.from = 40000, .to = 80, .seq = 0xfffffff2 + sent, .ack = 502, .flags = TCP_ACK});
         ck_assert_uint_eq(r->nat.states[NAT_CLOSED], 1);
     }
     rig_free(r);
@@ -577,6 +679,9 @@ static void add(TCase *tcase)
     tcase_add_loop_test(tcase, datagrams, 0, 2);
     tcase_add_loop_test(tcase, what_belongs_to_nothing_is_reset, 0, 2);
     tcase_add_loop_test(tcase, strangers_inside_are_none_of_the_session, 0, 2);
+    tcase_add_loop_test(tcase, a_forged_reset_ends_nothing, 0, 2);
+    tcase_add_loop_test(tcase, a_client_that_begins_anew, 0, 2);
+    tcase_add_loop_test(tcase, the_address_is_in_front, 0, 2);
     tcase_add_loop_test(tcase, corrupted_in_corrupted_out, 0, 2);
     tcase_add_loop_test(tcase, local_ports_rest_and_their_numbers_rise, 0, 2);
     tcase_add_loop_test(tcase, no_room_is_said_and_passes, 0, 2);

@@ -244,19 +244,6 @@ START_TEST(checksums_follow_changes)
 }
 END_TEST
 
-/* What stands at an odd offset (TCP options may) changes the other half of the words. */
-START_TEST(odd_offsets)
-{
-    struct frame f;
-    frame_make(&f, PACKET_IP4, PROTO_UDP, 20);
-    uint8_t *at = f.bytes + f.packet.l4 + UDP_SIZE + 3, fresh[4] = {9, 8, 7, 6};
-    uint64_t change = csum_swap(csum_change(at, fresh, 4));
-    memcpy(at, fresh, 4);
-    csum_patch(f.bytes + f.packet.l4 + 6, change, true);
-    ck_assert(slow_good(&f));
-}
-END_TEST
-
 START_TEST(udp_without_a_checksum_stays_so)
 {
     struct frame f;
@@ -281,7 +268,6 @@ static void add(TCase *tcase)
     tcase_add_test(tcase, whatever_is_cut_off_is_seen);
     tcase_add_test(tcase, each_reason_to_drop);
     tcase_add_test(tcase, checksums_follow_changes);
-    tcase_add_test(tcase, odd_offsets);
     tcase_add_test(tcase, udp_without_a_checksum_stays_so);
 }
 
