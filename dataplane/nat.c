@@ -578,22 +578,27 @@ static void begin_stream(const struct nat *nat, struct nat_session *s, const str
     s->first_seq = s->last_seq = isn + 1;
 }
 
-static struct nat_way from_outside(struct nat *nat, uint32_t adjacency, struct packet *p, uint64_t now_us)
+/* What is known of a packet before its session is looked at. */
+struct found {
+    struct flow_key key; /* from outside */
+    uint64_t hash;
+    const struct nat_local *local; /* from inside; NULL: not for us */
+};
+
+static struct nat_way from_outside(struct nat *nat, uint32_t adjacency, struct packet *p, const struct found *found,
+                                   uint64_t now_us)
 {
-    struct flow_key key;
     enum drop drop = DROP_SESSION;
-    key_of(p, &key);
-    uint64_t hash = flow_hash(&nat->flows, &key);
-    struct nat_session *s = find_outside(nat, &key, hash);
+    struct nat_session *s = find_outside(nat, &found->key, found->hash);
     if (s != NULL && makes_room(s, p)) {
         end(nat, s);
         s = NULL;
     }
     if (s == NULL && is_beginning(p)) {
-        s = begin(nat, &key, hash, adjacency, now_us, &drop);
+        s = begin(nat, &found->key, found->hash, adjacency, now_us, &drop);
         if (s != NULL && p->proto == PROTO_TCP)
             begin_stream(nat, s, p, now_us);
-    } else if (s == NULL && service_of(nat, &key) == NULL) {
+    } else if (s == NULL && service_of(nat, &found->key) == NULL) {
         drop = DROP_SERVICE;
     }
     if (s == NULL)
@@ -608,9 +613,10 @@ static struct nat_way from_outside(struct nat *nat, uint32_t adjacency, struct p
     return (struct nat_way){.side = NAT_INSIDE, .adjacency = s->adjacency_in};
 }
 
-static struct nat_way from_inside(struct nat *nat, uint32_t adjacency, struct packet *p, uint64_t now_us)
+static struct nat_way from_inside(struct nat *nat, uint32_t adjacency, struct packet *p, const struct found *found,
+                                  uint64_t now_us)
 {
-    const struct nat_local *local = local_at(nat, p);
+    const struct nat_local *local = found->local;
     struct nat_session *s = local == NULL ? NULL : find_inside(nat, local, p);
     if (s == NULL)
         return refuse(nat, NAT_INSIDE, adjacency, p, local == NULL ? DROP_FOREIGN : DROP_SESSION);
@@ -623,13 +629,51 @@ static struct nat_way from_inside(struct nat *nat, uint32_t adjacency, struct pa
     return (struct nat_way){.side = NAT_OUTSIDE, .adjacency = s->adjacency_out};
 }
 
-struct nat_way nat_translate(struct nat *nat, enum nat_side from, uint32_t adjacency, struct packet *packet,
-                             uint64_t now_us)
+/* First pass: where its session is to be looked for. */
+static void find_place(const struct nat *nat, enum nat_side from, const struct packet *p, struct found *found)
 {
-    const uint8_t *ip = packet->frame + packet->l3;
-    assert(packet->proto == PROTO_TCP || packet->proto == PROTO_UDP);
-    if (ip[packet->kind == PACKET_IP4 ? 8 : 7] <= 1)
-        return (struct nat_way){.drop = DROP_TTL};
-    return from == NAT_OUTSIDE ? from_outside(nat, adjacency, packet, now_us)
-                               : from_inside(nat, adjacency, packet, now_us);
+    if (from == NAT_OUTSIDE) {
+        key_of(p, &found->key);
+        found->hash = flow_hash(&nat->flows, &found->key);
+        flow_prefetch(&nat->flows, found->hash);
+    } else if ((found->local = local_at(nat, p)) != NULL && p->dest >= NAT_PORT_MIN) {
+        __builtin_prefetch(&found->local->by_port[p->dest - NAT_PORT_MIN]);
+    }
+}
+
+/* Second pass: fetches the session, both lines of it. */
+static void fetch_session(const struct nat *nat, enum nat_side from, const struct packet *p, const struct found *found)
+{
+    unsigned at = 0;
+    uint32_t index = FLOW_NONE;
+    if (from == NAT_OUTSIDE)
+        index = flow_find(&nat->flows, found->hash, &at);
+    else if (found->local != NULL && p->dest >= NAT_PORT_MIN)
+        index = found->local->by_port[p->dest - NAT_PORT_MIN];
+    if (index == FLOW_NONE)
+        return;
+    const char *session = (const char *)&nat->memory.sessions[index];
+    __builtin_prefetch(session);
+    __builtin_prefetch(session + 64);
+}
+
+void nat_translate(struct nat *nat, enum nat_side from, struct packet *const *packets, struct nat_way *ways, unsigned n,
+                   uint64_t now_us)
+{
+    struct found found[NAT_BURST];
+    assert(n <= NAT_BURST);
+    for (unsigned i = 0; i < n; i++)
+        find_place(nat, from, packets[i], &found[i]);
+    for (unsigned i = 0; i < n; i++)
+        fetch_session(nat, from, packets[i], &found[i]);
+    for (unsigned i = 0; i < n; i++) {
+        struct packet *p = packets[i];
+        assert(p->proto == PROTO_TCP || p->proto == PROTO_UDP);
+        if (p->frame[p->l3 + (p->kind == PACKET_IP4 ? 8 : 7)] <= 1)
+            ways[i] = (struct nat_way){.drop = DROP_TTL};
+        else if (from == NAT_OUTSIDE)
+            ways[i] = from_outside(nat, ways[i].adjacency, p, &found[i], now_us);
+        else
+            ways[i] = from_inside(nat, ways[i].adjacency, p, &found[i], now_us);
+    }
 }

@@ -120,10 +120,13 @@ struct nat_way {
     enum nat_side side; /* else out of this side */
     uint32_t adjacency; /* by this neighbour */
 };
-/* A parsed TCP or UDP packet, translated in place; 20 bytes behind it are needed for the client's address. `adjacency`:
- * of the neighbour that it came from, by which answers go back. */
-struct nat_way nat_translate(struct nat *nat, enum nat_side from, uint32_t adjacency, struct packet *packet,
-                             uint64_t now_us);
+/* Parsed TCP and UDP packets that came in together, at most NAT_BURST, translated in place; behind each, 20 bytes are
+ * needed for the client's address. ways: adjacency is that of the neighbour that the packet came from, by which answers
+ * go back; all of it is filled in. Memory is fetched for all of them before the first is translated: with many sessions
+ * that is most of the time (rte_hash and others do the same). */
+#define NAT_BURST 32u
+void nat_translate(struct nat *nat, enum nat_side from, struct packet *const *packets, struct nat_way *ways, unsigned n,
+                   uint64_t now_us);
 /* Ends what is over; at most `most` sessions are looked at. */
 void nat_expire(struct nat *nat, uint64_t now_us, unsigned most);
 

@@ -159,10 +159,18 @@ static void check(struct frame *f)
     f->packet.tcp_flags = again.tcp_flags;
 }
 
+static struct nat_way translate(struct rig *r, enum nat_side from, uint32_t adjacency, struct frame *f)
+{
+    struct packet *packets[] = {&f->packet};
+    struct nat_way way = {.adjacency = adjacency};
+    nat_translate(&r->nat, from, packets, &way, 1, r->now_us);
+    return way;
+}
+
 static struct nat_way pass(struct rig *r, enum nat_side from, struct frame *f)
 {
     ck_assert_int_eq(packet_parse(&f->packet), DROP_NONE);
-    struct nat_way way = nat_translate(&r->nat, from, from == NAT_OUTSIDE ? 50 : 60, &f->packet, r->now_us);
+    struct nat_way way = translate(r, from, from == NAT_OUTSIDE ? 50 : 60, f);
     if (way.drop == DROP_NONE)
         check(f);
     return way;
@@ -429,7 +437,7 @@ START_TEST(what_belongs_to_nothing_is_reset)
     frame_make(&f, r->family, r->family == 4 ? client4 : client6, r->family == 4 ? vip4 : vip6, &bad);
     f.bytes[f.packet.size - 1] ^= 1;
     ck_assert_int_eq(packet_parse(&f.packet), DROP_NONE);
-    ck_assert_int_eq(nat_translate(&r->nat, NAT_OUTSIDE, 50, &f.packet, r->now_us).drop, DROP_SESSION);
+    ck_assert_int_eq(translate(r, NAT_OUTSIDE, 50, &f).drop, DROP_SESSION);
     ck_assert_uint_eq(r->nat.resets, 3);
     rig_free(r);
 }
@@ -483,7 +491,7 @@ START_TEST(a_forged_reset_ends_nothing)
         frame_make(&f, r->family, r->family == 4 ? client4 : client6, r->family == 4 ? vip4 : vip6, &ends[i]);
         f.bytes[f.packet.l4 + 15] ^= 1;
         ck_assert_int_eq(packet_parse(&f.packet), DROP_NONE);
-        nat_translate(&r->nat, NAT_OUTSIDE, 50, &f.packet, r->now_us);
+        translate(r, NAT_OUTSIDE, 50, &f);
         ck_assert_uint_eq(r->nat.states[NAT_ESTABLISHED], 1);
     }
     rig_free(r);
@@ -565,7 +573,7 @@ START_TEST(corrupted_in_corrupted_out)
         frame_make(&f, r->family, r->family == 4 ? client4 : client6, r->family == 4 ? vip4 : vip6, &say);
         f.bytes[f.packet.size - 1 - bit / 8] ^= (uint8_t)(1u << bit % 8);
         ck_assert_int_eq(packet_parse(&f.packet), DROP_NONE);
-        ck_assert_int_eq(nat_translate(&r->nat, NAT_OUTSIDE, 50, &f.packet, r->now_us).drop, DROP_NONE);
+        ck_assert_int_eq(translate(r, NAT_OUTSIDE, 50, &f).drop, DROP_NONE);
         struct packet again = {.frame = f.bytes, .size = f.packet.size};
         ck_assert_int_eq(packet_parse(&again), DROP_NONE);
         ck_assert(!packet_sum_good(&again));
@@ -630,6 +638,31 @@ START_TEST(no_room_is_said_and_passes)
 }
 END_TEST
 
+/* Packets that come together: what one begins the next finds. */
+START_TEST(a_burst_is_as_its_packets_one_by_one)
+{
+    struct rig *r = rig_new(families[_i], SESSIONS);
+    static struct frame frames[NAT_BURST];
+    struct packet *packets[NAT_BURST];
+    struct nat_way ways[NAT_BURST];
+    for (uint16_t i = 0; i < NAT_BURST; i++) { /* each SYN twice */
+        struct said say = {.from = (uint16_t)(500 + i / 2), .to = 80, .seq = 9, .flags = TCP_SYN};
+        frame_make(&frames[i], r->family, r->family == 4 ? client4 : client6, r->family == 4 ? vip4 : vip6, &say);
+        packets[i] = &frames[i].packet;
+        ck_assert_int_eq(packet_parse(packets[i]), DROP_NONE);
+        ways[i] = (struct nat_way){.adjacency = 50};
+    }
+    nat_translate(&r->nat, NAT_OUTSIDE, packets, ways, NAT_BURST, r->now_us);
+    ck_assert_uint_eq(r->nat.created, NAT_BURST / 2);
+    for (uint16_t i = 0; i < NAT_BURST; i++) {
+        ck_assert_int_eq(ways[i].drop, DROP_NONE);
+        check(&frames[i]);
+        ck_assert_uint_eq(frames[i].packet.source, frames[i / 2 * 2].packet.source);
+    }
+    rig_free(r);
+}
+END_TEST
+
 /* Any bytes from both sides: nothing is read or written outside a frame, every session can be accounted for. */
 START_TEST(strange_packets)
 {
@@ -661,7 +694,7 @@ START_TEST(strange_packets)
         if (packet_parse(&f.packet) != DROP_NONE)
             continue;
         f.packet.room = seed >> 3 & 31;
-        if (nat_translate(&r->nat, outside ? NAT_OUTSIDE : NAT_INSIDE, 50, &f.packet, r->now_us).drop == DROP_NONE)
+        if (translate(r, outside ? NAT_OUTSIDE : NAT_INSIDE, 50, &f).drop == DROP_NONE)
             check(&f);
         r->now_us += seed % 50000;
         nat_expire(&r->nat, r->now_us, 4);
@@ -685,6 +718,7 @@ static void add(TCase *tcase)
     tcase_add_loop_test(tcase, corrupted_in_corrupted_out, 0, 2);
     tcase_add_loop_test(tcase, local_ports_rest_and_their_numbers_rise, 0, 2);
     tcase_add_loop_test(tcase, no_room_is_said_and_passes, 0, 2);
+    tcase_add_loop_test(tcase, a_burst_is_as_its_packets_one_by_one, 0, 2);
     tcase_add_loop_test(tcase, strange_packets, 0, 2);
 }
 
