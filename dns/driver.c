@@ -267,7 +267,10 @@ static int64_t primary_turn(struct dns_driver *driver, char **held, const struct
     /* A change that stopped is taken up where it stopped, and goes on counting. */
     unsigned done = stamp_compare(fence->stamp, driver->stamp) == 0 ? fence->part : 0;
     int64_t wait_us;
-    return write_plan(driver, plan, done, held, &wait_us) ? converged(driver) : wait_us;
+    if (!write_plan(driver, plan, done, held, &wait_us))
+        return wait_us;
+    /* The write took so long that a serial which moved before it has become a reason to read every name. */
+    return look_disturbed(driver) ? 0 : converged(driver);
 }
 
 /* Why it lags, as far as its server says. */
