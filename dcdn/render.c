@@ -156,6 +156,8 @@ static void render_successor(GString *out, const struct edge_settings *s)
 /* Who asks, and what for: policy, slot, room. Headers of edges can be written by anyone; what they are worth here:
  *   probe   not counted; from another machine only for the path that nobody but a probe asks for
  *   slot    of a relayed request, whose client's address only the first edge saw: no more than a cookie could choose
+ *   relayed at a public edge, which nobody relays to: it is not relayed again, no more. At a dedicated edge: the
+ *           service's own answer where this edge would give a static or the last good one; limits count it all the same
  * The prefix is looked for in the path as an origin may read it: decoded, slashes merged; dot segments, which clients
  * take out before they send (RFC 3986, 5.2.4), are refused. */
 static void render_request(GString *out, const struct edge_settings *s)
@@ -220,15 +222,17 @@ static void render_request(GString *out, const struct edge_settings *s)
 }
 
 /* Who answers: the service, or this edge in its place. A probe goes the real road in any case, and what another edge
- * relayed has passed its levers there. Each way has a counter of its own, "policy//static", so that what an edge
- * answers is neither taken for an answer of a room nor for nobody's. */
+ * relayed to this one, a dedicated one then, has been answered there if edges were to; it counts for the limit here as
+ * well, because anyone can say so of a request. Each way has a counter of its own, "policy//static", so that what an
+ * edge answers is neither taken for an answer of a room nor for nobody's. */
 static void render_degrade(GString *out, const struct edge_state *state, const char *dir)
 {
     g_string_append_printf(out,
                            "    acl own var(txn.probe) -m bool\n"
-                           "    acl own var(txn.relayed) -m found\n"
+                           "%s"
                            "    http-request set-var(txn.degrade) 'var(txn.p),field(6,|)'\n"
-                           "    http-request set-var(txn.limit) 'var(txn.p),field(7,|),add(0)' if !own\n"
+                           "    http-request set-var(txn.limit) 'var(txn.p),field(7,|),add(0)' "
+                           "if !{ var(txn.probe) -m bool }\n"
                            "    http-request set-var(txn.r) str(degrade/),concat(,txn.room),map_str(%s/rooms.map)\n"
                            "    http-request set-var(txn.keeps) bool(true) if { var(txn.degrade) -m str keep stale }\n"
                            "    http-request set-var(txn.mode) 'var(txn.r),field(1,|)'\n"
@@ -239,7 +243,7 @@ static void render_degrade(GString *out, const struct edge_state *state, const c
                            "    http-request set-var(txn.via) str(static) if by_static !own\n"
                            "    http-request set-var(txn.counter) var(txn.policy),concat(//static) if by_static !own\n"
                            "    http-request track-sc1 var(txn.counter) table st_answered if by_static !own\n",
-                           dir);
+                           state->dedicated ? "    acl own var(txn.relayed) -m found\n" : "", dir);
     for (guint i = 0; i < state->answers->len; i++) {
         const struct edge_answer *answer = state->answers->pdata[i];
         bool json = answer->body[0] == '{' || answer->body[0] == '[';
@@ -251,6 +255,9 @@ static void render_degrade(GString *out, const struct edge_state *state, const c
     }
     g_string_append(out, "    http-request return status 503 hdr Retry-After 5 hdr X-SB-Reason degraded content-type "
                          "text/plain string \"degraded\\n\" if by_static !own\n"
+                         /* a reload's no-cache or max-age would make HAProxy pass its cache by */
+                         "    http-request del-header Cache-Control if { var(txn.degrade) -m str stale } !own\n"
+                         "    http-request del-header Pragma if { var(txn.degrade) -m str stale } !own\n"
                          "    http-request cache-use last_good if { var(txn.degrade) -m str stale } !own\n"
                          "    http-request cache-use last_good_key if { var(txn.degrade) -m str keep } !own\n");
 }
@@ -283,15 +290,16 @@ static void render_limit(GString *out, const struct edge_state *state)
 }
 
 /* The last good answers of services that let edges keep them. They are stored under a life of our own, and leave with
- * the one that they came with; the cache's key is computed by looking into one that stays empty, because an answer is
- * stored only for a request that was looked up. */
+ * the one that they came with, if one line says it; the cache's key is computed by looking into one that stays empty,
+ * because an answer is stored only for a request that was looked up. */
 static void render_keep(GString *out)
 {
     g_string_append(
         out, "    acl kept_mode var(txn.keeps) -m bool\n"
              "    http-response set-var(txn.cc) res.fhdr(cache-control) if kept_mode live\n"
              "    http-response set-var(txn.kept) bool(true) if kept_mode live !own { status 200 } "
-             "!{ res.hdr(cache-control) -m sub private no-store no-cache } !{ res.hdr(set-cookie) -m found }\n"
+             "!{ res.hdr(cache-control) -m sub -i private no-store no-cache } !{ res.hdr(set-cookie) -m found } "
+             "{ res.fhdr_cnt(cache-control) le 1 }\n"
              "    http-response set-header Cache-Control max-age=" LAST_GOOD_S " if { var(txn.kept) -m bool }\n"
              "    http-response set-header X-SB-Last-Good 1 if { var(txn.kept) -m bool }\n"
              "    http-response cache-store last_good if { var(txn.kept) -m bool }\n"

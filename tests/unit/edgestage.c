@@ -61,6 +61,18 @@ static void serve_download(struct origin *origin, int fd)
         sent = send(fd, "x", 1, MSG_NOSIGNAL) > 0;
 }
 
+/* Lines of the answer's head that the request's asks for. */
+static char *lines_asked(const char *head)
+{
+    static const char header[] = "\r\nx-answer: ";
+    GString *lines = g_string_new(strstr(head, "x-sb-relayed") != NULL ? "X-SB-Room: room-far\r\n" : "");
+    for (const char *at = head; (at = strstr(at, header)) != NULL;) {
+        at += strlen(header);
+        g_string_append_printf(lines, "Cache-Control: %.*s\r\n", (int)strcspn(at, "\r"), at);
+    }
+    return g_string_free(lines, FALSE);
+}
+
 static void serve(struct origin *origin, int fd)
 {
     char head[8192];
@@ -82,9 +94,9 @@ static void serve(struct origin *origin, int fd)
         return;
     }
     const char *status = strstr(head, "/fails") != NULL ? "500 Internal Server Error" : "200 OK";
-    g_autofree char *answer =
-        g_strdup_printf("HTTP/1.1 %s\r\nContent-Length: %zu\r\nConnection: close\r\n%s\r\n%s", status, strlen(head),
-                        strstr(head, "x-sb-relayed") != NULL ? "X-SB-Room: room-far\r\n" : "", head);
+    g_autofree char *lines = lines_asked(head);
+    g_autofree char *answer = g_strdup_printf("HTTP/1.1 %s\r\nContent-Length: %zu\r\nConnection: close\r\n%s\r\n%s",
+                                              status, strlen(head), lines, head);
     if (send(fd, answer, strlen(answer), MSG_NOSIGNAL) < 0)
         return; /* who asked has gone */
 }

@@ -18,7 +18,8 @@
 enum { POP_A1, POP_A2, POP_B1, POP_B2, EDGE_3, ORIGINS };
 
 /* Says what it was asked: its answer's body is the head of the request. Paths with "/fails" in them are answered 500,
- * with "/slow" after slow_ms, with "/closes" not at all: the connection ends. "/long" is a download without an end. */
+ * with "/slow" after slow_ms, with "/closes" not at all: the connection ends. "/long" is a download without an end.
+ * Each header X-Answer of the request is a Cache-Control of the answer. */
 struct origin {
     int listener; /* -1: refuses */
     uint16_t port;

@@ -99,6 +99,36 @@ START_TEST(a_static_answer_comes_within_a_second_and_asks_nobody)
 }
 END_TEST
 
+/* Anyone can write X-SB-Relayed. A public edge makes nothing of it; a dedicated one gives no more than the limit. */
+START_TEST(a_client_that_says_it_was_relayed_gets_no_more)
+{
+    static const char header[] = "X-SB-Relayed: edge-2\r\nX-SB-Slot: 3\r\n";
+    struct stage s;
+    stage_begin(&s);
+    declare_answer(&s);
+    apply(&s, 7, "||static|0", "||live|1", NULL);
+    unsigned before = asked(&s);
+    struct answer answer = stage_request(&s, "GET", "home.example.test", "/", header);
+    answer_expect(&answer, false, "x-sb-reason", "degraded");
+    g_free(answer.text);
+    ck_assert_uint_eq(asked(&s), before);
+    for (unsigned dedicated = 0; dedicated < 2; dedicated++) {
+        if (dedicated == 1) {
+            g_free(s.layout);
+            s.layout = g_strdup_printf("class dedicated\norigin/room-a/ring 127.0.0.1:%u\n", s.origins[POP_A1].port);
+            apply(&s, 8, "||static|0", "||live|1", NULL);
+            answer = stage_request(&s, "GET", "home.example.test", "/", header); /* answered by the service */
+            ck_assert_int_eq(answer.status, 200);
+            g_free(answer.text);
+        }
+        bool limited = false;
+        EVENTUALLY((answer = stage_request(&s, "GET", "creator.example.test", "/", header),
+                    limited = strstr(answer.text, "\r\nx-sb-reason: limit\r\n") != NULL, g_free(answer.text), limited));
+    }
+    stage_end(&s);
+}
+END_TEST
+
 START_TEST(probes_go_the_real_road)
 {
     struct stage s;
@@ -117,6 +147,8 @@ END_TEST
 START_TEST(the_last_good_answer_outlives_its_service)
 {
     static const char *const paths[] = {"/a", "/b"};
+    static const char *const reloads[] = {NULL, "Cache-Control: max-age=0\r\n", "Pragma: no-cache\r\n",
+                                          "Cache-Control: no-cache\r\nPragma: no-cache\r\n"};
     struct stage s;
     stage_begin(&s);
     apply(&s, 7, "||keep|0", "", NULL);
@@ -140,8 +172,8 @@ START_TEST(the_last_good_answer_outlives_its_service)
                             "single/room-a room-a\nsingle/room-b room-b\n");
     printf("stale: %" G_GINT64_FORMAT " us\n", took_us);
     ck_assert_int_lt(took_us, SECOND_US);
-    for (unsigned k = 0; k < 2; k++) {
-        struct answer answer = stage_request(&s, "GET", "home.example.test", paths[k], NULL);
+    for (unsigned k = 0; k < 4; k++) {
+        struct answer answer = stage_request(&s, "GET", "home.example.test", paths[k % 2], reloads[k]);
         ck_assert_int_eq(answer.status, 200);
         answer_expect(&answer, false, "x-sb-reason", "last-good");
         answer_expect(&answer, false, "cache-control", "no-store");
@@ -149,7 +181,44 @@ START_TEST(the_last_good_answer_outlives_its_service)
     }
     ck_assert_int_eq(stage_status(&s, "GET", "home.example.test", "/never-asked"), 503);
     ck_assert_int_eq(stage_status(&s, "GET", "creator.example.test", "/a"), 503);
-    expect_table(&s, "manual.home//last-good", "http_req_cnt=2");
+    expect_table(&s, "manual.home//last-good", "http_req_cnt=4");
+    stage_end(&s);
+}
+END_TEST
+
+/* One user's answer, however that is written; and nothing whose head it could not give back as it was. */
+START_TEST(what_is_not_for_all_is_not_kept)
+{
+    static const struct {
+        const char *path, *said;
+        int later;
+    } rows[] = {{"/open", "x-answer: public\r\n", 200},
+                {"/private", "x-answer: private\r\n", 503},
+                {"/Private", "x-answer: Private, max-age=5\r\n", 503},
+                {"/no-store", "x-answer: No-Store\r\n", 503},
+                {"/no-cache", "x-answer: max-age=5, NO-CACHE\r\n", 503},
+                {"/two-lines", "x-answer: no-transform\r\nx-answer: max-age=5\r\n", 503}};
+    struct stage s;
+    stage_begin(&s);
+    apply(&s, 7, "||keep|0", "", NULL);
+    for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {
+        struct answer answer = stage_request(&s, "GET", "home.example.test", rows[i].path, rows[i].said);
+        g_autofree char *said = g_ascii_strdown(rows[i].said, -1);
+        g_auto(GStrv) lines = g_strsplit(said, "x-answer: ", -1);
+        ck_assert_int_eq(answer.status, 200);
+        for (char **line = lines + 1; *line != NULL; line++) {
+            g_autofree char *expected = g_strconcat("\r\ncache-control: ", *line, NULL);
+            ck_assert_msg(strstr(answer.text, expected) != NULL, "no %s in %s", expected, answer.text);
+        }
+        g_free(answer.text);
+    }
+    for (unsigned i = 0; i < EDGE_3; i++)
+        origin_stop(&s.origins[i]);
+    apply(&s, 8, "||stale|0", "", NULL);
+    for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {
+        int status = stage_status(&s, "GET", "home.example.test", rows[i].path);
+        ck_assert_msg(status == rows[i].later, "%s: found %d, expected %d", rows[i].path, status, rows[i].later);
+    }
     stage_end(&s);
 }
 END_TEST
@@ -190,8 +259,10 @@ END_TEST
 static void add(TCase *tcase)
 {
     tcase_add_test(tcase, a_static_answer_comes_within_a_second_and_asks_nobody);
+    tcase_add_test(tcase, a_client_that_says_it_was_relayed_gets_no_more);
     tcase_add_test(tcase, probes_go_the_real_road);
     tcase_add_test(tcase, the_last_good_answer_outlives_its_service);
+    tcase_add_test(tcase, what_is_not_for_all_is_not_kept);
     tcase_add_test(tcase, a_limit_lets_through_what_it_says);
 }
 
