@@ -70,12 +70,14 @@ static int64_t number_of(const json_t *json, const char *member)
     return text != NULL ? g_ascii_strtoll(text, NULL, 10) : 0; /* 0 is left out */
 }
 
-/* g_free; "" when it is left out. */
+/* g_free; "" when it is left out, NULL when a zero byte is in it. */
 static char *text_of(const json_t *json, const char *member)
 {
     const char *text = json_string_value(json_object_get(json, member));
     gsize size = 0;
     g_autofree guchar *bytes = text != NULL ? g_base64_decode(text, &size) : NULL;
+    if (size > 0 && memchr(bytes, '\0', size) != NULL)
+        return NULL;
     return g_strndup(size > 0 ? (const char *)bytes : "", size);
 }
 
@@ -95,7 +97,7 @@ void etcd_look_clear(struct etcd_look *look)
     memset(look, 0, sizeof *look);
 }
 
-static void look_read(const json_t *json, struct etcd_look *out)
+static bool look_read(const json_t *json, struct etcd_look *out)
 {
     const json_t *header = json_object_get(json, "header"), *responses = json_object_get(json, "responses"), *pair;
     const json_t *first = json_object_get(json_array_get(responses, 0), "response_range");
@@ -107,11 +109,15 @@ static void look_read(const json_t *json, struct etcd_look *out)
     out->sentinel_held = number_of(sentinel, "mod_revision");
     out->count = (uint64_t)number_of(second, "count");
     out->pairs = g_ptr_array_new_with_free_func(g_free);
+    bool texts = sentinel == NULL || out->sentinel != NULL;
     size_t i;
     json_array_foreach (json_object_get(second, "kvs"), i, pair) {
-        g_ptr_array_add(out->pairs, text_of(pair, "key"));
+        char *key = text_of(pair, "key");
+        texts = texts && key != NULL;
+        g_ptr_array_add(out->pairs, key);
         g_ptr_array_add(out->pairs, text_of(pair, "value"));
     }
+    return texts;
 }
 
 bool etcd_look_decode(const char *body, struct etcd_look *out, GError **error)
@@ -119,10 +125,19 @@ bool etcd_look_decode(const char *body, struct etcd_look *out, GError **error)
     json_t *json = json_loads(body, 0, NULL);
     bool ok = json_is_string(json_object_get(json_object_get(json, "header"), "cluster_id")) &&
               json_array_size(json_object_get(json, "responses")) == 2;
-    if (ok)
-        look_read(json, out);
+    struct etcd_look look = {0};
+    bool texts = !ok || look_read(json, &look);
     json_decref(json);
-    return ok || refuse(body, "two ranges of etcd", error);
+    if (!ok)
+        return refuse(body, "two ranges of etcd", error);
+    if (!texts) {
+        etcd_look_clear(&look);
+        g_set_error(error, SB_ERROR, SB_ERROR_INVALID,
+                    "found a key or a sentinel with a zero byte in it, expected text");
+        return false;
+    }
+    *out = look;
+    return true;
 }
 
 bool etcd_write_decode(const char *body, bool *done, GError **error)

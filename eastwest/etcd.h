@@ -30,11 +30,11 @@ struct etcd_look {
     int64_t revision;      /* of the look */
     char *sentinel;        /* its text, NULL: there is none */
     int64_t sentinel_held; /* revision of its last change, 0: there is none */
-    GPtrArray *pairs;      /* char *: key, value, key, value, ... of what changed */
+    GPtrArray *pairs;      /* char *: key, value, key, value, ... of what changed; value NULL: no text */
     uint64_t count;        /* of all keys with the prefix */
 };
 void etcd_look_clear(struct etcd_look *look);
-/* SB_ERROR_INVALID: not such an answer; *out untouched. */
+/* SB_ERROR_INVALID: not such an answer, or a key that is no text (it would be taken for another); *out untouched. */
 bool etcd_look_decode(const char *body, struct etcd_look *out, GError **error);
 /* *done: the compare held and all is written. */
 bool etcd_write_decode(const char *body, bool *done, GError **error);

@@ -281,8 +281,13 @@ static void hear_look(struct publisher *p, const char *body, int64_t now_us, GEr
     if (!etcd_look_decode(body, &look, error))
         return;
     p->outstanding = false;
+    bool whole = p->revision == 0;
     if (take_look(p, &look))
         decide(p, now_us);
+    else if (whole) /* another one would show the same: no reason to ask at once */
+        g_set_error(error, SB_ERROR, SB_ERROR_INVALID,
+                    "found %u keys, of which etcd counts %" G_GUINT64_FORMAT ": keys that cannot be told apart",
+                    look.pairs->len / 2, look.count);
     etcd_look_clear(&look);
 }
 

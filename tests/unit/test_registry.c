@@ -211,6 +211,50 @@ START_TEST(many_changes_go_in_parts_and_nothing_is_emptied)
 }
 END_TEST
 
+/* Each time it looks (answer NULL: etcd's own), it says so and waits, longer than before. */
+static void expect_refusals(struct publisher *p, const char *answer, const char *text)
+{
+    int64_t now_us = loop_now_us(), waited_us = 0;
+    for (unsigned i = 0; i < 3; i++) {
+        struct publisher_turn turn;
+        publisher_next(p, now_us, &turn);
+        ck_assert_ptr_nonnull(turn.body);
+        g_autofree char *heard = answer == NULL ? etcdd_post(etcd[0], ETCD_TXN_PATH, turn.body) : g_strdup(answer);
+        g_free(turn.body);
+        publisher_heard(p, 200, heard, NULL, now_us);
+        ck_assert_str_eq(state(p), "refused");
+        ck_assert_msg(strstr(publisher_status(p)->error, text) != NULL, "%s", publisher_status(p)->error);
+        publisher_next(p, now_us, &turn);
+        ck_assert_ptr_null(turn.body);
+        ck_assert_int_gt(turn.until_us - now_us, waited_us);
+        waited_us = turn.until_us - now_us;
+        now_us = turn.until_us;
+    }
+}
+
+START_TEST(what_cannot_be_told_apart_is_said_and_not_asked_for_at_once)
+{
+    begin(1);
+    struct publisher *p = publisher_new("/sb", 1);
+    g_free(etcdd_post(etcd[0], "/v3/kv/put", "{\"key\":\"L3NiL3YxL2EAYg==\"}")); /* "/sb/v1/a\0b" */
+    set(p, 7, 3, 3, "zone-1");
+    expect_refusals(p, NULL, "zero byte");
+    g_free(etcdd_post(etcd[0], "/v3/kv/deleterange", "{\"key\":\"L3NiL3YxL2EAYg==\"}"));
+    until(p, "converged");
+    publisher_free(p);
+    /* Twice the same key: etcd has none, what stands between might. */
+    p = publisher_new("/sb", 1);
+    set(p, 7, 3, 3, "zone-1");
+    expect_refusals(p,
+                    "{\"header\":{\"cluster_id\":\"1\",\"revision\":\"9\"},\"responses\":[{\"response_range\":{}},"
+                    "{\"response_range\":{\"count\":\"2\",\"kvs\":[{\"key\":\"L3NiL3YxL2E=\"},"
+                    "{\"key\":\"L3NiL3YxL2E=\"}]}}]}",
+                    "cannot be told apart");
+    publisher_free(p);
+    end();
+}
+END_TEST
+
 START_TEST(what_others_do_is_put_right)
 {
     begin(1);
@@ -359,6 +403,7 @@ static void add(TCase *tcase)
     tcase_add_test(tcase, an_older_writer_loses);
     tcase_add_test(tcase, a_lost_answer_is_settled_by_looking);
     tcase_add_test(tcase, many_changes_go_in_parts_and_nothing_is_emptied);
+    tcase_add_test(tcase, what_cannot_be_told_apart_is_said_and_not_asked_for_at_once);
     tcase_add_test(tcase, what_others_do_is_put_right);
     tcase_add_test(tcase, etcd_dies_and_comes_back);
     tcase_add_test(tcase, dead_and_silent_members_are_passed_over);
