@@ -158,8 +158,29 @@ static void times_validate(const struct rule *rule, GPtrArray *findings)
             find_text(findings, rule, "days", *day, "mon, tue, wed, thu, fri, sat or sun");
 }
 
+static void name_validate(const struct rule *rule, GPtrArray *findings)
+{
+#define SHIPPED(name_, check_, limit_) {.o = {.kind = OBJECT_rule, .name = (char *)name_}, .check = check_},
+    static const struct rule shipped[] = {RULES_SHIPPED(SHIPPED)};
+#undef SHIPPED
+    const char *name = rule->o.name;
+    if (strcmp(name, RULE_FORECAST_KNOWN) == 0 || strcmp(name, RULE_ZONE_SHARE) == 0)
+        find_text(findings, rule, "name", name, "another name: this one is of a rule that no object changes");
+    for (size_t i = 0; i < G_N_ELEMENTS(shipped); i++) {
+        if (strcmp(name, shipped[i].o.name) != 0)
+            continue;
+        g_autofree char *expected = object_field_text(&shipped[i].o, 0);
+        g_autofree char *found = object_field_text(&rule->o, 0);
+        if (rule->check != shipped[i].check)
+            find(findings, rule, "check", found, expected);
+        else if (rule->lever != NULL)
+            find_text(findings, rule, "lever", rule->lever, "none: the rule of this name that ships is for all");
+    }
+}
+
 void rule_validate(const struct inventory *inv, const struct rule *rule, GPtrArray *findings)
 {
+    name_validate(rule, findings);
     if (!fields_validate(rule, findings))
         return;
     const struct lever_class *lever = rule->lever != NULL ? lever_class_find(rule->lever) : NULL;

@@ -23,7 +23,17 @@ struct rule_needs {
 bool rule_needs_parse(const char *text, struct rule_needs *out);
 void rule_needs_clear(struct rule_needs *needs);
 
-/* Each field that the rule's check needs is there and right, and no other is. */
+/* Rules that ship: name, check, limit (server/interlocking/rules.h). An inventory's rule of the name takes the place of
+ * one, and has its check: it may allow more or less, but not watch something else under a name that people trust. */
+#define RULES_SHIPPED(X)                                                                                               \
+    X("last-open", RULE_OPEN, 1)                                                                                       \
+    X("share-moved", RULE_MOVED, 60)                                                                                   \
+    X("capacity-kept", RULE_CAPACITY, 100)
+/* Names in refusals, and in overrides, that no object has. */
+#define RULE_FORECAST_KNOWN "forecast-known"
+#define RULE_ZONE_SHARE "zone-share"
+
+/* Each field that the rule's check needs is there and right, and no other is; its name promises nothing else. */
 void rule_validate(const struct inventory *inv, const struct rule *rule, GPtrArray *findings);
 
 #endif

@@ -1,19 +1,17 @@
 #include "server/interlocking/rules.h"
 #include "core/error.h"
+#include "schema/rule.h"
 #include "server/interlocking/rules_internal.h"
 #include "server/interlocking/words.h"
 
 #include <string.h>
 
-static const char forecast_known[] = "forecast-known", zone_share[] = "zone-share";
+static const char forecast_known[] = RULE_FORECAST_KNOWN, zone_share[] = RULE_ZONE_SHARE;
 
 /* Those that ship. */
 #define SHIPPED(name_, check_, limit_)                                                                                 \
-    {                                                                                                                  \
-        .o = {.kind = OBJECT_rule, .name = (char *)name_}, .check = check_, .limit = limit_                            \
-    }
-static const struct rule shipped[] = {SHIPPED("last-open", RULE_OPEN, 1), SHIPPED("share-moved", RULE_MOVED, 60),
-                                      SHIPPED("capacity-kept", RULE_CAPACITY, 100)};
+    {.o = {.kind = OBJECT_rule, .name = (char *)name_}, .check = check_, .limit = limit_},
+static const struct rule shipped[] = {RULES_SHIPPED(SHIPPED)};
 
 bool rule_exists(const struct inventory *inv, const char *name)
 {
