@@ -90,9 +90,9 @@ static bool row_parse(GPtrArray *rows, const char *text, GError **error)
 GPtrArray *weights_parse(const char *text, GError **error)
 {
     g_autoptr(GPtrArray) rows = g_ptr_array_new_with_free_func(row_free);
-    g_auto(GStrv) texts = g_strsplit(text, ",", WEIGHTS_ZONES_MAX + 2);
-    if (texts[0] == NULL || g_strv_length(texts) > WEIGHTS_ZONES_MAX + 1) {
-        fail(error, text, "1 to " G_STRINGIFY(WEIGHTS_ZONES_MAX) " rows as " WEIGHTS_EXAMPLE);
+    g_auto(GStrv) texts = g_strsplit(text, ",", WEIGHTS_ROWS_MAX + 1);
+    if (texts[0] == NULL || g_strv_length(texts) > WEIGHTS_ROWS_MAX) {
+        fail(error, text, "1 to " G_STRINGIFY(WEIGHTS_ROWS_MAX) " rows as " WEIGHTS_EXAMPLE);
         return NULL;
     }
     for (char **row = texts; *row != NULL; row++)

@@ -15,6 +15,7 @@
 #define WEIGHTS_OTHERS "*" /* caller of the row for all others */
 #define WEIGHTS_EXAMPLE "zone-1=zone-1:90+zone-2:10,*=zone-2:1"
 #define WEIGHTS_ZONES_MAX 16
+#define WEIGHTS_ROWS_MAX 17 /* of so many zones, and of all others */
 #define WEIGHT_MAX 1000
 
 struct zone_weight {

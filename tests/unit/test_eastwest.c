@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "schema/weights.h"
 #include "server/interlocking/eastwest.h"
 
 /* "zone-1:90(room-a) zone-2:10(room-b,room-c)" */
@@ -161,7 +162,7 @@ START_TEST(a_lever_is_refused_with_the_reason)
         {"home", "zone-1=zone-1:1+zone-1:2", "expected each zone once in a row"},
         {"home", "zone-1=zone-1:1,zone-1=zone-2:1", "expected one row for each caller"},
         {"home", "zone-1", "expected rows as zone-1=zone-1:90+zone-2:10,*=zone-2:1"},
-        {"home", "", "expected 1 to 16 rows"},
+        {"home", "", "expected 1 to 17 rows"},
         {"home", "zone-1=zone-1:1,", "expected rows as"},
         {"home", "zone-1=zone-9:1", "found zone \"zone-9\", expected the name of a zone that exists"},
         {"home", "zone-9=zone-1:1", "found zone \"zone-9\", expected the name of a zone that exists"},
@@ -180,6 +181,23 @@ START_TEST(a_lever_is_refused_with_the_reason)
     ck_assert(
         control_validate(inv, LEVER_SERVICE_EASTWEST, "home", "zone-2=zone-2:0+zone-1:7,*=zone-1:1", &canonical, NULL));
     ck_assert_str_eq(canonical, "*=zone-1:1,zone-2=zone-1:7+zone-2:0");
+}
+END_TEST
+
+START_TEST(there_are_as_many_rows_as_is_said)
+{
+    GString *text = g_string_new("*=zone-1:1");
+    for (unsigned rows = 1; rows < WEIGHTS_ROWS_MAX; rows++)
+        g_string_append_printf(text, ",zone-%u=zone-1:1", rows);
+    g_autoptr(GError) error = NULL;
+    g_autoptr(GPtrArray) most = weights_parse(text->str, &error);
+    ck_assert_msg(most != NULL, "%s", error != NULL ? error->message : "");
+    ck_assert_uint_eq(most->len, WEIGHTS_ROWS_MAX);
+    g_string_append(text, ",one-more=zone-1:1");
+    ck_assert_ptr_null(weights_parse(text->str, &error));
+    ck_assert_msg(strstr(error->message, "expected 1 to " G_STRINGIFY(WEIGHTS_ROWS_MAX) " rows") != NULL, "%s",
+                  error->message);
+    g_string_free(text, TRUE);
 }
 END_TEST
 
@@ -212,6 +230,7 @@ static void add(TCase *tcase)
     tcase_add_test(tcase, an_interface_goes_its_own_way_or_its_services);
     tcase_add_test(tcase, where_pools_are_said_only_they_are_called);
     tcase_add_test(tcase, a_lever_is_refused_with_the_reason);
+    tcase_add_test(tcase, there_are_as_many_rows_as_is_said);
     tcase_add_test(tcase, endpoints_are_lines_and_a_change_of_them_is_counted);
 }
 
