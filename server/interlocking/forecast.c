@@ -3,11 +3,12 @@
 
 #include <string.h>
 
-/* What does not change with the counter: how the slots of a service go from room to room, and where the policy names of
- * its groups and their variants point to. */
+/* What does not change with the counter: how the slots of a service go from room to room and what its limit leaves, and
+ * where the policy names of its groups and their variants point to. */
 struct shift {
     struct split now, then;
     unsigned slots[SPLIT_ROOMS_MAX][SPLIT_ROOMS_MAX]; /* room now, room then -> slots */
+    double limit_then;                                /* what limited edges let through, 1/s; 0: no limit */
 };
 struct name_edges {
     bool changed;
@@ -92,6 +93,8 @@ static const struct shift *shift_of(struct teller *t, const struct flow *flow)
         world_service_split(t->then, flow->service_then, &shift->then);
     for (unsigned slot = 0; slot < SLOT_COUNT; slot++)
         shift->slots[shift->now.room_of[slot]][shift->then.room_of[slot]]++;
+    const struct service *then = INVENTORY_GET(t->then->inventory, service, name);
+    shift->limit_then = then != NULL ? (double)world_service_limit_passes(t->then, then) : 0;
     g_hash_table_insert(t->shifts, (gpointer)name, shift);
     return shift;
 }
@@ -224,7 +227,7 @@ static void flow_degrade(struct teller *t, struct flow *flow)
         return;
     }
     const double *all = g_hash_table_lookup(t->rates, flow->service->o.name);
-    double limit = (double)world_service_limit(t->then, flow->service_then);
+    double limit = shift_of(t, flow)->limit_then;
     if (limit > 0 && all != NULL && *all > limit)
         flow->passes = limit / *all;
     t->out->shed += rate * (1 - flow->passes);

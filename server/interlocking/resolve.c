@@ -91,6 +91,25 @@ static void degrade_lever_check(struct fast *f, const struct service *service)
                          "default, off or static: no answers are kept");
 }
 
+/* Each edge lets 1/s through at least. */
+static void limit_check(struct fast *f, const struct object *object, int64_t limit, int64_t passes)
+{
+    if (passes <= limit)
+        return;
+    g_autofree char *found =
+        g_strdup_printf("%" G_GINT64_FORMAT " for %" G_GINT64_FORMAT " edges, each lets 1/s through", limit, passes);
+    g_autofree char *expected = g_strdup_printf("%" G_GINT64_FORMAT " or more", passes);
+    finding_on(f->out->findings, object, "limit", found, expected);
+}
+
+static void limits_check(struct fast *f)
+{
+    INVENTORY_FOREACH (f->w->inventory, service, service)
+        limit_check(f, &service->o, world_service_limit(f->w, service), world_service_limit_passes(f->w, service));
+    INVENTORY_FOREACH (f->w->inventory, room, room)
+        limit_check(f, &room->o, world_room_limit(f->w, room->o.name), world_room_limit_passes(f->w, room->o.name));
+}
+
 static void split_collect(struct fast *f, const struct service *service)
 {
     if (g_hash_table_contains(f->of, service->o.name))
@@ -447,6 +466,7 @@ struct resolved *resolve(struct world *world, const struct resolved *previous)
     };
     slow_put(out);
     splits_resolve(&fast);
+    limits_check(&fast);
     for (int c = 0; c < EDGE_CLASSES; c++) {
         policies_resolve(&fast, c);
         rooms_resolve(&fast, c);

@@ -339,26 +339,50 @@ static guint arrival_edges(const struct world *w, const struct group *group)
     return edges->len;
 }
 
-static int64_t share_of(int64_t limit, guint n)
+static int64_t share_of(int64_t limit, int64_t n)
 {
-    return limit == 0 ? 0 : MAX(1, limit / MAX(1, (int64_t)n));
+    return limit == 0 ? 0 : MAX(1, limit / n);
+}
+
+/* How many share a limit of the service, 1 or more. */
+static int64_t service_sharers(const struct world *w, const struct service *service)
+{
+    int64_t n = 0;
+    INVENTORY_FOREACH (w->inventory, group, group) {
+        if (group_has_service(w, group, service->o.name))
+            n += arrival_edges(w, group);
+    }
+    return MAX(1, n);
+}
+
+static int64_t room_sharers(const struct world *w)
+{
+    g_autoptr(GPtrArray) edges = edges_where(w, -1, true);
+    return MAX(1, (int64_t)edges->len);
 }
 
 int64_t world_service_limit_share(const struct world *w, const struct service *service)
 {
     int64_t limit = world_service_limit(w, service);
-    guint n = 0;
-    INVENTORY_FOREACH (w->inventory, group, group) {
-        if (limit > 0 && group_has_service(w, group, service->o.name))
-            n += arrival_edges(w, group);
-    }
-    return share_of(limit, n);
+    return limit > 0 ? share_of(limit, service_sharers(w, service)) : 0;
+}
+
+int64_t world_service_limit_passes(const struct world *w, const struct service *service)
+{
+    int64_t limit = world_service_limit(w, service), n = limit > 0 ? service_sharers(w, service) : 0;
+    return n * share_of(limit, n);
 }
 
 int64_t world_room_limit_share(const struct world *w, const char *room)
 {
-    g_autoptr(GPtrArray) edges = edges_where(w, -1, true);
-    return share_of(world_room_limit(w, room), edges->len);
+    int64_t limit = world_room_limit(w, room);
+    return limit > 0 ? share_of(limit, room_sharers(w)) : 0;
+}
+
+int64_t world_room_limit_passes(const struct world *w, const char *room)
+{
+    int64_t limit = world_room_limit(w, room), n = limit > 0 ? room_sharers(w) : 0;
+    return n * share_of(limit, n);
 }
 
 static GPtrArray *relays_where(const struct world *w, bool in_only)

@@ -52,6 +52,10 @@ int64_t world_room_limit(const struct world *w, const char *room);
  * edges that are in. At least 1; 0: no limit. */
 int64_t world_service_limit_share(const struct world *w, const struct service *service);
 int64_t world_room_limit_share(const struct world *w, const char *room);
+/* What all of them let through together: the limit less the rest of the division; more than it where edges are more,
+ * which is a finding of resolve. 0: no limit. */
+int64_t world_service_limit_passes(const struct world *w, const struct service *service);
+int64_t world_room_limit_passes(const struct world *w, const char *room);
 /* Split of a service in force. multi: lever, else even over all rooms (the first SPLIT_ROOMS_MAX by name); a lever that
  * names a room which is no more counts as default. single: all slots at home, whatever the lever says. n_rooms is 0
  * when there is no room to send anybody to. split_clear. */

@@ -239,6 +239,10 @@ START_TEST(what_edges_answer_or_refuse_arrives_nowhere)
     NEAR(after(limited, "room", "room-b"), 50);
     sb_auto(forecast) wide = forecast_of(o, none, LEVERS("service.limit/home=80"));
     NEAR(wide->shed, 0);
+    sb_auto(forecast) narrow = forecast_of(o, none, LEVERS("service.limit/home=3")); /* 4 edges, 1/s each */
+    NEAR(narrow->shed, 76);
+    sb_auto(forecast) odd = forecast_of(o, none, LEVERS("service.limit/home=23"));
+    NEAR(odd->shed, 60);
     g_autofree char *text = forecast_text(limited);
     ck_assert_msg(strstr(text, "a limit would refuse                    60.0/s  25 %") != NULL, "%s", text);
     sb_auto(forecast) room = forecast_of(o, none, LEVERS("room.limit/room-a=20"));

@@ -201,6 +201,29 @@ START_TEST(names_are_never_empty)
 }
 END_TEST
 
+START_TEST(a_limit_below_one_for_each_edge_is_a_finding)
+{
+    static const struct {
+        const char *lever, *finding; /* NULL: none */
+    } rows[] = {
+        {"service.limit/home=3", "service home: limit: found 3 for 4 edges, each lets 1/s through, expected 4 or more"},
+        {"service.limit/home=4", NULL},
+        {"room.limit/room-a=1", "room room-a: limit: found 1 for 4 edges, each lets 1/s through, expected 4 or more"},
+        {"room.limit/room-a=7", NULL},
+    };
+    sb_auto(inventory) inv = site_inventory("two-rooms");
+    for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {
+        sb_auto(world) world = SITE_WORLD(inv, rows[i].lever);
+        sb_auto(resolved) resolved = resolve(world, NULL);
+        ck_assert_uint_eq(resolved->findings->len, rows[i].finding != NULL ? 1 : 0);
+        if (rows[i].finding == NULL)
+            continue;
+        g_autofree char *text = finding_text(resolved->findings->pdata[0]);
+        ck_assert_msg(g_str_has_suffix(text, rows[i].finding), "found %s, expected %s", text, rows[i].finding);
+    }
+}
+END_TEST
+
 static void put_domain(struct inventory *inv, const char *name)
 {
     g_autoptr(GPtrArray) findings = finding_list_new();
@@ -308,6 +331,7 @@ static void add(TCase *tcase)
     tcase_add_test(tcase, a_switch_is_small);
     tcase_add_test(tcase, a_new_split_renumbers_no_other);
     tcase_add_test(tcase, names_are_never_empty);
+    tcase_add_test(tcase, a_limit_below_one_for_each_edge_is_a_finding);
     tcase_add_test(tcase, bad_intent_is_a_finding);
     tcase_add_test(tcase, rows_stand_in_the_order_of_their_bytes);
     tcase_add_test(tcase, a_lever_for_a_lost_room_counts_as_default);
