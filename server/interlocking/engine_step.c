@@ -662,7 +662,8 @@ int64_t execution_next_us(const struct engine *engine, const struct execution *e
         timed |= step->state == STEP_STATE_PENDING && step->started_us != 0; /* waits for what is before it */
         if (timed || (step->state == STEP_STATE_PENDING && ex->resumed && engine_blind(engine)))
             next_us = MIN(next_us, engine->now_us + LOOK_US);
-        if (step->state == STEP_STATE_RUNNING && step->kind != STEP_RUN)
+        /* A ramp's stage may last longer than that, and is looked at often enough. */
+        if (step->state == STEP_STATE_RUNNING && step->kind != STEP_RUN && step->kind != STEP_RAMP)
             next_us = MIN(next_us, step->since_us + step->timeout_us);
     }
     return next_us;

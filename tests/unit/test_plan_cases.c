@@ -3,13 +3,16 @@
  * A case is a file: plans as YAML up to a line "do", a line for each deed up to "===", and behind it what happened, as
  * this test writes it (UPDATE=1). Deeds:
  *   run PLAN TARGET|- [NAME=OBJECT ...]     as alice; the execution that the others are about
- *   say EDGE|all [ROOM REQUESTS FAILED [MS]]  has applied what is published; counters of core.playback; probes take MS
+ *   say EDGE|all [ROOM REQUESTS FAILED [MS [RATE]]]  has applied what is published; counters of core.playback, RATE
+ *                                           requests/s; probes take MS
  *   old EDGE|all                            reports, but has not applied it
  *   down | up                               the entrances of room-a, from the next report on
  *   confirm                                 all name servers have the records
  *   tick SECONDS                            in steps of a tenth, all edges saying again what they said
- *   act WHO ACT [STEP] [bind|replay|-] [REASON...]   bind: with the binding asked for; replay: with that of the first
- * run set WHO LEVER OBJECT VALUE | edit PLAN | abort WHO | restart
+ *   act WHO ACT [STEP] [bind|replay|override=RULE|-] [REASON...]   bind: with the binding asked for; replay: with that
+ *                                           of the first run
+ *   set WHO LEVER OBJECT VALUE | edit PLAN | abort WHO | restart
+ * Beside plans the YAML may have objects: rules, or rooms as they are to be.
  */
 #include "tests/unit/engine_rig.h"
 #include "tests/unit/site.h"
@@ -78,6 +81,8 @@ static void do_say(struct play *play, char **words, unsigned n, bool old)
         }
         if (n > 5)
             play->said[i].latency_us = atoi(words[5]) * 1000;
+        if (n > 6)
+            play->said[i].rate = atof(words[6]);
     }
     report_all(play);
 }
@@ -123,7 +128,11 @@ static void do_act(struct play *play, char **words, unsigned n)
     json_t *owner = NULL, *body = json_pack("{s:s}", "act", words[2]);
     const char *binding = binding_now(play, &owner);
     g_autofree char *reason = n > 5 ? g_strjoinv(" ", words + 5) : NULL;
-    struct asker asker = {.actor = words[1], .reason = reason, .automatic = strcmp(words[1], "robot") == 0};
+    const char *rule = n > 4 && g_str_has_prefix(words[4], "override=") ? strchr(words[4], '=') + 1 : NULL;
+    struct asker asker = {.actor = words[1],
+                          .reason = reason,
+                          .automatic = strcmp(words[1], "robot") == 0,
+                          .overrides = rule != NULL ? (const char *const[]){rule, NULL} : NULL};
     if (n > 3 && strcmp(words[3], "-") != 0)
         json_object_set_new(body, "step", json_string(words[3]));
     if (n > 4 && strcmp(words[4], "bind") == 0)
@@ -263,6 +272,7 @@ static const char *const files[] = {
     "ramp-forced.txt",
     "ramp-restart.txt",
     "ramp-moved.txt",
+    "ramp-paused.txt",
     "approve.txt",
     "approve-edited.txt",
     "approve-expired.txt",
