@@ -237,7 +237,8 @@ static void set_intend(struct engine *engine, struct execution *ex, struct execu
     proof_note_changes(engine->resolved, draft, ex->zones, ex->policies);
     step->state = STEP_STATE_RUNNING;
     ex->dirty = true;
-    execution_flush(engine, ex, out);
+    /* With what the parents have found so far: it is not to be judged again behind what is written here. */
+    execution_flush_family(engine, execution_root(engine, ex), NULL, out);
 }
 
 /* Takes draft. */
@@ -432,6 +433,16 @@ static bool look_verify(struct engine *engine, struct execution *ex, struct exec
 
 /* run: its time is that of the child's steps. */
 
+static const struct execution_step *failed_for_rollback(const struct execution *ex)
+{
+    for (guint i = 0; i < ex->steps->len; i++) {
+        const struct execution_step *step = ex->steps->pdata[i];
+        if (ended_badly(step) && step->on_failure == ON_FAILURE_ROLLBACK)
+            return step;
+    }
+    return NULL;
+}
+
 static bool look_run(struct engine *engine, struct execution *ex, struct execution_step *step, struct effects *out)
 {
     struct execution *child = engine_find(engine, step->child);
@@ -459,6 +470,10 @@ static bool look_run(struct engine *engine, struct execution *ex, struct executi
                                                                    : STEP_STATE_FAILED;
     g_autofree char *text = g_strdup_printf("%s %s%s%s", child->id, execution_state_name(child->state),
                                             child->error != NULL ? ": " : "", child->error != NULL ? child->error : "");
+    /* A child that is to be set back is set back by the root, for only that has all writes; who says more than stop in
+     * the parent's plan has said what is to come of it. */
+    if (step->on_failure == ON_FAILURE_STOP && failed_for_rollback(child) != NULL)
+        step->on_failure = ON_FAILURE_ROLLBACK;
     step_end(engine, ex, step, state, text);
     return true;
 }
@@ -577,16 +592,6 @@ static bool turn(struct engine *engine, struct execution *ex, struct execution_s
     return true;
 }
 
-static struct execution_step *failed_for_rollback(const struct execution *ex)
-{
-    for (guint i = 0; i < ex->steps->len; i++) {
-        struct execution_step *step = ex->steps->pdata[i];
-        if (ended_badly(step) && step->on_failure == ON_FAILURE_ROLLBACK)
-            return step;
-    }
-    return NULL;
-}
-
 static enum execution_state result(const struct execution *ex)
 {
     enum execution_state state = EXECUTION_SUCCEEDED;
@@ -595,7 +600,7 @@ static enum execution_state result(const struct execution *ex)
         if (step->passed_over)
             continue;
         if (step->state == STEP_STATE_REFUSED)
-            return ex->writes->len == 0 ? EXECUTION_REFUSED : EXECUTION_FAILED;
+            return ex->generation == 0 ? EXECUTION_REFUSED : EXECUTION_FAILED; /* of children's writes too */
         if (step->state == STEP_STATE_FAILED || step->state == STEP_STATE_ABORTED)
             return EXECUTION_FAILED;
         if (step->state == STEP_STATE_TIMED_OUT)

@@ -132,6 +132,33 @@ START_TEST(crash_while_waiting)
 }
 END_TEST
 
+/* What the parent has found before its child writes is not looked for again, behind the write. */
+START_TEST(crash_while_a_child_writes)
+{
+    struct server *s = server_new();
+    GError *error = NULL;
+    say_all(s);
+    add_plan(s, "plan: child\ntarget: room\nsteps:\n"
+                "  - {name: out, set: [{control: room.ingress, on: $target, value: closed}]}\n"
+                "---\nplan: parent\ntarget: room\nsteps:\n"
+                "  - {name: open, check: room-open}\n  - {name: child, run: child}\n  - {name: edges, wait: edges}\n");
+    s->budget = _i;
+    json_t *json = engine_run_plan(s->engine, "parent", "room-a", NULL, false, &alice, now(s), &s->effects, &error);
+    ck_assert_ptr_nonnull(json);
+    g_autofree char *id = g_strdup(member(json, "id"));
+    json_decref(json);
+    settle(s);
+    if (strcmp(lever(s, LEVER_ROOM_INGRESS, "room-a"), "closed") == 0)
+        expect_step(s, id, "open", "succeeded", "room-b");
+    drive_to_end(s);
+    json_t *executions = engine_executions(s->engine);
+    if (json_array_size(executions) > 0) /* else the crash came before anything was written */
+        expect_state(s, id, "succeeded");
+    json_decref(executions);
+    server_free(s);
+}
+END_TEST
+
 static const char *const shift = "plan: shift\ntarget: service\nparams: {to: room}\nsteps:\n"
                                  "  - name: shift\n"
                                  "    ramp: {on: $target, to: $to, stages: [20, 60, 100], bake: 1s, requests: 20}\n";
@@ -232,6 +259,7 @@ int main(void)
                         10); /* start; intent, controls, publish, outcome of both sets; waits */
     tcase_add_loop_test(tc, crash_during_abort, 0, 4);
     tcase_add_loop_test(tc, crash_while_waiting, 0, STAGES);
+    tcase_add_loop_test(tc, crash_while_a_child_writes, 0, 7);
     tcase_add_loop_test(tc, crash_during_ramp, 0, 40);
     tcase_add_loop_test(tc, crash_while_the_guard_goes_back, 0, 40);
     tcase_add_loop_test(tc, crash_around_an_approval, 0, 6);

@@ -264,6 +264,8 @@ static const char *const files[] = {
     "wait.txt",
     "verify.txt",
     "run.txt",
+    "run-guard.txt",
+    "run-refused.txt",
     "ramp.txt",
     "ramp-guard.txt",
     "ramp-nobody.txt",
