@@ -8,6 +8,7 @@ static void move_clear(gpointer data)
     struct move *move = data;
     g_free(move->object);
     g_free(move->value);
+    g_free(move->execution);
 }
 
 GArray *moves_new(void)
@@ -61,7 +62,7 @@ struct resolved *engine_draft_moves(const struct engine *engine, const GArray *m
                                   .value = move->value,
                                   .revision = engine->generation + 1,
                                   .actor = (char *)actor,
-                                  .execution = (char *)execution};
+                                  .execution = move->execution != NULL ? move->execution : (char *)execution};
         controls_put(controls, &control);
     }
     return engine_draft(engine, NULL, controls, NULL, cause);

@@ -69,6 +69,7 @@ char *claim_missing(const struct engine *engine);                               
 struct move {
     enum lever lever;
     char *object, *value;
+    char *execution; /* that makes it, where it is not the one that the draft is made for; else NULL */
 };
 GArray *moves_new(void); /* of struct move */
 void moves_add(GArray *moves, enum lever lever, const char *object, const char *value);

@@ -503,6 +503,8 @@ static void undo_lever(struct engine *engine, GPtrArray *writes, guint first, GA
     }
     if (ours) {
         moves_add(moves, newest->lever, newest->object, oldest->before);
+        /* Who wrote it sets it back, be it a child: that is free of hold, freeze and window (rules.h). */
+        g_array_index(moves, struct move, moves->len - 1).execution = g_strdup(control->execution);
         return;
     }
     g_autofree char *lever = lever_text(newest->lever, newest->object);
@@ -623,23 +625,33 @@ static bool undo_allowed(struct engine *engine, const GArray *moves, const struc
     return refusals->len == 0 || refusals_error(refusals, error);
 }
 
-/* Whom a guard stops must not be held where it is by a rule against large moves: users go back where they came from
- * minutes ago. NULL: no ramp has failed. */
-static char **ramp_overrides(const struct execution *ex)
+static bool ramp_failed(const struct engine *engine, struct execution *root)
 {
-    for (guint i = 0; i < ex->steps->len; i++) {
-        const struct execution_step *step = ex->steps->pdata[i];
-        if (step->kind != STEP_RAMP || step->state <= STEP_STATE_SKIPPED)
-            continue;
-        GStrvBuilder *builder = g_strv_builder_new();
-        g_strv_builder_add(builder, "share-moved");
-        for (char **rule = ex->overrides; rule != NULL && *rule != NULL; rule++)
-            g_strv_builder_add(builder, *rule);
-        char **overrides = g_strv_builder_end(builder);
-        g_strv_builder_unref(builder);
-        return overrides;
+    for (guint i = 0; i < engine->order->len; i++) {
+        struct execution *ex = engine->order->pdata[i];
+        for (guint j = 0; execution_root(engine, ex) == root && j < ex->steps->len; j++) {
+            const struct execution_step *step = ex->steps->pdata[j];
+            if (step->kind == STEP_RAMP && step->state > STEP_STATE_SKIPPED)
+                return true;
+        }
     }
-    return NULL;
+    return false;
+}
+
+/* Whom a guard stops must not be held where it is by a rule against large moves or full rooms: users go back where
+ * they came from minutes ago. NULL: no ramp has failed. */
+static char **ramp_overrides(const struct engine *engine, struct execution *root)
+{
+    if (!ramp_failed(engine, root))
+        return NULL;
+    GStrvBuilder *builder = g_strv_builder_new();
+    rules_of_check(engine->resolved->world->inventory, RULE_MOVED, builder);
+    rules_of_check(engine->resolved->world->inventory, RULE_CAPACITY, builder);
+    for (char **rule = root->overrides; rule != NULL && *rule != NULL; rule++)
+        g_strv_builder_add(builder, *rule);
+    char **overrides = g_strv_builder_end(builder);
+    g_strv_builder_unref(builder);
+    return overrides;
 }
 
 bool execution_undo(struct engine *engine, struct execution *ex, const struct asker *asker, struct effects *out,
@@ -655,7 +667,7 @@ bool execution_undo(struct engine *engine, struct execution *ex, const struct as
                           .execution = ex->id,
                           .overrides = asker != NULL ? asker->overrides : (const char *const *)ex->overrides,
                           .generation = engine->generation};
-    g_auto(GStrv) going_back = asker == NULL ? ramp_overrides(ex) : NULL;
+    g_auto(GStrv) going_back = asker == NULL ? ramp_overrides(engine, ex) : NULL;
     if (going_back != NULL)
         audit.overrides = (const char *const *)going_back;
     g_autofree char *key = undo_key(ex);

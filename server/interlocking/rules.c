@@ -21,6 +21,17 @@ bool rule_exists(const struct inventory *inv, const char *name)
     return known;
 }
 
+void rules_of_check(const struct inventory *inv, int check, GStrvBuilder *names)
+{
+    for (size_t i = 0; i < G_N_ELEMENTS(shipped); i++)
+        if (shipped[i].check == check && INVENTORY_GET(inv, rule, shipped[i].o.name) == NULL)
+            g_strv_builder_add(names, shipped[i].o.name);
+    INVENTORY_FOREACH (inv, rule, rule) {
+        if (rule->check == check)
+            g_strv_builder_add(names, rule->o.name);
+    }
+}
+
 int64_t rules_period_s(const struct inventory *inv)
 {
     int64_t longest = 0;

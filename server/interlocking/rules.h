@@ -62,6 +62,8 @@ double rules_share_moved(const struct forecast *forecast);
 int64_t rules_period_s(const struct inventory *inv);
 /* SB_ERROR_REFUSED with rule, figures and way round of all; false always. */
 bool refusals_error(const GPtrArray *refusals, GError **error);
+/* Adds the names of all rules in force that look at this: RULE_MOVED. */
+void rules_of_check(const struct inventory *inv, int check, GStrvBuilder *names);
 /* True if the name is that of a rule that may be overridden. */
 bool rule_exists(const struct inventory *inv, const char *name);
 

@@ -274,6 +274,7 @@ static const char *const files[] = {
     "ramp-forced.txt",
     "ramp-restart.txt",
     "ramp-moved.txt",
+    "ramp-rules.txt",
     "ramp-paused.txt",
     "approve.txt",
     "approve-edited.txt",
