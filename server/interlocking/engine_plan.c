@@ -122,14 +122,13 @@ static bool freeze_sets(struct freezing *f, struct execution_step *step, const s
     for (guint i = 0; from->sets != NULL && i < from->sets->len; i++) {
         const struct plan_set *set = &g_array_index(from->sets, struct plan_set, i);
         bool selector = strchr(set->on, '=') != NULL;
-        bool is_target = strcmp(set->on, "$target") == 0;
-        const char *object = selector || is_target ? target : set->on;
+        const char *object = selector || strcmp(set->on, "$target") == 0 ? target : set->on;
         if (object == NULL) {
             g_set_error(error, SB_ERROR, SB_ERROR_INVALID, "step %s: found $target, but the plan has no target",
                         step->name);
             return false;
         }
-        g_auto(GStrv) objects = g_strsplit(object, ",", is_target ? -1 : 1);
+        g_auto(GStrv) objects = g_strsplit(object, ",", -1); /* targets may be several */
         for (char **each = objects; *each != NULL; each++)
             if (!(selector ? freeze_selected : freeze_set)(f, step, set, *each, error))
                 return false;

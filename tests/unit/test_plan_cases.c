@@ -261,6 +261,7 @@ static void play_case(const char *file)
 static const char *const files[] = {
     "check.txt",
     "set.txt",
+    "set-several.txt",
     "wait.txt",
     "verify.txt",
     "run.txt",
