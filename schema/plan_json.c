@@ -387,6 +387,8 @@ static void on_failure_read(const struct reader *r, const json_t *json, struct p
     int choice = json_text(value) != NULL ? choice_find("stop|rollback|continue|ask", json_text(value)) : -1;
     if (choice < 0)
         find_member(r, json, step->name, "on_failure", "one of stop, rollback, continue, ask");
+    if (choice == ON_FAILURE_CONTINUE && step->kind == STEP_APPROVE)
+        find_member(r, json, step->name, "on_failure", "stop, rollback or ask: what is declined is not to be done");
     step->on_failure = (enum on_failure)MAX(choice, 0);
 }
 

@@ -1,9 +1,11 @@
 /* engine_act.c: what people do to an execution under way: approve, decline, pause, resume, skip, force.
  *
  * An approval is one person's word on what another has started. It is bound to what was frozen: the binding, a digest
- * of plans with their revisions, target, parameters and sets of the whole family, must come with it. So it fits one
- * execution only, once, before the step's time-out, and not when a plan was changed since. In an emergency one person
- * may pass the step alone; that leaves a review, which a second person ends, and which the status shows until then.
+ * of plans with their revisions, target, parameters, sets and overrides of the whole family, must come with it. So it
+ * fits one execution only, once, before the step's time-out, and not when a plan was changed since. Who forces asks for
+ * an open approval anew, and behind one that was given the starter adds no overrides: they would be his word alone. In
+ * an emergency one person may pass the step alone; that leaves a review, which a second person ends, and which the
+ * status shows until then.
  */
 #include "server/interlocking/engine_internal.h"
 
@@ -27,6 +29,9 @@ static json_t *bound_json(const struct execution *ex)
 {
     json_t *steps = json_array(), *step;
     json_t *whole = execution_to_json(ex);
+    json_t *bound = json_pack("{s:s, s:s, s:I, s:s?, s:O*, s:b, s:O, s:o}", "id", ex->id, "plan", ex->plan, "revision",
+                              (json_int_t)ex->plan_revision, "target", ex->target, "params", ex->params, "forced",
+                              ex->forced, "overrides", json_object_get(whole, "overrides"), "steps", steps);
     size_t i;
     json_array_foreach (json_object_get(whole, "steps"), i, step)
         json_array_append_new(
@@ -34,8 +39,7 @@ static json_t *bound_json(const struct execution *ex)
                              json_object_get(step, "kind"), "sets", json_object_get(step, "sets"), "argument",
                              json_object_get(step, "argument"), "spec", json_object_get(step, "spec")));
     json_decref(whole);
-    return json_pack("{s:s, s:s, s:I, s:s?, s:O*, s:o}", "id", ex->id, "plan", ex->plan, "revision",
-                     (json_int_t)ex->plan_revision, "target", ex->target, "params", ex->params, "steps", steps);
+    return bound;
 }
 
 static char *binding_of(const struct engine *engine, struct execution *root)
@@ -85,12 +89,13 @@ static const char *changed_plan(const struct engine *engine, struct execution *r
 
 static bool is_asked_for(const struct engine *engine, const struct execution_step *step, GError **error)
 {
-    if (step->state == STEP_STATE_RUNNING && !step_timed_out(engine, step))
+    bool asked = step->state == STEP_STATE_RUNNING && !step->posting;
+    if (asked && !step_timed_out(engine, step))
         return true;
     g_set_error(error, SB_ERROR, SB_ERROR_CONFLICT, "step %s: %s: %s", step->name,
-                step->state == STEP_STATE_PENDING   ? "approval is not asked for yet"
-                : step->state == STEP_STATE_RUNNING ? "the time for an approval is over"
-                                                    : "approval is asked for no more",
+                step->state == STEP_STATE_PENDING ? "approval is not asked for yet"
+                : asked                           ? "the time for an approval is over"
+                                                  : "approval is asked for no more",
                 step->text != NULL ? step->text : "the steps before it come first");
     return false;
 }
@@ -243,13 +248,47 @@ static bool act_skip(const struct act *act)
     return true;
 }
 
+/* Of the family: has a second person approved something? One that was passed in an emergency waits for his word. */
+static bool is_approved(const struct act *act)
+{
+    for (guint i = 0; i < act->engine->order->len; i++) {
+        struct execution *ex = act->engine->order->pdata[i];
+        for (guint j = 0; execution_root(act->engine, ex) == act->root && j < ex->steps->len; j++) {
+            const struct execution_step *step = ex->steps->pdata[j];
+            bool given = step->state == STEP_STATE_SUCCEEDED || step->posting;
+            if (step->kind == STEP_APPROVE && given && step->review == NULL)
+                return true;
+        }
+    }
+    return false;
+}
+
+/* What is asked for is no more what was looked at: look_approve binds it anew. */
+static void unbind(const struct act *act)
+{
+    for (guint i = 0; i < act->engine->order->len; i++) {
+        struct execution *ex = act->engine->order->pdata[i];
+        for (guint j = 0; execution_root(act->engine, ex) == act->root && j < ex->steps->len; j++) {
+            struct execution_step *step = ex->steps->pdata[j];
+            if (step->kind != STEP_APPROVE || step->state != STEP_STATE_RUNNING || step->posting)
+                continue;
+            g_clear_pointer(&step->binding, g_free);
+            ex->dirty = true;
+        }
+    }
+}
+
 static bool act_force(const struct act *act)
 {
+    bool overrides = act->asker->overrides != NULL && *act->asker->overrides != NULL;
     if (act->root->forced) {
         g_set_error(act->error, SB_ERROR, SB_ERROR_CONFLICT, "execution %s is forced already", act->root->id);
         return false;
     }
+    if (overrides && is_approved(act) && !second_person(act, act->root->actor))
+        return false;
     act->root->forced = true;
+    unbind(act);
     for (const char *const *rule = act->asker->overrides; rule != NULL && *rule != NULL; rule++) {
         g_auto(GStrv) old = act->root->overrides;
         g_autofree char *joined = old != NULL && old[0] != NULL ? g_strjoinv(",", old) : NULL;

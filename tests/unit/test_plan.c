@@ -168,6 +168,8 @@ START_TEST(what_is_wrong_is_found_with_its_line)
          AT "timeout: found \"1441m\", expected a time as 500ms, 10s or 2m, at most 1440m"},
         {HEAD "  - {name: a, check: forecast, on_failure: panic}\n",
          AT "on_failure: found \"panic\", expected one of stop, rollback, continue, ask"},
+        {HEAD "  - {name: a, approve: Look., on_failure: continue}\n",
+         AT "on_failure: found \"continue\", expected stop, rollback or ask: what is declined is not to be done"},
         {HEAD "  - {name: a, check: forecast, needs: b}\n",
          AT "needs: found \"b\", expected a list of different names of steps"},
         {HEAD "  - {name: a, check: forecast, needs: [b]}\n",

@@ -281,6 +281,8 @@ static const char *const files[] = {
     "approve-edited.txt",
     "approve-expired.txt",
     "approve-emergency.txt",
+    "approve-post.txt",
+    "approve-forced.txt",
     "pause.txt",
     "pre.txt",
     "post.txt",
