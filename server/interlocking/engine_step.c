@@ -135,12 +135,8 @@ unsigned step_intended_stage(const struct execution *ex, const struct execution_
 {
     for (guint i = 0; i < ex->writes->len; i++) {
         const struct execution_write *write = ex->writes->pdata[i];
-        for (guint j = 0; is_intent(write, step) && j < step->sets->len; j++) {
-            const struct execution_set *set = &g_array_index(step->sets, struct execution_set, j);
-            if (set->lever == write->lever && strcmp(set->object, write->object) == 0 &&
-                strcmp(set->value, write->after) == 0)
-                return set->stage;
-        }
+        if (is_intent(write, step))
+            return write->stage;
     }
     return 0;
 }
@@ -218,8 +214,8 @@ static GArray *set_moves(struct engine *engine, struct execution *ex, struct exe
     return moves;
 }
 
-static void set_intend(struct engine *engine, struct execution *ex, struct execution_step *step, const GArray *moves,
-                       const struct resolved *draft, struct effects *out)
+static void set_intend(struct engine *engine, struct execution *ex, struct execution_step *step, unsigned stage,
+                       const GArray *moves, const struct resolved *draft, struct effects *out)
 {
     for (guint i = ex->writes->len; i > 0; i--) /* of an intent that came to nothing */
         if (is_intent(ex->writes->pdata[i - 1], step))
@@ -232,6 +228,7 @@ static void set_intend(struct engine *engine, struct execution *ex, struct execu
         write->before = g_strdup(controls_value(engine->resolved->world->controls, move->lever, move->object));
         write->after = g_strdup(move->value);
         write->step = g_strdup(step->name);
+        write->stage = stage;
         g_ptr_array_add(ex->writes, write);
     }
     proof_note_changes(engine->resolved, draft, ex->zones, ex->policies);
@@ -312,7 +309,7 @@ bool step_write(struct engine *engine, struct execution *ex, struct execution_st
         resolved_unref(draft);
         return true;
     }
-    set_intend(engine, ex, step, moves, draft, out);
+    set_intend(engine, ex, step, stage, moves, draft, out);
     set_commit(engine, ex, step, stage, moves, draft, key, out);
     return true;
 }

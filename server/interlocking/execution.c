@@ -254,10 +254,13 @@ static json_t *step_to_json(const struct execution_step *step)
 
 static json_t *write_to_json(const struct execution_write *write)
 {
-    return json_pack("{s:s, s:s, s:s, s:s, s:s, s:I, s:b, s:s}", "control", lever_class(write->lever)->name, "object",
-                     write->object, "before", write->before, "after", write->after, "step", write->step, "generation",
-                     (json_int_t)write->generation, "restored", write->undo == WRITE_RESTORED, "undo",
-                     undo_states[write->undo]);
+    json_t *json = json_pack("{s:s, s:s, s:s, s:s, s:s, s:I, s:b, s:s}", "control", lever_class(write->lever)->name,
+                             "object", write->object, "before", write->before, "after", write->after, "step",
+                             write->step, "generation", (json_int_t)write->generation, "restored",
+                             write->undo == WRITE_RESTORED, "undo", undo_states[write->undo]);
+    if (write->stage > 0)
+        json_object_set_new(json, "stage", json_integer(write->stage));
+    return json;
 }
 
 json_t *execution_to_json(const struct execution *ex)
@@ -409,6 +412,7 @@ static bool write_from_json(struct execution *ex, const json_t *json)
     write->before = g_strdup(text_of(json, "before"));
     write->after = g_strdup(text_of(json, "after"));
     write->step = g_strdup(text_of(json, "step"));
+    write->stage = (unsigned)int_of(json, "stage");
     write->generation = (uint64_t)int_of(json, "generation");
     g_ptr_array_add(ex->writes, write);
     return true;

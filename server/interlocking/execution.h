@@ -49,6 +49,7 @@ struct execution_write {
     enum lever lever;
     char *object, *before, *after;
     char *step;
+    unsigned stage; /* of a ramp, 1..; 0: of a set step */
     uint64_t generation;
     enum write_undo undo;
 };
