@@ -23,6 +23,11 @@ bool execution_is_forced(const struct engine *engine, const struct execution *ex
     return execution_root(engine, (struct execution *)(uintptr_t)ex)->forced;
 }
 
+const char *const *execution_overrides(const struct engine *engine, const struct execution *ex)
+{
+    return (const char *const *)execution_root(engine, (struct execution *)(uintptr_t)ex)->overrides;
+}
+
 /* ---- approvals ---- */
 
 static json_t *bound_json(const struct execution *ex)
@@ -235,10 +240,11 @@ static bool act_skip(const struct act *act)
 {
     struct execution_step *step = act->step;
     bool open = step->state <= STEP_STATE_RUNNING || step_asks(step);
-    if (step->kind == STEP_APPROVE || step->kind == STEP_RUN || !open) {
+    bool runs = step->kind == STEP_RUN && !step_asks(step);
+    if (step->kind == STEP_APPROVE || runs || !open) {
         g_set_error(act->error, SB_ERROR, SB_ERROR_CONFLICT, "step %s: %s", step->name,
                     step->kind == STEP_APPROVE ? "an approval is not skipped: approve it, or pass it in an emergency"
-                    : step->kind == STEP_RUN   ? "it is a plan of its own: skip its steps"
+                    : runs                     ? "it is a plan of its own: skip its steps"
                                                : "it has ended");
         return false;
     }

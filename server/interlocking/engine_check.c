@@ -140,7 +140,7 @@ static enum check_result check_forecast(const struct engine *engine, struct exec
     g_ptr_array_add(alone, ex);
     double whole = fc->moved;
     fc->moved *= ramp_largest(alone); /* at once */
-    g_autoptr(GPtrArray) refusals = engine_judge(engine, draft, fc, ex->automatic, (const char *const *)ex->overrides);
+    g_autoptr(GPtrArray) refusals = engine_judge(engine, draft, fc, ex->automatic, execution_overrides(engine, ex));
     fc->moved = whole;
     g_autoptr(GError) error = NULL;
     if (refusals->len > 0) {

@@ -170,6 +170,8 @@ double ramp_largest(const GPtrArray *family);
 bool look_approve(struct engine *engine, struct execution *ex, struct execution_step *step, struct effects *out);
 bool execution_is_paused(const struct engine *engine, const struct execution *ex); /* it or what it is a part of */
 bool execution_is_forced(const struct engine *engine, const struct execution *ex); /* the same */
+/* Rules that it passes over: those of what it is a part of, to which a person may have added. May be NULL. */
+const char *const *execution_overrides(const struct engine *engine, const struct execution *ex);
 
 /* engine_pace.c */
 int64_t pace_next_us(const struct engine *engine, const struct execution *ex); /* when to look at it */

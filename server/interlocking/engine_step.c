@@ -254,7 +254,7 @@ static void set_commit(struct engine *engine, struct execution *ex, struct execu
                               .before = controls_value(engine->resolved->world->controls, move->lever, move->object),
                               .after = move->value,
                               .execution = ex->id,
-                              .overrides = (const char *const *)ex->overrides,
+                              .overrides = execution_overrides(engine, ex),
                               .generation = draft->world->stamp.generation};
         entries_add_audit(engine, entries, &audit);
     }
@@ -268,7 +268,7 @@ static bool set_allowed(struct engine *engine, struct execution *ex, struct exec
                         const struct resolved *draft)
 {
     sb_auto(forecast) fc = forecast(engine->resolved, draft, engine->observed, engine->now_us);
-    g_autoptr(GPtrArray) refusals = engine_judge(engine, draft, fc, ex->automatic, (const char *const *)ex->overrides);
+    g_autoptr(GPtrArray) refusals = engine_judge(engine, draft, fc, ex->automatic, execution_overrides(engine, ex));
     g_autoptr(GError) error = NULL;
     if (refusals->len == 0)
         return true;

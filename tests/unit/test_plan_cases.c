@@ -267,6 +267,8 @@ static const char *const files[] = {
     "run.txt",
     "run-guard.txt",
     "run-refused.txt",
+    "run-ask.txt",
+    "run-override.txt",
     "ramp.txt",
     "ramp-guard.txt",
     "ramp-nobody.txt",
