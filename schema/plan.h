@@ -17,15 +17,16 @@
  *     - {name: other-room, check: room-open}      # room-open | forecast | entrances-healthy
  *     - {name: edges, wait: edges}                # edges | dns | eastwest | converged
  *     - {name: proof, verify: share}
- *     - {name: child, run: other-plan}
+ *     - {name: child, run: other-plan}            # what fails there for rollback is set back with the whole of this
  *     - {name: second, approve: "Read the forecast first.", timeout: 30m}     # a second person; see engine_act.c
  *     - name: shift                   # slots of users, in stages; engine_ramp.c
  *       timeout: 5m                   # for a stage, besides its bake: edges apply it, enough requests are seen
  *       ramp:
  *         "on": $target               # a service, $target, or multi: all multi-active services
- *         to: $to                     # room that gets all slots; or `away: ROOM`, whose slots go to the other open
- * rooms stages: [5, 25, 50, 75, 100]   # percent of what is to move bake: 30s                   # a stage is watched so
- * long before the next errors: 1                   # percent of requests that may fail more than before; default 1
+ *         to: $to                     # room that gets all slots; or `away: ROOM`: its slots go to other open rooms
+ *         stages: [5, 25, 50, 75, 100]   # percent of what is to move
+ *         bake: 30s                   # a stage is watched so long before the next
+ *         errors: 1                   # percent of requests that may fail more than before; default 1
  *         latency: 500ms              # of probes of the gaining rooms' entrances, their median; absent: not looked at
  *         requests: 50                # fewer in the gaining rooms prove nothing; default 50
  *
@@ -75,7 +76,7 @@ struct plan {
     char *name, *summary;
     int target_kind;   /* enum object_kind, or -1: no target */
     uint64_t revision; /* generation that last changed it */
-    json_t *params;    /* name -> name of a kind of object; NULL: none */
+    json_t *params;    /* name -> name of a kind of object; {}: none */
     GPtrArray *steps;  /* struct plan_step *, in the order written; needs point backwards only, so no circles */
     json_t *source;    /* as it was given, without "@line": what export gives back */
 };

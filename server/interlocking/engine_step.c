@@ -508,10 +508,11 @@ static bool stopping(const struct execution *ex)
     return false;
 }
 
-/* After a restart nothing has been observed yet; a moment later there are reports to judge by. */
+/* After a restart nothing has been observed yet; a moment later there are reports to judge by, and for a ramp to start
+ * from. */
 static bool settling(const struct engine *engine, const struct execution *ex, const struct execution_step *step)
 {
-    return ex->resumed && step->kind == STEP_SET && engine_blind(engine) &&
+    return ex->resumed && (step->kind == STEP_SET || step->kind == STEP_RAMP) && engine_blind(engine) &&
            engine->now_us - engine->started_us < SETTLE_US;
 }
 

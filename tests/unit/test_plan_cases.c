@@ -279,6 +279,7 @@ static const char *const files[] = {
     "ramp-moved.txt",
     "ramp-rules.txt",
     "ramp-paused.txt",
+    "ramp-settling.txt",
     "approve.txt",
     "approve-edited.txt",
     "approve-expired.txt",
