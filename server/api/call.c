@@ -227,6 +227,16 @@ static bool check_members(const struct call *call, GError **error)
     return true;
 }
 
+/* A change that was asked for as a dry run is never made. */
+static bool check_dry_run(const struct call *call, GError **error)
+{
+    if (!call->dry_run || call->handler->dry_run || strcmp(call->request->method, "GET") == 0)
+        return true;
+    g_set_error(error, SB_ERROR, SB_ERROR_INVALID, "dry_run: found one, expected none: %s %s has none",
+                call->route->method, call->route->path);
+    return false;
+}
+
 static bool read_body(struct call *call, GError **error)
 {
     bool flag = false;
@@ -236,7 +246,7 @@ static bool read_body(struct call *call, GError **error)
         (!check_members(call, error) || !take_common(call, error)))
         return false;
     call->dry_run |= flag;
-    return true;
+    return check_dry_run(call, error);
 }
 
 /* ---- the engine's thread ---- */

@@ -67,6 +67,7 @@ struct handler {
     unsigned status;                    /* of a success */
     size_t body_size_max;               /* 0: BODY_SIZE_MAX */
     bool secret;                        /* its answer is shown once */
+    bool dry_run;                       /* it can say what would be, and change nothing; others refuse to be asked */
 };
 const struct handler *handler_for(enum route_id id);
 /* What agents ask (handlers_agent.c). */

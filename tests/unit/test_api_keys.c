@@ -132,6 +132,36 @@ START_TEST(every_write_takes_a_key)
 }
 END_TEST
 
+/* What has no dry run does nothing when it is asked for one. */
+START_TEST(no_dry_run_is_no_change)
+{
+    served_apply_site(&served);
+    g_free(served_token(&served, "tom", "viewer"));
+    json_t *execution = NULL, *before = NULL, *after = NULL;
+    ck_assert_uint_eq(
+        served_local(&served, "POST", "/v1/plans/failback/run", NULL, "{\"target\":\"room-a\"}", &execution), 202);
+    g_autofree char *abort = g_strdup_printf("/v1/executions/%s/abort?dry_run=1", text_at(execution, "id")),
+                    *act = g_strdup_printf("/v1/executions/%s/acts?dry_run=1", text_at(execution, "id"));
+    const struct {
+        const char *method, *path, *body;
+    } rows[] = {
+        {"POST", abort, "{\"reason\":\"x\"}"},
+        {"POST", act, "{\"act\":\"pause\"}"},
+        {"POST", "/v1/tokens?dry_run=1", "{\"name\":\"tina\",\"role\":\"viewer\"}"},
+        {"DELETE", "/v1/tokens/tom?dry_run=1", NULL},
+    };
+    served_local(&served, "GET", "/v1/audit?limit=1", NULL, NULL, &before);
+    for (size_t i = 0; i < G_N_ELEMENTS(rows); i++)
+        expect_status(400, "dry_run: found one, expected none",
+                      ask(NULL, rows[i].method, rows[i].path, "dry", rows[i].body));
+    served_local(&served, "GET", "/v1/audit?limit=1", NULL, NULL, &after);
+    ck_assert(json_equal(before, after));
+    json_decref(execution);
+    json_decref(before);
+    json_decref(after);
+}
+END_TEST
+
 START_TEST(a_secret_is_shown_once)
 {
     const char *body = "{\"name\":\"ada\",\"role\":\"admin\"}";
@@ -295,6 +325,7 @@ static void add(TCase *tcase)
     tcase_set_timeout(tcase, 200); /* sanitizers are slow */
     tcase_add_test(tcase, a_replayed_key_starts_one_execution);
     tcase_add_test(tcase, every_write_takes_a_key);
+    tcase_add_test(tcase, no_dry_run_is_no_change);
     tcase_add_test(tcase, a_secret_is_shown_once);
     tcase_add_test(tcase, many_at_once_are_one);
 #ifdef SIGNALBOX_FAILPOINTS
