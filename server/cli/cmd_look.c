@@ -128,7 +128,8 @@ static int audit_verify(struct cli *cli, const char *head)
         json_array_foreach (json_object_get(answer, "findings"), i, finding)
             print_finding(finding);
     }
-    bool whole = json_array_size(json_object_get(answer, "findings")) == 0;
+    bool whole =
+        json_array_size(json_object_get(answer, "findings")) == 0 && cli_text(answer, "store_error")[0] == '\0';
     json_decref(answer);
     return whole ? EXIT_OK : EXIT_FAILED;
 }

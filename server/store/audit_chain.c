@@ -214,7 +214,18 @@ static unsigned check_journal(const struct rows *rows, const struct row **head, 
 
 /* ---- the store ---- */
 
-static void check_stored(const struct audit_check *check, json_t *findings)
+/* A hash that only one of the two places has was taken out of the other; those behind the first one of the chain were
+ * said by check_journal. */
+static void compare_sealing(const struct row *row, const struct row *other, unsigned unchained, json_t *findings)
+{
+    if (row->sound && !other->chained && other->at < unchained)
+        find(findings, AUDIT_JOURNAL, "altered", other->n, other->n, "the store has it with a hash");
+    else if (other->sound && !row->chained)
+        find(findings, AUDIT_STORE, "altered", row->n, row->n, "the journal has it with a hash");
+}
+
+/* unchained: so many of the journal's first records have no hash. */
+static void check_stored(const struct audit_check *check, unsigned unchained, json_t *findings)
 {
     const struct rows *journal = &check->rows[AUDIT_JOURNAL], *store = &check->rows[AUDIT_STORE];
     g_autoptr(GHashTable) by_number_and_epoch = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
@@ -231,8 +242,10 @@ static void check_stored(const struct audit_check *check, json_t *findings)
             continue;
         g_autofree char *key = g_strdup_printf("%" G_GUINT64_FORMAT "/%" G_GUINT64_FORMAT, row->epoch, row->n);
         const struct row *other = g_hash_table_lookup(by_number_and_epoch, key);
-        if (other != NULL && (!other->sound || !row->sound)) /* it was said, or there is nothing to compare */
+        if (other != NULL && (!other->sound || !row->sound)) { /* else it was said, or there is nothing to compare */
+            compare_sealing(row, other, unchained, findings);
             continue;
+        }
         g_autofree char *lost = g_strdup_printf("of epoch %" G_GUINT64_FORMAT
                                                 ": the store has them, the journal has not: it was cut, or restored "
                                                 "from an older copy",
@@ -286,7 +299,7 @@ bool audit_check_end(const struct audit_check *check, const char *noted, json_t 
     json_t *findings = json_array();
     const struct row *head = NULL;
     unsigned unchained = check_journal(&check->rows[AUDIT_JOURNAL], &head, findings);
-    check_stored(check, findings);
+    check_stored(check, unchained, findings);
     check_drained(check, findings);
     if (noted != NULL && !check_noted(check, noted, findings, error)) {
         json_decref(findings);

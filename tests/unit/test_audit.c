@@ -159,6 +159,11 @@ static const struct {
     {"insert into entries select 1000, epoch, kind, id, null, body, at_us from entries where id = '5'", NULL,
      "journal inserted 5-5; "},
     {NULL, "update audit set body = replace(body, '\"set\"', '\"put\"') where id = '5'", "store altered 5-5; "},
+    {"update entries set body = json_remove(body, '$.hash', '$.prev', '$.epoch') where kind = 'audit'", NULL,
+     "journal altered 1-12; "},
+    {"update entries set body = json_remove(body, '$.hash') where kind = 'audit' and cast(id as bigint) < 4", NULL,
+     "journal altered 3-3; journal altered 1-3; "},
+    {NULL, "update audit set body = replace(body, '\"hash\"', '\"hush\"')", "store altered 1-12; "},
     {NULL, "delete from audit where id in ('5', '6')", "store missing 5-6; "},
     {NULL, "delete from audit where id = '12'", ""},  /* it may have to come yet */
     {NULL, "update audit set epoch = epoch + 7", ""}, /* of another server */
@@ -364,6 +369,18 @@ START_TEST(a_restored_journal_tells_what_is_missing)
 }
 END_TEST
 
+/* Who verifies hears it by the code, too, when there was nothing to compare with. */
+START_TEST(without_the_store_nothing_is_proven)
+{
+    served_new(&served);
+    store_url = g_strdup_printf("%s/no/such/folder/store.db", served.dir);
+    start_with_store();
+    expect_run(SIGNALBOX_RUN("audit", "verify"), 1, "the store cannot be read", "");
+    served_clear(&served);
+    g_free(store_url);
+}
+END_TEST
+
 static void start_postgres(void)
 {
     postgresd_start();
@@ -379,6 +396,7 @@ static void add(TCase *tcase)
     tcase_add_test(tcase, old_records_are_counted);
     tcase_add_test(tcase, a_noted_head_betrays_a_cut);
     tcase_add_loop_test(tcase, a_restored_journal_tells_what_is_missing, 0, ENGINES);
+    tcase_add_test(tcase, without_the_store_nothing_is_proven);
 }
 
 int main(void)
