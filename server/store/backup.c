@@ -17,6 +17,7 @@
 /* What a server can use up in a second, generously. */
 #define REIGNS_A_SECOND 16
 #define ENTRIES_A_SECOND 1000 /* and generations */
+#define BURST (1 << 24)       /* of both, beyond that: one change may be of a hundred thousand objects */
 
 void backup_note_clear(struct backup_note *note)
 {
@@ -67,8 +68,8 @@ static struct numbers numbers_above(const struct numbers *backup, const struct n
     int64_t seconds = (now_us - backup->made_us) / G_USEC_PER_SEC + 1;
     struct numbers out = {
         .reigns = MAX(backup->reigns + REIGNS_A_SECOND * seconds, replaced->reigns + 1),
-        .generation = MAX(backup->generation + ENTRIES_A_SECOND * seconds, replaced->generation + 1),
-        .seq = MAX(backup->seq + ENTRIES_A_SECOND * seconds, replaced->seq + 1),
+        .generation = MAX(backup->generation + BURST + ENTRIES_A_SECOND * seconds, replaced->generation + 1),
+        .seq = MAX(backup->seq + BURST + ENTRIES_A_SECOND * seconds, replaced->seq + 1),
         .made_us = backup->made_us,
     };
     out.epoch = out.reigns << 16 | (backup->epoch & 0xffff); /* of the same server */
@@ -91,18 +92,60 @@ static bool copy(const char *path, const char *to, GError **error)
     return db_run(db, "vacuum into $1", &name, 1, error);
 }
 
-/* One file by itself, checked and durable. */
-static bool finish_backup(const char *file, struct numbers *numbers, GError **error)
+static bool sync_folder(const char *folder, GError **error)
+{
+    int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    bool ok = (fd >= 0 && fsync(fd) == 0) || io_error("cannot sync", folder, error);
+    if (fd >= 0)
+        close(fd);
+    return ok;
+}
+
+static bool check_sound(struct db *db, const char *file, GError **error)
+{
+    GError *failure = NULL;
+    sb_auto(db_rows) rows = db_query(db, "pragma quick_check(1)", NULL, 0, error);
+    if (rows == NULL)
+        return false;
+    const char *found = db_next(rows, &failure) ? db_text(rows, 0) : "nothing";
+    if (failure != NULL)
+        g_propagate_error(error, failure);
+    else if (strcmp(found, "ok") != 0)
+        g_set_error(error, SB_ERROR, SB_ERROR_IO, "%s: the check found %s, expected ok", file, found);
+    return failure == NULL && strcmp(found, "ok") == 0;
+}
+
+/* One file by itself, checked and durable: all is in it, and nobody needs its log, which others may lose. A checkpoint
+ * at the close of the database would pass over its errors. */
+static bool settle(struct db *db, const char *file, GError **error)
+{
+    g_autofree char *log = g_strconcat(file, "-wal", NULL);
+    if (!check_sound(db, file, error) ||
+        !db_exec(db, "pragma wal_checkpoint(truncate); pragma journal_mode=delete", error))
+        return false;
+    if (access(log, F_OK) != 0)
+        return true;
+    g_set_error(error, SB_ERROR, SB_ERROR_IO, "%s: found a log, expected all of it in %s", log, file);
+    return false;
+}
+
+static bool settle_file(const char *file, GError **error)
 {
     sb_auto(db) db = db_open(file, error);
-    struct db_value now = DB_INT(wall_now_us());
+    return db != NULL && settle(db, file, error);
+}
+
+static bool finish_backup(const char *file, int64_t made_us, struct numbers *numbers, GError **error)
+{
+    sb_auto(db) db = db_open(file, error);
+    struct db_value made = DB_INT(made_us);
+    g_autofree char *folder = g_path_get_dirname(file);
     return db != NULL &&
            db_run(db,
                   "insert into meta (name, value) values ('made_us', $1) "
                   "on conflict (name) do update set value = excluded.value",
-                  &now, 1, error) &&
-           db_exec(db, "pragma wal_checkpoint(truncate); pragma journal_mode=delete", error) &&
-           read_numbers(db, numbers, error);
+                  &made, 1, error) &&
+           settle(db, file, error) && read_numbers(db, numbers, error) && sync_folder(folder, error);
 }
 
 static void remove_copy(const char *file)
@@ -118,12 +161,13 @@ bool backup_make(const char *state_dir, const char *file, struct backup_note *no
 {
     g_autofree char *journal = g_build_filename(state_dir, "journal.db", NULL);
     struct numbers numbers = {0};
+    int64_t made_us = wall_now_us(); /* what is done while it is copied is not in it */
     *note = (struct backup_note){0};
     if (access(file, F_OK) == 0) {
         g_set_error(error, SB_ERROR, SB_ERROR_CONFLICT, "%s: found a file, expected a name that is free", file);
         return false;
     }
-    if (!copy(journal, file, error) || !finish_backup(file, &numbers, error)) {
+    if (!copy(journal, file, error) || !finish_backup(file, made_us, &numbers, error)) {
         remove_copy(file);
         return false;
     }
@@ -269,34 +313,59 @@ static struct numbers numbers_of(const char *journal)
     return numbers;
 }
 
-static bool sync_folder(const char *folder, GError **error)
+/* What SQLite keeps beside a journal and would lay over another one that gets its name. */
+static const char *const logs[] = {"-wal", "-journal"};
+
+static bool move_logs(const char *from, const char *to)
 {
-    int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    bool ok = (fd >= 0 && fsync(fd) == 0) || io_error("cannot sync", folder, error);
-    if (fd >= 0)
-        close(fd);
-    return ok;
+    for (size_t i = 0; i < G_N_ELEMENTS(logs); i++) {
+        g_autofree char *log = g_strconcat(from, logs[i], NULL), *moved = g_strconcat(to, logs[i], NULL);
+        if (rename(log, moved) != 0 && errno != ENOENT)
+            return false;
+    }
+    return true;
 }
 
-/* The journal that is there gets another name, with its log if that cannot be taken in. */
-static bool keep_replaced(const char *state_dir, const char *journal, struct backup_note *note, GError **error)
+/* The journal under another name, too; with its log taken in, if that can be done. */
+static bool keep_journal(const char *journal, const char *kept, GError **error)
 {
-    if (access(journal, F_OK) != 0)
-        return true;
-    g_autofree char *name = g_strdup_printf("journal-%" G_GINT64_FORMAT ".db", wall_now_us() / G_USEC_PER_SEC),
-                    *kept = g_build_filename(state_dir, name, NULL), *log = g_strconcat(journal, "-wal", NULL),
-                    *kept_log = g_strconcat(kept, "-wal", NULL), *index = g_strconcat(journal, "-shm", NULL);
     struct db *db = db_open(journal, NULL);
     if (db != NULL)
         db_exec(db, "pragma wal_checkpoint(truncate)", NULL);
     db_close(db);
-    if (link(journal, kept) != 0)
-        return io_error("cannot keep the journal that is there as", kept, error);
-    if (rename(log, kept_log) != 0 && errno != ENOENT)
-        return io_error("cannot keep the journal's log as", kept_log, error);
-    unlink(index);
-    note->replaced = g_steal_pointer(&name);
-    return true;
+    return link(journal, kept) == 0 || io_error("cannot keep the journal that is there as", kept, error);
+}
+
+static void put_back(const char *journal, const char *kept, bool was_there)
+{
+    if (!was_there) {
+        unlink(journal);
+    } else {
+        rename(kept, journal);
+        unlink(kept); /* of two names of one file rename leaves both */
+    }
+    move_logs(kept, journal);
+}
+
+/* What is there gets another name, with its log, which may be there alone. */
+static bool take_place(const char *state_dir, const char *fresh, const char *journal, struct backup_note *note,
+                       GError **error)
+{
+    g_autofree char *name = g_strdup_printf("journal-%" G_GINT64_FORMAT ".db", wall_now_us() / G_USEC_PER_SEC),
+                    *kept = g_build_filename(state_dir, name, NULL), *index = g_strconcat(journal, "-shm", NULL);
+    bool was_there = access(journal, F_OK) == 0;
+    if (was_there && !keep_journal(journal, kept, error))
+        return false;
+    bool ok = move_logs(journal, kept) || io_error("cannot keep the journal's log beside", kept, error);
+    if (ok)
+        unlink(index);
+    ok = ok && (rename(fresh, journal) == 0 || io_error("cannot rename to", journal, error)) &&
+         sync_folder(state_dir, error);
+    if (!ok)
+        put_back(journal, kept, was_there);
+    else if (was_there)
+        note->replaced = g_steal_pointer(&name);
+    return ok;
 }
 
 /* It was made by who called; the server may be another. */
@@ -317,10 +386,8 @@ static bool replace(const char *state_dir, const char *file, struct backup_note 
     bool readable = copy(file, fresh, error) && renumber_copy(fresh, &replaced, &numbers, &cause, error);
     if (!readable)
         g_prefix_error(error, "%s cannot be restored: ", file);
-    bool ok = readable && end_under_way(fresh, &numbers, cause, note, error) &&
-              give_to_owner(state_dir, fresh, error) && keep_replaced(state_dir, journal, note, error) &&
-              (rename(fresh, journal) == 0 || io_error("cannot rename to", journal, error)) &&
-              sync_folder(state_dir, error);
+    bool ok = readable && end_under_way(fresh, &numbers, cause, note, error) && settle_file(fresh, error) &&
+              give_to_owner(state_dir, fresh, error) && take_place(state_dir, fresh, journal, note, error);
     if (!ok)
         remove_copy(fresh);
     return ok;
@@ -328,11 +395,12 @@ static bool replace(const char *state_dir, const char *file, struct backup_note 
 
 bool backup_restore(const char *state_dir, const char *file, struct backup_note *note, GError **error)
 {
+    g_autofree char *lock = g_build_filename(state_dir, "lock", NULL); /* made by the lease, if there was none */
     *note = (struct backup_note){0};
     if (!file_mkdir(state_dir, 0700, error))
         return false;
     struct lease *lease = lease_open_folder(state_dir, error);
-    bool ok = lease != NULL && replace(state_dir, file, note, error);
+    bool ok = lease != NULL && give_to_owner(state_dir, lock, error) && replace(state_dir, file, note, error);
     lease_close(lease);
     return ok;
 }

@@ -2,16 +2,21 @@
  * an empty disk, and in the place of the journal. */
 #include "core/log.h"
 #include "core/loop.h"
+#include "server/store/backup.h"
 #include "server/store/db.h"
 #include "tests/unit/edgecrew.h"
 #include "tests/unit/served_cli.h"
 #include "tests/unit/unit.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <glib/gstdio.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #define PATIENCE_US (30 * G_USEC_PER_SEC) /* a limit, not a wait */
 
@@ -158,6 +163,89 @@ START_TEST(agents_obey_again_after_a_restore)
 }
 END_TEST
 
+#define BURST (1 << 24) /* entries that a moment may bring */
+#define NOBODY 65534
+
+/* The file stands by itself: its header says that it has no log. */
+static void expect_alone(const char *journal)
+{
+    g_autofree char *bytes = NULL, *log = g_strconcat(journal, "-wal", NULL);
+    gsize size = 0;
+    ck_assert(g_file_get_contents(journal, &bytes, &size, NULL) && size > 100);
+    ck_assert_int_eq(bytes[18], 1);
+    ck_assert_int_eq(bytes[19], 1);
+    ck_assert(access(log, F_OK) != 0);
+}
+
+/* The journal is lost, its log is not: what it holds is not laid over the backup. */
+START_TEST(a_log_alone_is_kept_apart)
+{
+    struct stat st;
+    g_autofree char *file = in_dir("backup"), *state = in_dir("state"), *journal = in_dir("state/journal.db"),
+                    *log = in_dir("state/journal.db-wal"), *lock = in_dir("state/lock");
+    served_apply_site(&served);
+    json_int_t then = status_number("generation");
+    expect_run(SIGNALBOX_RUN("backup", file, "--state", state), 0, "generation", "");
+    expect_alone(file);
+    ck_assert_uint_eq(
+        served_local(&served, "PUT", "/v1/controls/service.auto_dr/home", "*", "{\"value\":\"on\"}", NULL), 200);
+    ck_assert_int_eq(served_end(&served, SIGKILL), SIGKILL);
+    ck_assert(g_unlink(journal) == 0 && g_unlink(lock) == 0 && stat(log, &st) == 0 && st.st_size > 0);
+    if (geteuid() == 0)
+        ck_assert_int_eq(chown(state, NOBODY, NOBODY), 0);
+    expect_run(SIGNALBOX_RUN("restore", file, "--state", state), 0, "generation", "");
+    expect_alone(journal);
+    ck_assert(stat(lock, &st) == 0 && (geteuid() != 0 || st.st_uid == NOBODY));
+    g_autofree char *names = unit_list(state);
+    ck_assert_msg(strstr(names, "  journal-") != NULL && strstr(names, ".db-wal") != NULL, "%s", names);
+    served_start(&served, NULL, NULL);
+    expect_lever("service.auto_dr/home", "default");
+    ck_assert_int_gt(status_number("generation"), then + BURST);
+}
+END_TEST
+
+static bool no_rename; /* to the journal's name */
+
+int rename(const char *from, const char *to)
+{
+    errno = EIO;
+    return no_rename && g_str_has_suffix(from, "restore.db") ? -1 : renameat(AT_FDCWD, from, AT_FDCWD, to);
+}
+
+/* Of a restore that fails at the last step; the folder is as it was. */
+static void fail_to_restore(const char *file, const char *state)
+{
+    struct backup_note note;
+    g_autoptr(GError) error = NULL;
+    no_rename = true;
+    ck_assert(!backup_restore(state, file, &note, &error));
+    no_rename = false;
+    ck_assert_msg(strstr(error->message, "cannot rename to") != NULL && note.replaced == NULL, "%s", error->message);
+    g_autofree char *names = unit_list(state);
+    ck_assert_msg(strstr(names, "  journal-") == NULL && strstr(names, "restore.db") == NULL, "%s", names);
+}
+
+START_TEST(a_restore_that_fails_changes_nothing)
+{
+    g_autofree char *file = in_dir("backup"), *state = in_dir("state"), *log = in_dir("state/journal.db-wal"),
+                    *bytes = NULL;
+    served_apply_site(&served);
+    expect_run(SIGNALBOX_RUN("backup", file, "--state", state), 0, "generation", "");
+    ck_assert_uint_eq(
+        served_local(&served, "PUT", "/v1/controls/service.auto_dr/home", "*", "{\"value\":\"on\"}", NULL), 200);
+    ck_assert_int_eq(served_end(&served, SIGKILL), SIGKILL);
+    fail_to_restore(file, state);
+    served_start(&served, NULL, NULL);
+    expect_lever("service.auto_dr/home", "on");
+    ck_assert_int_eq(served_end(&served, SIGKILL), SIGKILL);
+    remove_journal();
+    ck_assert(g_file_set_contents(log, "a log alone", -1, NULL));
+    fail_to_restore(file, state);
+    ck_assert(g_file_get_contents(log, &bytes, NULL, NULL));
+    ck_assert_str_eq(bytes, "a log alone");
+}
+END_TEST
+
 /* What is no backup changes nothing. */
 START_TEST(what_is_no_backup)
 {
@@ -186,6 +274,8 @@ static void add(TCase *tcase)
     tcase_add_checked_fixture(tcase, served_setup, served_teardown);
     tcase_set_timeout(tcase, 200); /* sanitizers are slow */
     tcase_add_loop_test(tcase, agents_obey_again_after_a_restore, 0, 2);
+    tcase_add_test(tcase, a_log_alone_is_kept_apart);
+    tcase_add_test(tcase, a_restore_that_fails_changes_nothing);
     tcase_add_test(tcase, what_is_no_backup);
 }
 
