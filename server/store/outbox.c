@@ -44,7 +44,7 @@ static bool put_row(void *data, const struct journal_row *row, GError **error)
 }
 
 struct found {
-    uint64_t seq;
+    uint64_t epoch, seq;
     bool restored; /* the entry that a restore begins with (backup.h) */
 };
 
@@ -52,7 +52,7 @@ static bool see_row(void *data, const struct journal_row *row, GError **error)
 {
     json_t *body = strcmp(row->kind, "generation") == 0 ? json_loads(row->body, 0, NULL) : NULL;
     (void)error;
-    *(struct found *)data = (struct found){row->seq, json_is_true(json_object_get(body, "restored"))};
+    *(struct found *)data = (struct found){row->epoch, row->seq, json_is_true(json_object_get(body, "restored"))};
     json_decref(body);
     return true;
 }
@@ -63,19 +63,20 @@ static bool find_position(struct outbox *outbox, struct journal_reader *reader, 
                           GError **error)
 {
     struct found found = {0};
-    if (!store_position(store, outbox->node, seq, error))
+    uint64_t epoch;
+    if (!store_position(store, outbox->node, &epoch, seq, error))
         return false;
     if (*seq == 0)
         return true;
     if (!journal_read_after(reader, NULL, *seq - 1, 1, see_row, &found, error))
         return false;
-    if (found.seq == *seq || (found.seq > *seq && found.restored))
+    if ((found.seq == *seq && found.epoch == epoch) || (found.seq > *seq && found.restored))
         return true;
     g_set_error(error, SB_ERROR, SB_ERROR_CONFLICT,
-                "store %s holds entry %" G_GUINT64_FORMAT
+                "store %s holds entry %" G_GUINT64_FORMAT " of epoch %" G_GUINT64_FORMAT
                 " of server %u, which its journal has not: found the store of "
                 "another site or a journal restored from an older copy",
-                outbox->shown, *seq, outbox->node);
+                outbox->shown, *seq, epoch, outbox->node);
     return false;
 }
 

@@ -14,8 +14,8 @@ struct store *store_open(const char *url, GError **error);
 void store_close(struct store *store); /* NULL is allowed */
 SB_AUTO_DEFINE(store, store_close)
 
-/* The last entry of this server's journal that is in the store; 0: none. */
-bool store_position(struct store *store, unsigned node, uint64_t *seq, GError **error);
+/* The last entry of this server's journal that is in the store, and its epoch; 0: none. */
+bool store_position(struct store *store, unsigned node, uint64_t *epoch, uint64_t *seq, GError **error);
 
 /* A batch is one transaction: begin, put rows in the order of the journal, commit at the position of the last one.
  * A row that is there already changes nothing. Kinds that are no history (tokens) are passed over. */

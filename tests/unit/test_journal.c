@@ -270,6 +270,23 @@ START_TEST(the_store_gets_each_entry_once)
 }
 END_TEST
 
+/* A journal whose entries have the same numbers, of other reigns, is another one: nothing of it is put there. */
+START_TEST(a_store_of_another_journal_is_left_alone)
+{
+    struct journal *journal = journal_open(journal_path, 0, NULL);
+    append(journal, journal->epoch, "audit", "1", NULL, json_object(), NULL);
+    drain();
+    ck_assert_int_eq(count("select count(*) from audit"), 1);
+    struct db *db = db_open(store_url, NULL);
+    ck_assert(db_exec(db, "update drained set epoch = epoch + 65536", NULL));
+    db_close(db);
+    append(journal, journal->epoch, "audit", "2", NULL, json_object(), NULL);
+    drain();
+    ck_assert_int_eq(count("select count(*) from audit"), 1);
+    journal_close(journal);
+}
+END_TEST
+
 /* What the engine has forgotten leaves the state with its events, which a restart would read; history keeps it. */
 START_TEST(a_forgotten_execution_is_history)
 {
@@ -372,6 +389,7 @@ static void add(TCase *tcase)
     tcase_add_test(tcase, what_was_said_to_be_written_survives_sigkill);
     tcase_add_test(tcase, a_failed_write_is_an_error_and_nothing_is_written);
     tcase_add_loop_test(tcase, the_store_gets_each_entry_once, 0, ENGINES);
+    tcase_add_test(tcase, a_store_of_another_journal_is_left_alone);
     tcase_add_test(tcase, a_forgotten_execution_is_history);
     tcase_add_test(tcase, the_store_may_be_away);
     tcase_add_test(tcase, reading_beside_the_writer);
