@@ -105,6 +105,7 @@ static bool authorize(struct call *call, GError **error)
         return false;
     call->who = grant.name;
     call->scopes = grant.scopes;
+    call->expires_us = grant.expires_us;
     return check_role(call, grant.role, error) && check_scopes(call, error);
 }
 

@@ -31,6 +31,7 @@ struct call {
     struct route_params params; /* {name} of the path, in order */
     char *who;                  /* token's name, "uid:0", or NULL where no token is asked for */
     char **scopes;              /* of the token (tokens.h), or NULL: all */
+    int64_t expires_us;         /* of the token; 0: never */
     json_t *body;               /* parsed, or NULL */
     /* Prepared from body, query and headers. */
     char *reason_text; /* or NULL */

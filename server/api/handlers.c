@@ -624,14 +624,22 @@ static void journal_token(struct call *call, struct turn *turn, const char *name
                    &turn->effects);
 }
 
-/* Nobody makes a token that is good for more than his own. */
+/* Is this one of the asker's own, or one thing of a part of the API that is? */
+static bool scope_held(const struct call *call, const char *scope)
+{
+    g_autofree char *part = g_strndup(scope, strcspn(scope, "/"));
+    return g_strv_contains((const char *const *)call->scopes, scope) ||
+           g_strv_contains((const char *const *)call->scopes, part);
+}
+
+/* Nobody makes a token that is good for more than his own, */
 static bool scopes_held(const struct call *call, GError **error)
 {
     const json_t *asked = json_object_get(call->body, "scopes");
     bool held = call->scopes == NULL || json_array_size(asked) > 0;
     for (size_t i = 0; held && call->scopes != NULL && i < json_array_size(asked); i++) {
         const char *scope = json_string_value(json_array_get(asked, i));
-        held = scope != NULL && g_strv_contains((const char *const *)call->scopes, scope);
+        held = scope != NULL && scope_held(call, scope);
     }
     if (held)
         return true;
@@ -641,11 +649,24 @@ static bool scopes_held(const struct call *call, GError **error)
     return false;
 }
 
+/* nor for longer. */
+static bool ends_in_time(const struct call *call, GError **error)
+{
+    const json_t *asked = json_object_get(call->body, "expires_us");
+    if (call->expires_us == 0 || (json_is_integer(asked) && json_integer_value(asked) <= call->expires_us))
+        return true;
+    g_autofree char *found = json_quote(asked);
+    g_set_error(error, SB_ERROR, SB_ERROR_FORBIDDEN,
+                "expires_us: found %s, expected at most %" G_GINT64_FORMAT ", when the asker's own token ends", found,
+                call->expires_us);
+    return false;
+}
+
 static void create_token(struct call *call, struct turn *turn, GError **error)
 {
     char text[TOKEN_TEXT_SIZE];
     json_t *body = tokens_make(call->api->tokens, call->body, turn->now.wall_us, text, error);
-    if (body == NULL || !scopes_held(call, error)) {
+    if (body == NULL || !scopes_held(call, error) || !ends_in_time(call, error)) {
         json_decref(body);
         return;
     }

@@ -241,7 +241,7 @@ bool tokens_check(struct tokens *tokens, const char *text, int64_t wall_us, stru
         g_autofree char *when = time_text(found->expires_us);
         g_set_error(error, SB_ERROR, SB_ERROR_UNAUTHORIZED, "the token of %s ended at %s", found->name, when);
     } else if (found != NULL) {
-        *grant = (struct token_grant){g_strdup(found->name), found->role, g_strdupv(found->scopes)};
+        *grant = (struct token_grant){g_strdup(found->name), found->role, g_strdupv(found->scopes), found->expires_us};
     } else {
         g_set_error(error, SB_ERROR, SB_ERROR_UNAUTHORIZED, "the token is unknown or was deleted");
     }

@@ -35,7 +35,8 @@ json_t *tokens_to_json(struct tokens *tokens);
 struct token_grant {
     char *name;
     enum route_role role;
-    char **scopes; /* NULL-terminated; NULL: everything that the role may */
+    char **scopes;      /* NULL-terminated; NULL: everything that the role may */
+    int64_t expires_us; /* wall clock; 0: never */
 };
 /* False with SB_ERROR_UNAUTHORIZED: nobody's, or its time is over. All hashes are compared, each in constant time. */
 bool tokens_check(struct tokens *tokens, const char *text, int64_t wall_us, struct token_grant *grant, GError **error);

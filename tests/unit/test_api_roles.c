@@ -272,9 +272,11 @@ START_TEST(a_scope_may_be_one_thing)
     } made[] = {{"", 403},
                 {",\"scopes\":[\"apply\"]", 403},
                 {",\"scopes\":[\"plans\",\"apply\"]", 403},
-                {",\"scopes\":[\"plans\"]", 201}};
+                {",\"scopes\":[\"planes/pop-out\"]", 400},
+                {",\"scopes\":[\"plans\"]", 201},
+                {",\"scopes\":[\"plans/pop-out\"]", 201}};
     for (size_t i = 0; i < G_N_ELEMENTS(made); i++) {
-        g_autofree char *body = g_strdup_printf("{\"name\":\"made\",\"role\":\"admin\"%s}", made[i].rest);
+        g_autofree char *body = g_strdup_printf("{\"name\":\"made-%zu\",\"role\":\"admin\"%s}", i, made[i].rest);
         ck_assert_uint_eq(served_call(&served, served.operators, clerk, "POST", "/v1/tokens", NULL, body, NULL, NULL),
                           made[i].status);
     }
@@ -288,6 +290,31 @@ START_TEST(a_scope_may_be_one_thing)
         unsigned status = served_local(&served, "POST", "/v1/tokens", NULL, body, &answer);
         ck_assert_msg(status == 400 && strstr(text_at(answer, "detail"), "expected") != NULL, "%s: %u %s", wrong[i],
                       status, text_at(answer, "detail"));
+        json_decref(answer);
+    }
+}
+END_TEST
+
+/* Who has a token for a time makes none that outlives it. */
+START_TEST(no_token_outlives_its_maker)
+{
+    const int64_t end_us = g_get_real_time() + 3600 * (int64_t)G_USEC_PER_SEC;
+    g_autofree char *rest = g_strdup_printf(",\"expires_us\":%" G_GINT64_FORMAT, end_us);
+    g_autofree char *token = token_for("temp", "admin", rest);
+    const struct {
+        int64_t end_us; /* 0: none */
+        unsigned status;
+    } rows[] = {{0, 403}, {end_us + 1, 403}, {end_us, 201}};
+    for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {
+        g_autofree char *own = g_strdup_printf(",\"expires_us\":%" G_GINT64_FORMAT, rows[i].end_us),
+                        *body = g_strdup_printf("{\"name\":\"made-%zu\",\"role\":\"viewer\"%s}", i,
+                                                rows[i].end_us != 0 ? own : "");
+        json_t *answer = NULL;
+        unsigned status =
+            served_call(&served, served.operators, token, "POST", "/v1/tokens", NULL, body, &answer, NULL);
+        ck_assert_msg(status == rows[i].status &&
+                          (status == 201 || strstr(text_at(answer, "detail"), "expires_us: found") != NULL),
+                      "%zu: %u %s", i, status, text_at(answer, "detail"));
         json_decref(answer);
     }
 }
@@ -327,6 +354,7 @@ static void add(TCase *tcase)
     tcase_add_test(tcase, tokens_live_and_die);
     tcase_add_test(tcase, scopes_matrix);
     tcase_add_test(tcase, a_scope_may_be_one_thing);
+    tcase_add_test(tcase, no_token_outlives_its_maker);
     tcase_add_test(tcase, a_token_ends_by_itself);
 }
 
