@@ -114,16 +114,21 @@ static bool start_reading(struct api *api, GError **error)
     return rc == 0;
 }
 
-static void end_reading(void *reading)
+/* A verify that is under way was posted again before this, or sees in its turn that the server ends. */
+static void end_reading(void *data)
 {
-    loop_stop(reading);
+    struct api *api = data;
+    if (api->verifying != NULL)
+        loop_post(api->reading, end_reading, api);
+    else
+        loop_stop(api->reading);
 }
 
-/* What was posted before is answered. */
+/* What was posted before is answered; what is long, with an error. */
 static void stop_reading(struct api *api)
 {
     if (api->reading_started) {
-        loop_post(api->reading, end_reading, api->reading);
+        loop_post(api->reading, end_reading, api);
         pthread_join(api->reading_thread, NULL);
     }
     loop_free(api->reading);
@@ -248,6 +253,7 @@ void api_free(struct api *api)
     for (int i = 0; i < LISTENERS; i++)
         if (api->listeners[i] != NULL)
             listener_quiesce(api->listeners[i]);
+    atomic_store(&api->ending, true);
     executor_on_publish(api->executor, NULL, NULL);
     waiters_wake_due(api->waiters, INT64_MAX);
     executor_release(api->executor);

@@ -30,6 +30,8 @@ struct api {
     pthread_t reading_thread;
     bool reading_started;
     struct journal_reader *reader; /* the reading thread's */
+    struct verifying *verifying;   /* the reading thread's: the one verify that is under way, or NULL */
+    atomic_bool ending;            /* what is long stops */
 };
 
 #endif

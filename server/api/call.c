@@ -333,7 +333,12 @@ static void on_news_come(void *data)
 static void on_read(void *data)
 {
     struct call *call = data;
+    call->again = false;
     call->handler->read(call, &call->error);
+    if (call->again) {
+        loop_post(call->api->reading, on_read, call);
+        return;
+    }
     if (call->handler->ready != NULL && call->error == NULL && call->request->reply.status == 0) {
         executor_submit_when(call->api->executor, on_news, call->until_us, on_news_come, call);
         return;

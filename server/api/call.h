@@ -2,7 +2,7 @@
  *
  *   listener's thread    route, who, role           -> problem at once
  *                        handler->prepare           parse the body, look at headers; may answer from what is published
- *   reader's thread      handler->read              what is read from disk, one call after the other
+ *   reader's thread      handler->read              what is read from disk, one call after the other; the long in turns
  *   engine's thread      handler->work or ->ready   what needs the engine; the result is text when it leaves
  *   listener's thread    the answer
  * A handler is one row of the table in handlers.c. Each function may set *error instead; that becomes a problem
@@ -45,6 +45,7 @@ struct call {
     int64_t until_us;             /* end of ?wait= */
     struct stamp have;            /* agents: what they have */
     /* The outcome. */
+    bool again;                  /* handler->read goes on in another turn: others are read for in between */
     json_t *result;              /* becomes the reply's body */
     bool accepted;               /* 202 instead of the handler's status: it goes on */
     bool unwritten;              /* the executor waits for the answer to be sent */

@@ -49,6 +49,35 @@ struct reading {
     unsigned n;          /* rows of this batch */
 };
 
+/* All of journal and store, a batch in each turn. The journal's rest comes after the store: what was written and
+ * drained meanwhile is in both. */
+struct verifying {
+    const struct call *call;
+    enum { VERIFY_JOURNAL, VERIFY_STORE, VERIFY_REST } phase;
+    struct audit_check *check;
+    struct reading journal, stored;
+    struct store *store; /* NULL before its phase */
+    GError *away;        /* why the store cannot be read, or NULL */
+};
+
+static struct verifying *verifying_new(const struct call *call)
+{
+    struct verifying *v = g_new0(struct verifying, 1);
+    v->call = call;
+    v->check = audit_check_new(executor_node(call->api->executor));
+    v->journal = (struct reading){.check = v->check, .place = AUDIT_JOURNAL};
+    v->stored = (struct reading){.check = v->check, .place = AUDIT_STORE};
+    return v;
+}
+
+static void verifying_free(struct verifying *v)
+{
+    store_close(v->store);
+    audit_check_free(v->check);
+    g_clear_error(&v->away);
+    g_free(v);
+}
+
 static bool take_row(void *data, const struct journal_row *row, GError **error)
 {
     struct reading *reading = data;
@@ -62,41 +91,62 @@ static bool take_row(void *data, const struct journal_row *row, GError **error)
 
 static bool read_journal(struct reading *reading, struct journal_reader *reader, GError **error)
 {
-    do {
-        reading->n = 0;
-        if (!journal_read_after(reader, "audit", reading->seq, AUDIT_ROWS_MAX, take_row, reading, error))
-            return false;
-    } while (reading->n > 0);
-    return true;
+    reading->n = 0;
+    return journal_read_after(reader, "audit", reading->seq, AUDIT_ROWS_MAX, take_row, reading, error);
 }
 
-static bool read_store(struct reading *reading, const struct executor *x, GError **error)
+static bool read_store(struct verifying *v, const struct executor *x, GError **error)
 {
-    sb_auto(store) store = store_open(executor_store_url(x), error);
-    if (store == NULL)
+    struct reading *reading = &v->stored;
+    reading->n = 0;
+    if (v->store == NULL && (v->store = store_open(executor_store_url(x), error)) == NULL)
         return false;
-    do {
-        reading->n = 0;
-        if (!store_read_audit(store, reading->epoch, reading->seq, AUDIT_ROWS_MAX, take_row, reading, error))
-            return false;
-    } while (reading->n > 0);
+    return store_read_audit(v->store, reading->epoch, reading->seq, AUDIT_ROWS_MAX, take_row, reading, error);
+}
+
+static bool tell(struct verifying *v, struct call *call, GError **error)
+{
+    g_autofree char *noted = request_query(call->request, "head");
+    if (!audit_check_end(v->check, noted, &call->result, error))
+        return false;
+    json_object_set_new(call->result, "store_error", v->away != NULL ? json_string(v->away->message) : json_null());
     return true;
 }
 
-/* All of journal and store; other readers wait meanwhile. */
-bool audit_verify(struct call *call, GError **error)
+/* One batch; call->again unless it was the last. */
+static bool verify_on(struct verifying *v, struct call *call, GError **error)
 {
     const struct api *api = call->api;
-    g_autoptr(GError) away = NULL;
-    g_autofree char *noted = request_query(call->request, "head");
-    sb_auto(audit_check) check = audit_check_new(executor_node(api->executor));
-    struct reading journal = {.check = check, .place = AUDIT_JOURNAL}, store = {.check = check, .place = AUDIT_STORE};
-    if (!read_journal(&journal, api->reader, error))
-        return false;
-    read_store(&store, api->executor, &away);
-    /* The journal's rest after the store: what was written and drained meanwhile is in both. */
-    if (!read_journal(&journal, api->reader, error) || !audit_check_end(check, noted, &call->result, error))
-        return false;
-    json_object_set_new(call->result, "store_error", away != NULL ? json_string(away->message) : json_null());
-    return true;
+    call->again = true;
+    if (v->phase == VERIFY_STORE) {
+        if (!read_store(v, api->executor, &v->away) || v->stored.n == 0)
+            v->phase = VERIFY_REST;
+        return true;
+    }
+    if (read_journal(&v->journal, api->reader, error) && v->journal.n > 0)
+        return true;
+    call->again = v->phase == VERIFY_JOURNAL && *error == NULL;
+    v->phase = VERIFY_STORE;
+    return call->again || (*error == NULL && tell(v, call, error));
+}
+
+static bool unavailable(const char *why, GError **error)
+{
+    g_set_error_literal(error, SB_ERROR, SB_ERROR_UNAVAILABLE, why);
+    return false;
+}
+
+/* One at a time: it takes its time, and memory for each record. */
+bool audit_verify(struct call *call, GError **error)
+{
+    struct api *api = call->api;
+    if (api->verifying != NULL && api->verifying->call != call)
+        return unavailable("another verify is under way", error);
+    if (api->verifying == NULL)
+        api->verifying = verifying_new(call);
+    bool ok =
+        atomic_load(&api->ending) ? unavailable("the server is ending", error) : verify_on(api->verifying, call, error);
+    if (!call->again)
+        g_clear_pointer(&api->verifying, verifying_free);
+    return ok;
 }

@@ -11,9 +11,11 @@
 #include "tests/unit/unit.h"
 
 #include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #define RECORDS 12
 #define ENGINES 2 /* SQLite, Postgres */
@@ -381,6 +383,70 @@ START_TEST(without_the_store_nothing_is_proven)
 }
 END_TEST
 
+/* ---- one that is long ---- */
+
+struct asked {
+    pthread_t thread;
+    unsigned status;
+    json_t *answer;
+    int done; /* a pipe; its own address goes in */
+};
+
+static void *ask_verify(void *data)
+{
+    struct asked *asked = data;
+    asked->status = served_local(&served, "GET", "/v1/audit/verify", NULL, NULL, &asked->answer);
+    ck_assert_int_eq(write(asked->done, &asked, sizeof asked), sizeof asked);
+    return NULL;
+}
+
+/* The next of them that has its answer. */
+static void expect_answer(int pipe, unsigned status, const char *detail)
+{
+    struct asked *asked;
+    ck_assert_int_eq(read(pipe, &asked, sizeof asked), sizeof asked);
+    pthread_join(asked->thread, NULL);
+    ck_assert_msg(asked->status == status && strcmp(text_at(asked->answer, "detail"), detail) == 0, "%u %s, not %s",
+                  asked->status, text_at(asked->answer, "detail"), detail);
+    json_decref(asked->answer);
+}
+
+/* A server with a journal so long that to verify it takes some time. */
+static void start_with_much(void)
+{
+    served_new(&served);
+    store_url = g_strdup_printf("%s/no/such/folder/store.db", served.dir);
+    snprintf(path, sizeof path, "%s/state/journal.db", served.dir);
+    start_with_store();
+    ck_assert_int_eq(served_end(&served, SIGTERM), 0);
+    in_journal("with recursive n(i) as (select 1000000 union all select i + 1 from n where i < 1200000) "
+               "insert into entries (seq, epoch, kind, id, body, at_us) "
+               "select i, 65536, 'audit', cast(i as text), '{\"seq\":' || i || '}', 0 from n");
+    start_with_store();
+}
+
+/* A second one is refused, others are read for meanwhile, and the server's end does not wait for it. */
+START_TEST(a_long_verify_is_in_nobodys_way)
+{
+    struct asked asked[2] = {0};
+    int ends[2];
+    start_with_much();
+    ck_assert_int_eq(pipe(ends), 0);
+    for (int i = 0; i < 2; i++) {
+        asked[i].done = ends[1];
+        ck_assert_int_eq(pthread_create(&asked[i].thread, NULL, ask_verify, &asked[i]), 0);
+    }
+    expect_answer(ends[0], 503, "another verify is under way");
+    ck_assert_uint_eq(served_local(&served, "GET", "/v1/audit?limit=1", NULL, NULL, NULL), 200);
+    ck_assert_int_eq(served_end(&served, SIGTERM), 0);
+    expect_answer(ends[0], 503, "the server is ending");
+    close(ends[0]);
+    close(ends[1]);
+    served_clear(&served);
+    g_free(store_url);
+}
+END_TEST
+
 static void start_postgres(void)
 {
     postgresd_start();
@@ -397,6 +463,7 @@ static void add(TCase *tcase)
     tcase_add_test(tcase, a_noted_head_betrays_a_cut);
     tcase_add_loop_test(tcase, a_restored_journal_tells_what_is_missing, 0, ENGINES);
     tcase_add_test(tcase, without_the_store_nothing_is_proven);
+    tcase_add_test(tcase, a_long_verify_is_in_nobodys_way);
 }
 
 int main(void)
