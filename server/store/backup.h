@@ -2,12 +2,12 @@
  *
  * A backup is one file, a SQLite database of mode 0600 (hashes of tokens are in it). The store needs none: it is fed
  * from the journal. A journal that is put back knows nothing of what was done since, but agents and name servers do,
- * so numbers go on above all that can have been used: by the time since the backup was made, and above those of the
+ * so numbers go on above all that can have been used: by the time since the backup was begun, and above those of the
  * journal that it replaces, if that can be read. Hence
  *   - the next server begins a newer reign, and agents obey it;
  *   - no generation and no number of an entry comes twice, so that the store goes on behind what it has;
  *   - executions that were under way are ended as failed: how they went on is not known. Levers stand as they stood.
- * The journal that was replaced stays beside it, as journal-TIME.db.
+ * The journal that was replaced stays beside it, as journal-TIME.db, with its log if that could not be taken in.
  *
  * Thread safety: functions keep no state; a lock on the folder keeps servers and other restores away.
  */
