@@ -374,19 +374,6 @@ static bool round_at_call(const struct course *course, unsigned n)
     return round_end(&round, !run_armed(&round));
 }
 
-/* At the n-th pass of a fail point. False: it was not come to so often. */
-static bool round_at_point(const struct course *course, const char *point, unsigned n)
-{
-    struct round round;
-    g_autofree char *spec = g_strdup_printf("%s:kill@%u", point, n);
-    ck_assert_int_eq(served_end(&served, SIGTERM), 0);
-    start_server(spec);
-    site_await_rest();
-    round_begin(&round, course, point, n);
-    arm("armed", "");
-    return round_end(&round, !run_armed(&round));
-}
-
 /* The server dies in the middle of the plan, and the next one at its n-th call, or at the n-th pass of a fail point.
  * False: it went on to the end. */
 static bool round_restarted(const struct course *course, const char *point, unsigned n)
@@ -450,6 +437,19 @@ static const char *const points[] = {
 #include "core/failpoint.def"
 };
 #undef FAILPOINT
+
+/* At the n-th pass of a fail point. False: it was not come to so often. */
+static bool round_at_point(const struct course *course, const char *point, unsigned n)
+{
+    struct round round;
+    g_autofree char *spec = g_strdup_printf("%s:kill@%u", point, n);
+    ck_assert_int_eq(served_end(&served, SIGTERM), 0);
+    start_server(spec);
+    site_await_rest();
+    round_begin(&round, course, point, n);
+    arm("armed", "");
+    return round_end(&round, !run_armed(&round));
+}
 
 typedef bool (*point_fn)(const struct course *course, const char *point, unsigned n);
 
