@@ -4,7 +4,7 @@
 #include "core/error.h"
 #include "core/fileio.h"
 #include "core/log.h"
-#include "core/notify.h"
+#include "core/sdnotify.h"
 #include "dcdn/ctl.h"
 #include "dcdn/edge.h"
 #include "dcdn/hold.h"

@@ -1,7 +1,7 @@
 /* signalboxd: the control server. Flags and wiring; what it does is in engine/, store/ and api/. */
 #include "core/error.h"
 #include "core/log.h"
-#include "core/notify.h"
+#include "core/sdnotify.h"
 #include "server/api/api.h"
 #include "server/config.h"
 #include "server/engine/executor.h"

@@ -4,7 +4,7 @@
 #include "core/failpoint.h"
 #include "core/fileio.h"
 #include "core/log.h"
-#include "core/notify.h"
+#include "core/sdnotify.h"
 #include "core/loop.h"
 #include "server/engine/executor_internal.h"
 #include "server/engine/first_start.h"

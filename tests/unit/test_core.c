@@ -1,7 +1,7 @@
 #include "core/error.h"
 #include "core/fileio.h"
 #include "core/httpc.h"
-#include "core/notify.h"
+#include "core/sdnotify.h"
 
 #include "tests/unit/unit.h"
 #include <arpa/inet.h>

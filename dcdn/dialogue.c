@@ -1,4 +1,4 @@
-#include "dcdn/exchange.h"
+#include "dcdn/dialogue.h"
 
 #include "core/error.h"
 

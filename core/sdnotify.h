@@ -1,10 +1,10 @@
-/* notify.h: tells the service manager how we are, as sd_notify(3) does, without its library. Without NOTIFY_SOCKET in
+/* sdnotify.h: tells the service manager how we are, as sd_notify(3) does, without its library. Without NOTIFY_SOCKET in
  * the environment nothing is told.
  *
  * Thread safety: notify from any thread; a watchdog belongs to its loop's thread.
  */
-#ifndef CORE_NOTIFY_H
-#define CORE_NOTIFY_H
+#ifndef CORE_SDNOTIFY_H
+#define CORE_SDNOTIFY_H
 
 #include "core/loop.h"
 

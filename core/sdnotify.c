@@ -1,4 +1,4 @@
-#include "core/notify.h"
+#include "core/sdnotify.h"
 
 #include <stddef.h>
 #include <stdlib.h>
