@@ -20,7 +20,7 @@ static int64_t usual_us(const struct engine *engine, const struct execution *ex,
     for (guint i = 0; i < engine->order->len; i++) {
         const struct execution *past = engine->order->pdata[i];
         const struct execution_step *same =
-            strcmp(past->plan, ex->plan) == 0 && past != ex ? execution_step(past, step->name) : NULL;
+            past != ex && g_strcmp0(past->plan, ex->plan) == 0 ? execution_step(past, step->name) : NULL;
         if (same == NULL || same->kind != step->kind || same->state != STEP_STATE_SUCCEEDED)
             continue;
         int64_t took_us = same->ended_us - same->started_us;
