@@ -142,6 +142,8 @@ static bool transfer_end(struct transfer *t, CURLcode code, GError **error)
         curl_off_t connected_us = 0;
         curl_easy_getinfo(t->easy, CURLINFO_CONNECT_TIME_T, &connected_us);
         bool silent = code == CURLE_OPERATION_TIMEDOUT && connected_us > 0; /* there, but without an answer */
+        t->reply.lost = code == CURLE_GOT_NOTHING || code == CURLE_RECV_ERROR || code == CURLE_SEND_ERROR ||
+                        code == CURLE_PARTIAL_FILE;
         if (url == NULL)
             curl_easy_getinfo(t->easy, CURLINFO_EFFECTIVE_URL, &url);
         g_set_error(error, SB_ERROR, silent ? SB_ERROR_TIMEOUT : SB_ERROR_UNREACHABLE, "%s: %s",

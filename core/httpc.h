@@ -25,6 +25,7 @@ struct httpc_reply {
     size_t size;     /* bytes of body */
     char *etag;      /* value of ETag with its quotes, or NULL */
     char *location;  /* value of Location or NULL */
+    bool lost; /* of a failure: the connection was there and ended without a whole answer: who asked knows nothing */
 };
 void httpc_reply_clear(struct httpc_reply *reply);
 

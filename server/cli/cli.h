@@ -27,7 +27,7 @@ struct cli {
 /* Prints "usage: signalbox ..." of a command to standard error; returns EXIT_USAGE. */
 int cli_usage(const char *command);
 
-/* One request. *answer (may be NULL) is a new reference, JSON null for an empty body. Returns 0, or the exit code after
+/* One request; a write has an Idempotency-Key of its own and is asked again when the connection is lost. *answer (may be NULL) is a new reference, JSON null for an empty body. Returns 0, or the exit code after
  * the error was printed. etag (may be NULL): g_free. if_match: text of the header or NULL. */
 int cli_call(struct cli *cli, const char *method, const char *path, const json_t *body, const char *if_match,
              long timeout_ms, json_t **answer, char **etag);

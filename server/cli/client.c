@@ -2,9 +2,14 @@
 #include "server/cli/cli.h"
 
 #include "core/error.h"
+#include "core/loop.h"
 
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
+
+#define REPEAT_US (30 * (int64_t)G_USEC_PER_SEC) /* for a server that starts anew */
+#define REPEAT_MS 200
 
 int cli_error(const GError *error)
 {
@@ -56,6 +61,31 @@ static int unanswered(const struct cli *cli, const GError *error)
     return code;
 }
 
+/* httpc_call; what the answer to a write was when the connection is lost is found out by asking the same once more:
+ * under its key it is done once (RFC draft-ietf-httpapi-idempotency-key-header). */
+static bool send_request(struct cli *cli, const char *method, const char *path, const char *const *headers,
+                         const char *body, long timeout_ms, struct httpc_reply *reply, GError **error)
+{
+    int64_t until_us = loop_now_us() + REPEAT_US;
+    GError *failure = NULL;
+    bool ok = httpc_call(&cli->target, method, path, headers, body, timeout_ms, reply, &failure);
+    if (!ok && reply->lost && strcmp(method, "GET") != 0) {
+        fprintf(stderr,
+                "signalbox: the connection was lost before the answer; the same is asked again for %d s, under "
+                "a key with which it is done once\n",
+                (int)(REPEAT_US / G_USEC_PER_SEC));
+        do {
+            g_clear_error(&failure);
+            httpc_reply_clear(reply);
+            poll(NULL, 0, REPEAT_MS); /* not to ask too often */
+            ok = httpc_call(&cli->target, method, path, headers, body, timeout_ms, reply, &failure);
+        } while (g_error_matches(failure, SB_ERROR, SB_ERROR_UNREACHABLE) && loop_now_us() < until_us);
+    }
+    if (failure != NULL)
+        g_propagate_error(error, failure);
+    return ok;
+}
+
 /* The reply, to be cleared by the caller, when it is not a problem; else the exit code after that was printed. */
 static int call(struct cli *cli, const char *method, const char *path, const json_t *body, const char *if_match,
                 long timeout_ms, struct httpc_reply *reply)
@@ -63,8 +93,14 @@ static int call(struct cli *cli, const char *method, const char *path, const jso
     g_autoptr(GError) error = NULL;
     g_autofree char *text = body != NULL ? json_dumps(body, JSON_COMPACT) : NULL;
     g_autofree char *match = if_match != NULL ? g_strconcat("If-Match: ", if_match, NULL) : NULL;
-    const char *const headers[] = {match, NULL};
-    if (!httpc_call(&cli->target, method, path, headers, text, timeout_ms, reply, &error)) {
+    g_autofree char *uuid = g_uuid_string_random(), *key = g_strconcat("Idempotency-Key: ", uuid, NULL);
+    const char *headers[3] = {NULL};
+    unsigned n = 0;
+    if (strcmp(method, "GET") != 0)
+        headers[n++] = key;
+    if (match != NULL)
+        headers[n++] = match;
+    if (!send_request(cli, method, path, headers, text, timeout_ms, reply, &error)) {
         httpc_reply_clear(reply);
         return unanswered(cli, error);
     }

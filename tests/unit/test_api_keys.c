@@ -2,7 +2,7 @@
 #include "core/error.h"
 #include "core/loop.h"
 #include "server/api/answers.h"
-#include "tests/unit/served_case.h"
+#include "tests/unit/served_cli.h"
 #include "tests/unit/unit.h"
 
 #include <pthread.h>
@@ -226,21 +226,28 @@ static void wait_quiet(void)
     }
 }
 
-/* Killed before the change is durable, or after it but before the answer: asked again, it was done once. */
+static const char *const points[] = {"before-journal~answer", "after-journal~answer", "before-reply"};
+
+/* Starts the server anew, to be killed at the point as soon as *armed is there. */
+static void arm(const char *point, const char *armed)
+{
+    g_autofree char *env = g_strdup_printf("SIGNALBOX_FP=%s:kill", point),
+                    *when = g_strdup_printf("SIGNALBOX_FP_ARMED=%s", armed);
+    ck_assert_int_eq(served_end(&served, SIGTERM), 0);
+    served_start(&served, (const char *const[]){env, when, NULL}, NULL);
+    wait_quiet();
+    ck_assert(g_file_set_contents(armed, "", 0, NULL));
+}
+
+/* Killed before the change is durable, or after it but before the answer: asked again, it was done once, */
 START_TEST(killed_in_between)
 {
-    static const char *const points[] = {"before-journal~answer", "after-journal~answer", "before-reply"};
     g_autofree char *armed = g_build_filename(served.dir, "armed", NULL);
-    g_autofree char *when = g_strdup_printf("SIGNALBOX_FP_ARMED=%s", armed);
     served_apply_site(&served);
     apply_pop_plans();
     for (size_t i = 0; i < G_N_ELEMENTS(points); i++) {
         g_autofree char *key = g_strdup_printf("killed-%zu", i);
-        g_autofree char *env = g_strdup_printf("SIGNALBOX_FP=%s:kill", points[i]);
-        ck_assert_int_eq(served_end(&served, SIGTERM), 0);
-        served_start(&served, (const char *const[]){env, when, NULL}, NULL);
-        wait_quiet();
-        ck_assert(g_file_set_contents(armed, "", 0, NULL));
+        arm(points[i], armed);
         struct told lost = ask(NULL, "POST", RUN, key, "{}");
         ck_assert_msg(lost.status == 0, "%s: %u", points[i], lost.status);
         ck_assert_int_eq(served_wait(&served) & 0x7f, SIGKILL);
@@ -251,6 +258,26 @@ START_TEST(killed_in_between)
         expect_same(&again, ask(NULL, "POST", RUN, key, "{}"));
         told_clear(&again);
         ck_assert_uint_eq(executions(), i + 1);
+    }
+}
+END_TEST
+
+/* and so it is by the command, which asks again by itself. */
+START_TEST(the_command_asks_again)
+{
+    g_autofree char *armed = g_build_filename(served.dir, "armed", NULL);
+    served_apply_site(&served);
+    apply_pop_plans();
+    for (size_t i = 0; i < G_N_ELEMENTS(points); i++) {
+        struct beside run;
+        arm(points[i], armed);
+        beside_start(&run, (const char *const[]){"plan", "run", "pop-out", "--no-wait", NULL});
+        beside_says(&run, "the connection was lost before the answer");
+        ck_assert_int_eq(served_wait(&served) & 0x7f, SIGKILL);
+        ck_assert_int_eq(unlink(armed), 0);
+        served_start(&served, NULL, NULL);
+        ck_assert_int_eq(beside_end(&run), 0);
+        ck_assert_msg(executions() == i + 1, "%s: %zu executions", points[i], executions());
     }
 }
 END_TEST
@@ -330,6 +357,7 @@ static void add(TCase *tcase)
     tcase_add_test(tcase, many_at_once_are_one);
 #ifdef SIGNALBOX_FAILPOINTS
     tcase_add_test(tcase, killed_in_between);
+    tcase_add_test(tcase, the_command_asks_again);
 #endif
     tcase_add_test(tcase, answers_end);
 }
