@@ -233,16 +233,9 @@ static void print_end(struct play *play)
     json_decref(json);
 }
 
-static void play_case(const char *file)
+static void play_deeds(const char *plans, const char *deeds, GString *out)
 {
-    g_autofree char *path = g_strdup_printf("%s/tests/cases/plans/%s", SOURCE_DIR, file), *text = NULL;
-    ck_assert(g_file_get_contents(path, &text, NULL, NULL));
-    char *script = strstr(text, "\ndo\n"), *end = strstr(text, "\n===\n");
-    ck_assert_msg(script != NULL && end != NULL && script < end, "%s: expected plans, \"do\", deeds, \"===\"", file);
-    struct play play = {.s = server_new(), .out = g_string_new(NULL)};
-    g_string_append_len(play.out, text, end + 5 - text);
-    g_autofree char *plans = g_strndup(text, (gsize)(script - text) + 1),
-                    *deeds = g_strndup(script + 4, (gsize)(end - script - 4));
+    struct play play = {.s = server_new(), .out = out};
     say_all(play.s);
     add_plan(play.s, plans);
     report_all(&play);
@@ -250,12 +243,23 @@ static void play_case(const char *file)
     for (char **line = lines; *line != NULL; line++)
         perform(&play, *line);
     print_end(&play);
-    g_autofree char *name = g_strdup_printf("plans/%s", file);
-    golden_check(name, play.out->str);
-    g_string_free(play.out, TRUE);
     g_free(play.id);
     g_free(play.first_binding);
     server_free(play.s);
+}
+
+static void play_case(const char *file)
+{
+    g_autofree char *path = g_strdup_printf("%s/tests/cases/plans/%s", SOURCE_DIR, file), *text = NULL;
+    ck_assert(g_file_get_contents(path, &text, NULL, NULL));
+    char *script = strstr(text, "\ndo\n"), *end = strstr(text, "\n===\n");
+    ck_assert_msg(script != NULL && end != NULL && script < end, "%s: expected plans, \"do\", deeds, \"===\"", file);
+    g_autoptr(GString) out = g_string_new_len(text, end + 5 - text);
+    g_autofree char *plans = g_strndup(text, (gsize)(script - text) + 1),
+                    *deeds = g_strndup(script + 4, (gsize)(end - script - 4));
+    play_deeds(plans, deeds, out);
+    g_autofree char *name = g_strdup_printf("plans/%s", file);
+    golden_check(name, out->str);
 }
 
 static const char *const files[] = {
@@ -299,6 +303,54 @@ static const char *const files[] = {
 START_TEST(goes_as_it_went)
 {
     play_case(files[_i]);
+}
+END_TEST
+
+/* ---- a step of each kind that fails, with each on_failure ---- */
+
+/* Between a step that moved something and one that would: what comes of them shows what the failure led to. */
+static const struct failing {
+    const char *step;         /* what it is besides its name and on_failure */
+    const char *before, *run; /* deeds before and behind the start, with "\n" at the end */
+    const char *plans;        /* others, or NULL */
+} failings[STEP_KINDS] = {
+    [STEP_CHECK] = {"check: entrances-healthy, timeout: 1s", "down\nsay all\n", "tick 1.5\n", NULL},
+    [STEP_SET] = {"needs: [edges], set: [{control: room.ingress, on: room-a, value: closed}]", "old edge-2\n",
+                  "set carol room.ingress room-b closed\nsay all\ntick 0.1\n", NULL},
+    [STEP_RAMP] = {"ramp: {on: playback, to: room-b, stages: [50, 100], bake: 1s}", "",
+                   "say all room-b 100 50\ntick 2\n", NULL},
+    [STEP_WAIT] = {"wait: edges, timeout: 1s", "old edge-2\n", "tick 1.5\n", NULL},
+    [STEP_VERIFY] = {"verify: share, timeout: 1s", "", "say all room-b 100 60\ntick 4\n", NULL},
+    [STEP_APPROVE] = {"approve: Is it so, timeout: 1s", "", "tick 1.5\n", NULL},
+    [STEP_RUN] = {"run: child", "old edge-2\n", "tick 1.5\n",
+                  "---\nplan: child\ntarget: room\nsteps:\n  - {name: inner, wait: edges, timeout: 1s}\n"},
+};
+static const char *const on_failures[] = {"stop", "rollback", "continue", "ask"};
+
+START_TEST(each_kind_fails)
+{
+    const struct failing *f = &failings[_i];
+    const char *kind = step_kind_name((enum step_kind)_i);
+    g_autoptr(GString) out = g_string_new(NULL);
+    ck_assert_msg(f->step != NULL, "a step %s that fails: expected how, in failings", kind);
+    for (size_t i = 0; i < G_N_ELEMENTS(on_failures); i++) {
+        if (_i == STEP_APPROVE && strcmp(on_failures[i], "continue") == 0)
+            continue; /* no plan may say so */
+        g_autofree char *plans =
+            g_strdup_printf("plan: p\ntarget: room\nsteps:\n"
+                            "  - {name: first, set: [{control: pop, on: pop-a1, value: out}]}\n"
+                            "%s  - {name: failing, %s, on_failure: %s}\n"
+                            "  - {name: next, needs: [failing], set: [{control: pop, on: pop-b1, value: out}]}\n%s",
+                            _i == STEP_SET ? "  - {name: edges, wait: edges}\n" : "", f->step, on_failures[i],
+                            f->plans != NULL ? f->plans : "");
+        bool asks = strcmp(on_failures[i], "ask") == 0;
+        g_autofree char *deeds = g_strdup_printf("%srun p room-a\n%ssay all\ntick 1%s", f->before, f->run,
+                                                 asks ? "\nact bob skip failing - it is known" : "");
+        g_string_append_printf(out, "==== %s, on_failure %s\n%s", kind, on_failures[i], plans);
+        play_deeds(plans, deeds, out);
+    }
+    g_autofree char *name = g_strdup_printf("plans/fails-%s.txt", kind);
+    golden_check(name, out->str);
 }
 END_TEST
 
@@ -377,6 +429,7 @@ END_TEST
 static void add(TCase *tcase)
 {
     tcase_add_loop_test(tcase, runbooks_tried_dry, 0, G_N_ELEMENTS(sites));
+    tcase_add_loop_test(tcase, each_kind_fails, 0, STEP_KINDS);
     tcase_add_loop_test(tcase, goes_as_it_went, 0, G_N_ELEMENTS(files));
 }
 
