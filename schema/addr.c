@@ -75,6 +75,11 @@ bool addr_equal(const struct addr *a, const struct addr *b)
     return a->family == b->family && (a->family == 0 || memcmp(a->bytes, b->bytes, size) == 0);
 }
 
+bool endpoint_equal(const struct endpoint *a, const struct endpoint *b)
+{
+    return addr_equal(&a->addr, &b->addr) && a->port == b->port;
+}
+
 struct addr addr_mask(const struct addr *addr, unsigned bits)
 {
     struct addr masked = *addr;

@@ -29,6 +29,7 @@ bool endpoint_parse(const char *text, struct endpoint *out); /* port 1..65535 is
 char *addr_format(const struct addr *addr, char text[static ADDR_TEXT_SIZE]);
 char *endpoint_format(const struct endpoint *ep, char text[static ENDPOINT_TEXT_SIZE]);
 bool addr_equal(const struct addr *a, const struct addr *b);
+bool endpoint_equal(const struct endpoint *a, const struct endpoint *b);
 /* First `bits` kept, the rest zero. */
 struct addr addr_mask(const struct addr *addr, unsigned bits);
 /* For connect(2); returns the length. */

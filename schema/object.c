@@ -97,11 +97,6 @@ static bool list_equal(char *const *a, char *const *b)
     return g_strv_equal((const char *const *)a, (const char *const *)b);
 }
 
-static bool endpoint_equal(const struct endpoint *a, const struct endpoint *b)
-{
-    return addr_equal(&a->addr, &b->addr) && a->port == b->port;
-}
-
 static bool field_equal(const struct field_class *f, const struct object *a, const struct object *b)
 {
     switch (f->type) {

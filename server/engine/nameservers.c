@@ -41,11 +41,6 @@ static void running_free(void *data)
     g_free(running);
 }
 
-static bool endpoint_equal(const struct endpoint *a, const struct endpoint *b)
-{
-    return a->port == b->port && addr_equal(&a->addr, &b->addr);
-}
-
 static bool config_equal(const struct dns_server_config *a, const struct dns_server_config *b)
 {
     if (strcmp(a->zone, b->zone) != 0 || !endpoint_equal(&a->address, &b->address) || a->primary != b->primary ||

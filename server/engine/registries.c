@@ -42,7 +42,7 @@ static bool config_equal(const struct registry_config *a, const struct registry_
     if (strcmp(a->prefix, b->prefix) != 0 || a->n_members != b->n_members)
         return false;
     for (unsigned i = 0; i < a->n_members; i++)
-        if (a->members[i].port != b->members[i].port || !addr_equal(&a->members[i].addr, &b->members[i].addr))
+        if (!endpoint_equal(&a->members[i], &b->members[i]))
             return false;
     return true;
 }

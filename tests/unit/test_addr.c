@@ -94,6 +94,10 @@ START_TEST(equality_knows_the_family)
     ck_assert(!addr_equal(&v4, &none));
     ck_assert(addr_equal(&none, &(struct addr){0}));
     ck_assert(addr_equal(&v6, &v6));
+    struct endpoint a = {v4, 80}, other_port = {v4, 81}, other_address = {v6, 80};
+    ck_assert(endpoint_equal(&a, &a));
+    ck_assert(!endpoint_equal(&a, &other_port));
+    ck_assert(!endpoint_equal(&a, &other_address));
 }
 END_TEST
 
