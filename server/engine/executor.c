@@ -195,7 +195,7 @@ struct driver_report {
 static void take_driver_report(void *data, struct turn *turn)
 {
     struct driver_report *job = data;
-    const struct server_report *before = observed_server(engine_observed(turn->engine), job->report.nameserver);
+    const struct server_report *before = observed_server(engine_observed(turn->engine), job->report.server);
     struct server_report *report = g_new(struct server_report, 1);
     *report = job->report;
     report->at_us = turn->now.us;
@@ -209,7 +209,7 @@ static void on_dns_report(void *data, const char *server, const struct dns_statu
     struct driver_report *job = g_new(struct driver_report, 1);
     *job = (struct driver_report){
         .executor = data,
-        .report = {.nameserver = g_strdup(server),
+        .report = {.server = g_strdup(server),
                    .confirmed = status->confirmed,
                    .state = g_strdup(status->state),
                    .error = g_strdup(status->error),
@@ -224,7 +224,7 @@ static void on_registry_report(void *data, const char *registry, const struct re
     struct driver_report *job = g_new(struct driver_report, 1);
     *job = (struct driver_report){
         .executor = data,
-        .report = {.nameserver = registry_server(registry),
+        .report = {.server = registry_server(registry),
                    .confirmed = status->confirmed,
                    .state = g_strdup(status->state),
                    .error = g_strdup(status->error),

@@ -376,7 +376,7 @@ void engine_server_report(struct engine *engine, struct server_report *report, i
 {
     assert(engine->started);
     tell_server(engine, report, now_us);
-    g_autofree char *name = g_strdup(report->nameserver);
+    g_autofree char *name = g_strdup(report->server);
     engine->now_us = now_us;
     observed_server_report(engine->observed, report);
     claim_take(engine, name);

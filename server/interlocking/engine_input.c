@@ -72,7 +72,7 @@ static json_t *stamp_json(struct stamp stamp)
 static json_t *server_json(const struct server_report *report, int64_t now_us)
 {
     json_t *json =
-        json_pack("{s:s, s:I, s:o, s:I, s:s, s:s?, s:I, s:I}", "nameserver", report->nameserver, "at",
+        json_pack("{s:s, s:I, s:o, s:I, s:s, s:s?, s:I, s:I}", "nameserver", report->server, "at",
                   (json_int_t)report->at_us, "confirmed", stamp_json(report->confirmed), "confirmed_at",
                   (json_int_t)report->confirmed_at_us, "state", report->state, "error", report->error, "names",
                   (json_int_t)report->names, "residual_until", (json_int_t)report->residual_until_us);
@@ -258,7 +258,7 @@ static struct server_report *server_of(const json_t *json)
     if (text_of(json, "nameserver") == NULL || text_of(json, "state") == NULL)
         return NULL;
     struct server_report *report = g_new0(struct server_report, 1);
-    report->nameserver = g_strdup(text_of(json, "nameserver"));
+    report->server = g_strdup(text_of(json, "nameserver"));
     report->at_us = int_of(json, "at");
     report->confirmed = (struct stamp){(uint64_t)int_of(confirmed, "epoch"), (uint64_t)int_of(confirmed, "generation")};
     report->confirmed_at_us = int_of(json, "confirmed_at");

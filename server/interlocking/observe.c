@@ -69,7 +69,7 @@ static void edge_report_free(gpointer data)
 static void server_report_free(gpointer data)
 {
     struct server_report *report = data;
-    g_free(report->nameserver);
+    g_free(report->server);
     g_free(report->state);
     g_free(report->error);
     g_free(report);
@@ -97,9 +97,9 @@ const struct edge_report *observed_edge(const struct observed *observed, const c
     return g_hash_table_lookup(observed->edges, edge);
 }
 
-const struct server_report *observed_server(const struct observed *observed, const char *nameserver)
+const struct server_report *observed_server(const struct observed *observed, const char *server)
 {
-    return g_hash_table_lookup(observed->servers, nameserver);
+    return g_hash_table_lookup(observed->servers, server);
 }
 
 char *registry_server(const char *registry)
@@ -356,12 +356,12 @@ bool observed_edge_restore(struct observed *observed, const json_t *json, int64_
 
 void observed_server_report(struct observed *observed, struct server_report *report)
 {
-    const struct server_report *before = observed_server(observed, report->nameserver);
+    const struct server_report *before = observed_server(observed, report->server);
     if (before != NULL && stamp_compare(before->confirmed, report->confirmed) == 0)
         report->confirmed_at_us = before->confirmed_at_us;
     else if (report->confirmed_at_us == 0)
         report->confirmed_at_us = report->at_us;
-    g_hash_table_replace(observed->servers, report->nameserver, report);
+    g_hash_table_replace(observed->servers, report->server, report);
 }
 
 static json_t *stamp_json(struct stamp stamp)
@@ -453,7 +453,7 @@ json_t *edge_report_to_json(const struct edge_report *report, int64_t now_us)
 
 json_t *server_report_to_json(const struct server_report *report, int64_t now_us)
 {
-    return json_pack("{s:s, s:I, s:o, s:I, s:s, s:s?, s:I, s:I}", "nameserver", report->nameserver, "age_us",
+    return json_pack("{s:s, s:I, s:o, s:I, s:s, s:s?, s:I, s:I}", "nameserver", report->server, "age_us",
                      (json_int_t)(now_us - report->at_us), "confirmed", stamp_json(report->confirmed),
                      "confirmed_for_us", (json_int_t)(now_us - report->confirmed_at_us), "state", report->state,
                      "error", report->error, "names", (json_int_t)report->names, "residual_us",

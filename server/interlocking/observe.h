@@ -53,7 +53,7 @@ struct edge_report {
     GPtrArray *hand_acts;  /* struct hand_act * */
 };
 struct server_report { /* of one authoritative server, or of a registry, from its driver */
-    char *nameserver;  /* its name; of a registry registry_server(its name) */
+    char *server; /* name of the nameserver object; of a registry registry_server(its name) */
     int64_t at_us;
     struct stamp confirmed; /* all records of this generation were read back here */
     int64_t confirmed_at_us;
@@ -79,7 +79,7 @@ bool observed_edge_restore(struct observed *observed, const json_t *report, int6
 /* Takes the report (g_new'd strings and all). */
 void observed_server_report(struct observed *observed, struct server_report *report);
 const struct edge_report *observed_edge(const struct observed *observed, const char *edge);
-const struct server_report *observed_server(const struct observed *observed, const char *nameserver);
+const struct server_report *observed_server(const struct observed *observed, const char *server);
 /* "registry/NAME": what no name server is called; g_free. */
 char *registry_server(const char *registry);
 json_t *edge_report_to_json(const struct edge_report *report, int64_t now_us);

@@ -190,7 +190,7 @@ static void dns_said_free(gpointer data)
 {
     struct dns_said *said = data;
     if (said->report != NULL) {
-        g_free(said->report->nameserver);
+        g_free(said->report->server);
         g_free(said->report->state);
         g_free(said->report->error);
         g_free(said->report);
@@ -243,7 +243,7 @@ static void dns_says(void *data, const char *name, const struct dns_status *stat
     count_state(home->sim, status->state);
     check_dns_report(home->sim, server, home->nameserver, status);
     struct server_report *report = g_new0(struct server_report, 1);
-    *report = (struct server_report){.nameserver = g_strdup(name),
+    *report = (struct server_report){.server = g_strdup(name),
                                      .confirmed = status->confirmed,
                                      .state = g_strdup(status->state),
                                      .error = g_strdup(status->error),

@@ -218,7 +218,7 @@ void say(struct server *s, const char *edge, struct saying saying)
 void confirm(struct server *s, const char *nameserver, const char *state)
 {
     struct server_report *report = g_new0(struct server_report, 1);
-    report->nameserver = g_strdup(nameserver);
+    report->server = g_strdup(nameserver);
     report->at_us = report->confirmed_at_us = s->now_us;
     report->state = g_strdup(state);
     if (strcmp(state, "converged") == 0)

@@ -174,7 +174,7 @@ END_TEST
 static struct server_report *server_report(int64_t at_us, uint64_t generation)
 {
     struct server_report *report = g_new0(struct server_report, 1);
-    report->nameserver = g_strdup("ns-1");
+    report->server = g_strdup("ns-1");
     report->state = g_strdup("converged");
     report->at_us = at_us;
     report->confirmed.generation = generation;
