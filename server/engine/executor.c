@@ -187,50 +187,39 @@ void executor_release(struct executor *x)
 
 /* ---- name servers, registries ---- */
 
-struct driver_report {
-    struct executor *executor;
-    struct server_report report;
-};
-
-static void take_driver_report(void *data, struct turn *turn)
+static void take_report(void *data, struct turn *turn)
 {
-    struct driver_report *job = data;
-    const struct server_report *before = observed_server(engine_observed(turn->engine), job->report.server);
-    struct server_report *report = g_new(struct server_report, 1);
-    *report = job->report;
-    report->at_us = turn->now.us;
+    struct server_report *report = data;
+    const struct server_report *before = observed_server(engine_observed(turn->engine), report->server);
     bool same = before != NULL && stamp_compare(before->confirmed, report->confirmed) == 0;
+    report->at_us = turn->now.us;
     report->confirmed_at_us = same ? before->confirmed_at_us : turn->now.us;
     engine_server_report(turn->engine, report, turn->now.us, &turn->effects);
 }
 
+/* On a driver's thread; takes what the report points to. */
+static void submit_report(struct executor *x, struct server_report report)
+{
+    executor_submit(x, take_report, NULL, g_memdup2(&report, sizeof report));
+}
+
 static void on_dns_report(void *data, const char *server, const struct dns_status *status)
 {
-    struct driver_report *job = g_new(struct driver_report, 1);
-    *job = (struct driver_report){
-        .executor = data,
-        .report = {.server = g_strdup(server),
-                   .confirmed = status->confirmed,
-                   .state = g_strdup(status->state),
-                   .error = g_strdup(status->error),
-                   .names = status->names,
-                   .residual_until_us = status->residual_until_us},
-    };
-    executor_submit(data, take_driver_report, g_free, job);
+    submit_report(data, (struct server_report){.server = g_strdup(server),
+                                               .confirmed = status->confirmed,
+                                               .state = g_strdup(status->state),
+                                               .error = g_strdup(status->error),
+                                               .names = status->names,
+                                               .residual_until_us = status->residual_until_us});
 }
 
 static void on_registry_report(void *data, const char *registry, const struct registry_status *status)
 {
-    struct driver_report *job = g_new(struct driver_report, 1);
-    *job = (struct driver_report){
-        .executor = data,
-        .report = {.server = registry_server(registry),
-                   .confirmed = status->confirmed,
-                   .state = g_strdup(status->state),
-                   .error = g_strdup(status->error),
-                   .names = status->names},
-    };
-    executor_submit(data, take_driver_report, g_free, job);
+    submit_report(data, (struct server_report){.server = registry_server(registry),
+                                               .confirmed = status->confirmed,
+                                               .state = g_strdup(status->state),
+                                               .error = g_strdup(status->error),
+                                               .names = status->names});
 }
 
 /* ---- life ---- */

@@ -1,9 +1,10 @@
 /* executor.h: the one thread that owns the engine, and everything that happens around it in order.
  *
  * Others hand it work; a turn is: the work runs on the engine, its effects are carried out (journal: durable before
- * anything else goes on; publish: agents, then name servers), the asker gets its answer, the engine looks at the time.
- * A write of the journal that fails ends the process with status 1: nothing is known about the disk any more, and a
- * restart restores from what is durable. The one who asked for it is told first, if that takes less than half a second.
+ * anything else goes on; publish: agents, then name servers, then registries), the asker gets its answer, the engine
+ * looks at the time. A write of the journal that fails ends the process with status 1: nothing is known about the disk
+ * any more, and a restart restores from what is durable. The one who asked for it is told first, if that takes less
+ * than half a second.
  *
  * A journal that cannot be written when the process starts (disk full or read-only, another program holds the
  * database) does not keep it down: it then serves what the journal holds, to agents too, under the epoch of the last
@@ -46,11 +47,12 @@ bool executor_start(struct executor *executor, GError **error);
 /* Carries out what was handed in, ends drivers and threads. Nobody may hand in work any more. NULL is allowed. */
 void executor_free(struct executor *executor);
 
-const char *executor_store_url(const struct executor *x);
-unsigned executor_node(const struct executor *x); /* this server's number */
-/* How often the journal was written since the start. */
-uint64_t executor_writes(const struct executor *x);
+/* As configured; borrowed. The journal is STATE_DIR/journal.db. */
+const char *executor_store_url(const struct executor *executor);
 const char *executor_journal_path(const struct executor *executor);
+unsigned executor_node(const struct executor *executor); /* this server's number */
+/* How often the journal was written since the start. */
+uint64_t executor_writes(const struct executor *executor);
 /* Folder of the black box (recorder.h); NULL: nothing is recorded. */
 const char *executor_recordings(const struct executor *executor);
 /* Has it written what happened until now, if that does not take long. */
@@ -69,7 +71,8 @@ struct turn {
     /* Why nothing can be written now: who wants to change something is to be refused. NULL: it can. Borrowed. */
     const char *unwritable;
     /* Of struct journal_entry *: what is the server's own and no effect of the engine, written in one transaction with
-     * its first write. Set by the work, taken; NULL: none. */
+     * the first write of the work's effects, or in one of its own where they have none; not at all while nothing can be
+     * written. Set by the work, taken when the effects are carried out; NULL: none. */
     GPtrArray *also;
 };
 /* Runs on the engine's thread. */
