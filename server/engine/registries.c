@@ -47,6 +47,15 @@ static bool config_equal(const struct registry_config *a, const struct registry_
     return true;
 }
 
+static void report_without_driver(struct registries *registries, const char *name, bool first, const GError *error)
+{
+    const struct registry_status status = {.state = "unknown", .error = error->message};
+    if (first)
+        log_warning("registry is not driven; it is tried again with each generation", "registry=%s error=\"%s\"", name,
+                    error->message);
+    registries->report(registries->data, name, &status);
+}
+
 /* Makes the driver of an object anew unless the one that runs has the same configuration. */
 static struct running *fit(struct registries *registries, const struct registry *registry)
 {
@@ -57,14 +66,11 @@ static struct running *fit(struct registries *registries, const struct registry 
         running_free(fresh);
         return old;
     }
+    bool first = old == NULL || old->driver != NULL;
     g_hash_table_remove(registries->running, registry->o.name);
     fresh->driver = registry_driver_new(&fresh->config, registries->report, registries->data, &error);
-    if (fresh->driver == NULL) {
-        const struct registry_status status = {.state = "unknown", .error = error->message};
-        log_warning("registry is not driven; it is tried again with each generation", "registry=%s error=\"%s\"",
-                    registry->o.name, error->message);
-        registries->report(registries->data, registry->o.name, &status);
-    }
+    if (fresh->driver == NULL)
+        report_without_driver(registries, registry->o.name, first, error);
     g_hash_table_replace(registries->running, fresh->config.name, fresh);
     return fresh;
 }
