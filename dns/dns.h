@@ -34,7 +34,7 @@ struct dns_server_config {
 };
 struct dns_status {
     struct stamp confirmed;    /* every record of it was read back */
-    const char *state;         /* see struct server_report in server/interlocking/observe.h */
+    const char *state;         /* "converged", "updating", "unreachable", "unknown", "conflict", "refused" */
     const char *error;         /* or NULL */
     unsigned names;            /* RRsets that the last change touched */
     int64_t residual_until_us; /* loop_now_us clock */

@@ -1,8 +1,8 @@
 /* publisher.h: what is to be said to a registry next, and what follows from its answers: the pure half of the driver.
  *
- * The keys are PREFIX/v1/service/NAME/CALLER with one JSON text each (server/interlocking/eastwest.h), and
- * PREFIX/sentinel (schema/fence.h). Level-triggered: each turn looks (sentinel and whatever changed since the last
- * look, one linearizable transaction), then writes what differs, at most, and looks again.
+ * The keys are PREFIX/v1/service/NAME/CALLER with one JSON text each, as they were set, and PREFIX/sentinel
+ * (schema/fence.h). Level-triggered: each turn looks (sentinel and whatever changed since the last look, one
+ * linearizable transaction), then writes what differs, at most, and looks again.
  *
  *              set                      all keys and the sentinel were read: equal
  *   (nothing) ----> updating ----------------------------------------------> converged --. every AUDIT_US: look again
@@ -32,7 +32,7 @@
 
 struct registry_status {
     struct stamp confirmed; /* every key of it was read back */
-    const char *state;      /* see struct server_report in server/interlocking/observe.h */
+    const char *state;      /* "converged", "updating", ...: the words above */
     const char *error;      /* or NULL */
     unsigned names;         /* keys that the last change touched */
 };

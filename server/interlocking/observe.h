@@ -53,11 +53,11 @@ struct edge_report {
     GPtrArray *hand_acts;  /* struct hand_act * */
 };
 struct server_report { /* of one authoritative server, or of a registry, from its driver */
-    char *server; /* name of the nameserver object; of a registry registry_server(its name) */
+    char *server;      /* name of the nameserver object; of a registry registry_server(its name) */
     int64_t at_us;
     struct stamp confirmed; /* all records of this generation were read back here */
     int64_t confirmed_at_us;
-    char *state;               /* "converged", "updating", "unreachable", "unknown", "conflict", "refused" */
+    char *state;               /* "converged", "updating", ...: as dns/dns.h and eastwest/publisher.h have them */
     char *error;               /* or NULL */
     unsigned names;            /* records that its last change touched */
     int64_t residual_until_us; /* server's clock: until then resolvers may hold the old set; 0: none */
