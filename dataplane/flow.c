@@ -23,12 +23,6 @@ void flow_init(struct flows *flows, void *memory, uint32_t sessions, const uint6
     *flows = (struct flows){.buckets = memory, .mask = bucket_count(sessions) - 1, .secret = {secret[0], secret[1]}};
 }
 
-static uint64_t fold(uint64_t a, uint64_t b)
-{
-    unsigned __int128 product = (unsigned __int128)a * b;
-    return (uint64_t)product ^ (uint64_t)(product >> 64);
-}
-
 /* Eight bytes pairwise, each pair folded with the secret and its own constant (as in wyhash and XXH3). */
 uint64_t flow_hash(const struct flows *flows, const struct flow_key *key)
 {
@@ -36,9 +30,9 @@ uint64_t flow_hash(const struct flows *flows, const struct flow_key *key)
     uint64_t words[sizeof *key / 8], hash = flows->secret[1];
     _Static_assert(sizeof *key == 40, "five words");
     memcpy(words, key, sizeof words);
-    hash ^= fold(words[0] ^ flows->secret[0], words[1] ^ constants[0] ^ flows->secret[1]);
-    hash ^= fold(words[2] ^ flows->secret[1], words[3] ^ constants[1] ^ flows->secret[0]);
-    return fold(hash ^ constants[2], words[4] ^ flows->secret[0]);
+    hash ^= flow_fold(words[0] ^ flows->secret[0], words[1] ^ constants[0] ^ flows->secret[1]);
+    hash ^= flow_fold(words[2] ^ flows->secret[1], words[3] ^ constants[1] ^ flows->secret[0]);
+    return flow_fold(hash ^ constants[2], words[4] ^ flows->secret[0]);
 }
 
 static uint16_t mark_of(uint64_t hash)

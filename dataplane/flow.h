@@ -41,6 +41,13 @@ struct flows {
     uint32_t n;
 };
 
+/* Two words made one, each bit of both in it (the multiply and fold of wyhash and XXH3). */
+static inline uint64_t flow_fold(uint64_t a, uint64_t b)
+{
+    unsigned __int128 product = (unsigned __int128)a * b;
+    return (uint64_t)product ^ (uint64_t)(product >> 64);
+}
+
 /* Bytes of buckets for so many sessions; a power of two times 64. */
 size_t flow_size(uint32_t sessions);
 /* memory: flow_size(sessions) bytes, aligned to 64. secret: random, for the life of the table. */

@@ -9,8 +9,7 @@
  * before it has carried for `calm_us`, at most `restore_max_us`: one that flaps is left alone.
  * Shared risk: a line that is lost is seldom alone. Those that share a duct with it are suspects for `suspect_us`,
  * until their own sessions have had the time to tell, and carry only when nobody else can. Nothing live: what carried
- * last goes on carrying, for a session may be wrong and a packet that is not sent is surely lost; lines_stranded says
- * so.
+ * last goes on carrying, for a session may be wrong and a packet that is not sent is surely lost; `stranded` says so.
  *
  * Pure; no allocation. Thread safety: one writer; the buckets are bytes that readers of other cores may load at any
  * time and see old or new, each a line of the group. Times: µs of any clock that does not go back.
@@ -53,7 +52,7 @@ struct lines {
     uint8_t bucket[LINES_BUCKETS]; /* index of a line */
 };
 
-/* All lines are down, the first of the best preference carries until one is up (stranded). n: 1 to LINES_MAX. */
+/* All lines are down; those of the best preference carry until one is up (stranded). n: 1 to LINES_MAX. */
 void lines_init(struct lines *lines, const struct lines_config *config, const struct line_config *line, unsigned n);
 /* What its session says. The first time that a line comes up it carries at once. */
 void lines_set_up(struct lines *lines, unsigned i, bool up, uint64_t now_us);

@@ -50,8 +50,12 @@ void nat_init(struct nat *nat, const struct nat_memory *memory, const uint64_t s
         memory->free_sessions[i] = memory->n_sessions - 1 - i;
     nat->n_free = memory->n_sessions;
     nat->states[NAT_FREE] = memory->n_sessions;
+    endpoint_init(&nat->local_index, memory->local_index, memory->n_locals);
     for (uint32_t l = 0; l < memory->n_locals; l++) {
         struct nat_local *local = &memory->locals[l];
+        struct endpoint at = {.family = local->family};
+        memcpy(at.address, local->address, packet_address_size(local->family));
+        endpoint_add(&nat->local_index, &at, l);
         for (uint32_t i = 0; i < NAT_PORTS; i++) {
             local->by_port[i] = FLOW_NONE;
             local->free_ports[i] = (uint16_t)(NAT_PORT_MIN + i);
@@ -62,20 +66,26 @@ void nat_init(struct nat *nat, const struct nat_memory *memory, const uint64_t s
     }
 }
 
-void nat_set_services(struct nat *nat, const struct nat_service *services, uint32_t n)
+void nat_services_init(struct nat_services *services, void *memory, const struct nat_service *service, uint32_t n)
+{
+    services->services = service;
+    services->n = n;
+    endpoint_init(&services->index, memory, n);
+    for (uint32_t i = 0; i < n; i++) {
+        struct endpoint at = {.port = service[i].port, .family = service[i].family, .proto = service[i].proto};
+        memcpy(at.address, service[i].address, packet_address_size(at.family));
+        endpoint_add(&services->index, &at, i);
+    }
+}
+
+void nat_set_services(struct nat *nat, const struct nat_services *services)
 {
     nat->services = services;
-    nat->n_services = n;
 }
 
 static uint32_t index_of(const struct nat *nat, const struct nat_session *s)
 {
     return (uint32_t)(s - nat->memory.sessions);
-}
-
-static unsigned address_size(uint8_t family)
-{
-    return family == 4 ? 4 : 16;
 }
 
 /* ---- states ---- */
@@ -190,13 +200,10 @@ static void follow_tcp(struct nat *nat, struct nat_session *s, enum nat_side fro
 
 static const struct nat_service *service_of(const struct nat *nat, const struct flow_key *key)
 {
-    for (uint32_t i = 0; i < nat->n_services; i++) {
-        const struct nat_service *service = &nat->services[i];
-        if (service->port == key->service_port && service->proto == key->proto && service->family == key->family &&
-            memcmp(service->address, key->service, address_size(key->family)) == 0)
-            return service;
-    }
-    return NULL;
+    struct endpoint at = {.port = key->service_port, .family = key->family, .proto = key->proto};
+    memcpy(at.address, key->service, 16);
+    uint32_t i = nat->services == NULL ? ENDPOINT_NONE : endpoint_find(&nat->services->index, &at);
+    return i == ENDPOINT_NONE ? NULL : &nat->services->services[i];
 }
 
 /* The next local address of the family that has a port. */
@@ -227,7 +234,7 @@ static uint16_t change_of_ports(uint16_t before_source, uint16_t before_dest, ui
 
 static void note_changes(struct nat_session *s)
 {
-    unsigned size = address_size(s->family);
+    unsigned size = packet_address_size(s->family);
     s->l3_in = change_of(s->client, s->local, size, csum_change(s->service, s->backend, size));
     s->l3_out = change_of(s->backend, s->service, size, csum_change(s->local, s->client, size));
     uint16_t in = change_of_ports(s->client_port, s->service_port, s->local_port, s->backend_port);
@@ -378,7 +385,7 @@ static bool toa_fits(const struct nat_session *s, const struct packet *p)
 /* The client's address in front of the options: toa_fits. */
 static uint64_t insert_toa(const struct nat_session *s, struct packet *p)
 {
-    uint8_t *ip = p->frame + p->l3, *tcp = p->frame + p->l4, toa[TOA6_SIZE];
+    uint8_t *tcp = p->frame + p->l4, toa[TOA6_SIZE];
     unsigned size = toa_size(s), header = (unsigned)(p->payload - p->l4);
     toa[0] = s->family == 4 ? OPTION_TOA4 : OPTION_TOA6;
     toa[1] = (uint8_t)size;
@@ -392,13 +399,10 @@ static uint64_t insert_toa(const struct nat_session *s, struct packet *p)
     put16(length, (uint16_t)size);
     change = csum_add(change, length, 2);
     uint8_t total[2];
-    put16(total, (uint16_t)(get16(ip + (p->kind == PACKET_IP4 ? 2 : 4)) + size));
-    if (p->kind == PACKET_IP4) {
-        csum_patch(ip + 10, csum_change(ip + 2, total, 2), false);
-        memcpy(ip + 2, total, 2);
-    } else {
-        memcpy(ip + 4, total, 2);
-    }
+    put16(total, (uint16_t)(get16(packet_length(p)) + size));
+    if (p->kind == PACKET_IP4)
+        csum_patch(p->frame + p->l3 + 10, csum_change(packet_length(p), total, 2), false);
+    memcpy(packet_length(p), total, 2);
     p->payload = (uint16_t)(p->payload + size);
     p->size += size;
     p->room -= size;
@@ -409,13 +413,11 @@ static uint64_t insert_toa(const struct nat_session *s, struct packet *p)
 
 static void key_of(const struct packet *p, struct flow_key *key)
 {
-    const uint8_t *ip = p->frame + p->l3;
     memset(key, 0, sizeof *key);
-    key->family = p->kind == PACKET_IP4 ? 4 : 6;
+    key->family = packet_family(p);
     key->proto = p->proto;
-    unsigned at = p->kind == PACKET_IP4 ? 12 : 8, size = address_size(key->family);
-    memcpy(key->client, ip + at, size);
-    memcpy(key->service, ip + at + size, size);
+    memcpy(key->client, packet_source(p), packet_address_size(key->family));
+    memcpy(key->service, packet_dest(p), packet_address_size(key->family));
     key->client_port = p->source;
     key->service_port = p->dest;
 }
@@ -437,23 +439,24 @@ static struct nat_session *find_outside(const struct nat *nat, const struct flow
 /* The address of ours that a packet from inside is for. */
 static const struct nat_local *local_at(const struct nat *nat, const struct packet *p)
 {
-    uint8_t family = p->kind == PACKET_IP4 ? 4 : 6;
-    const uint8_t *dest = p->frame + p->l3 + (family == 4 ? 16 : 24);
-    for (uint32_t l = 0; l < nat->memory.n_locals; l++) {
-        const struct nat_local *local = &nat->memory.locals[l];
-        if (local->family == family && memcmp(local->address, dest, address_size(family)) == 0)
-            return local;
-    }
-    return NULL;
+    struct endpoint at = {.family = packet_family(p)};
+    memcpy(at.address, packet_dest(p), packet_address_size(at.family));
+    uint32_t l = endpoint_find(&nat->local_index, &at);
+    return l == ENDPOINT_NONE ? NULL : &nat->memory.locals[l];
+}
+
+/* Where the number of a port's session is; NULL: no session has such a port. */
+static const uint32_t *session_at(const struct nat_local *local, uint16_t port)
+{
+    return local != NULL && port >= NAT_PORT_MIN ? &local->by_port[port - NAT_PORT_MIN] : NULL;
 }
 
 static struct nat_session *find_inside(const struct nat *nat, const struct nat_local *local, const struct packet *p)
 {
-    const uint8_t *source = p->frame + p->l3 + (local->family == 4 ? 12 : 8);
-    uint32_t index = p->dest >= NAT_PORT_MIN ? local->by_port[p->dest - NAT_PORT_MIN] : FLOW_NONE;
-    struct nat_session *s = index == FLOW_NONE ? NULL : &nat->memory.sessions[index];
+    const uint32_t *at = session_at(local, p->dest);
+    struct nat_session *s = at == NULL || *at == FLOW_NONE ? NULL : &nat->memory.sessions[*at];
     bool same = s != NULL && s->proto == p->proto && s->backend_port == p->source &&
-                memcmp(s->backend, source, address_size(local->family)) == 0;
+                memcmp(s->backend, packet_source(p), packet_address_size(local->family)) == 0;
     return same ? s : NULL;
 }
 
@@ -495,7 +498,7 @@ static void translate_in(struct nat_session *s, struct packet *p)
     }
     put16(l4, s->local_port);
     put16(l4 + 2, s->backend_port);
-    csum_patch(l4 + (p->proto == PROTO_TCP ? 16 : 6), change, p->proto == PROTO_UDP);
+    csum_patch(packet_sum_field(p), change, p->proto == PROTO_UDP);
     readdress(p, s->local, s->backend, s->l3_in);
 }
 
@@ -513,20 +516,20 @@ static void translate_out(struct nat_session *s, struct packet *p)
     }
     put16(l4, s->service_port);
     put16(l4 + 2, s->client_port);
-    csum_patch(l4 + (p->proto == PROTO_TCP ? 16 : 6), change, p->proto == PROTO_UDP);
+    csum_patch(packet_sum_field(p), change, p->proto == PROTO_UDP);
     readdress(p, s->service, s->client, s->l3_out);
 }
 
 /* A reset in the place of the packet, back to where it came from (RFC 9293, 3.10.7.1). */
 static void make_reset(struct packet *p)
 {
-    uint8_t *ip = p->frame + p->l3, *tcp = p->frame + p->l4, address[16];
-    unsigned at = p->kind == PACKET_IP4 ? 12 : 8, size = p->kind == PACKET_IP4 ? 4 : 16;
+    uint8_t *tcp = p->frame + p->l4, address[16];
+    unsigned size = packet_address_size(packet_family(p));
     uint32_t length = p->size - p->payload + !!(p->tcp_flags & TCP_SYN) + !!(p->tcp_flags & TCP_FIN);
     uint32_t seq = p->tcp_flags & TCP_ACK ? get32(tcp + 8) : 0, ack = get32(tcp + 4) + length;
-    memcpy(address, ip + at, size);
-    memcpy(ip + at, ip + at + size, size);
-    memcpy(ip + at + size, address, size);
+    memcpy(address, packet_source(p), size);
+    memcpy(packet_source(p), packet_dest(p), size);
+    memcpy(packet_dest(p), address, size);
     put16(tcp, p->dest);
     put16(tcp + 2, p->source);
     put32(tcp + 4, seq);
@@ -537,13 +540,8 @@ static void make_reset(struct packet *p)
     p->room += p->size - p->l4 - TCP_SIZE;
     p->size = p->l4 + TCP_SIZE;
     p->payload = (uint16_t)p->size;
-    if (p->kind == PACKET_IP4) {
-        put16(ip + 2, IP4_SIZE + TCP_SIZE);
-        ip[8] = 64;
-    } else {
-        put16(ip + 4, TCP_SIZE);
-        ip[7] = 64;
-    }
+    put16(packet_length(p), (uint16_t)(TCP_SIZE + (p->kind == PACKET_IP4 ? IP4_SIZE : 0)));
+    *packet_hops(p) = 64;
     packet_sum_fill(p);
 }
 
@@ -636,8 +634,9 @@ static void find_place(const struct nat *nat, enum nat_side from, const struct p
         key_of(p, &found->key);
         found->hash = flow_hash(&nat->flows, &found->key);
         flow_prefetch(&nat->flows, found->hash);
-    } else if ((found->local = local_at(nat, p)) != NULL && p->dest >= NAT_PORT_MIN) {
-        __builtin_prefetch(&found->local->by_port[p->dest - NAT_PORT_MIN]);
+    } else {
+        found->local = local_at(nat, p);
+        __builtin_prefetch(session_at(found->local, p->dest)); /* NULL does no harm */
     }
 }
 
@@ -645,11 +644,8 @@ static void find_place(const struct nat *nat, enum nat_side from, const struct p
 static void fetch_session(const struct nat *nat, enum nat_side from, const struct packet *p, const struct found *found)
 {
     unsigned at = 0;
-    uint32_t index = FLOW_NONE;
-    if (from == NAT_OUTSIDE)
-        index = flow_find(&nat->flows, found->hash, &at);
-    else if (found->local != NULL && p->dest >= NAT_PORT_MIN)
-        index = found->local->by_port[p->dest - NAT_PORT_MIN];
+    const uint32_t *port = from == NAT_OUTSIDE ? NULL : session_at(found->local, p->dest);
+    uint32_t index = from == NAT_OUTSIDE ? flow_find(&nat->flows, found->hash, &at) : port != NULL ? *port : FLOW_NONE;
     if (index == FLOW_NONE)
         return;
     const char *session = (const char *)&nat->memory.sessions[index];
@@ -669,7 +665,7 @@ void nat_translate(struct nat *nat, enum nat_side from, struct packet *const *pa
     for (unsigned i = 0; i < n; i++) {
         struct packet *p = packets[i];
         assert(p->proto == PROTO_TCP || p->proto == PROTO_UDP);
-        if (p->frame[p->l3 + (p->kind == PACKET_IP4 ? 8 : 7)] <= 1)
+        if (*packet_hops(p) <= 1)
             ways[i] = (struct nat_way){.drop = DROP_TTL};
         else if (from == NAT_OUTSIDE)
             ways[i] = from_outside(nat, ways[i].adjacency, p, &found[i], now_us);

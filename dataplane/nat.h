@@ -26,6 +26,7 @@
 #ifndef DATAPLANE_NAT_H
 #define DATAPLANE_NAT_H
 
+#include "dataplane/endpoint.h"
 #include "dataplane/flow.h"
 #include "dataplane/packet.h"
 #include "dataplane/wheel.h"
@@ -55,9 +56,18 @@ struct nat_service {
     uint8_t family, proto; /* 4 or 6; PROTO_TCP or PROTO_UDP */
     uint32_t flags;        /* NAT_... */
     const struct nat_backend *backends;
-    const uint16_t *pick; /* backend by hash, n_pick entries (maglev.h); n_pick 0: nobody answers */
+    const uint16_t *pick; /* backend by hash, n_pick entries; n_pick 0: nobody answers */
     uint32_t n_pick;
 };
+/* Services that are served together. Immutable. */
+struct nat_services {
+    const struct nat_service *services;
+    uint32_t n;
+    struct endpoints index;
+};
+/* Makes the index; keeps both arrays. memory: endpoint_size(n) bytes. Of two alike the first serves. */
+void nat_services_init(struct nat_services *services, void *memory, const struct nat_service *service, uint32_t n);
+
 /* An address that backends are talked to from; all its ports are this core's. */
 struct nat_local {
     uint8_t address[16];
@@ -70,7 +80,7 @@ struct nat_local {
 
 struct nat_session {
     uint8_t state, family, proto;
-    bool toa; /* the client's address is still to be told */
+    uint8_t reset; /* NAT_OUTSIDE + 1, NAT_INSIDE + 1: who reset it; 0: nobody */
     uint16_t client_port, service_port, local_port, backend_port;
     uint32_t seq_in;       /* added to sequence numbers on their way in, taken off acknowledgements on their way out */
     uint16_t l3_in, l4_in; /* what addresses, and ports with them, change in checksums */
@@ -78,15 +88,17 @@ struct nat_session {
     uint32_t adjacency_in, adjacency_out;
     uint32_t used_ms; /* of the last packet; the clock's low bits */
     uint8_t client[16], service[16], local[16], backend[16];
+    uint8_t wants_toa : 1;               /* its service tells backends the client's address */
+    uint8_t toa : 1;                     /* which is still to be told */
+    uint8_t fin_in : 1, fin_out : 1;     /* the FIN of the client, of the backend was seen */
+    uint8_t known_in : 1, known_out : 1; /* and was acknowledged */
     uint64_t hash;
     uint32_t local_index;
-    uint32_t first_seq;                        /* of the client's first byte, as the backend counts */
-    uint32_t last_seq;                         /* behind its FIN; or where it began */
-    uint32_t end_out;                          /* behind the backend's FIN */
-    bool wants_toa;                            /* its service tells backends the client's address */
-    bool fin_in, fin_out, known_in, known_out; /* of the client, of the backend: its FIN was seen; was acknowledged */
-    uint8_t reset;                             /* NAT_OUTSIDE + 1, NAT_INSIDE + 1: who reset it; 0: nobody */
+    uint32_t first_seq; /* of the client's first byte, as the backend counts */
+    uint32_t last_seq;  /* behind its FIN; or where it began */
+    uint32_t end_out;   /* behind the backend's FIN */
 } __attribute__((aligned(64)));
+_Static_assert(sizeof(struct nat_session) == 128, "two cache lines");
 
 struct nat_memory {
     struct nat_session *sessions; /* n_sessions, aligned to 64 */
@@ -96,23 +108,24 @@ struct nat_memory {
     uint32_t n_sessions;
     struct nat_local *locals; /* address, family and the three arrays are set */
     uint32_t n_locals;
+    void *local_index; /* endpoint_size(n_locals) bytes */
 };
 struct nat {
     struct nat_memory memory;
     struct flows flows;
     struct wheel wheel;
     uint32_t n_free, next_local;
-    const struct nat_service *services;
-    uint32_t n_services;
+    const struct nat_services *services; /* NULL: none */
+    struct endpoints local_index;
     uint64_t secret;
     uint64_t created, ended, resets;
     uint64_t states[NAT_STATES]; /* sessions in each */
 };
 
 void nat_init(struct nat *nat, const struct nat_memory *memory, const uint64_t secret[2], uint64_t now_us);
-/* Services for new sessions from now on; those that there are keep their backends. The caller keeps the array until the
- * next call has returned. */
-void nat_set_services(struct nat *nat, const struct nat_service *services, uint32_t n);
+/* Services for new sessions from now on; those that there are keep their backends. The caller keeps all that is in
+ * `services` until the next call has returned. */
+void nat_set_services(struct nat *nat, const struct nat_services *services);
 
 /* Where a packet goes. */
 struct nat_way {

@@ -183,22 +183,16 @@ static uint64_t covered(const struct packet *packet)
     return packet->kind == PACKET_IP4 ? csum_add(sum, ip + 12, 8) : csum_add(sum, ip + 8, 32);
 }
 
-static uint8_t *sum_field(const struct packet *packet)
-{
-    unsigned at = packet->proto == PROTO_TCP ? 16 : packet->proto == PROTO_UDP ? 6 : 2;
-    return packet->frame + packet->l4 + at;
-}
-
 bool packet_sum_good(const struct packet *packet)
 {
-    if (packet->proto == PROTO_UDP && get16(sum_field(packet)) == 0)
+    if (packet->proto == PROTO_UDP && get16(packet_sum_field(packet)) == 0)
         return packet->kind == PACKET_IP4;
     return csum_fold(covered(packet)) == 0xffff;
 }
 
 void packet_sum_fill(struct packet *packet)
 {
-    uint8_t *ip = packet->frame + packet->l3, *field = sum_field(packet);
+    uint8_t *ip = packet->frame + packet->l3, *field = packet_sum_field(packet);
     if (packet->kind == PACKET_IP4) {
         memset(ip + 10, 0, 2);
         uint16_t header = (uint16_t)~csum_fold(csum_add(0, ip, IP4_SIZE));

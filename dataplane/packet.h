@@ -47,6 +47,40 @@ bool packet_sum_good(const struct packet *packet);
 /* Computes it, and the IPv4 header's, for a packet that was made here. */
 void packet_sum_fill(struct packet *packet);
 
+/* The same fields of both families; IP packets only. */
+static inline uint8_t packet_family(const struct packet *packet)
+{
+    return packet->kind == PACKET_IP4 ? 4 : 6;
+}
+static inline unsigned packet_address_size(uint8_t family)
+{
+    return family == 4 ? 4 : 16;
+}
+static inline uint8_t *packet_source(const struct packet *packet)
+{
+    return packet->frame + packet->l3 + (packet->kind == PACKET_IP4 ? 12 : 8);
+}
+static inline uint8_t *packet_dest(const struct packet *packet)
+{
+    return packet->frame + packet->l3 + (packet->kind == PACKET_IP4 ? 16 : 24);
+}
+/* Hops that are left. */
+static inline uint8_t *packet_hops(const struct packet *packet)
+{
+    return packet->frame + packet->l3 + (packet->kind == PACKET_IP4 ? 8 : 7);
+}
+/* The length field: of the whole packet (IPv4), of what is behind the header (IPv6). */
+static inline uint8_t *packet_length(const struct packet *packet)
+{
+    return packet->frame + packet->l3 + (packet->kind == PACKET_IP4 ? 2 : 4);
+}
+/* The checksum field of layer 4. */
+static inline uint8_t *packet_sum_field(const struct packet *packet)
+{
+    unsigned at = packet->proto == PROTO_TCP ? 16 : packet->proto == PROTO_UDP ? 6 : 2;
+    return packet->frame + packet->l4 + at;
+}
+
 /* Big-endian numbers at any place of a frame. */
 static inline uint16_t get16(const uint8_t *at)
 {

@@ -2,7 +2,8 @@
  *
  * Timers are entries of an array, the session's number is the timer's: no pointers, nothing allocated. A session that
  * is used does not touch its timer: when it fires, the caller sees that the session has been used since and sets it
- * again, so a packet costs nothing here. A time that is further than a turn of the wheel fires once a turn.
+ * again, so a packet costs nothing here. A time that is further than a turn of the wheel fires
+ * when the turn is over, sooner than it was due: the caller sees that too.
  *
  * Pure. Thread safety: a wheel belongs to one core.
  */
@@ -28,7 +29,7 @@ struct wheel {
 };
 
 void wheel_init(struct wheel *wheel, struct wheel_timer *timers, uint32_t n_timers, uint64_t now_us);
-/* Fires at due_us or up to a tick later; set already: it is set anew. */
+/* Fires at due_us or up to a tick later, but within a turn; set already: it is set anew. */
 void wheel_set(struct wheel *wheel, uint32_t timer, uint64_t due_us);
 void wheel_clear(struct wheel *wheel, uint32_t timer);
 /* The next timer that has fired, which is not set any more; WHEEL_NONE: none until now_us. At most one turn is caught

@@ -66,9 +66,12 @@ static void nat_make(void)
                              .flows = memory(flow_size(n)),
                              .n_sessions = n,
                              .locals = &local,
-                             .n_locals = 1};
+                             .n_locals = 1,
+                             .local_index = memory(endpoint_size(1))};
     nat_init(&nat, &all, secret, 1000000);
-    nat_set_services(&nat, &service, 1);
+    static struct nat_services services;
+    nat_services_init(&services, memory(endpoint_size(1)), &service, 1);
+    nat_set_services(&nat, &services);
 }
 
 static void frame_fill(uint8_t *frame, uint32_t connection, unsigned size, uint8_t flags)

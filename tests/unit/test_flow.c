@@ -1,4 +1,5 @@
 /* Sessions found by their packets, and their timers. */
+#include "dataplane/endpoint.h"
 #include "dataplane/flow.h"
 
 #include "dataplane/wheel.h"
@@ -92,6 +93,35 @@ START_TEST(every_part_of_a_key_counts)
 }
 END_TEST
 
+START_TEST(configured_endpoints_are_found_and_no_others)
+{
+    enum { N = 300 };
+    struct endpoints endpoints;
+    g_autofree void *memory = g_malloc(endpoint_size(N));
+    endpoint_init(&endpoints, memory, N);
+    struct endpoint key = {.family = 4, .proto = 6};
+    for (uint32_t i = 0; i < N; i++) { /* addresses and ports that are near each other, as configured ones are */
+        key.address[3] = (uint8_t)(i % 10);
+        key.port = (uint16_t)(80 + i / 10);
+        ck_assert_uint_eq(endpoint_find(&endpoints, &key), ENDPOINT_NONE);
+        endpoint_add(&endpoints, &key, i);
+        endpoint_add(&endpoints, &key, 999);
+    }
+    for (uint32_t i = 0; i < N; i++) {
+        key.address[3] = (uint8_t)(i % 10);
+        key.port = (uint16_t)(80 + i / 10);
+        ck_assert_uint_eq(endpoint_find(&endpoints, &key), i);
+        for (unsigned byte = 0; byte < sizeof key; byte++) {
+            struct endpoint other = key;
+            ((uint8_t *)&other)[byte] ^= 0x80;
+            ck_assert_uint_eq(endpoint_find(&endpoints, &other), ENDPOINT_NONE);
+        }
+    }
+    endpoint_init(&endpoints, memory, 0); /* nothing is configured */
+    ck_assert_uint_eq(endpoint_find(&endpoints, &key), ENDPOINT_NONE);
+}
+END_TEST
+
 #define TIMERS 2000u
 static struct wheel_timer timers[TIMERS];
 static struct wheel wheel;
@@ -158,6 +188,7 @@ static void add(TCase *tcase)
     tcase_add_test(tcase, a_full_table_finds_every_one);
     tcase_add_test(tcase, full_buckets_refuse);
     tcase_add_test(tcase, every_part_of_a_key_counts);
+    tcase_add_test(tcase, configured_endpoints_are_found_and_no_others);
     tcase_add_test(tcase, timers_fire_once_and_in_time);
     tcase_add_test(tcase, far_times_and_long_pauses);
 }

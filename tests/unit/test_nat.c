@@ -22,6 +22,8 @@ struct rig {
     struct nat_local locals[2];
     struct nat_backend backends[2];
     struct nat_service services[5];
+    struct nat_services all;
+    void *indices[2]; /* of services, of locals */
     uint16_t pick[1];
     uint64_t now_us;
     uint8_t family;
@@ -72,9 +74,11 @@ static struct rig *rig_new(uint8_t family, uint32_t sessions)
                                 .flows = aligned_alloc(64, flow_size(sessions)),
                                 .n_sessions = sessions,
                                 .locals = r->locals,
-                                .n_locals = 2};
+                                .n_locals = 2,
+                                .local_index = r->indices[1] = g_malloc(endpoint_size(2))};
     nat_init(&r->nat, &memory, secret, r->now_us);
-    nat_set_services(&r->nat, r->services, 4);
+    nat_services_init(&r->all, r->indices[0] = g_malloc(endpoint_size(4)), r->services, 4);
+    nat_set_services(&r->nat, &r->all);
     return r;
 }
 
@@ -90,6 +94,7 @@ static void rig_free(struct rig *r)
     g_free(r->nat.memory.free_sessions);
     free(r->nat.memory.flows);
     for (int i = 0; i < 2; i++) {
+        g_free(r->indices[i]);
         g_free(r->locals[i].by_port);
         g_free(r->locals[i].free_ports);
         g_free(r->locals[i].last_seq);
