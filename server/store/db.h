@@ -41,7 +41,9 @@ struct db_rows;
 /* url: path of a SQLite file, also "sqlite:PATH" (made when absent, mode 0600, write-ahead log, synchronous=FULL), or
  * postgresql://..., as libpq takes it (RFC 3986; what it leaves out comes from the PG* environment and ~/.pgpass).
  * Other schemes are SB_ERROR_INVALID. A Postgres that does not answer is an error after 2 s here and 5 s later; a
- * connection that was lost once stays lost: open anew. */
+ * connection that was lost once stays lost: open anew.
+ * Of several servers, postgresql://a,b/x, the first counts that answers and can be written, 2 s for each: a standby is
+ * passed over until it is promoted (target_session_attrs=read-write, unless the URL says another). */
 struct db *db_open(const char *url, GError **error);
 /* The same for reading only: the file must exist, nothing is ever written, and a folder that cannot be written or a
  * disk that is full is no obstacle. *still (may be NULL): nobody has the file open for writing, and what is read stays

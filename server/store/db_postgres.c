@@ -14,6 +14,7 @@
 
 #define CONNECT_MS 2000
 #define ANSWER_MS 5000
+#define PORT_DEFAULT "5432"
 #define OID_INT8 20 /* pg_type.h: the numbers of types never change */
 #define OID_BOOL 16
 #define OID_TEXT 25
@@ -80,21 +81,90 @@ static void ignore_notice(void *data, const PGresult *result)
     (void)result;
 }
 
-/* rest: behind "postgresql:". What the URL does not say comes from libpq's environment and its password file. */
-static struct db *postgres_open(const char *rest, GError **error)
+/* What the URL says of a keyword, borrowed; NULL: nothing. */
+static const char *option(const PQconninfoOption *options, const char *keyword)
 {
-    g_autofree char *url = g_strconcat("postgresql:", rest, NULL);
-    static const char *const keys[] = {"client_encoding", "fallback_application_name", "dbname", NULL};
-    const char *const values[] = {"UTF8", "signalbox", url, NULL};
+    for (; options->keyword != NULL; options++)
+        if (strcmp(options->keyword, keyword) == 0)
+            return options->val;
+    return NULL;
+}
+
+/* The i-th of a list like "a,b" (libpq 34.1.1.3); what is there once counts for all. g_free. */
+static char *item(const char *list, unsigned i)
+{
+    g_auto(GStrv) items = g_strsplit(list != NULL ? list : "", ",", -1);
+    unsigned n = g_strv_length(items);
+    return g_strdup(n == 1 ? items[0] : i < n ? items[i] : "");
+}
+
+static unsigned items(const char *list)
+{
+    g_auto(GStrv) items = g_strsplit(list != NULL ? list : "", ",", -1);
+    return MAX(g_strv_length(items), 1);
+}
+
+/* A connection to the i-th server of the URL, or NULL: why says so behind what it said before. attrs: what the server
+ * must allow, unless the URL says something else. */
+static PGconn *connect_to(const char *url, const PQconninfoOption *options, unsigned i, const char *attrs, GString *why)
+{
+    g_autofree char *host = item(option(options, "host"), i), *address = item(option(options, "hostaddr"), i),
+                    *said = item(option(options, "port"), i);
+    bool listed = *said == '\0' && option(options, "port") != NULL; /* "a,b:5433" */
+    static const char *const keys[] = {"client_encoding",
+                                       "fallback_application_name",
+                                       "target_session_attrs",
+                                       "dbname",
+                                       "host",
+                                       "hostaddr",
+                                       "port",
+                                       NULL}; /* those behind dbname outweigh the URL */
+    const char *const values[] = {"UTF8", "signalbox", attrs, url, host, address, listed ? PORT_DEFAULT : said, NULL};
     PGconn *conn = PQconnectStartParams(keys, values, 1);
-    if (conn == NULL || PQstatus(conn) == CONNECTION_BAD || !connect_wait(conn)) {
-        g_autofree char *late = g_strdup_printf("no answer within %d ms", CONNECT_MS);
-        bool failed = PQstatus(conn) == CONNECTION_BAD; /* also of NULL */
-        set_error(error, SB_ERROR_IO, conn == NULL ? "out of memory" : failed ? PQerrorMessage(conn) : late, NULL);
+    if (conn != NULL && PQstatus(conn) != CONNECTION_BAD && connect_wait(conn))
+        return conn;
+    const char *text = conn == NULL ? "out of memory" : PQerrorMessage(conn);
+    g_string_append(why, why->len > 0 ? "; " : "");
+    if (PQstatus(conn) == CONNECTION_BAD) /* also of NULL */
+        g_string_append_len(why, text, (gssize)strcspn(text, "\n"));
+    else
+        g_string_append_printf(why, "%s port %s: no answer within %d ms", PQhost(conn), PQport(conn), CONNECT_MS);
+    PQfinish(conn);
+    return NULL;
+}
+
+/* The first of the URL's servers that answers and allows what attrs says. libpq would try them itself, but it leaves
+ * the deadline of each to who polls, and has no call for "try the next". */
+static PGconn *connect_any(const char *url, const char *attrs, GError **error)
+{
+    char *wrong = NULL;
+    PQconninfoOption *options = PQconninfoParse(url, &wrong);
+    if (options == NULL) {
+        set_error(error, SB_ERROR_INVALID, wrong != NULL ? wrong : "out of memory", NULL);
         g_prefix_error(error, "cannot open database: ");
-        PQfinish(conn);
+        PQfreemem(wrong);
         return NULL;
     }
+    unsigned n = MAX(items(option(options, "host")), items(option(options, "hostaddr")));
+    g_autoptr(GString) why = g_string_new(NULL);
+    PGconn *conn = NULL;
+    for (unsigned i = 0; i < n && conn == NULL; i++)
+        conn = connect_to(url, options, i, attrs, why);
+    PQconninfoFree(options);
+    if (conn == NULL) {
+        set_error(error, SB_ERROR_IO, why->str, NULL);
+        g_prefix_error(error, "cannot open database: ");
+    }
+    return conn;
+}
+
+/* rest: behind "postgresql:". What the URL does not say comes from libpq's environment and its password file. */
+static struct db *open_with(const char *rest, const char *attrs, GError **error)
+{
+    g_autofree char *url = g_strconcat("postgresql:", rest, NULL);
+    PGconn *conn = connect_any(url, attrs, error);
+    if (conn == NULL)
+        return NULL;
     PQsetNoticeReceiver(conn, ignore_notice, NULL); /* "already exists, skipping" */
     PQsetnonblocking(conn, 1);
     struct postgres_db *db = g_new0(struct postgres_db, 1);
@@ -104,11 +174,17 @@ static struct db *postgres_open(const char *rest, GError **error)
     return &db->db;
 }
 
+/* A standby that has not been promoted is passed over. */
+static struct db *postgres_open(const char *rest, GError **error)
+{
+    return open_with(rest, "read-write", error);
+}
+
 static struct db *postgres_open_reading(const char *rest, bool *still, GError **error)
 {
     if (still != NULL)
         *still = false;
-    struct db *db = postgres_open(rest, error);
+    struct db *db = open_with(rest, "any", error);
     if (db != NULL && !db_exec(db, "set default_transaction_read_only = on", error)) {
         postgres_close(db);
         return NULL;

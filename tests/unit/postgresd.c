@@ -18,27 +18,29 @@
 #define NOBODY 65534
 #define START_US 30000000
 
-static struct {
+static struct server {
     pid_t pid;
-    char folder[64], data[96], bin[64];
-    unsigned port, databases;
-} server;
+    char folder[64], data[96];
+    unsigned port;
+} server, follower; /* pid 0: it does not run */
+static char bin[64];
+static unsigned databases;
 
 static void find_programs(void)
 {
     glob_t found;
     ck_assert_msg(glob("/usr/lib/postgresql/*/bin/initdb", 0, NULL, &found) == 0,
                   "found no initdb under /usr/lib/postgresql, expected the package postgresql-15");
-    g_autofree char *bin = g_path_get_dirname(found.gl_pathv[found.gl_pathc - 1]);
-    g_strlcpy(server.bin, bin, sizeof server.bin);
+    g_autofree char *folder = g_path_get_dirname(found.gl_pathv[found.gl_pathc - 1]);
+    g_strlcpy(bin, folder, sizeof bin);
     globfree(&found);
 }
 
 /* A child that runs a program of Postgres as a user that it accepts, and ends with this process. */
-static pid_t spawn(const char *const *argv)
+static pid_t spawn(const struct server *of, const char *const *argv)
 {
-    g_autofree char *program = g_build_filename(server.bin, argv[0], NULL);
-    g_autofree char *log = g_build_filename(server.folder, "log", NULL);
+    g_autofree char *program = g_build_filename(bin, argv[0], NULL);
+    g_autofree char *log = g_build_filename(of->folder, "log", NULL);
     pid_t parent = getpid(), pid = fork();
     ck_assert_int_ge(pid, 0);
     if (pid != 0)
@@ -55,27 +57,23 @@ static pid_t spawn(const char *const *argv)
     _exit(127);
 }
 
-static char *url(const char *database)
+static PGconn *connect_now(const struct server *to)
 {
-    return g_strdup_printf("postgresql://nobody@127.0.0.1:%u/%s", server.port, database);
-}
-
-static PGconn *connect_now(void)
-{
-    g_autofree char *template = url("postgres");
-    PGconn *conn = PQconnectdb(template);
+    g_autofree char *url = g_strdup_printf("postgresql://nobody@127.0.0.1:%u/postgres", to->port);
+    PGconn *conn = PQconnectdb(url);
     if (PQstatus(conn) == CONNECTION_OK)
         return conn;
     PQfinish(conn);
     return NULL;
 }
 
-void postgresd_run(void)
+/* Returns when it answers. */
+static void run(struct server *one)
 {
-    g_autofree char *port = g_strdup_printf("%u", server.port);
+    g_autofree char *port = g_strdup_printf("%u", one->port);
     const char *const argv[] = {"postgres",
                                 "-D",
-                                server.data,
+                                one->data,
                                 "-p",
                                 port,
                                 "-h",
@@ -89,47 +87,90 @@ void postgresd_run(void)
                                 "-c",
                                 "max_connections=20",
                                 NULL};
-    server.pid = spawn(argv);
+    one->pid = spawn(one, argv);
     int64_t deadline_us = loop_now_us() + START_US;
     PGconn *conn;
-    while ((conn = connect_now()) == NULL) {
-        ck_assert_msg(loop_now_us() < deadline_us && waitpid(server.pid, NULL, WNOHANG) == 0,
-                      "Postgres does not answer: see %s/log", server.folder);
+    while ((conn = connect_now(one)) == NULL) {
+        ck_assert_msg(loop_now_us() < deadline_us && waitpid(one->pid, NULL, WNOHANG) == 0,
+                      "Postgres does not answer: see %s/log", one->folder);
         poll(NULL, 0, 10);
     }
     PQfinish(conn);
 }
 
+void postgresd_run(void)
+{
+    run(&server);
+}
+
+/* A folder and a port of its own. */
+static void place(struct server *one)
+{
+    g_strlcpy(one->folder, "/tmp/sb-postgres-XXXXXX", sizeof one->folder);
+    ck_assert_ptr_nonnull(g_mkdtemp(one->folder));
+    snprintf(one->data, sizeof one->data, "%s/data", one->folder);
+    if (geteuid() == 0)
+        ck_assert_int_eq(chown(one->folder, NOBODY, NOBODY), 0);
+    one->port = unit_free_port();
+}
+
+/* A program of Postgres that does its work and ends. */
+static void do_once(const struct server *of, const char *const *argv)
+{
+    int status = -1;
+    waitpid(spawn(of, argv), &status, 0);
+    ck_assert_msg(status == 0, "%s failed: see %s/log", argv[0], of->folder);
+}
+
 void postgresd_start(void)
 {
     find_programs();
-    g_strlcpy(server.folder, "/tmp/sb-postgres-XXXXXX", sizeof server.folder);
-    ck_assert_ptr_nonnull(g_mkdtemp(server.folder));
-    snprintf(server.data, sizeof server.data, "%s/data", server.folder);
-    if (geteuid() == 0)
-        ck_assert_int_eq(chown(server.folder, NOBODY, NOBODY), 0);
-    server.port = unit_free_port();
+    place(&server);
     const char *const argv[] = {"initdb", "-D", server.data, "-U",         "nobody",    "-A",
                                 "trust",  "-E", "UTF8",      "--locale=C", "--no-sync", "--no-instructions",
                                 NULL};
-    int status = -1;
-    waitpid(spawn(argv), &status, 0);
-    ck_assert_msg(status == 0, "initdb failed: see %s/log", server.folder);
+    do_once(&server, argv);
     postgresd_run();
+}
+
+void postgresd_follow(void)
+{
+    g_autofree char *port = g_strdup_printf("%u", server.port);
+    place(&follower);
+    const char *const argv[] = {"pg_basebackup", "-D", follower.data, "-h",     "127.0.0.1", "-p",   port,        "-U",
+                                "nobody",        "-R", "-X",          "stream", "-c",        "fast", "--no-sync", NULL};
+    do_once(&follower, argv);
+    run(&follower);
+}
+
+static void execute(const char *sql)
+{
+    PGconn *conn = connect_now(&server);
+    ck_assert_ptr_nonnull(conn);
+    PGresult *result = PQexec(conn, sql);
+    ck_assert_msg(PQresultStatus(result) == PGRES_COMMAND_OK || PQresultStatus(result) == PGRES_TUPLES_OK, "%s",
+                  PQerrorMessage(conn));
+    PQclear(result);
+    PQfinish(conn);
 }
 
 char *postgresd_fresh(void)
 {
     /* libcheck forks for each test: the counter alone would start again. */
-    g_autofree char *name = g_strdup_printf("t%d_%u", (int)getpid(), server.databases++);
+    g_autofree char *name = g_strdup_printf("t%d_%u", (int)getpid(), databases++);
     g_autofree char *sql = g_strdup_printf("create database %s", name);
-    PGconn *conn = connect_now();
-    ck_assert_ptr_nonnull(conn);
-    PGresult *result = PQexec(conn, sql);
-    ck_assert_msg(PQresultStatus(result) == PGRES_COMMAND_OK, "%s", PQerrorMessage(conn));
-    PQclear(result);
-    PQfinish(conn);
-    return url(name);
+    g_autofree char *other = follower.pid == 0 ? g_strdup("") : g_strdup_printf("127.0.0.1:%u,", follower.port);
+    execute(sql);
+    return g_strdup_printf("postgresql://nobody@%s127.0.0.1:%u/%s", other, server.port, name);
+}
+
+void postgresd_fail_over(void)
+{
+    postgresd_kill();
+    unit_remove_all(server.folder);
+    server = follower;
+    follower = (struct server){0};
+    execute("select pg_promote()"); /* waits until it has happened */
 }
 
 /* Signals the server and its children. */
@@ -196,4 +237,9 @@ void postgresd_end(void)
 {
     postgresd_kill();
     unit_remove_all(server.folder);
+    if (follower.pid > 0) {
+        server = follower;
+        follower = (struct server){0};
+        postgresd_end();
+    }
 }

@@ -10,11 +10,14 @@
 
 void postgresd_start(void); /* a new cluster; returns when it answers */
 void postgresd_end(void);
-char *postgresd_fresh(void); /* URL of a new, empty database; g_free */
+void postgresd_follow(void); /* a standby of it that streams; returns when it answers */
+/* URL of a new, empty database; of all servers, the standby first, when there is one; g_free */
+char *postgresd_fresh(void);
 
 void postgresd_run(void);         /* starts it again behind postgresd_kill */
 void postgresd_kill_soon(void);   /* the same without waiting for its end: postgresd_kill does that */
 void postgresd_kill(void);        /* all its processes at once and without a word to the disk; reaps */
+void postgresd_fail_over(void);   /* the same, and its standby takes its place, here too */
 void postgresd_pause(bool pause); /* SIGSTOP, or SIGCONT, to all its processes: they hold their connections */
 
 #endif

@@ -171,6 +171,56 @@ START_TEST(a_lost_connection_says_so_and_a_new_one_works)
 }
 END_TEST
 
+static struct db *open_or_say(const char *url)
+{
+    g_autoptr(GError) error = NULL;
+    struct db *db = db_open(url, &error);
+    ck_assert_msg(db != NULL, "%s: %s", url, db == NULL ? error->message : "");
+    return db;
+}
+
+/* Of several servers the first that can be written: behind one that is dead, one that says nothing, and a standby. */
+START_TEST(the_server_that_can_be_written_is_found)
+{
+    postgresd_start();
+    postgresd_follow();
+    g_autofree char *url = postgresd_fresh(), *only = NULL;
+    struct db *db = open_or_say(url);
+    ck_assert(db_exec(db, "create table t (a bigint); insert into t values (7)", NULL));
+    db_close(db);
+    g_auto(GStrv) parts = g_strsplit_set(url, "@,/", -1); /* postgresql: "" nobody STANDBY PRIMARY DATABASE */
+    struct sockaddr_in sa = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t len = sizeof sa;
+    int silent = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    ck_assert_int_eq(bind(silent, (struct sockaddr *)&sa, len), 0);
+    ck_assert_int_eq(listen(silent, 8), 0);
+    getsockname(silent, (struct sockaddr *)&sa, &len);
+    g_autofree char *all = g_strdup_printf("postgresql://nobody@127.0.0.1:1,127.0.0.1:%u,%s,%s/%s", ntohs(sa.sin_port),
+                                           parts[3], parts[4], parts[5]);
+    db = open_or_say(all);
+    ck_assert_int_eq(number(db, "select a from t"), 7);
+    db_close(db);
+    only =
+        g_strdup_printf("postgresql://nobody@127.0.0.1:1,127.0.0.1:%u,%s/%s", ntohs(sa.sin_port), parts[3], parts[5]);
+    g_autoptr(GError) none = NULL;
+    ck_assert_ptr_null(db_open(only, &none));
+    ck_assert_msg(strstr(none->message, "refused; 127.0.0.1 port ") != NULL &&
+                      strstr(none->message, "no answer within 2000 ms; connection") != NULL &&
+                      strstr(none->message, "session is read-only") != NULL,
+                  "%s", none->message);
+    close(silent);
+    while (db = db_open_reading(only, NULL, NULL), db == NULL || !db_exec(db, "select a from t", NULL))
+        db_close(db); /* the standby does for that, as soon as it has got so far */
+    ck_assert_int_eq(number(db, "select a from t"), 7);
+    db_close(db);
+    postgresd_fail_over();
+    db = open_or_say(all);
+    ck_assert(db_exec(db, "insert into t values (8)", NULL));
+    db_close(db);
+    postgresd_end();
+}
+END_TEST
+
 START_TEST(a_password_is_never_shown)
 {
     static const char *const shown[][2] = {
@@ -196,6 +246,7 @@ static void add(TCase *tcase)
     tcase_add_loop_test(tcase, migrations_run_once_in_order, 0, ENGINES);
     tcase_add_loop_test(tcase, two_programs_may_migrate_at_once, 0, ENGINES);
     tcase_add_test(tcase, a_lost_connection_says_so_and_a_new_one_works);
+    tcase_add_test(tcase, the_server_that_can_be_written_is_found);
     tcase_add_test(tcase, a_password_is_never_shown);
 }
 
