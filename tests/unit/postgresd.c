@@ -219,16 +219,11 @@ void postgresd_pause(bool pause)
     }
 }
 
-void postgresd_kill_soon(void)
-{
-    kill(server.pid, SIGQUIT);
-}
-
 void postgresd_kill(void)
 {
     if (server.pid <= 0)
         return;
-    postgresd_kill_soon();
+    kill(server.pid, SIGQUIT);
     waitpid(server.pid, NULL, 0);
     server.pid = 0;
 }

@@ -15,7 +15,6 @@ void postgresd_follow(void); /* a standby of it that streams; returns when it an
 char *postgresd_fresh(void);
 
 void postgresd_run(void);         /* starts it again behind postgresd_kill */
-void postgresd_kill_soon(void);   /* the same without waiting for its end: postgresd_kill does that */
 void postgresd_kill(void);        /* all its processes at once and without a word to the disk; reaps */
 void postgresd_fail_over(void);   /* the same, and its standby takes its place, here too */
 void postgresd_pause(bool pause); /* SIGSTOP, or SIGCONT, to all its processes: they hold their connections */
