@@ -87,8 +87,10 @@ static struct db *connect_file(const char *name, const char *path, int flags, co
 
 static struct db *sqlite_open(const char *path, GError **error)
 {
-    /* Made before SQLite does it, because the file holds hashes of tokens and SQLite would use 0644. */
-    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    /* Made before SQLite does it, because the file holds hashes of tokens and SQLite would use 0644. One that is there
+     * is not touched: closing a descriptor of it gives up the locks of every connection of this process to it, and
+     * another program would take the log for nobody's. */
+    int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     if (fd >= 0)
         close(fd);
     return connect_file(path, path, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE,

@@ -4,6 +4,7 @@
 #include "tests/unit/postgresd.h"
 #include "tests/unit/unit.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -144,6 +145,32 @@ START_TEST(two_programs_may_migrate_at_once)
 }
 END_TEST
 
+/* Which process has a lock on the file, 0: none. */
+static pid_t who_locks(const char *file)
+{
+    int fd = open(file, O_RDWR | O_CLOEXEC);
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    ck_assert_int_eq(fcntl(fd, F_GETLK, &lock), 0);
+    close(fd);
+    return lock.l_type == F_UNLCK ? 0 : lock.l_pid;
+}
+
+/* A connection's lock keeps other programs from taking the log for nobody's and removing it. */
+START_TEST(a_second_connection_leaves_the_first_ones_locks)
+{
+    struct db *first = open_fresh(SQLITE);
+    ck_assert(db_exec(first, "create table t (n bigint)", NULL));
+    db_close(db_open(path, NULL));
+    pid_t asker = fork();
+    if (asker == 0)
+        _exit(who_locks(path) == getppid() ? 0 : 1);
+    int status;
+    waitpid(asker, &status, 0);
+    ck_assert_int_eq(status, 0);
+    drop(first);
+}
+END_TEST
+
 START_TEST(a_lost_connection_says_so_and_a_new_one_works)
 {
     postgresd_start();
@@ -245,6 +272,7 @@ static void add(TCase *tcase)
     tcase_add_loop_test(tcase, errors_say_what_and_leave_the_connection_usable, 0, ENGINES);
     tcase_add_loop_test(tcase, migrations_run_once_in_order, 0, ENGINES);
     tcase_add_loop_test(tcase, two_programs_may_migrate_at_once, 0, ENGINES);
+    tcase_add_test(tcase, a_second_connection_leaves_the_first_ones_locks);
     tcase_add_test(tcase, a_lost_connection_says_so_and_a_new_one_works);
     tcase_add_test(tcase, the_server_that_can_be_written_is_found);
     tcase_add_test(tcase, a_password_is_never_shown);
