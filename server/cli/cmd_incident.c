@@ -130,6 +130,14 @@ static int fetch_and_cut(struct cli *cli, const struct export *e, char **inciden
     return code;
 }
 
+static int trim(char **incident, unsigned *dropped)
+{
+    g_autoptr(GError) error = NULL;
+    g_autofree char *whole = g_steal_pointer(incident);
+    *incident = incident_trim(whole, dropped, &error);
+    return *incident != NULL ? EXIT_OK : cli_error(error);
+}
+
 static int write_case(const struct export *e, const char *text)
 {
     g_autoptr(GError) error = NULL;
@@ -167,10 +175,8 @@ static int incident_export(struct cli *cli, int argc, char **argv)
     int code = e.execution != NULL ? execution_times(cli, &e) : EXIT_OK;
     if (code == EXIT_OK)
         code = fetch_and_cut(cli, &e, &incident, &note);
-    if (code == EXIT_OK && e.trim) {
-        g_autofree char *whole = g_steal_pointer(&incident);
-        incident = incident_trim(whole, &dropped, NULL); /* it has just been run */
-    }
+    if (code == EXIT_OK && e.trim)
+        code = trim(&incident, &dropped);
     if (code == EXIT_OK) {
         g_autofree char *from = cli_time_text(MAX(e.from_us, note.began_us)),
                         *to = cli_time_text(MIN(e.to_us, note.ended_us)),
