@@ -73,7 +73,7 @@ static void journal_text(const struct effect *effect, const char *hash, GString 
     }
 }
 
-void effect_text(const struct effect *effect, GString *out)
+static void effect_text(const struct effect *effect, GString *out)
 {
     g_autoptr(GByteArray) bytes = g_byte_array_new();
     char hash[PART_HASH_SIZE];
@@ -103,9 +103,7 @@ void effect_lines(const struct effect *effect, GString *out)
 
 /* ---- replay ---- */
 
-/* Does one input. False: it is none. */
-static bool replay_input(struct engine **engine, const json_t *input,
-                         void (*write)(const struct effect *effect, GString *out), GString *out, GError **error)
+bool incident_input(struct engine **engine, const json_t *input, GString *out, GError **error)
 {
     if (g_strcmp0(json_string_value(json_object_get(input, "in")), "config") == 0) {
         engine_free(*engine);
@@ -123,48 +121,12 @@ static bool replay_input(struct engine **engine, const json_t *input,
     effects_init(&effects);
     ok = engine_input(*engine, input, &effects, &refused, &reason);
     if (refused)
-        g_string_append_printf(out, "%srefused: %s\n", write == effect_lines ? "> " : "", reason->message);
+        g_string_append_printf(out, "> refused: %s\n", reason->message);
     while ((effect = effects_pop(&effects)) != NULL) {
-        write(effect, out);
+        effect_lines(effect, out);
         effect_free(effect);
     }
     if (!ok && !refused)
         g_propagate_error(error, g_steal_pointer(&reason));
     return ok || refused;
-}
-
-bool incident_input(struct engine **engine, const json_t *input, GString *out, GError **error)
-{
-    return replay_input(engine, input, effect_lines, out, error);
-}
-
-/* Not jsondoc_parse: what a stranger sent at the greatest depth stands here one deeper. */
-static bool replay_line(struct engine **engine, const char *line, GString *out, GError **error)
-{
-    json_error_t where;
-    json_t *input = json_loads(line, JSON_REJECT_DUPLICATES, &where);
-    if (input == NULL) {
-        g_set_error(error, SB_ERROR, SB_ERROR_INVALID, "%s", where.text);
-        return false;
-    }
-    bool ok = replay_input(engine, input, effect_text, out, error);
-    json_decref(input);
-    return ok;
-}
-
-char *incident_replay(const char *recording, struct engine **last, GError **error)
-{
-    g_auto(GStrv) lines = g_strsplit(recording, "\n", -1);
-    g_autoptr(GString) out = g_string_new(NULL);
-    struct engine *engine = NULL;
-    bool ok = true;
-    for (guint i = 0; ok && lines[i] != NULL; i++) {
-        ok = strchr("#>", *lines[i]) != NULL || replay_line(&engine, lines[i], out, error);
-        if (!ok)
-            g_prefix_error(error, "line %u: ", i + 1);
-    }
-    if (ok && last != NULL)
-        *last = g_steal_pointer(&engine);
-    engine_free(engine);
-    return ok ? g_string_free(g_steal_pointer(&out), FALSE) : NULL;
 }

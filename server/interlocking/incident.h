@@ -19,8 +19,8 @@
  *
  * A recording is one input on each line, as JSON. A "config" begins an engine: the first line is one, and each restart
  * of the process is another, followed by what was restored and a "start". Before any line a snapshot may be put in
- * place of all that was before. What came out is a text, that of effect_text, with "refused: REASON" for an input that
- * the engine refused. Lines that begin with # (remarks) or > (effects, as they came out when it was recorded) are
+ * place of all that was before. What came out is a text, that of effect_lines, with "> refused: REASON" for an input
+ * that the engine refused. Lines that begin with # (remarks) or > (effects, as they came out when it was recorded) are
  * passed over.
  *
  * Thread safety: engine_snapshot_new is the engine's thread's; a snapshot may be emitted and freed by any one thread.
@@ -44,23 +44,16 @@ struct engine_snapshot *engine_snapshot_new(const struct engine *engine);
 void engine_snapshot_emit(const struct engine_snapshot *snapshot, engine_told_fn fn, void *data);
 void engine_snapshot_free(struct engine_snapshot *snapshot);
 
-/* Appends what the effect is, for people and for comparison; the hash is over every byte that the caller is to write or
- * to give out, but for bodies of tokens:
- *   journal 2 entries 0123...
- *     event x-1/2
- *     execution x-1
- *   publish 2.17 0123...                EPOCH.GENERATION */
-void effect_text(const struct effect *effect, GString *out);
-
-/* The same as lines that stand between inputs, each behind "> ". */
+/* Appends what the effect is, for people and for comparison, as lines that stand between inputs; the hash is over every
+ * byte that the caller is to write or to give out, but for bodies of tokens:
+ *   > journal 2 entries 0123...
+ *   >   event x-1/2
+ *   >   execution x-1
+ *   > publish 2.17 0123...                EPOCH.GENERATION */
 void effect_lines(const struct effect *effect, GString *out);
 
 /* Does any input on *engine, which a "config" replaces; effects and a refusal are appended as lines behind "> ". False:
  * it is none. */
 bool incident_input(struct engine **engine, const json_t *input, GString *out, GError **error);
-
-/* Replays a recording: the text of all effects (g_free). *last: the engine as it is at the end, if last is not NULL.
- * NULL with SB_ERROR_INVALID, "line 12: ...", if a line is no input. */
-char *incident_replay(const char *recording, struct engine **last, GError **error);
 
 #endif

@@ -3,7 +3,7 @@
  *   # a remark; kept
  *   {"in": "config", ...}            a snapshot (incident.h): where it begins
  *   +12.345678 {"in": "edge", ...}   an input, so many seconds after the snapshot; its "at" is left out
- *   > publish 2.17 0123...           what came out of it: effect_text, or "refused: REASON"
+ *   > publish 2.17 0123...           what came out of it: effect_lines, or "refused: REASON"
  *   ? status                         a mark: what people would have seen then, in the lines that begin with |
  *   ? execution ID
  *   ? explain URL

@@ -51,7 +51,7 @@ static bool carry_out(struct server *s)
         s->budget -= s->budget > 0;
         s->carried++;
         if (s->done != NULL)
-            effect_text(effect, s->done);
+            effect_lines(effect, s->done);
         if (effect->kind == EFFECT_JOURNAL)
             journal_write(s, effect->entries);
         else {

@@ -24,7 +24,8 @@ struct server {
     int64_t now_us;
     int budget; /* effects until the crash; -1: none */
     unsigned carried;
-    GString *inputs, *done; /* the black box: what the engine is told, as incident.h has it, and effect_text; or NULL */
+    GString *inputs,
+        *done; /* the black box: what the engine is told, as incident.h has it, and effect_lines; or NULL */
 };
 
 extern const char *rig_site; /* of tests/lab/sites, which server_new applies; "two-rooms" */

@@ -1,6 +1,6 @@
 /* The black box: a 2 July in memory, recorded. Replayed, as a whole or from a snapshot at any point of it, it gives the
  * same effects, byte for byte, and the same texts for people. */
-#include "server/interlocking/incident.h"
+#include "server/interlocking/incident_case.h"
 #include "tests/unit/engine_rig.h"
 #include "tests/unit/unit.h"
 
@@ -10,7 +10,7 @@
 static void refused(struct server *s, GError *error)
 {
     ck_assert_ptr_nonnull(error);
-    g_string_append_printf(s->done, "refused: %s\n", error->message);
+    g_string_append_printf(s->done, "> refused: %s\n", error->message);
     g_error_free(error);
 }
 
@@ -283,13 +283,23 @@ static void recording_clear(struct recording *r)
     g_free(r->texts);
 }
 
+/* *last: the engine as it is at the end, if last is not NULL. */
 static char *replay(const char *inputs, struct engine **last)
 {
-    GError *error = NULL;
-    char *done = incident_replay(inputs, last, &error);
-    if (done == NULL)
-        ck_abort_msg("replay: %s", error->message);
-    return done;
+    g_auto(GStrv) lines = g_strsplit(inputs, "\n", -1);
+    GString *done = g_string_new(NULL);
+    struct engine *engine = NULL;
+    for (char **line = lines; *line != NULL && **line != '\0'; line++) {
+        g_autoptr(GError) error = NULL;
+        json_t *input = json_loads(*line, 0, NULL);
+        if (!incident_input(&engine, input, done, &error))
+            ck_abort_msg("%s: %s", *line, error->message);
+        json_decref(input);
+    }
+    if (last != NULL)
+        *last = g_steal_pointer(&engine);
+    engine_free(engine);
+    return g_string_free(done, FALSE);
 }
 
 static void expect_replay(const struct recording *r, const char *inputs, const char *expected)
@@ -338,26 +348,26 @@ START_TEST(every_tick_counts)
 }
 END_TEST
 
-START_TEST(what_is_no_recording)
+START_TEST(what_is_no_case)
 {
     static const char config[] = "{\"in\":\"config\",\"cluster\":\"two-rooms\"}\n";
     static const struct {
         const char *line, *text;
     } rows[] = {{"{", "line 2: "},
-                {"[]", "line 2: found a list of 0, expected an input of the engine"},
+                {"[]", "line 2: found \"[]\", expected an input like +1.234567 {...}"},
                 {"{\"in\":\"dance\"}", "line 2: "},
                 {"{\"in\":\"tick\",\"at\":1}", "line 2: "}, /* before a start */
                 {"{\"in\":\"restore\",\"kind\":\"pop\"}", "line 2: "},
                 {"{\"in\":\"start\",\"at\":1,\"epoch\":1}\n{\"in\":\"start\",\"at\":1,\"epoch\":2}", "line 3: "},
                 {"{\"in\":\"start\",\"at\":1,\"epoch\":1}\n{\"in\":\"abort\",\"at\":1}", "line 3: "}};
     GError *error = NULL;
-    ck_assert_ptr_null(incident_replay("{\"in\":\"tick\"}", NULL, &error));
+    ck_assert_ptr_null(incident_run("{\"in\":\"tick\"}", &error));
     expect_error(error, INVALID, "line 1: found no \"config\" before");
-    ck_assert_ptr_null(incident_replay("{\"in\":\"config\"}", NULL, &error));
+    ck_assert_ptr_null(incident_run("{\"in\":\"config\"}", &error));
     expect_error(error, INVALID, "line 1: ");
     for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {
         g_autofree char *text = g_strconcat(config, rows[i].line, NULL);
-        ck_assert_ptr_null(incident_replay(text, NULL, &error));
+        ck_assert_ptr_null(incident_run(text, &error));
         expect_error(error, INVALID, rows[i].text);
     }
 }
@@ -368,7 +378,7 @@ static void add(TCase *tcase)
     tcase_add_test(tcase, replay_is_the_same);
     tcase_add_loop_test(tcase, replay_from_a_snapshot_is_the_same, 0, (int)G_N_ELEMENTS(story));
     tcase_add_test(tcase, every_tick_counts);
-    tcase_add_test(tcase, what_is_no_recording);
+    tcase_add_test(tcase, what_is_no_case);
 }
 
 int main(void)

@@ -104,7 +104,7 @@ static char *all_of(const struct engine *engine, struct effects *effects)
     const struct resolved *resolved = engine_resolved(engine);
     struct effect *effect;
     while ((effect = effects_pop(effects)) != NULL) {
-        effect_text(effect, out);
+        effect_lines(effect, out);
         effect_free(effect);
     }
     for (int class = 0; class < EDGE_CLASSES; class ++)
@@ -167,7 +167,7 @@ START_TEST(a_journal_gives_the_same_bytes)
     ck_assert_uint_eq(epoch, again);
     g_autofree char *first = all_of(one, &effects), *second = all_of(two, &more);
     ck_assert_uint_ge(strlen(first), 5000);
-    ck_assert_ptr_nonnull(strstr(first, "\npublish "));
+    ck_assert_ptr_nonnull(strstr(first, "\n> publish "));
     ck_assert_ptr_nonnull(strstr(first, "\"plan\":\"room-isolated\""));
     unit_same_text(first, second);
     served_start(&served, NULL, NULL); /* on the journal itself */
