@@ -13,11 +13,9 @@
 
 static bool add_audit_row(void *data, const struct journal_row *row, GError **error)
 {
-    json_t *body = json_loads(row->body, 0, NULL);
-    if (body == NULL) {
-        g_set_error(error, SB_ERROR, SB_ERROR_IO, "journal: audit entry %" G_GUINT64_FORMAT " is not JSON", row->seq);
+    json_t *body = journal_row_body(row, error);
+    if (body == NULL)
         return false;
-    }
     json_object_set(body, "number", json_object_get(body, "seq"));
     json_object_set_new(body, "seq", json_integer((json_int_t)row->seq)); /* what ?after= takes */
     json_array_append_new(data, body);

@@ -27,10 +27,10 @@ struct telling {
 };
 
 /* Execution bodies without their events, which are told one by one. */
-static json_t *body_of(const struct journal_row *row)
+static json_t *body_of(const struct journal_row *row, GError **error)
 {
-    json_t *body = json_loads(row->body, JSON_DECODE_ANY, NULL);
-    if (strcmp(row->kind, "execution") == 0)
+    json_t *body = journal_row_body(row, error);
+    if (body != NULL && strcmp(row->kind, "execution") == 0)
         json_object_del(body, "events");
     return body;
 }
@@ -38,14 +38,16 @@ static json_t *body_of(const struct journal_row *row)
 static bool tell_row(void *data, const struct journal_row *row, GError **error)
 {
     struct telling *telling = data;
-    (void)error;
     telling->seq = row->seq;
     telling->n++;
     if (!g_strv_contains(kinds, row->kind) || strcmp(row->body, "null") == 0)
         return true;
+    json_t *body = body_of(row, error);
+    if (body == NULL)
+        return false;
     json_t *event =
         json_pack("{s:I, s:I, s:s, s:s, s:I, s:o}", "seq", (json_int_t)row->seq, "epoch", (json_int_t)row->epoch,
-                  "kind", row->kind, "id", row->id, "at_us", (json_int_t)row->at_us, "body", body_of(row));
+                  "kind", row->kind, "id", row->id, "at_us", (json_int_t)row->at_us, "body", body);
     char *text = json_dumps(event, JSON_COMPACT);
     g_string_append_printf(telling->text, "id: %" G_GUINT64_FORMAT "-%" G_GUINT64_FORMAT "\nevent: %s\ndata: %s\n\n",
                            row->seq, row->epoch, row->kind, text);

@@ -60,19 +60,11 @@ struct history {
     json_t *entries; /* of the world; or rows of the audit */
 };
 
-static json_t *row_body(const struct journal_row *row, GError **error)
-{
-    json_t *body = json_loads(row->body, JSON_DECODE_ANY, NULL);
-    if (body == NULL)
-        g_set_error(error, SB_ERROR, SB_ERROR_IO, "journal: entry %" G_GUINT64_FORMAT " is not JSON", row->seq);
-    return body;
-}
-
 static bool take_generation(void *data, const struct journal_row *row, GError **error)
 {
     struct history *h = data;
     json_decref(h->generation);
-    h->generation = row_body(row, error);
+    h->generation = journal_row_body(row, error);
     h->seq = row->seq;
     h->at_us = row->at_us;
     return h->generation != NULL;
@@ -81,7 +73,7 @@ static bool take_generation(void *data, const struct journal_row *row, GError **
 static bool take_entry(void *data, const struct journal_row *row, GError **error)
 {
     struct history *h = data;
-    json_t *body = row_body(row, error);
+    json_t *body = journal_row_body(row, error);
     if (body != NULL)
         json_array_append_new(h->entries, json_pack("{s:s, s:s, s:o}", "kind", row->kind, "id", row->id, "body", body));
     return body != NULL;
@@ -91,7 +83,7 @@ static bool take_entry(void *data, const struct journal_row *row, GError **error
 static bool take_audit(void *data, const struct journal_row *row, GError **error)
 {
     struct history *h = data;
-    json_t *body = row->seq <= h->until ? row_body(row, error) : NULL;
+    json_t *body = row->seq <= h->until ? journal_row_body(row, error) : NULL;
     if (body != NULL)
         json_array_append_new(h->entries, body);
     return body != NULL;

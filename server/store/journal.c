@@ -334,6 +334,15 @@ void journal_reader_close(struct journal_reader *reader)
     g_free(reader);
 }
 
+json_t *journal_row_body(const struct journal_row *row, GError **error)
+{
+    json_t *body = json_loads(row->body, JSON_DECODE_ANY, NULL);
+    if (body == NULL)
+        g_set_error(error, SB_ERROR, SB_ERROR_IO, "journal: %s entry %" G_GUINT64_FORMAT " is not JSON", row->kind,
+                    row->seq);
+    return body;
+}
+
 bool journal_rows(struct db_rows *rows, journal_row_fn fn, void *data, GError **error)
 {
     GError *failure = NULL;

@@ -62,6 +62,8 @@ struct journal_row {
     int64_t at_us;                /* wall clock */
 };
 typedef bool (*journal_row_fn)(void *data, const struct journal_row *row, GError **error);
+/* The body, a new reference. SB_ERROR_IO, which names the entry, when it is not JSON. */
+json_t *journal_row_body(const struct journal_row *row, GError **error);
 /* Calls fn for each row of (seq, epoch, kind, id, body, at_us). Takes rows; NULL, with *error set by the query, is
  * passed on as failure. False of fn without an error ends the walk well. */
 struct db_rows;

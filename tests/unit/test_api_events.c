@@ -1,5 +1,6 @@
 /* GET /v1/events: nothing is missed and nothing told twice, through restarts and by slow clients too. */
 #include "core/loop.h"
+#include "server/store/db.h"
 #include "tests/unit/served_cli.h"
 #include "tests/unit/unit.h"
 
@@ -185,6 +186,20 @@ START_TEST(what_is_gone_is_said)
 }
 END_TEST
 
+START_TEST(a_damaged_entry_is_named)
+{
+    g_autofree char *path = g_strdup_printf("%s/state/journal.db", served.dir);
+    served_apply_site(&served);
+    struct db *db = db_open(path, NULL);
+    ck_assert(db_exec(db, "update entries set body = '{' where kind = 'generation'", NULL));
+    db_close(db);
+    struct answer answer = ask("0", 0);
+    ck_assert_msg(answer.status == 500 && strstr(answer.text, " is not JSON") != NULL, "%u %s", answer.status,
+                  answer.text);
+    g_free(answer.text);
+}
+END_TEST
+
 /* A client that reads nothing is dropped, and others do not notice. */
 START_TEST(a_slow_client_costs_nothing)
 {
@@ -238,6 +253,7 @@ static void add(TCase *tcase)
     tcase_add_test(tcase, who_waits_is_told);
     tcase_add_test(tcase, who_waits_in_vain_gets_a_sign_of_life);
     tcase_add_test(tcase, what_is_gone_is_said);
+    tcase_add_test(tcase, a_damaged_entry_is_named);
     tcase_add_test(tcase, a_slow_client_costs_nothing);
     tcase_add_test(tcase, the_command_follows);
 }
