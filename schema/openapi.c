@@ -272,6 +272,28 @@ static json_t *key_parameter(void)
         "schema", "type", "string", "minLength", 1, "maxLength", 255);
 }
 
+static json_t *query_schema(const struct query_class *query)
+{
+    if (query->type == QUERY_TEXT)
+        return json_pack("{s:s}", "type", "string");
+    if (query->type == QUERY_FLAG)
+        return json_pack("{s:s, s:[i, i]}", "type", "integer", "enum", 0, 1);
+    json_t *schema = json_pack("{s:s, s:I}", "type", "integer", "minimum", (json_int_t)query->min);
+    if (query->max < INT64_MAX)
+        json_object_set_new(schema, "maximum", json_integer((json_int_t)query->max));
+    if (query->absent >= query->min && query->absent <= query->max)
+        json_object_set_new(schema, "default", json_integer((json_int_t)query->absent));
+    return schema;
+}
+
+static void add_queries(json_t *parameters, enum route_id route)
+{
+    for (const struct query_class *query = route_queries(); query->name != NULL; query++)
+        if (query->route == route)
+            json_array_append_new(parameters, json_pack("{s:s, s:s, s:s, s:o}", "name", query->name, "in", "query",
+                                                        "description", query->doc, "schema", query_schema(query)));
+}
+
 static json_t *operation(const struct route_class *route)
 {
     g_autofree char *id = g_ascii_strdown(ids[route->id], -1);
@@ -280,6 +302,7 @@ static json_t *operation(const struct route_class *route)
     if (route->role == ROUTE_ANY)
         json_object_set_new(out, "security", json_array());
     json_t *parameters = parameters_of(route->path);
+    add_queries(parameters, route->id);
     if (route->role != ROUTE_AGENT && route->id != ROUTE_FORECAST && strcmp(route->method, "GET") != 0)
         json_array_append_new(parameters, key_parameter());
     if (json_array_size(parameters) > 0)

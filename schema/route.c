@@ -16,6 +16,26 @@ const struct route_class *route_class(enum route_id id)
     return &classes[id];
 }
 
+static const struct query_class queries[] = {
+#define QUERY(route, name, type, min, max, absent, doc) {ROUTE_##route, #name, QUERY_##type, min, max, absent, doc},
+#include "schema/queries.def"
+#undef QUERY
+    {ROUTES, NULL, QUERY_TEXT, 0, 0, 0, NULL},
+};
+
+const struct query_class *route_queries(void)
+{
+    return queries;
+}
+
+const struct query_class *route_query(enum route_id route, const char *name)
+{
+    for (const struct query_class *query = queries; query->name != NULL; query++)
+        if (query->route == route && strcmp(query->name, name) == 0)
+            return query;
+    return NULL;
+}
+
 static const char *const role_names[] = {"any", "viewer", "operator", "admin", "agent"};
 
 const char *route_role_name(enum route_role role)

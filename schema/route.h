@@ -6,6 +6,7 @@
 #define SCHEMA_ROUTE_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 enum route_id {
 #define ROUTE(symbol, ...) ROUTE_##symbol,
@@ -29,6 +30,21 @@ struct route_class {
     const char *summary;
 };
 const struct route_class *route_class(enum route_id id);
+
+/* What may stand behind the ? of a route's path (queries.def). */
+enum query_type { QUERY_INTEGER, QUERY_FLAG, QUERY_TEXT };
+struct query_class {
+    enum route_id route;
+    const char *name; /* "limit" */
+    enum query_type type;
+    int64_t min, max, absent; /* of an integer: its range, and what stands for one that is not given */
+    const char *doc;
+};
+/* NULL: the route takes none of this name. */
+const struct query_class *route_query(enum route_id route, const char *name);
+/* All of them, route by route; the last has no name. */
+const struct query_class *route_queries(void);
+
 /* "operator" */
 const char *route_role_name(enum route_role role);
 /* The role of a token by its name; false: there is none of it. text may be NULL. */

@@ -24,6 +24,8 @@ static void settle(struct call *call)
     reply->status = call->accepted ? 202 : call->handler->status;
     if (call->result == NULL)
         return;
+    if (call->handler->paging.keys[0] != NULL)
+        page_cut(&call->page, &call->handler->paging, call->result, call->request);
     reply->content_type = "application/json";
     reply->body = json_dumps(call->result, JSON_COMPACT);
     reply->size = strlen(reply->body);
@@ -238,10 +240,22 @@ static bool check_dry_run(const struct call *call, GError **error)
     return false;
 }
 
+static bool query_int(const struct call *call, const char *name, int64_t min, int64_t max, int64_t *out, GError **error)
+{
+    g_autofree char *text = request_query(call->request, name);
+    if (text == NULL || g_ascii_string_to_signed(text, 10, min, max, out, NULL))
+        return true;
+    g_autofree char *found = text_quote(text);
+    g_set_error(error, SB_ERROR, SB_ERROR_INVALID,
+                "%s: found %s, expected a number from %" G_GINT64_FORMAT " to %" G_GINT64_FORMAT, name, found, min,
+                max);
+    return false;
+}
+
 static bool read_body(struct call *call, GError **error)
 {
-    bool flag = false;
-    if (!parse_body(call, error) || !call_query_flag(call, "dry_run", &flag, error))
+    int64_t flag = 0; /* of any route: who asks for a dry run where there is none is refused, not obeyed */
+    if (!parse_body(call, error) || !query_int(call, "dry_run", 0, 1, &flag, error))
         return false;
     if (call->body != NULL && call->route->role != ROUTE_AGENT &&
         (!check_members(call, error) || !take_common(call, error)))
@@ -367,6 +381,15 @@ static void on_done(void *data)
     request_resume(call->request); /* the call is not ours any more */
 }
 
+static bool take_page(struct call *call, GError **error)
+{
+    if (call->handler->paging.list == NULL)
+        return true;
+    g_autofree char *cursor = request_query(call->request, "cursor");
+    return call_query_int(call, "limit", &call->page.limit, error) &&
+           (cursor == NULL || page_from_cursor(&call->page, call->request, cursor, error));
+}
+
 static bool take_key(struct call *call, GError **error)
 {
     if (call->request->idempotency_key == NULL || !is_change(call))
@@ -394,8 +417,8 @@ void dispatch_handle(void *data, struct request *request)
     struct call *call = request->data;
     const struct handler *handler = call->handler;
     (void)data;
-    if (!read_body(call, &call->error) || !take_key(call, &call->error) || (call->keyed && replay(call)) ||
-        (handler->prepare != NULL && !handler->prepare(call, &call->error)))
+    if (!read_body(call, &call->error) || !take_page(call, &call->error) || !take_key(call, &call->error) ||
+        (call->keyed && replay(call)) || (handler->prepare != NULL && !handler->prepare(call, &call->error)))
         settle(call);
     else if (request->parked) /* by the handler: an agent that waits */
         return;
@@ -427,6 +450,7 @@ void dispatch_end(void *data, struct request *request)
     g_strfreev(call->scopes);
     g_free(call->reason_text);
     g_strfreev(call->overrides);
+    page_clear(&call->page);
     json_decref(call->body);
     json_decref(call->result);
     g_clear_error(&call->error);
@@ -473,25 +497,9 @@ bool call_if_match(struct call *call, GError **error)
     return false;
 }
 
-bool call_query_int(const struct call *call, const char *name, int64_t min, int64_t max, int64_t absent, int64_t *out,
-                    GError **error)
+bool call_query_int(const struct call *call, const char *name, int64_t *out, GError **error)
 {
-    g_autofree char *text = request_query(call->request, name);
-    *out = absent;
-    if (text == NULL || g_ascii_string_to_signed(text, 10, min, max, out, NULL))
-        return true;
-    g_autofree char *found = text_quote(text);
-    g_set_error(error, SB_ERROR, SB_ERROR_INVALID,
-                "%s: found %s, expected a number from %" G_GINT64_FORMAT " to %" G_GINT64_FORMAT, name, found, min,
-                max);
-    return false;
-}
-
-bool call_query_flag(const struct call *call, const char *name, bool *out, GError **error)
-{
-    int64_t number;
-    if (!call_query_int(call, name, 0, 1, 0, &number, error))
-        return false;
-    *out = number != 0;
-    return true;
+    const struct query_class *query = route_query(call->route->id, name);
+    *out = query->absent;
+    return query_int(call, name, query->min, query->max, out, error);
 }

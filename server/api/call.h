@@ -17,10 +17,9 @@
 #include "server/api/answers.h"
 #include "server/api/api.h"
 #include "server/api/listener.h"
+#include "server/api/paging.h"
 #include "server/api/tokens.h"
 #include "server/engine/executor.h"
-
-#define WAIT_MAX_S 25 /* of a long-poll: a parked request does not see that its client has left */
 
 struct handler;
 struct call {
@@ -39,6 +38,7 @@ struct call {
     bool dry_run;
     bool keyed; /* a change with an Idempotency-Key */
     struct answer_key key;
+    struct page page;             /* of a listing */
     int64_t if_match;             /* revision; IF_MATCH_ANY, IF_MATCH_ABSENT */
     int64_t after;                /* ?after= */
     uint64_t after_epoch, writes; /* events: of the entry `after`; how often the journal was written when it was read */
@@ -69,6 +69,7 @@ struct handler {
     unsigned status;                    /* of a success */
     size_t body_size_max;               /* 0: BODY_SIZE_MAX */
     bool secret;                        /* its answer is shown once */
+    struct paging paging;               /* its answer is a listing */
     bool dry_run;                       /* it can say what would be, and change nothing; others refuse to be asked */
 };
 const struct handler *handler_for(enum route_id id);
@@ -88,9 +89,7 @@ void agent_report(struct call *call, struct turn *turn, GError **error);
 
 /* Helpers of handlers: what a call asks for. All set *error and return false when it is not right. */
 bool call_if_match(struct call *call, GError **error); /* header into if_match; SB_ERROR_PRECONDITION if absent */
-bool call_query_int(const struct call *call, const char *name, int64_t min, int64_t max, int64_t absent, int64_t *out,
-                    GError **error);
-bool call_query_flag(const struct call *call, const char *name, bool *out, GError **error); /* 1, true; 0, false */
+bool call_query_int(const struct call *call, const char *name, int64_t *out, GError **error); /* as queries.def */
 struct asker call_asker(const struct call *call);
 void call_set_etag(struct call *call, uint64_t revision);
 

@@ -47,8 +47,13 @@ static bool get_objects(struct call *call, GError **error)
     sb_auto(world) world = current_world(call);
     const GPtrArray *objects = inventory_list(world->inventory, class->kind);
     json_t *list = json_array();
-    for (guint i = 0; i < objects->len; i++)
-        json_array_append_new(list, object_answer(objects->pdata[i]));
+    const char *after = call->page.after[0];
+    size_t want = call->page.limit > 0 ? (size_t)call->page.limit + 1 : SIZE_MAX; /* one more: there is another page */
+    for (guint i = 0; i < objects->len && json_array_size(list) < want; i++) {
+        const struct object *object = objects->pdata[i];
+        if (after == NULL || strcmp(object->name, after) > 0)
+            json_array_append_new(list, object_answer(object));
+    }
     call->result = json_pack("{s:o}", "objects", list);
     return true;
 }
@@ -449,8 +454,7 @@ static void get_executions(struct call *call, struct turn *turn, GError **error)
 static bool execution_prepare(struct call *call, GError **error)
 {
     int64_t wait_s;
-    if (!call_query_int(call, "after", 0, G_MAXINT64, 0, &call->after, error) ||
-        !call_query_int(call, "wait", 0, WAIT_MAX_S, 0, &wait_s, error))
+    if (!call_query_int(call, "after", &call->after, error) || !call_query_int(call, "wait", &wait_s, error))
         return false;
     call->until_us = loop_now_us() + wait_s * G_USEC_PER_SEC;
     return true;
@@ -700,7 +704,7 @@ const struct handler *handler_for(enum route_id id)
                          .body_size_max = APPLY_SIZE_MAX,
                          .dry_run = true},
         [ROUTE_EXPORT] = {.prepare = get_export, .status = 200},
-        [ROUTE_OBJECTS] = {.prepare = get_objects, .status = 200},
+        [ROUTE_OBJECTS] = {.prepare = get_objects, .status = 200, .paging = {"objects", {"name"}}},
         [ROUTE_OBJECT] = {.prepare = get_object, .status = 200},
         [ROUTE_OBJECT_USERS] = {.prepare = get_object_users, .status = 200},
         [ROUTE_OBJECT_PUT] = {.prepare = put_object_prepare, .work = apply, .status = 200, .dry_run = true},
@@ -723,14 +727,14 @@ const struct handler *handler_for(enum route_id id)
                             .work = set_controls,
                             .status = 200,
                             .dry_run = true},
-        [ROUTE_PLANS] = {.prepare = get_plans, .status = 200},
+        [ROUTE_PLANS] = {.prepare = get_plans, .status = 200, .paging = {"plans", {"plan"}}},
         [ROUTE_PLAN] = {.prepare = get_plan, .status = 200},
         [ROUTE_PLAN_RUN] = {.members = "target confirm params " COMMON,
                             .prepare = run_prepare,
                             .work = run_plan,
                             .status = 200,
                             .dry_run = true},
-        [ROUTE_EXECUTIONS] = {.work = get_executions, .status = 200},
+        [ROUTE_EXECUTIONS] = {.work = get_executions, .status = 200, .paging = {"executions", {"started_us", "id"}}},
         [ROUTE_EXECUTION] = {.prepare = execution_prepare, .ready = execution_ready, .status = 200},
         [ROUTE_EXECUTION_ABORT] = {.members = "reason overrides", .work = abort_execution, .status = 202},
         [ROUTE_EXECUTION_ACT] = {.members = "act step binding reason overrides",
@@ -740,14 +744,14 @@ const struct handler *handler_for(enum route_id id)
         [ROUTE_EXPLAIN] = {.work = get_explain, .status = 200},
         [ROUTE_EASTWEST] = {.prepare = get_eastwest, .status = 200},
         [ROUTE_EASTWEST_OF] = {.prepare = get_eastwest_of, .status = 200},
-        [ROUTE_AGENTS] = {.work = get_agents, .status = 200},
-        [ROUTE_AUDIT] = {.read = audit_rows, .status = 200},
+        [ROUTE_AGENTS] = {.work = get_agents, .status = 200, .paging = {"agents", {"kind", "name"}}},
+        [ROUTE_AUDIT] = {.read = audit_rows, .status = 200, .paging = {"audit", {NULL}}},
         [ROUTE_AUDIT_VERIFY] = {.read = audit_verify, .status = 200},
         [ROUTE_EVENTS] = {.prepare = events_prepare, .read = events_read, .ready = events_ready, .status = 200},
         [ROUTE_HISTORY] = {.read = history_world, .status = 200},
         [ROUTE_RECORDINGS] = {.read = history_recordings, .status = 200},
         [ROUTE_RECORDING] = {.read = history_recording, .status = 200},
-        [ROUTE_TOKENS] = {.prepare = get_tokens, .status = 200},
+        [ROUTE_TOKENS] = {.prepare = get_tokens, .status = 200, .paging = {"tokens", {"name"}}},
         [ROUTE_TOKEN_CREATE] = {.members = "name role scopes expires_us reason",
                                 .work = create_token,
                                 .status = 201,

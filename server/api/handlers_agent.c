@@ -37,9 +37,8 @@ bool agent_table(struct call *call, GError **error)
 {
     int64_t epoch, generation, wait_s;
     GError *failure = NULL;
-    if (!call_query_int(call, "epoch", 0, G_MAXINT64, 0, &epoch, error) ||
-        !call_query_int(call, "generation", 0, G_MAXINT64, 0, &generation, error) ||
-        !call_query_int(call, "wait", 0, WAIT_MAX_S, 0, &wait_s, error))
+    if (!call_query_int(call, "epoch", &epoch, error) || !call_query_int(call, "generation", &generation, error) ||
+        !call_query_int(call, "wait", &wait_s, error))
         return false;
     call->have = (struct stamp){(uint64_t)epoch, (uint64_t)generation};
     if (!answer_news(call, &failure) && failure == NULL) {

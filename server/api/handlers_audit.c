@@ -6,8 +6,9 @@
 #include "server/store/audit_chain.h"
 #include "server/store/store.h"
 
-#define AUDIT_ROWS_MAX 1000
-#define AUDIT_ROWS 50
+#include <string.h>
+
+#define BATCH 1000 /* rows of a verify's turn */
 
 /* ---- rows ---- */
 
@@ -22,19 +23,56 @@ static bool add_audit_row(void *data, const struct journal_row *row, GError **er
     return true;
 }
 
+/* Which way a page leads, and from where: key of a cursor. */
+struct direction {
+    bool older;
+    int64_t seq;
+};
+
+static bool read_direction(const struct call *call, struct direction *direction, GError **error)
+{
+    const char *word = call->page.after[0], *seq = call->page.after[1];
+    if (word == NULL) {
+        if (!call_query_int(call, "after", &direction->seq, error))
+            return false;
+        direction->older = direction->seq < 0;
+        direction->seq = direction->older ? INT64_MAX : direction->seq;
+        return true;
+    }
+    direction->older = strcmp(word, "older") == 0;
+    if ((direction->older || strcmp(word, "newer") == 0) && seq != NULL &&
+        g_ascii_string_to_signed(seq, 10, 0, INT64_MAX, &direction->seq, NULL))
+        return true;
+    g_set_error(error, SB_ERROR, SB_ERROR_INVALID, "cursor: expected `next` of a page of the audit, as it was given");
+    return false;
+}
+
+/* One row more than was asked for says that there is another page. */
+static void cut_rows(struct call *call, bool older, json_t *rows)
+{
+    size_t n = json_array_size(rows);
+    bool more = n > (size_t)call->page.limit;
+    if (more)
+        json_array_remove(rows, older ? 0 : n - 1);
+    const json_t *last = json_array_get(rows, older ? 0 : json_array_size(rows) - 1);
+    g_autofree char *seq = g_strdup_printf("%" JSON_INTEGER_FORMAT, json_integer_value(json_object_get(last, "seq")));
+    page_set_next(&call->page, (const char *const[]){more ? older ? "older" : "newer" : NULL, seq}, call->result,
+                  call->request);
+}
+
 /* From the journal, which keeps every entry: the store is behind it and may be away. */
 bool audit_rows(struct call *call, GError **error)
 {
-    int64_t limit;
     struct journal_reader *reader = call->api->reader;
-    if (!call_query_int(call, "limit", 1, AUDIT_ROWS_MAX, AUDIT_ROWS, &limit, error) ||
-        !call_query_int(call, "after", 0, G_MAXINT64, -1, &call->after, error))
+    struct direction from;
+    if (!read_direction(call, &from, error))
         return false;
     json_t *rows = json_array();
-    bool ok = call->after >= 0 ? journal_read_after(reader, "audit", (uint64_t)call->after, (unsigned)limit,
-                                                    add_audit_row, rows, error)
-                               : journal_read_newest(reader, "audit", (unsigned)limit, add_audit_row, rows, error);
+    unsigned n = (unsigned)call->page.limit + 1;
+    bool ok = from.older ? journal_read_before(reader, "audit", from.seq, n, add_audit_row, rows, error)
+                         : journal_read_after(reader, "audit", (uint64_t)from.seq, n, add_audit_row, rows, error);
     call->result = json_pack("{s:o}", "audit", rows);
+    cut_rows(call, from.older, rows);
     return ok;
 }
 
@@ -90,7 +128,7 @@ static bool take_row(void *data, const struct journal_row *row, GError **error)
 static bool read_journal(struct reading *reading, struct journal_reader *reader, GError **error)
 {
     reading->n = 0;
-    return journal_read_after(reader, "audit", reading->seq, AUDIT_ROWS_MAX, take_row, reading, error);
+    return journal_read_after(reader, "audit", reading->seq, BATCH, take_row, reading, error);
 }
 
 static bool read_store(struct verifying *v, const struct executor *x, GError **error)
@@ -99,7 +137,7 @@ static bool read_store(struct verifying *v, const struct executor *x, GError **e
     reading->n = 0;
     if (v->store == NULL && (v->store = store_open(executor_store_url(x), error)) == NULL)
         return false;
-    return store_read_audit(v->store, reading->epoch, reading->seq, AUDIT_ROWS_MAX, take_row, reading, error);
+    return store_read_audit(v->store, reading->epoch, reading->seq, BATCH, take_row, reading, error);
 }
 
 static bool tell(struct verifying *v, struct call *call, GError **error)

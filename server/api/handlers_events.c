@@ -77,7 +77,7 @@ static bool find_place(struct call *call, GString *text, GError **error)
     bool known = call->after == 0 || (found.seq == (uint64_t)call->after && found.epoch == call->after_epoch);
     if (known)
         return true;
-    if (!journal_read_newest(reader, NULL, 1, take_place, &newest, error))
+    if (!journal_read_before(reader, NULL, INT64_MAX, 1, take_place, &newest, error))
         return false;
     if (call->after > 0)
         g_string_append_printf(text,
@@ -105,7 +105,7 @@ bool events_prepare(struct call *call, GError **error)
     g_autofree char *query = request_query(call->request, "after");
     const char *text = query != NULL ? query : call->request->last_event_id;
     guint64 seq = 0, epoch = 0;
-    if (!call_query_int(call, "wait", 0, WAIT_MAX_S, WAIT_MAX_S, &wait_s, error))
+    if (!call_query_int(call, "wait", &wait_s, error))
         return false;
     call->until_us = loop_now_us() + wait_s * G_USEC_PER_SEC;
     call->after = -1;

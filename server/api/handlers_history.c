@@ -101,7 +101,7 @@ static bool no_generation(struct journal_reader *reader, uint64_t generation, GE
     g_autofree char *found = generation > 0 ? g_strdup_printf("found %" G_GUINT64_FORMAT, generation)
                                             : g_strdup("found a time before the first");
     if (journal_read_after(reader, "generation", 0, 1, take_generation, &first, error) &&
-        journal_read_newest(reader, "generation", 1, take_generation, &last, error))
+        journal_read_before(reader, "generation", INT64_MAX, 1, take_generation, &last, error))
         g_set_error(error, SB_ERROR, SB_ERROR_NOT_FOUND, "generation: %s, expected one of the journal's: %lld to %lld",
                     found, (long long)MAX(generation_of(first.generation), 1),
                     (long long)generation_of(last.generation));
@@ -150,9 +150,8 @@ static json_t *history_answer(struct journal_reader *reader, uint64_t generation
 bool history_world(struct call *call, GError **error)
 {
     int64_t generation, at_us, after;
-    if (!call_query_int(call, "generation", 1, G_MAXINT64, 0, &generation, error) ||
-        !call_query_int(call, "at", 0, G_MAXINT64, -1, &at_us, error) ||
-        !call_query_int(call, "after", 1, G_MAXINT64, 0, &after, error))
+    if (!call_query_int(call, "generation", &generation, error) || !call_query_int(call, "at", &at_us, error) ||
+        !call_query_int(call, "after", &after, error))
         return false;
     if ((generation > 0) == (at_us >= 0)) {
         g_set_error(error, SB_ERROR, SB_ERROR_INVALID, "expected one of ?generation=N and ?at=TIME, µs since 1970");

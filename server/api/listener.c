@@ -135,6 +135,7 @@ static enum MHD_Result answer(struct request *request)
     add_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, reply->content_type);
     add_header(response, MHD_HTTP_HEADER_ETAG, reply->etag);
     add_header(response, MHD_HTTP_HEADER_LOCATION, reply->location);
+    add_header(response, MHD_HTTP_HEADER_LINK, reply->link);
     add_header(response, MHD_HTTP_HEADER_ALLOW, reply->allow);
     add_header(response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
     add_header(response, MHD_HTTP_HEADER_WWW_AUTHENTICATE, reply->status == 401 ? "Bearer" : NULL);
@@ -268,6 +269,7 @@ static void reply_clear(struct reply *reply)
     g_free(reply->body);
     g_free(reply->etag);
     g_free(reply->location);
+    g_free(reply->link);
     g_free(reply->allow);
     if (reply->owner != NULL)
         resolved_unref(reply->owner);

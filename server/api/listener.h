@@ -36,6 +36,7 @@ struct reply {
     GBytes *part;             /* instead of body: lives in `owner`, which is a reference that the reply holds */
     struct resolved *owner;
     char *etag, *location; /* values of the headers, or NULL */
+    char *link;            /* value of the header (paging.h), or NULL */
     char *allow;           /* with 405 */
     bool close;            /* the connection ends with this answer */
     bool replayed;         /* it was given before (answers.h) */

@@ -27,11 +27,18 @@ struct cli {
 /* Prints "usage: signalbox ..." of a command to standard error; returns EXIT_USAGE. */
 int cli_usage(const char *command);
 
-/* One request; a write has an Idempotency-Key of its own and is asked again when the connection is lost. *answer (may be NULL) is a new reference, JSON null for an empty body. Returns 0, or the exit code after
- * the error was printed. etag (may be NULL): g_free. if_match: text of the header or NULL. */
+/* One request; a write has an Idempotency-Key of its own and is asked again when the connection is lost. *answer (may
+ * be NULL) is a new reference, JSON null for an empty body. Returns 0, or the exit code after the error was printed.
+ * etag (may be NULL): g_free. if_match: text of the header or NULL. */
 int cli_call(struct cli *cli, const char *method, const char *path, const json_t *body, const char *if_match,
              long timeout_ms, json_t **answer, char **etag);
 int cli_get(struct cli *cli, const char *path, json_t **answer);
+/* A listing, fetched by pages and put together: *answer has `member` with at most `limit` rows, 0: all of them.
+ * backwards: pages lead to older rows, each from old to new. */
+int cli_list(struct cli *cli, const char *path, const char *member, unsigned limit, bool backwards, json_t **answer);
+/* Reads [--all | --limit N] behind the `from` first words; *limit stays without them. False: something else is there.
+ */
+bool cli_limit(int argc, char **argv, int from, unsigned *limit);
 /* The same of what is not JSON; *bytes: g_free. */
 int cli_get_bytes(struct cli *cli, const char *path, char **bytes, size_t *size);
 /* Escapes one path or query component; g_free. */

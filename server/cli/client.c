@@ -3,11 +3,13 @@
 
 #include "core/error.h"
 #include "core/loop.h"
+#include "schema/object.h"
 
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
 
+#define PAGE 1000u                               /* rows asked for at once */
 #define REPEAT_US (30 * (int64_t)G_USEC_PER_SEC) /* for a server that starts anew */
 #define REPEAT_MS 200
 
@@ -148,4 +150,47 @@ int cli_get_bytes(struct cli *cli, const char *path, char **bytes, size_t *size)
 int cli_get(struct cli *cli, const char *path, json_t **answer)
 {
     return cli_call(cli, "GET", path, NULL, NULL, 30000, answer, NULL);
+}
+
+int cli_list(struct cli *cli, const char *path, const char *member, unsigned limit, bool backwards, json_t **answer)
+{
+    json_t *rows = json_array();
+    g_autofree char *cursor = g_strdup("");
+    int code;
+    do {
+        json_t *page = NULL;
+        unsigned left = limit - (unsigned)json_array_size(rows), n = limit == 0 ? PAGE : MIN(left, PAGE);
+        g_autofree char *url = g_strdup_printf("%s?limit=%u%s%s", path, n, cursor[0] != '\0' ? "&cursor=" : "", cursor);
+        code = cli_get(cli, url, &page);
+        json_t *of_page = json_incref(json_object_get(page, member));
+        json_array_extend(backwards ? of_page : rows, backwards ? rows : of_page);
+        json_decref(backwards ? rows : of_page);
+        rows = backwards ? of_page : rows;
+        g_free(cursor);
+        cursor = g_strdup(cli_text(page, "next"));
+        json_decref(page);
+    } while (code == EXIT_OK && cursor[0] != '\0' && (limit == 0 || json_array_size(rows) < limit));
+    *answer = code == EXIT_OK ? json_pack("{s:O}", member, rows) : NULL;
+    json_decref(rows);
+    return code;
+}
+
+bool cli_limit(int argc, char **argv, int from, unsigned *limit)
+{
+    guint64 number;
+    if (argc == from)
+        return true;
+    if (argc == from + 1 && strcmp(argv[from], "--all") == 0) {
+        *limit = 0;
+        return true;
+    }
+    if (argc != from + 2 || strcmp(argv[from], "--limit") != 0)
+        return false;
+    if (g_ascii_string_to_unsigned(argv[from + 1], 10, 1, G_MAXINT32, &number, NULL)) {
+        *limit = (unsigned)number;
+        return true;
+    }
+    g_autofree char *found = text_quote(argv[from + 1]);
+    fprintf(stderr, "signalbox: --limit: found %s, expected a number from 1 to %d\n", found, G_MAXINT32);
+    return false;
 }

@@ -228,7 +228,9 @@ int command_inventory(struct cli *cli, int argc, char **argv)
 {
     if (argc == 2 && strcmp(argv[1], "kinds") == 0)
         return inventory_kinds(cli);
-    bool list = argc == 3 && strcmp(argv[1], "list") == 0, users = argc == 4 && strcmp(argv[1], "used-by") == 0;
+    unsigned limit = 0;
+    bool list = argc > 2 && strcmp(argv[1], "list") == 0 && cli_limit(argc, argv, 3, &limit),
+         users = argc == 4 && strcmp(argv[1], "used-by") == 0;
     if (!list && !users && !(argc == 4 && strcmp(argv[1], "show") == 0))
         return cli_usage("inventory");
     const struct object_class *class = object_class_find(argv[2]);
@@ -240,7 +242,7 @@ int command_inventory(struct cli *cli, int argc, char **argv)
     g_autofree char *path = list ? g_strdup_printf("/v1/inventory/%s", class->name)
                                  : g_strdup_printf("/v1/inventory/%s/%s%s", class->name, name, users ? "/users" : "");
     json_t *answer = NULL;
-    int code = cli_get(cli, path, &answer);
+    int code = list ? cli_list(cli, path, "objects", limit, false, &answer) : cli_get(cli, path, &answer);
     if (code == EXIT_OK && cli->json)
         cli_print_json(answer);
     else if (code == EXIT_OK && list)

@@ -7,11 +7,11 @@
 
 int command_agents(struct cli *cli, int argc, char **argv)
 {
-    (void)argv;
-    if (argc != 1)
+    unsigned limit = 0;
+    if (!cli_limit(argc, argv, 1, &limit))
         return cli_usage("agents");
     json_t *answer = NULL;
-    int code = cli_get(cli, "/v1/agents", &answer);
+    int code = cli_list(cli, "/v1/agents", "agents", limit, false, &answer);
     if (code == EXIT_OK && cli->json)
         cli_print_json(answer);
     else if (code == EXIT_OK)
@@ -140,14 +140,11 @@ int command_audit(struct cli *cli, int argc, char **argv)
         return audit_verify(cli, NULL);
     if (argc == 4 && strcmp(argv[1], "verify") == 0 && strcmp(argv[2], "--head") == 0)
         return audit_verify(cli, argv[3]);
-    const char *limit = "50";
-    if (argc == 3 && strcmp(argv[1], "--limit") == 0)
-        limit = argv[2];
-    else if (argc != 1)
+    unsigned limit = 50;
+    if (!cli_limit(argc, argv, 1, &limit))
         return cli_usage("audit");
-    g_autofree char *escaped = cli_escape(limit), *path = g_strdup_printf("/v1/audit?limit=%s", escaped);
     json_t *answer = NULL;
-    int code = cli_get(cli, path, &answer);
+    int code = cli_list(cli, "/v1/audit", "audit", limit, true, &answer);
     if (code == EXIT_OK && cli->json)
         cli_print_json(answer);
     else if (code == EXIT_OK) {
@@ -221,7 +218,7 @@ int command_token(struct cli *cli, int argc, char **argv)
     json_t *answer = NULL;
     int code;
     if (argc == 2 && strcmp(argv[1], "list") == 0) {
-        code = cli_get(cli, "/v1/tokens", &answer);
+        code = cli_list(cli, "/v1/tokens", "tokens", 0, false, &answer);
         if (code == EXIT_OK && cli->json)
             cli_print_json(answer);
         else if (code == EXIT_OK)

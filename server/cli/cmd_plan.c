@@ -6,10 +6,10 @@
 #include <stdio.h>
 #include <string.h>
 
-static int print_list(struct cli *cli, const char *path, const char *member, const char *const *columns)
+static int print_list(struct cli *cli, const char *path, const char *member, unsigned limit, const char *const *columns)
 {
     json_t *answer = NULL;
-    int code = cli_get(cli, path, &answer);
+    int code = cli_list(cli, path, member, limit, false, &answer);
     if (code == EXIT_OK && cli->json)
         cli_print_json(answer);
     else if (code == EXIT_OK)
@@ -170,7 +170,7 @@ static int plan_show(struct cli *cli, const char *name)
 int command_plan(struct cli *cli, int argc, char **argv)
 {
     if (argc == 2 && strcmp(argv[1], "list") == 0)
-        return print_list(cli, "/v1/plans", "plans", (const char *const[]){"plan", "target", "summary", NULL});
+        return print_list(cli, "/v1/plans", "plans", 0, (const char *const[]){"plan", "target", "summary", NULL});
     if (argc == 3 && strcmp(argv[1], "show") == 0)
         return plan_show(cli, argv[2]);
     if (argc >= 3 && strcmp(argv[1], "run") == 0)
@@ -246,8 +246,9 @@ static int execution_act(struct cli *cli, int argc, char **argv)
 
 int command_execution(struct cli *cli, int argc, char **argv)
 {
-    if (argc == 2 && strcmp(argv[1], "list") == 0)
-        return print_list(cli, "/v1/executions", "executions",
+    unsigned limit = 0;
+    if (argc >= 2 && strcmp(argv[1], "list") == 0 && cli_limit(argc, argv, 2, &limit))
+        return print_list(cli, "/v1/executions", "executions", limit,
                           (const char *const[]){"id", "plan", "target", "state", "who=actor", "reason", NULL});
     if (argc == 3 && strcmp(argv[1], "show") == 0)
         return execution_show(cli, argv[2]);

@@ -378,16 +378,17 @@ bool journal_read_after(struct journal_reader *reader, const char *kind, uint64_
     return db != NULL && journal_rows(db_query(db, sql, values, kind == NULL ? 2 : 3, error), fn, data, error);
 }
 
-bool journal_read_newest(struct journal_reader *reader, const char *kind, unsigned limit, journal_row_fn fn, void *data,
-                         GError **error)
+bool journal_read_before(struct journal_reader *reader, const char *kind, int64_t before, unsigned limit,
+                         journal_row_fn fn, void *data, GError **error)
 {
-    struct db_value values[] = {DB_INT(limit), DB_TEXT(kind)};
-    const char *sql = kind == NULL
-                          ? SQL_ROW "where seq in (select seq from entries order by seq desc limit $1) order by seq"
-                          : SQL_ROW "where seq in (select seq from entries where kind = $2 order by seq desc limit $1) "
-                                    "order by seq";
+    struct db_value values[] = {DB_INT(limit), DB_INT(before), DB_TEXT(kind)};
+    const char *sql =
+        kind == NULL ? SQL_ROW
+            "where seq in (select seq from entries where seq < $2 order by seq desc limit $1) order by seq"
+                     : SQL_ROW "where seq in (select seq from entries where kind = $3 and seq < $2 "
+                               "order by seq desc limit $1) order by seq";
     struct db *db = reader_db(reader, error);
-    return db != NULL && journal_rows(db_query(db, sql, values, kind == NULL ? 1 : 2, error), fn, data, error);
+    return db != NULL && journal_rows(db_query(db, sql, values, kind == NULL ? 2 : 3, error), fn, data, error);
 }
 
 /* A restart writes its generation again, under its epoch: of one generation the first entry counts. */

@@ -76,9 +76,9 @@ SB_AUTO_DEFINE(journal_reader, journal_reader_close)
 /* Entries with seq > after, oldest first, at most `limit`; kind NULL: of every kind. */
 bool journal_read_after(struct journal_reader *reader, const char *kind, uint64_t after, unsigned limit,
                         journal_row_fn fn, void *data, GError **error);
-/* The newest `limit` entries of a kind (NULL: of every kind), oldest of them first. */
-bool journal_read_newest(struct journal_reader *reader, const char *kind, unsigned limit, journal_row_fn fn, void *data,
-                         GError **error);
+/* Of the entries with seq < before (INT64_MAX: of all) the newest `limit`, oldest of them first; kind as above. */
+bool journal_read_before(struct journal_reader *reader, const char *kind, int64_t before, unsigned limit,
+                         journal_row_fn fn, void *data, GError **error);
 
 /* The first entry of a generation, or, if generation is 0, of the last one that was committed at wall_us or before.
  * True without a call of `fn`: there is none. *row is valid until `fn` returns. */

@@ -372,8 +372,11 @@ START_TEST(reading_beside_the_writer)
     ck_assert(journal_read_after(reader, "audit", 1, 10, see_seq, text, NULL));
     ck_assert_str_eq(text->str, "3 5 ");
     g_string_truncate(text, 0);
-    ck_assert(journal_read_newest(reader, "audit", 2, see_seq, text, NULL));
+    ck_assert(journal_read_before(reader, "audit", INT64_MAX, 2, see_seq, text, NULL));
     ck_assert_str_eq(text->str, "3 5 ");
+    g_string_truncate(text, 0);
+    ck_assert(journal_read_before(reader, NULL, 5, 3, see_seq, text, NULL));
+    ck_assert_str_eq(text->str, "2 3 4 ");
     journal_close(journal);
 }
 END_TEST
