@@ -65,3 +65,31 @@ json_t *json_merge_patch(const json_t *target, const json_t *patch)
     }
     return merged;
 }
+
+json_t *strv_to_json(char *const *strv)
+{
+    json_t *json = json_array();
+    for (; strv != NULL && *strv != NULL; strv++)
+        json_array_append_new(json, json_string(*strv));
+    return json;
+}
+
+json_t *names_to_json(const GPtrArray *names)
+{
+    json_t *json = json_array();
+    for (guint i = 0; i < names->len; i++)
+        json_array_append_new(json, json_string(names->pdata[i]));
+    return json;
+}
+
+char **strv_from_json(const json_t *json)
+{
+    GPtrArray *strv = g_ptr_array_new();
+    size_t i;
+    json_t *name;
+    json_array_foreach (json, i, name)
+        if (json_is_string(name))
+            g_ptr_array_add(strv, g_strdup(json_string_value(name)));
+    g_ptr_array_add(strv, NULL);
+    return (char **)g_ptr_array_free(strv, FALSE);
+}

@@ -13,6 +13,11 @@
  * array. size: bytes of text, which needs no NUL behind it; the caller has bounded it. */
 json_t *jsondoc_parse(const char *text, size_t size, const char *name, GError **error);
 
+/* Lists of texts. NULL is an empty list; what of the JSON is no text is passed over. g_strfreev. */
+json_t *strv_to_json(char *const *strv);
+json_t *names_to_json(const GPtrArray *names); /* of char * */
+char **strv_from_json(const json_t *json);
+
 /* What a merge patch (RFC 7396) makes of a value; a new reference. Neither is changed. target NULL: there is none. */
 json_t *json_merge_patch(const json_t *target, const json_t *patch);
 

@@ -1,4 +1,5 @@
 #include "schema/field.h"
+#include "schema/jsondoc.h"
 
 #include <stddef.h>
 #include <string.h>
@@ -139,14 +140,6 @@ static bool field_absent(const struct field_class *f, const struct object *o)
     }
 }
 
-static json_t *list_to_json(char *const *list)
-{
-    json_t *out = json_array();
-    for (; list != NULL && *list != NULL; list++)
-        json_array_append_new(out, json_string(*list));
-    return out;
-}
-
 static json_t *field_to_json(const struct field_class *f, const struct object *o)
 {
     char text[ENDPOINT_TEXT_SIZE];
@@ -165,7 +158,7 @@ static json_t *field_to_json(const struct field_class *f, const struct object *o
         return json_string(endpoint_format(FIELD_READ(o, f, struct endpoint), text));
     case FIELD_REFS:
     case FIELD_NAMES:
-        return list_to_json(*FIELD_READ(o, f, char **));
+        return strv_to_json(*FIELD_READ(o, f, char **));
     default:
         return json_string(*FIELD_READ(o, f, char *));
     }

@@ -1,6 +1,7 @@
 #include "server/api/tokens.h"
 
 #include "core/error.h"
+#include "schema/jsondoc.h"
 #include "schema/object.h"
 
 #include <pthread.h>
@@ -135,10 +136,7 @@ static char *time_text(int64_t us)
 static char **scopes_of(const json_t *body)
 {
     const json_t *list = json_object_get(body, "scopes");
-    char **scopes = json_is_array(list) ? g_new0(char *, json_array_size(list) + 1) : NULL;
-    for (size_t i = 0; i < json_array_size(list); i++)
-        scopes[i] = g_strdup(json_string_value(json_array_get(list, i)));
-    return scopes;
+    return json_is_array(list) ? strv_from_json(list) : NULL;
 }
 
 bool tokens_restore(struct tokens *tokens, const struct journal_entry *entry, GError **error)
@@ -195,9 +193,7 @@ static int by_name(const void *a, const void *b)
 
 static json_t *token_json(const struct token *token)
 {
-    json_t *scopes = token->scopes != NULL ? json_array() : json_null();
-    for (char **scope = token->scopes; scope != NULL && *scope != NULL; scope++)
-        json_array_append_new(scopes, json_string(*scope));
+    json_t *scopes = token->scopes != NULL ? strv_to_json(token->scopes) : json_null();
     g_autofree char *expires = token->expires_us != 0 ? time_text(token->expires_us) : NULL;
     return json_pack("{s:s, s:s, s:s, s:o, s:s?}", "name", token->name, "role", route_role_name(token->role), "created",
                      token->created, "scopes", scopes, "expires", expires);

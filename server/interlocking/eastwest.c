@@ -1,5 +1,6 @@
 #include "server/interlocking/eastwest.h"
 
+#include "schema/jsondoc.h"
 #include "server/interlocking/slow_parts.h"
 
 #include <stdlib.h>
@@ -174,11 +175,8 @@ static json_t *row_json(const struct callee *callee, const GPtrArray *lever, con
     json_t *json = callee_json(callee), *destinations = json_array();
     for (guint i = 0; i < zones->len; i++) {
         const struct called_zone *called = &g_array_index(zones, struct called_zone, i);
-        json_t *rooms = json_array();
-        for (guint k = 0; k < called->rooms->len; k++)
-            json_array_append_new(rooms, json_string(called->rooms->pdata[k]));
         json_array_append_new(destinations, json_pack("{s:s, s:i, s:o}", "zone", called->zone, "weight",
-                                                      (int)called->weight, "rooms", rooms));
+                                                      (int)called->weight, "rooms", names_to_json(called->rooms)));
     }
     json_object_set_new(json, "caller", json_string(caller));
     json_object_set_new(json, "destinations", destinations);

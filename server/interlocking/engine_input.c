@@ -3,6 +3,7 @@
 #include "server/interlocking/incident.h"
 
 #include "core/error.h"
+#include "schema/jsondoc.h"
 
 #include <string.h>
 
@@ -91,9 +92,7 @@ static json_t *change_json(const char *in, const struct asker *asker, bool dry_r
     json_t *who =
         json_pack("{s:s, s:s*, s:b}", "actor", asker->actor, "reason", asker->reason, "automatic", asker->automatic);
     if (asker->overrides != NULL && asker->overrides[0] != NULL)
-        json_object_set_new(who, "overrides", json_array());
-    for (const char *const *rule = asker->overrides; rule != NULL && *rule != NULL; rule++)
-        json_array_append_new(json_object_get(who, "overrides"), json_string(*rule));
+        json_object_set_new(who, "overrides", strv_to_json((char *const *)asker->overrides));
     return json_pack("{s:s, s:I, s:I, s:o, s:b}", "in", in, "at", (json_int_t)now.us, "offset",
                      (json_int_t)(now.wall_us - now.us), "asker", who, "dry_run", dry_run);
 }
@@ -472,15 +471,12 @@ struct engine_snapshot *engine_snapshot_new(const struct engine *engine)
     add_generations(engine, snapshot->entries);
     if (rules_period_s(engine->resolved->world->inventory) > 0)
         entry_add(snapshot->entries, "past", "rules", rules_past_to_json(engine->past));
-    json_t *unclaimed = json_array();
-    for (guint i = 0; i < engine->unclaimed->len; i++)
-        json_array_append_new(unclaimed, json_string(engine->unclaimed->pdata[i]));
-    snapshot->state =
-        json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:b, s:b, s:b, s:o, s:o, s:o, s:o}", "in", "state", "at",
-                  (json_int_t)engine->now_us, "started", (json_int_t)engine->started_us, "epoch",
-                  (json_int_t)engine->epoch, "audit", (json_int_t)engine->audit_seq, "ids", (json_int_t)engine->ids,
-                  "reading", engine->reading, "claiming", engine->claiming, "held", engine->held, "unclaimed",
-                  unclaimed, "running", rests, "edges", edges_json(engine), "servers", servers_json(engine));
+    snapshot->state = json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:b, s:b, s:b, s:o, s:o, s:o, s:o}", "in", "state",
+                                "at", (json_int_t)engine->now_us, "started", (json_int_t)engine->started_us, "epoch",
+                                (json_int_t)engine->epoch, "audit", (json_int_t)engine->audit_seq, "ids",
+                                (json_int_t)engine->ids, "reading", engine->reading, "claiming", engine->claiming,
+                                "held", engine->held, "unclaimed", names_to_json(engine->unclaimed), "running", rests,
+                                "edges", edges_json(engine), "servers", servers_json(engine));
     return snapshot;
 }
 

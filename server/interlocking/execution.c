@@ -1,6 +1,7 @@
 #include "server/interlocking/execution.h"
 
 #include "core/error.h"
+#include "schema/jsondoc.h"
 
 #include <string.h>
 
@@ -189,22 +190,6 @@ bool names_remove(GPtrArray *names, const char *name)
 
 /* Encoding. */
 
-static json_t *names_to_json(const GPtrArray *names)
-{
-    json_t *json = json_array();
-    for (guint i = 0; i < names->len; i++)
-        json_array_append_new(json, json_string(names->pdata[i]));
-    return json;
-}
-
-static json_t *strv_to_json(char **strv)
-{
-    json_t *json = json_array();
-    for (char **s = strv; s != NULL && *s != NULL; s++)
-        json_array_append_new(json, json_string(*s));
-    return json;
-}
-
 /* What few steps have. */
 static void step_rest_to_json(const struct execution_step *step, json_t *json)
 {
@@ -329,18 +314,6 @@ static void names_from_json(GPtrArray *names, const json_t *json)
     json_array_foreach (json, i, name)
         if (json_is_string(name))
             names_add(names, json_string_value(name));
-}
-
-static char **strv_from_json(const json_t *json)
-{
-    GPtrArray *strv = g_ptr_array_new();
-    size_t i;
-    json_t *name;
-    json_array_foreach (json, i, name)
-        if (json_is_string(name))
-            g_ptr_array_add(strv, g_strdup(json_string_value(name)));
-    g_ptr_array_add(strv, NULL);
-    return (char **)g_ptr_array_free(strv, FALSE);
 }
 
 static bool lever_from_json(const json_t *json, enum lever *lever)

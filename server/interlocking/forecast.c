@@ -1,4 +1,6 @@
 #include "server/interlocking/forecast.h"
+
+#include "schema/jsondoc.h"
 #include "server/interlocking/words.h"
 
 #include <string.h>
@@ -476,14 +478,12 @@ void forecast_free(struct forecast *forecast)
 
 json_t *forecast_to_json(const struct forecast *f)
 {
-    json_t *rows = json_array(), *notes = json_array();
+    json_t *rows = json_array();
     for (guint i = 0; i < f->rows->len; i++) {
         const struct forecast_row *row = f->rows->pdata[i];
         json_array_append_new(rows, json_pack("{s:s, s:s, s:f, s:f}", "kind", row->kind, "name", row->name, "before",
                                               row->before, "after", row->after));
     }
-    for (guint i = 0; i < f->notes->len; i++)
-        json_array_append_new(notes, json_string(f->notes->pdata[i]));
     json_t *changes = json_pack(
         "{s:i, s:i, s:i, s:i, s:i, s:i}", "public_entries", (int)f->distance.entries[EDGE_PUBLIC], "dedicated_entries",
         (int)f->distance.entries[EDGE_DEDICATED], "public_slow_entries", (int)f->distance.slow_entries[EDGE_PUBLIC],
@@ -491,7 +491,8 @@ json_t *forecast_to_json(const struct forecast *f)
         "endpoints", (int)f->distance.endpoints);
     return json_pack("{s:b, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:o, s:o, s:o}", "known", f->known, "total", f->total,
                      "failing", f->failing, "moved", f->moved, "moved_failing", f->moved_failing, "lost", f->lost,
-                     "degraded", f->degraded, "shed", f->shed, "rows", rows, "notes", notes, "changes", changes);
+                     "degraded", f->degraded, "shed", f->shed, "rows", rows, "notes", names_to_json(f->notes),
+                     "changes", changes);
 }
 
 static void text_figure(GString *text, const char *what, double part, double of)
