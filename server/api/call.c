@@ -280,21 +280,16 @@ static bool replay(struct call *call)
            call->error != NULL;
 }
 
-static void free_entry(void *entry)
-{
-    journal_entry_free(entry);
-}
-
 /* The answer goes into the journal with the change. */
 static void keep_answer(struct call *call, struct turn *turn)
 {
-    call->answers = g_ptr_array_new_with_free_func(free_entry);
-    turn->also = g_ptr_array_new_with_free_func(free_entry);
+    call->answers = entries_new();
+    turn->also = entries_new();
     answers_make(call->api->answers, &call->key, &call->request->reply, call->handler->secret, turn->now.wall_us,
                  turn->also);
     for (guint i = 0; i < turn->also->len; i++) {
         const struct journal_entry *entry = turn->also->pdata[i];
-        g_ptr_array_add(call->answers, journal_entry_new(entry->kind, entry->id, NULL, json_incref(entry->body)));
+        entries_add(call->answers, entry->kind, entry->id, NULL, json_incref(entry->body));
     }
 }
 

@@ -30,21 +30,6 @@ void effect_free(struct effect *effect)
     g_free(effect);
 }
 
-static void entry_free(gpointer entry)
-{
-    journal_entry_free(entry);
-}
-
-GPtrArray *entries_new(void)
-{
-    return g_ptr_array_new_with_free_func(entry_free);
-}
-
-void entries_add(GPtrArray *entries, const char *kind, const char *id, const char *key, json_t *body)
-{
-    g_ptr_array_add(entries, journal_entry_new(kind, id, key, body));
-}
-
 void effects_journal(struct effects *out, GPtrArray *entries)
 {
     struct effect *effect = g_new0(struct effect, 1);

@@ -158,7 +158,7 @@ static void commit_moves(struct engine *engine, const GArray *moves, struct reso
                               .execution = owner != NULL ? owner->id : NULL,
                               .overrides = asker->overrides,
                               .generation = draft->world->stamp.generation};
-        entries_add_audit(engine, entries, &audit);
+        engine_audit(engine, entries, &audit);
     }
     engine_commit(engine, draft, entries, NULL, out);
     for (guint i = 0; i < moves->len; i++)
@@ -463,13 +463,13 @@ static void entries_add_changes(struct engine *engine, GPtrArray *entries, const
                               .overrides = asker->overrides,
                               .generation = revision};
         if (i < AUDIT_ROWS_MAX)
-            entries_add_audit(engine, entries, &audit);
+            engine_audit(engine, entries, &audit);
     }
     if (i > AUDIT_ROWS_MAX) {
         g_autofree char *rest = g_strdup_printf("%zu more objects", i - AUDIT_ROWS_MAX);
         struct audit audit = {
             .actor = asker->actor, .reason = asker->reason, .what = "apply", .object = rest, .generation = revision};
-        entries_add_audit(engine, entries, &audit);
+        engine_audit(engine, entries, &audit);
     }
 }
 

@@ -131,22 +131,9 @@ void entries_add_moves(GPtrArray *entries, const GArray *moves, const struct res
     }
 }
 
-void entries_add_audit(struct engine *engine, GPtrArray *entries, const struct audit *audit)
+void engine_audit(struct engine *engine, GPtrArray *entries, const struct audit *audit)
 {
-    int64_t wall_us = engine_wall_us(engine);
-    g_autoptr(GDateTime) seconds = g_date_time_new_from_unix_utc(wall_us / G_USEC_PER_SEC);
-    g_autofree char *date = seconds == NULL ? NULL : g_date_time_format(seconds, "%Y-%m-%dT%H:%M:%S");
-    g_autofree char *at = g_strdup_printf("%s.%06dZ", date, (int)(wall_us % G_USEC_PER_SEC));
-    g_autofree char *id = g_strdup_printf("%" G_GUINT64_FORMAT, ++engine->audit_seq);
-    json_t *overrides = json_array();
-    for (const char *const *rule = audit->overrides; rule != NULL && *rule != NULL; rule++)
-        json_array_append_new(overrides, json_string(*rule));
-    entries_add(entries, "audit", id, NULL,
-                json_pack("{s:I, s:s, s:I, s:s, s:s?, s:s, s:s?, s:s?, s:s?, s:I, s:s?, s:o}", "seq",
-                          (json_int_t)engine->audit_seq, "at", at, "at_us", (json_int_t)wall_us, "actor", audit->actor,
-                          "reason", audit->reason, "what", audit->what, "object", audit->object, "before",
-                          audit->before, "after", audit->after, "generation", (json_int_t)audit->generation,
-                          "execution", audit->execution, "overrides", overrides));
+    entries_add_audit(entries, audit, ++engine->audit_seq, engine_wall_us(engine));
 }
 
 void engine_journal(struct engine *engine, struct journal_entry *entry, const char *what, const struct asker *asker,
@@ -163,7 +150,7 @@ void engine_journal(struct engine *engine, struct journal_entry *entry, const ch
                           .object = object,
                           .overrides = asker->overrides,
                           .generation = engine->generation};
-    entries_add_audit(engine, entries, &audit);
+    engine_audit(engine, entries, &audit);
     effects_journal(out, entries);
 }
 

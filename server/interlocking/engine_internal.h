@@ -52,8 +52,6 @@ void engine_take_restored(struct engine *engine, int64_t now_us);
 void engine_drop(struct engine *engine, struct execution *ex); /* out of memory; frees it */
 
 /* effects.c */
-GPtrArray *entries_new(void);
-void entries_add(GPtrArray *entries, const char *kind, const char *id, const char *key, json_t *body);
 void effects_journal(struct effects *out, GPtrArray *entries); /* takes entries */
 void effects_publish(struct effects *out, struct resolved *resolved);
 
@@ -90,12 +88,8 @@ GPtrArray *engine_judge(const struct engine *engine, const struct resolved *draf
                         bool automatic, const char *const *overrides);
 /* Entries of the moves as draft has them. */
 void entries_add_moves(GPtrArray *entries, const GArray *moves, const struct resolved *draft);
-struct audit {
-    const char *actor, *reason, *what, *object, *before, *after, *execution;
-    const char *const *overrides;
-    uint64_t generation;
-};
-void entries_add_audit(struct engine *engine, GPtrArray *entries, const struct audit *audit);
+/* A record of it, under the engine's next number. */
+void engine_audit(struct engine *engine, GPtrArray *entries, const struct audit *audit);
 json_t *refusals_to_json(const GPtrArray *refusals);
 
 /* engine_input.c: hands an input on to config.told, if there is one. */

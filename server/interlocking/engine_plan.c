@@ -386,7 +386,7 @@ static void begin(struct engine *engine, const struct freezing *f, const struct 
     g_autofree char *object = root->target == NULL ? NULL : g_strdup_printf("%s %s", root->plan, root->target);
     if (object != NULL)
         audit.object = object;
-    entries_add_audit(engine, entries, &audit);
+    engine_audit(engine, entries, &audit);
     effects_journal(out, entries);
     execution_advance(engine, root, out);
 }
@@ -551,7 +551,7 @@ void execution_flush_family(struct engine *engine, struct execution *root, const
 {
     GPtrArray *entries = entries_new();
     if (audit != NULL)
-        entries_add_audit(engine, entries, audit);
+        engine_audit(engine, entries, audit);
     for (guint i = 0; i < engine->order->len; i++) {
         struct execution *ex = engine->order->pdata[i];
         if (execution_root(engine, ex) != root || !ex->dirty)
@@ -592,7 +592,7 @@ static void undo_commit(struct engine *engine, struct execution *ex, const GArra
         audit.before = controls_value(engine->resolved->world->controls, move->lever, move->object);
         audit.after = move->value;
         audit.generation = draft->world->stamp.generation;
-        entries_add_audit(engine, entries, &audit);
+        engine_audit(engine, entries, &audit);
     }
     g_autofree char *key = undo_key(ex);
     proof_note_changes(engine->resolved, draft, ex->zones, ex->policies);

@@ -256,7 +256,7 @@ static void set_commit(struct engine *engine, struct execution *ex, struct execu
                               .execution = ex->id,
                               .overrides = execution_overrides(engine, ex),
                               .generation = draft->world->stamp.generation};
-        entries_add_audit(engine, entries, &audit);
+        engine_audit(engine, entries, &audit);
     }
     bool bug = (engine->config.bug & ENGINE_BUG_NO_IDEMPOTENCY_KEY) != 0;
     engine_commit(engine, draft, entries, bug ? NULL : key, out);

@@ -22,6 +22,7 @@
 
 #include <glib.h>
 #include <jansson.h>
+#include <stdint.h>
 
 struct journal_entry {
     char *kind;
@@ -32,5 +33,19 @@ struct journal_entry {
 /* Takes the reference of body. */
 struct journal_entry *journal_entry_new(const char *kind, const char *id, const char *key, json_t *body);
 void journal_entry_free(struct journal_entry *entry);
+/* A list of struct journal_entry *, which it owns; g_ptr_array_unref. */
+GPtrArray *entries_new(void);
+void entries_add(GPtrArray *entries, const char *kind, const char *id, const char *key, json_t *body);
+
+/* A record of the audit. */
+struct audit {
+    const char *actor, *reason; /* reason NULL: none was given */
+    const char *what;
+    const char *object, *before, *after, *execution; /* or NULL */
+    const char *const *overrides;                    /* rules that were passed over; NULL: none */
+    uint64_t generation;
+};
+/* Appends it under its number. wall_us: wall clock. */
+void entries_add_audit(GPtrArray *entries, const struct audit *audit, uint64_t seq, int64_t wall_us);
 
 #endif

@@ -3,6 +3,7 @@
 #include "core/error.h"
 #include "core/fileio.h"
 #include "core/loop.h"
+#include "server/interlocking/execution.h"
 #include "server/store/db.h"
 #include "server/store/journal.h"
 #include "server/store/lease.h"
@@ -201,11 +202,10 @@ static bool renumber(struct db *db, const struct numbers *n, int64_t now_us, GEr
     return ok;
 }
 
-static char *time_text(int64_t us, const char *format)
+static char *time_text(int64_t us)
 {
-    g_autoptr(GDateTime) seconds = g_date_time_new_from_unix_utc(us / G_USEC_PER_SEC);
-    g_autoptr(GDateTime) time = seconds != NULL ? g_date_time_add(seconds, us % G_USEC_PER_SEC) : NULL;
-    return time != NULL ? g_date_time_format(time, format) : g_strdup("?");
+    g_autoptr(GDateTime) time = g_date_time_new_from_unix_utc(us / G_USEC_PER_SEC);
+    return time != NULL ? g_date_time_format(time, "%Y-%m-%d %H:%M:%S UTC") : g_strdup("?");
 }
 
 static bool renumber_copy(const char *path, const struct numbers *replaced, struct numbers *numbers, char **cause,
@@ -216,8 +216,7 @@ static bool renumber_copy(const char *path, const struct numbers *replaced, stru
     sb_auto(db) db = db_open(path, error);
     if (db == NULL || !read_numbers(db, &backup, error))
         return false;
-    g_autofree char *made = time_text(backup.made_us, "%Y-%m-%d %H:%M:%S UTC"),
-                    *now = time_text(now_us, "%Y-%m-%d %H:%M:%S UTC");
+    g_autofree char *made = time_text(backup.made_us), *now = time_text(now_us);
     if (backup.made_us == 0 || now_us < backup.made_us) {
         g_set_error(error, SB_ERROR, SB_ERROR_INVALID, "found %s, expected %s", backup.made_us == 0 ? "a journal" : now,
                     backup.made_us == 0 ? "what `signalbox backup` made" : made);
@@ -240,19 +239,17 @@ struct ending {
     GPtrArray *entries;
     const char *cause;
     int64_t now_us;
-    json_int_t audit; /* number of the newest record */
+    uint64_t audit; /* number of the newest record */
 };
-
-static void entry_free(void *entry)
-{
-    journal_entry_free(entry);
-}
 
 static bool is_under_way(const json_t *execution)
 {
-    static const char *const states[] = {"pending", "running", "aborting", NULL};
+    static const enum execution_state states[] = {EXECUTION_PENDING, EXECUTION_RUNNING, EXECUTION_ABORTING};
     const char *state = json_string_value(json_object_get(execution, "state"));
-    return state != NULL && g_strv_contains(states, state);
+    for (size_t i = 0; i < G_N_ELEMENTS(states) && state != NULL; i++)
+        if (strcmp(state, execution_state_name(states[i])) == 0)
+            return true;
+    return false;
 }
 
 static bool take_state(void *data, const struct journal_entry *entry, GError **error)
@@ -260,36 +257,23 @@ static bool take_state(void *data, const struct journal_entry *entry, GError **e
     struct ending *ending = data;
     (void)error;
     if (strcmp(entry->kind, "audit") == 0)
-        ending->audit = json_integer_value(json_object_get(entry->body, "seq"));
+        ending->audit = (uint64_t)json_integer_value(json_object_get(entry->body, "seq"));
     if (strcmp(entry->kind, "execution") != 0 || !is_under_way(entry->body))
         return true;
     json_t *body = json_copy(entry->body);
-    json_object_set_new(body, "state", json_string("failed"));
+    json_object_set_new(body, "state", json_string(execution_state_name(EXECUTION_FAILED)));
     json_object_set_new(body, "error", json_sprintf("%s: how it went on is not known", ending->cause));
     json_object_set_new(body, "ended_us", json_integer(ending->now_us));
-    g_ptr_array_add(ending->entries, journal_entry_new("execution", entry->id, NULL, body));
+    entries_add(ending->entries, "execution", entry->id, NULL, body);
     return true;
-}
-
-static void add_audit(const struct ending *ending, uint64_t generation)
-{
-    g_autofree char *id = g_strdup_printf("%lld", (long long)ending->audit + 1), *actor = NULL,
-                    *at = time_text(ending->now_us, "%Y-%m-%dT%H:%M:%S.%fZ");
-    actor = g_strdup_printf("uid:%u", (unsigned)getuid());
-    g_ptr_array_add(
-        ending->entries,
-        journal_entry_new("audit", id, NULL,
-                          json_pack("{s:I, s:s, s:I, s:s, s:n, s:s, s:s, s:n, s:n, s:I, s:n, s:[]}", "seq",
-                                    ending->audit + 1, "at", at, "at_us", (json_int_t)ending->now_us, "actor", actor,
-                                    "reason", "what", ending->cause, "object", "journal", "before", "after",
-                                    "generation", (json_int_t)generation, "execution", "overrides")));
 }
 
 /* Under a reign of its own, as any other change. */
 static bool end_under_way(const char *path, const struct numbers *numbers, const char *cause, struct backup_note *note,
                           GError **error)
 {
-    g_autoptr(GPtrArray) entries = g_ptr_array_new_with_free_func(entry_free);
+    g_autoptr(GPtrArray) entries = entries_new();
+    g_autofree char *actor = g_strdup_printf("uid:%u", (unsigned)getuid());
     struct ending ending = {entries, cause, wall_now_us(), 0};
     sb_auto(journal) journal = journal_open(path, (unsigned)(numbers->epoch & 0xffff), error);
     if (journal == NULL || !journal->ops->replay(journal, take_state, &ending, error))
@@ -297,7 +281,8 @@ static bool end_under_way(const char *path, const struct numbers *numbers, const
     note_numbers(note, numbers);
     note->epoch = journal->epoch;
     note->ended = entries->len;
-    add_audit(&ending, note->generation);
+    struct audit audit = {.actor = actor, .what = cause, .object = "journal", .generation = note->generation};
+    entries_add_audit(entries, &audit, ending.audit + 1, ending.now_us);
     return journal->ops->append(journal, journal->epoch, entries, ending.now_us, error) == JOURNAL_WRITTEN;
 }
 

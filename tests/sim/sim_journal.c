@@ -2,17 +2,12 @@
  * every process, and takes what the newest reign appends only (server/store/journal.h). */
 #include "tests/sim/sim.h"
 
-static void drop_entry(gpointer entry)
-{
-    journal_entry_free(entry);
-}
-
 static void put(struct shared_journal *journal, const struct journal_entry *entry)
 {
     g_autofree char *id = g_strdup_printf("%s %s", entry->kind, entry->id);
     guint old = GPOINTER_TO_UINT(g_hash_table_lookup(journal->newest, id));
     if (old > 0)
-        g_clear_pointer(&journal->entries->pdata[old - 1], drop_entry);
+        journal_entry_free(g_steal_pointer(&journal->entries->pdata[old - 1]));
     g_ptr_array_add(journal->entries, journal_entry_new(entry->kind, entry->id, entry->key, json_incref(entry->body)));
     g_hash_table_replace(journal->newest, g_steal_pointer(&id), GUINT_TO_POINTER(journal->entries->len));
     if (entry->key != NULL)
@@ -23,7 +18,7 @@ void journal_init(struct sim *sim, const GPtrArray *entries)
 {
     struct shared_journal *journal = &sim->journal;
     journal->epoch = 1 << 16; /* of the reign that made the entries */
-    journal->entries = g_ptr_array_new_with_free_func(drop_entry);
+    journal->entries = entries_new();
     journal->newest = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     journal->keys = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     for (guint i = 0; i < entries->len; i++)

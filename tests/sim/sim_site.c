@@ -92,18 +92,13 @@ json_t *site_body(void)
     return json_of(site_text);
 }
 
-static void drop_entry(gpointer entry)
-{
-    journal_entry_free(entry);
-}
-
 /* Engine and journal without anything around them. */
 GPtrArray *site_journal(void)
 {
     static const struct asker asker = {.actor = "sim"};
     struct engine_config config = {.cluster = (char *)"sim", .rules = {.share_moved_max = 1.0}};
     struct engine *engine = engine_new(&config);
-    GPtrArray *journal = g_ptr_array_new_with_free_func(drop_entry);
+    GPtrArray *journal = entries_new();
     GError *error = NULL;
     struct effects effects;
     struct effect *effect;
@@ -118,7 +113,7 @@ GPtrArray *site_journal(void)
     while ((effect = effects_pop(&effects)) != NULL) {
         for (guint i = 0; effect->kind == EFFECT_JOURNAL && i < effect->entries->len; i++) {
             const struct journal_entry *entry = effect->entries->pdata[i];
-            g_ptr_array_add(journal, journal_entry_new(entry->kind, entry->id, entry->key, json_incref(entry->body)));
+            entries_add(journal, entry->kind, entry->id, entry->key, json_incref(entry->body));
         }
         effect_free(effect);
     }

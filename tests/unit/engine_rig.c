@@ -11,11 +11,6 @@ const char *const servers[3] = {"ns-1", "ns-2", "ns-3"};
 const struct asker alice = {.actor = "alice", .reason = "test"};
 const struct asker robot = {.actor = "robot", .automatic = true};
 
-static void drop_entry(gpointer entry)
-{
-    journal_entry_free(entry);
-}
-
 struct now now(const struct server *s)
 {
     return (struct now){.us = s->now_us, .wall_us = s->now_us + 1000 * SECOND};
@@ -34,7 +29,7 @@ static void journal_write(struct server *s, GPtrArray *entries)
             ck_assert_str_ne(entry->key, ((struct journal_entry *)s->journal->pdata[j])->key == NULL
                                              ? ""
                                              : ((struct journal_entry *)s->journal->pdata[j])->key);
-        g_ptr_array_add(s->journal, journal_entry_new(entry->kind, entry->id, entry->key, json_incref(entry->body)));
+        entries_add(s->journal, entry->kind, entry->id, entry->key, json_incref(entry->body));
     }
 }
 
@@ -144,7 +139,7 @@ void apply_ok(struct server *s, json_t *body)
 struct server *server_new(void)
 {
     struct server *s = g_new0(struct server, 1);
-    s->journal = g_ptr_array_new_with_free_func(drop_entry);
+    s->journal = entries_new();
     effects_init(&s->effects);
     s->budget = -1;
     s->now_us = 1000 * SECOND;

@@ -285,17 +285,12 @@ END_TEST
 
 /* ---- time and number ---- */
 
-static void free_entry(void *entry)
-{
-    journal_entry_free(entry);
-}
-
 /* Answers a request of this key at this time; returns how many answers it ended. */
 static unsigned keep(struct answers *answers, const char *id, int64_t wall_us, char *body)
 {
     struct answer_key key = {0};
     struct reply reply = {.status = 200, .body = body, .size = strlen(body)};
-    g_autoptr(GPtrArray) entries = g_ptr_array_new_with_free_func(free_entry);
+    g_autoptr(GPtrArray) entries = entries_new();
     unsigned ended = 0;
     g_strlcpy(key.id, id, sizeof key.id);
     answers_make(answers, &key, &reply, false, wall_us, entries);

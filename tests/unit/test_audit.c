@@ -38,11 +38,6 @@ static void end(void)
     g_free(store_url);
 }
 
-static void free_entry(void *entry)
-{
-    journal_entry_free(entry);
-}
-
 /* Records from..to, each in a transaction with something else. */
 static void write_records(int from, int to)
 {
@@ -50,12 +45,11 @@ static void write_records(int from, int to)
     sb_auto(journal) journal = journal_open(path, 0, &error);
     ck_assert_msg(journal != NULL, "%s", error != NULL ? error->message : "");
     for (int n = from; n <= to; n++) {
-        g_autoptr(GPtrArray) entries = g_ptr_array_new_with_free_func(free_entry);
+        g_autoptr(GPtrArray) entries = entries_new();
         g_autofree char *id = g_strdup_printf("%d", n);
-        g_ptr_array_add(entries, journal_entry_new("control", "room.ingress/room-a", NULL, json_pack("{s:i}", "n", n)));
-        g_ptr_array_add(entries, journal_entry_new("audit", id, NULL,
-                                                   json_pack("{s:i, s:s, s:s?, s:s}", "seq", n, "what", "set", "reason",
-                                                             NULL, "actor", "张三 \"x\"")));
+        entries_add(entries, "control", "room.ingress/room-a", NULL, json_pack("{s:i}", "n", n));
+        entries_add(entries, "audit", id, NULL,
+                    json_pack("{s:i, s:s, s:s?, s:s}", "seq", n, "what", "set", "reason", NULL, "actor", "张三 \"x\""));
         ck_assert_int_eq(journal->ops->append(journal, journal->epoch, entries, 1000 + n, &error), JOURNAL_WRITTEN);
     }
 }

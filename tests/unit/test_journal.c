@@ -36,16 +36,11 @@ static void teardown(void)
     rmdir(dir);
 }
 
-static void free_entry(void *entry)
-{
-    journal_entry_free(entry);
-}
-
 static enum journal_result append(struct journal *journal, uint64_t epoch, const char *kind, const char *id,
                                   const char *key, json_t *body, GError **error)
 {
-    g_autoptr(GPtrArray) entries = g_ptr_array_new_with_free_func(free_entry);
-    g_ptr_array_add(entries, journal_entry_new(kind, id, key, body));
+    g_autoptr(GPtrArray) entries = entries_new();
+    entries_add(entries, kind, id, key, body);
     return journal->ops->append(journal, epoch, entries, 1000, error);
 }
 
@@ -89,11 +84,11 @@ END_TEST
 START_TEST(a_known_key_makes_the_whole_list_a_repetition)
 {
     struct journal *journal = journal_open(journal_path, 0, NULL);
-    g_autoptr(GPtrArray) entries = g_ptr_array_new_with_free_func(free_entry);
+    g_autoptr(GPtrArray) entries = entries_new();
     ck_assert_int_eq(append(journal, journal->epoch, "control", "a", "x/1/set", json_integer(1), NULL),
                      JOURNAL_WRITTEN);
-    g_ptr_array_add(entries, journal_entry_new("control", "b", NULL, json_integer(2)));
-    g_ptr_array_add(entries, journal_entry_new("control", "a", "x/1/set", json_integer(9)));
+    entries_add(entries, "control", "b", NULL, json_integer(2));
+    entries_add(entries, "control", "a", "x/1/set", json_integer(9));
     ck_assert_int_eq(journal->ops->append(journal, journal->epoch, entries, 0, NULL), JOURNAL_REPEATED);
     g_autofree char *text = states(journal);
     ck_assert_str_eq(text, "control/a=1 ");
