@@ -1,8 +1,8 @@
 /* publisher.h: what is to be said to a registry next, and what follows from its answers: the pure half of the driver.
  *
- * The keys are PREFIX/v1/service/NAME/CALLER with one JSON text each, as they were set, and PREFIX/sentinel
- * (schema/fence.h). Level-triggered: each turn looks (sentinel and whatever changed since the last look, one
- * linearizable transaction), then writes what differs, at most, and looks again.
+ * The keys are PREFIX/v1/service/NAME/CALLER and their like with one JSON text each, as they were set, and
+ * PREFIX/sentinel (schema/fence.h). Level-triggered: each turn looks (sentinel and whatever changed since the last
+ * look, one linearizable transaction), then writes what differs, at most, and looks again.
  *
  *              set                      all keys and the sentinel were read: equal
  *   (nothing) ----> updating ----------------------------------------------> converged --. every AUDIT_US: look again

@@ -165,8 +165,9 @@ bool lever_value_parses(const struct lever_class *class, const char *value, GErr
         good = split_parse(value, &split, error);
         if (good)
             split_clear(&split);
-    } else if (class->type == LEVER_TYPE_RATE ? !control_rate_parse(value, &rate)
-                                              : choice_find(class->choices, value) < 0) {
+    } else if (class->type == LEVER_TYPE_RATE   ? !control_rate_parse(value, &rate)
+               : class->type == LEVER_TYPE_ROOM ? !text_valid(FIELD_NAME, value)
+                                                : choice_find(class->choices, value) < 0) {
         g_autofree char *quoted = text_quote(value), *expected = lever_value_expected(class);
         g_set_error(error, SB_ERROR, SB_ERROR_INVALID, "found %s, expected %s", quoted, expected);
         good = false;
@@ -182,6 +183,8 @@ char *lever_value_expected(const struct lever_class *class)
         return g_strdup("default or rows as " WEIGHTS_EXAMPLE);
     if (class->type == LEVER_TYPE_RATE)
         return g_strdup_printf("default or requests per second, 1 to %d", CONTROL_RATE_MAX);
+    if (class->type == LEVER_TYPE_ROOM)
+        return g_strdup("default, none or the name of a room");
     g_autofree char *choices = choices_join(class->choices, ", ");
     return g_strdup_printf("default or one of %s", choices);
 }
@@ -239,6 +242,26 @@ static bool stale_is_kept(const struct inventory *inv, enum lever lever, const c
                   "no answers of it");
 }
 
+/* A primary is a room that the component runs in, of one that has a primary; consumption is a topic's. */
+static bool component_takes(const struct inventory *inv, enum lever lever, const char *object, const char *value,
+                            GError **error)
+{
+    bool primary = lever == LEVER_COMPONENT_PRIMARY, consumption = lever == LEVER_COMPONENT_CONSUMPTION;
+    const struct component *component = primary || consumption ? INVENTORY_GET(inv, component, object) : NULL;
+    if (component == NULL || strcmp(value, "default") == 0)
+        return true;
+    if (consumption)
+        return component->type == COMPONENT_TOPIC ||
+               refuse(error, SB_ERROR_INVALID, lever, object, "found no topic, expected one: others are not consumed");
+    if (component->primary == NULL)
+        return refuse(error, SB_ERROR_INVALID, lever, object,
+                      "found a component without a primary, expected one: each room takes its own writes");
+    g_autofree char *rooms = g_strjoinv(", ", component->rooms);
+    return strcmp(value, "none") == 0 || g_strv_contains((const char *const *)component->rooms, value) ||
+           refuse(error, SB_ERROR_INVALID, lever, object, "found \"%s\", expected none or one of its rooms: %s", value,
+                  rooms);
+}
+
 static bool is_single(const struct inventory *inv, enum object_kind kind, const char *object)
 {
     const struct interface *interface = kind == OBJECT_interface ? INVENTORY_GET(inv, interface, object) : NULL;
@@ -268,7 +291,7 @@ bool control_validate(const struct inventory *inv, enum lever lever, const char 
     if (by_place)
         return (class->type == LEVER_TYPE_SPLIT ? split_validate : weights_validate)(inv, lever, object, value,
                                                                                      canonical, error);
-    if (!stale_is_kept(inv, lever, object, value, error))
+    if (!stale_is_kept(inv, lever, object, value, error) || !component_takes(inv, lever, object, value, error))
         return false;
     *canonical = g_strdup(value);
     return true;

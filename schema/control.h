@@ -17,13 +17,13 @@ enum lever {
 #undef CONTROL
     LEVERS
 };
-enum lever_type { LEVER_TYPE_ENUM, LEVER_TYPE_SPLIT, LEVER_TYPE_WEIGHTS, LEVER_TYPE_RATE };
+enum lever_type { LEVER_TYPE_ENUM, LEVER_TYPE_SPLIT, LEVER_TYPE_WEIGHTS, LEVER_TYPE_RATE, LEVER_TYPE_ROOM };
 struct lever_class {
     enum lever lever;
     const char *name;      /* "room.ingress" */
     enum object_kind kind; /* of the objects it sits on */
     enum lever_type type;
-    const char *choices; /* ENUM: "open|closed" */
+    const char *choices; /* ENUM: "open|closed"; ROOM: the words that are no room */
     const char *doc;
 };
 const struct lever_class *lever_class(enum lever lever);

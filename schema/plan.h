@@ -14,7 +14,8 @@
  *       set:
  *         - {control: room.ingress, on: $target, value: closed}
  *         - {control: group.edge_class, on: home=$target, value: dedicated}   # see selectors
- *     - {name: other-room, check: room-open}      # room-open | forecast | entrances-healthy
+ *     - {name: other-room, check: room-open}      # room-open | forecast | entrances-healthy; of a
+ *                                                 # component: writes-stopped | consumption-stopped
  *     - {name: edges, wait: edges}                # edges | dns | eastwest | converged
  *     - {name: proof, verify: share}
  *     - {name: child, run: other-plan}            # what fails there for rollback is set back with the whole of this
@@ -31,7 +32,8 @@
  *         requests: 50                # fewer in the gaining rooms prove nothing; default 50
  *
  * A plan may have parameters, `params: {to: room}`: names of objects of these kinds, given when it is started, that
- * stand for $to in a ramp. A target of a plan may be several names, "playback,home".
+ * stand for $to in a ramp, and rooms as the value of component.primary. A target of a plan may be several names,
+ * "playback,home".
  *
  * Selectors, that stand for objects of the lever's kind when the plan is started: home=$target, groups or services of
  * single-room services at home in the target room, or none; carrier=$target, the variants of the target carrier, at

@@ -95,6 +95,16 @@ static bool is_name(const char *text)
     return text != NULL && text_valid(FIELD_NAME, text);
 }
 
+/* "$target" where the target is of this kind, "$NAME" of a parameter of this kind, or a name. */
+static bool stands_for(const struct reader *r, const char *word, enum object_kind kind)
+{
+    if (word == NULL || word[0] != '$')
+        return is_name(word);
+    if (strcmp(word, "$target") == 0)
+        return r->plan->target_kind == (int)kind;
+    return g_strcmp0(json_string_value(json_object_get(r->plan->params, word + 1)), object_class(kind)->name) == 0;
+}
+
 /* ---- set ---- */
 
 /* What `on` may be besides a name and $target, for which kinds of objects, and with which target. */
@@ -146,7 +156,8 @@ static void value_read(const struct reader *r, const json_t *json, const char *s
                        struct plan_set *set)
 {
     const char *value = json_text(json_object_get(json, "value"));
-    if (value != NULL && lever_value_parses(class, value, NULL)) {
+    bool param = value != NULL && value[0] == '$' && strcmp(value, "$target") != 0 && class->type == LEVER_TYPE_ROOM;
+    if (value != NULL && (param ? stands_for(r, value, OBJECT_room) : lever_value_parses(class, value, NULL))) {
         set->value = g_strdup(value);
         return;
     }
@@ -214,13 +225,38 @@ static void step_free(gpointer data)
     g_free(step);
 }
 
-#define CHECKS "room-open|forecast|entrances-healthy"
+/* The checks, and the kind of target that their plan has; -1: any, or none. */
+static const struct check {
+    const char *word;
+    int target;
+} checks[] = {{"room-open", OBJECT_room},
+              {"forecast", -1},
+              {"entrances-healthy", OBJECT_room},
+              {"writes-stopped", OBJECT_component},
+              {"consumption-stopped", OBJECT_component}};
+
+static bool check_fits(const struct reader *r, const char *word)
+{
+    for (size_t i = 0; word != NULL && i < G_N_ELEMENTS(checks); i++)
+        if (strcmp(checks[i].word, word) == 0)
+            return checks[i].target < 0 || checks[i].target == r->plan->target_kind;
+    return false;
+}
+
+/* Those that fit the plan: "room-open, forecast, entrances-healthy"; g_free. */
+static char *checks_text(const struct reader *r)
+{
+    GString *text = g_string_new(NULL);
+    for (size_t i = 0; i < G_N_ELEMENTS(checks); i++)
+        if (check_fits(r, checks[i].word))
+            g_string_append_printf(text, "%s%s", text->len > 0 ? ", " : "", checks[i].word);
+    return g_string_free(text, FALSE);
+}
 
 /* The word of a check, wait, verify or run; the text of an approve. */
 static void argument_read(const struct reader *r, const json_t *json, struct plan_step *step)
 {
     static const char *const words[STEP_KINDS] = {
-        [STEP_CHECK] = CHECKS,
         [STEP_WAIT] = "edges|dns|eastwest|converged",
         [STEP_VERIFY] = "share",
     };
@@ -232,12 +268,11 @@ static void argument_read(const struct reader *r, const json_t *json, struct pla
     } else if (step->kind == STEP_APPROVE) {
         if (word == NULL || !text_valid(FIELD_TEXT, word) || g_utf8_strlen(word, -1) > SUMMARY_MAX)
             find_member(r, json, step->name, key, "printable text of 1 to 400 characters");
-    } else if (word == NULL || choice_find(words[step->kind], word) < 0) {
-        g_autofree char *choices = choices_join(words[step->kind], ", ");
+    } else if (step->kind == STEP_CHECK ? !check_fits(r, word)
+                                        : word == NULL || choice_find(words[step->kind], word) < 0) {
+        g_autofree char *choices = step->kind == STEP_CHECK ? checks_text(r) : choices_join(words[step->kind], ", ");
         g_autofree char *expected = g_strdup_printf("one of %s", choices);
         find_member(r, json, step->name, key, expected);
-    } else if (step->kind == STEP_CHECK && strcmp(word, "forecast") != 0 && r->plan->target_kind != OBJECT_room) {
-        find_member(r, json, step->name, key, "forecast: the others are about a target room, which the plan lacks");
     }
     step->argument = g_strdup(word);
 }
@@ -285,16 +320,6 @@ static void stages_read(const struct reader *r, const json_t *json, struct plan_
         json_object_set(step->spec, "stages", (json_t *)(uintptr_t)list);
 }
 
-/* "$target" where the target is of this kind, "$NAME" of a parameter of this kind, or a name. */
-static bool stands_for(const struct reader *r, const char *word, enum object_kind kind)
-{
-    if (word == NULL || word[0] != '$')
-        return is_name(word);
-    if (strcmp(word, "$target") == 0)
-        return r->plan->target_kind == (int)kind;
-    return g_strcmp0(json_string_value(json_object_get(r->plan->params, word + 1)), object_class(kind)->name) == 0;
-}
-
 static void ramp_read(const struct reader *r, const json_t *step_json, struct plan_step *step)
 {
     static const char *const known[] = {"on", "to", "away", "stages", "bake", "errors", "latency", "requests", NULL};
@@ -333,13 +358,12 @@ static char **checks_read(const struct reader *r, const json_t *json, const char
     bool good = json_is_array(list) && n <= 10;
     for (size_t i = 0; good && i < n; i++) {
         const char *word = json_text(json_array_get(list, i));
-        good = word != NULL && choice_find(CHECKS, word) >= 0 &&
-               (strcmp(word, "forecast") == 0 || r->plan->target_kind == OBJECT_room);
+        good = check_fits(r, word);
         words[i] = good ? g_strdup(word) : NULL;
     }
+    g_autofree char *choices = checks_text(r), *expected = g_strdup_printf("a list of checks, of %s", choices);
     if (!good)
-        find_member(r, json, step, member,
-                    "a list of checks: forecast, and in a plan with a target room room-open, entrances-healthy");
+        find_member(r, json, step, member, expected);
     return words;
 }
 

@@ -81,8 +81,9 @@ void rule_needs_clear(struct rule_needs *needs)
 static const struct {
     const char *must, *may;
 } wants[RULE_CHECKS] = {
-    [RULE_OPEN] = {"n", "l"}, [RULE_CAPACITY] = {"n", ""}, [RULE_MOVED] = {"n", "p"},   [RULE_HOLD] = {"p", "l"},
-    [RULE_GATE] = {"lg", ""}, [RULE_CLASS] = {"", ""},     [RULE_FREEZE] = {"fu", "l"}, [RULE_WINDOW] = {"fu", "ld"},
+    [RULE_OPEN] = {"n", "l"},    [RULE_CAPACITY] = {"n", ""},  [RULE_MOVED] = {"n", "p"},
+    [RULE_HOLD] = {"p", "l"},    [RULE_GATE] = {"lg", ""},     [RULE_CLASS] = {"", ""},
+    [RULE_FREEZE] = {"fu", "l"}, [RULE_WINDOW] = {"fu", "ld"}, [RULE_HANDOVER] = {"", ""},
 };
 
 static void find(GPtrArray *findings, const struct rule *rule, const char *field, const char *found,

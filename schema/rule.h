@@ -28,7 +28,8 @@ void rule_needs_clear(struct rule_needs *needs);
 #define RULES_SHIPPED(X)                                                                                               \
     X("last-open", RULE_OPEN, 1)                                                                                       \
     X("share-moved", RULE_MOVED, 60)                                                                                   \
-    X("capacity-kept", RULE_CAPACITY, 100)
+    X("capacity-kept", RULE_CAPACITY, 100)                                                                             \
+    X("one-writer", RULE_HANDOVER, 0)
 /* Names in refusals, and in overrides, that no object has. */
 #define RULE_FORECAST_KNOWN "forecast-known"
 #define RULE_ZONE_SHARE "zone-share"

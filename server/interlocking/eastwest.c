@@ -198,6 +198,20 @@ static void lines_of(const struct world *w, GHashTable *pools, const struct serv
     }
 }
 
+static void component_line(const struct world *w, const struct component *component, GPtrArray *lines)
+{
+    json_t *rooms = json_array();
+    for (char **room = component->rooms; room != NULL && *room != NULL; room++)
+        json_array_append_new(rooms, json_string(*room));
+    json_t *row = json_pack("{s:s, s:s?, s:s, s:o}", "component", component->o.name, "primary",
+                            world_component_value(w, component, LEVER_COMPONENT_PRIMARY), "consumption",
+                            world_component_value(w, component, LEVER_COMPONENT_CONSUMPTION), "rooms", rooms);
+    char *text = json_dumps(row, JSON_COMPACT);
+    lines_add(lines, "component/%s %s\n", component->o.name, text);
+    free(text);
+    json_decref(row);
+}
+
 GBytes *eastwest_endpoints(const struct world *w, GPtrArray *findings)
 {
     GPtrArray *lines = lines_new();
@@ -212,6 +226,8 @@ GBytes *eastwest_endpoints(const struct world *w, GPtrArray *findings)
         if (service != NULL)
             lines_of(w, pools, service, interface, lines, findings);
     }
+    INVENTORY_FOREACH (w->inventory, component, component)
+        component_line(w, component, lines);
     return lines_encode(lines);
 }
 

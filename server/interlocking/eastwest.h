@@ -25,8 +25,9 @@ struct called_zone {
 GArray *eastwest_zones(const struct world *w, const struct service *service, const struct interface *interface,
                        const char *caller, GPtrArray *findings);
 /* "service/creator/zone-1 {"service":"creator","caller":"zone-1","destinations":[{"zone","weight","rooms"}]}", and
- * "interface/NAME/CALLER" alike, with "interface": one line for each and each zone, sorted by bytes; empty while the
- * inventory has no registry to publish it in. */
+ * "interface/NAME/CALLER" alike, with "interface": one line for each and each zone; "component/orders {"component",
+ * "primary","consumption","rooms"}": which room takes its writes, "none": nobody may, null: each its own. Sorted by
+ * bytes; empty while the inventory has no registry to publish it in. */
 GBytes *eastwest_endpoints(const struct world *w, GPtrArray *findings);
 /* For people and programs: {"service", "interface", "value" (of the lever), "why", "rows": [as above]}. */
 json_t *eastwest_json(const struct world *w, const struct service *service, const struct interface *interface);

@@ -188,7 +188,7 @@ json_t *engine_set_controls(struct engine *engine, const json_t *changes, int64_
         return NULL;
     struct resolved *draft = engine_draft_moves(engine, moves, asker->actor, NULL, "");
     sb_auto(forecast) fc = forecast(engine->resolved, draft, engine->observed, engine->now_us);
-    g_autoptr(GPtrArray) refusals = engine_judge(engine, draft, fc, asker->automatic, asker->overrides);
+    g_autoptr(GPtrArray) refusals = engine_judge(engine, draft, fc, NULL, asker->automatic, asker->overrides);
     json_t *result = NULL;
     if (refusals->len > 0 && !dry_run) {
         refusals_error(refusals, error);
@@ -552,7 +552,7 @@ static json_t *judge_and_apply(struct applying *a, bool dry_run, const struct as
                                                  a->plans_changed ? a->plans : NULL, "");
     sb_auto(forecast) fc = forecast(engine->resolved, draft, engine->observed, engine->now_us);
     g_autoptr(GPtrArray) refusals =
-        same ? g_ptr_array_new() : engine_judge(engine, draft, fc, asker->automatic, asker->overrides);
+        same ? g_ptr_array_new() : engine_judge(engine, draft, fc, NULL, asker->automatic, asker->overrides);
     json_t *result = NULL;
     if (refusals->len > 0 && !dry_run) {
         refusals_error(refusals, error);

@@ -140,7 +140,8 @@ static enum check_result check_forecast(const struct engine *engine, struct exec
     g_ptr_array_add(alone, ex);
     double whole = fc->moved;
     fc->moved *= ramp_largest(alone); /* at once */
-    g_autoptr(GPtrArray) refusals = engine_judge(engine, draft, fc, ex->automatic, execution_overrides(engine, ex));
+    g_autoptr(GPtrArray) refusals =
+        engine_judge(engine, draft, fc, moves, ex->automatic, execution_overrides(engine, ex));
     fc->moved = whole;
     g_autoptr(GError) error = NULL;
     if (refusals->len > 0) {
@@ -154,13 +155,57 @@ static enum check_result check_forecast(const struct engine *engine, struct exec
     return CHECK_HOLDS;
 }
 
+/* Does nobody write to the component, or consume, as far as those know who ask a registry? */
+static enum check_result check_stopped(const struct engine *engine, struct execution *ex, enum lever lever, char **text)
+{
+    const struct world *world = engine->resolved->world;
+    const struct component *component =
+        ex->target != NULL ? INVENTORY_GET(world->inventory, component, ex->target) : NULL;
+    const char *name = lever_class(lever)->name, *value = NULL;
+    if (component == NULL) {
+        *text = g_strdup_printf("found target %s, expected a component", ex->target != NULL ? ex->target : "none");
+        return CHECK_FAILS;
+    }
+    value = world_component_value(world, component, lever);
+    if (g_strcmp0(value, "none") != 0) {
+        *text =
+            g_strdup_printf("%s/%s is %s, expected none", name, ex->target, value != NULL ? value : "each room's own");
+        return CHECK_FAILS;
+    }
+    const struct control *control = controls_get(world->controls, lever, ex->target);
+    g_autoptr(GPtrArray) zones = g_ptr_array_new();
+    g_ptr_array_add(zones, (gpointer)(uintptr_t)EASTWEST_ZONE);
+    struct proof proof;
+    proof_registries(engine, control != NULL ? control->revision : 0, zones, &proof);
+    bool proven = proof.missing->len == 0;
+    *text = g_strdup_printf("%s/%s is none: %s", name, ex->target,
+                            proof.asked > 0 ? proof.text : "there is no registry to publish it");
+    proof_clear(&proof);
+    return proven ? CHECK_HOLDS : CHECK_WAITS;
+}
+
+static enum check_result check_writes_stopped(const struct engine *engine, struct execution *ex, char **text)
+{
+    return check_stopped(engine, ex, LEVER_COMPONENT_PRIMARY, text);
+}
+
+static enum check_result check_consumption_stopped(const struct engine *engine, struct execution *ex, char **text)
+{
+    return check_stopped(engine, ex, LEVER_COMPONENT_CONSUMPTION, text);
+}
+
 enum check_result check_word(const struct engine *engine, struct execution *ex, const char *word, char **text)
 {
     static const struct {
         const char *word;
         enum check_result (*check)(const struct engine *engine, struct execution *ex, char **text);
     } checks[] = {
-        {"room-open", check_room_open}, {"entrances-healthy", check_entrances_healthy}, {"forecast", check_forecast}};
+        {"room-open", check_room_open},
+        {"entrances-healthy", check_entrances_healthy},
+        {"forecast", check_forecast},
+        {"writes-stopped", check_writes_stopped},
+        {"consumption-stopped", check_consumption_stopped},
+    };
     for (size_t i = 0; i < G_N_ELEMENTS(checks); i++)
         if (g_strcmp0(word, checks[i].word) == 0)
             return checks[i].check(engine, ex, text);

@@ -69,7 +69,7 @@ struct resolved *engine_draft_moves(const struct engine *engine, const GArray *m
 }
 
 GPtrArray *engine_judge(const struct engine *engine, const struct resolved *draft, const struct forecast *forecast,
-                        bool automatic, const char *const *overrides)
+                        const GArray *moves, bool automatic, const char *const *overrides)
 {
     const struct rules_case change = {.config = &engine->config.rules,
                                       .now = engine->resolved->world,
@@ -78,7 +78,8 @@ GPtrArray *engine_judge(const struct engine *engine, const struct resolved *draf
                                       .past = engine->past,
                                       .wall_us = engine_wall_us(engine),
                                       .automatic = automatic,
-                                      .overrides = overrides};
+                                      .overrides = overrides,
+                                      .moves = moves};
     return rules_check(&change);
 }
 

@@ -63,12 +63,7 @@ void claim_take(struct engine *engine, const char *actuator);   /* after a repor
 void claim_count(const struct engine *engine, unsigned *claimed, unsigned *asked); /* edges */
 char *claim_missing(const struct engine *engine);                                  /* for people; g_free */
 
-/* engine_commit.c. A move is a lever's new value, canonical. */
-struct move {
-    enum lever lever;
-    char *object, *value;
-    char *execution; /* that makes it, where it is not the one that the draft is made for; else NULL */
-};
+/* engine_commit.c */
 GArray *moves_new(void); /* of struct move */
 void moves_add(GArray *moves, enum lever lever, const char *object, const char *value);
 char *lever_text(enum lever lever, const char *object); /* "room.ingress/room-a", g_free */
@@ -83,9 +78,10 @@ struct resolved *engine_draft_moves(const struct engine *engine, const GArray *m
 /* Takes draft and entries. Makes draft the world in force: generation, journal, publish. key: may be NULL. */
 void engine_commit(struct engine *engine, struct resolved *draft, GPtrArray *entries, const char *key,
                    struct effects *out);
-/* May the world in force become the draft, whose forecast this is? As rules_check. */
+/* May the world in force become the draft, whose forecast this is? As rules_check; moves: of a plan that is judged as a
+ * whole, what it writes, in order; else NULL. */
 GPtrArray *engine_judge(const struct engine *engine, const struct resolved *draft, const struct forecast *forecast,
-                        bool automatic, const char *const *overrides);
+                        const GArray *moves, bool automatic, const char *const *overrides);
 /* Entries of the moves as draft has them. */
 void entries_add_moves(GPtrArray *entries, const GArray *moves, const struct resolved *draft);
 /* A record of it, under the engine's next number. */

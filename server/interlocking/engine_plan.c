@@ -71,7 +71,14 @@ static bool freeze_set(struct freezing *f, struct execution_step *step, const st
 {
     const struct world *world = f->engine->resolved->world;
     char *canonical = NULL;
-    if (!control_validate(world->inventory, from->lever, object, from->value, &canonical, error)) {
+    bool param = from->value[0] == '$';
+    const char *value = param ? json_string_value(json_object_get(f->params, from->value + 1)) : from->value;
+    if (value == NULL) { /* of a child plan: its parent has no such parameter */
+        g_set_error(error, SB_ERROR, SB_ERROR_INVALID, "step %s: found no value for %s, expected one", step->name,
+                    from->value);
+        return false;
+    }
+    if (!control_validate(world->inventory, from->lever, object, value, &canonical, error)) {
         g_prefix_error(error, "step %s: ", step->name);
         return false;
     }
@@ -399,8 +406,9 @@ static json_t *judge_and_begin(struct engine *engine, struct freezing *f, bool d
     sb_auto(forecast) fc = forecast(engine->resolved, draft, engine->observed, engine->now_us);
     double moved = fc->moved;
     fc->moved *= ramp_largest(f->family); /* at once; each stage is judged again when it is written */
-    g_autoptr(GPtrArray) refusals =
-        f->moves->len == 0 ? g_ptr_array_new() : engine_judge(engine, draft, fc, asker->automatic, asker->overrides);
+    g_autoptr(GPtrArray) refusals = f->moves->len == 0
+                                        ? g_ptr_array_new()
+                                        : engine_judge(engine, draft, fc, f->moves, asker->automatic, asker->overrides);
     fc->moved = moved;
     if (dry_run)
         return dry_run_json(engine, f, fc, refusals);
@@ -620,7 +628,7 @@ static bool undo_allowed(struct engine *engine, const GArray *moves, const struc
     if (moves->len == 0)
         return true;
     sb_auto(forecast) fc = forecast(engine->resolved, draft, engine->observed, engine->now_us);
-    g_autoptr(GPtrArray) refusals = engine_judge(engine, draft, fc, false, overrides);
+    g_autoptr(GPtrArray) refusals = engine_judge(engine, draft, fc, NULL, false, overrides);
     return refusals->len == 0 || refusals_error(refusals, error);
 }
 

@@ -268,7 +268,8 @@ static bool set_allowed(struct engine *engine, struct execution *ex, struct exec
                         const struct resolved *draft)
 {
     sb_auto(forecast) fc = forecast(engine->resolved, draft, engine->observed, engine->now_us);
-    g_autoptr(GPtrArray) refusals = engine_judge(engine, draft, fc, ex->automatic, execution_overrides(engine, ex));
+    g_autoptr(GPtrArray) refusals =
+        engine_judge(engine, draft, fc, NULL, ex->automatic, execution_overrides(engine, ex));
     g_autoptr(GError) error = NULL;
     if (refusals->len == 0)
         return true;

@@ -359,6 +359,37 @@ static void room_levers_tell(struct teller *t)
     }
 }
 
+/* Who cannot work without it, as far as the inventory says; g_free. */
+static char *needed_by(const struct world *w, const char *component)
+{
+    g_autoptr(GPtrArray) names = g_ptr_array_new();
+    INVENTORY_FOREACH (w->inventory, service, service) {
+        if (service->needs != NULL && g_strv_contains((const char *const *)service->needs, component))
+            g_ptr_array_add(names, service->o.name);
+    }
+    return names->len > 0 ? words_list(names, 8) : g_strdup("no service that says so");
+}
+
+/* Levers of components that differ: what their users will find. */
+static void component_levers_tell(struct teller *t)
+{
+    static const enum lever levers[] = {LEVER_COMPONENT_PRIMARY, LEVER_COMPONENT_CONSUMPTION};
+    INVENTORY_FOREACH (t->then->inventory, component, component) {
+        for (size_t i = 0; i < G_N_ELEMENTS(levers); i++) {
+            const struct component *was = INVENTORY_GET(t->now->inventory, component, component->o.name);
+            const char *now = was != NULL ? world_component_value(t->now, was, levers[i]) : NULL;
+            const char *then = world_component_value(t->then, component, levers[i]);
+            if (was == NULL || g_strcmp0(now, then) == 0)
+                continue;
+            g_autofree char *users = needed_by(t->then, component->o.name);
+            bool published = inventory_list(t->then->inventory, OBJECT_registry)->len > 0;
+            note(t, "%s/%s would be %s, it is %s; needed by %s%s", lever_class(levers[i])->name, component->o.name,
+                 then != NULL ? then : "each room's own", now != NULL ? now : "each room's own", users,
+                 published ? "" : "; there is no registry to publish it, so nobody is told by this change");
+        }
+    }
+}
+
 /* What arrives for each service, before it is known how much a limit leaves of it. */
 static void rates_add(struct teller *t, const struct edge_report *report)
 {
@@ -455,6 +486,7 @@ struct forecast *forecast(const struct resolved *now, const struct resolved *the
     out->known = reports_tell(&t, observed, now_us);
     variants_tell(&t);
     room_levers_tell(&t);
+    component_levers_tell(&t);
     if (out->zone_share != NULL)
         note(&t, "dns: %s: its name servers will refuse the change unless dnszone.guard is off", out->zone_share);
     g_ptr_array_sort(out->rows, row_compare);

@@ -261,7 +261,7 @@ static void check_rule(struct judging *j, const struct rule *rule)
     static void (*const checks[RULE_CHECKS])(struct judging * j, const struct rule *rule) = {
         [RULE_OPEN] = check_open,     [RULE_CAPACITY] = check_capacity, [RULE_MOVED] = check_moved,
         [RULE_HOLD] = check_hold,     [RULE_GATE] = check_gate,         [RULE_CLASS] = check_class,
-        [RULE_FREEZE] = check_freeze, [RULE_WINDOW] = check_window,
+        [RULE_FREEZE] = check_freeze, [RULE_WINDOW] = check_window,     [RULE_HANDOVER] = check_handover,
     };
     if (!overridden(j, rule->o.name))
         checks[rule->check](j, rule);

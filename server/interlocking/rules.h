@@ -1,11 +1,12 @@
 /* rules.h: the interlocking: what no change may bring about, however it is asked for.
  *
- * Rules are objects of the inventory (schema/objects.def). Three ship: they hold unless the inventory has a rule of
+ * Rules are objects of the inventory (schema/objects.def). Four ship: they hold unless the inventory has a rule of
  * the same name, which then takes their place:
  *   last-open      open 1       every multi-active service keeps a room that its users can reach, from both classes of
  *                               edges
  *   share-moved    moved 60     at most 60 % of the site's healthy requests change room at once
  *   capacity-kept  capacity 100 no room or POP whose capacity the inventory has gets more than that
+ *   one-writer     handover     a component never has two rooms that take its writes, nor a topic two that consume
  * What they look at, by `check`:
  *   open      at least `limit` rooms can be reached; with `lever`: so many objects have it at its default
  *   capacity  room or POP: requests/s it would get, failing ones too, at most `limit` % of its capacity
@@ -16,6 +17,7 @@
  *   class     a group of a multi-active service, or a variant of it, does not go to dedicated edges by a lever
  *   freeze    from..until no lever moves (and, without `lever`, no inventory changes)
  *   window    levers move at these times of day only
+ *   handover  a component's primary goes to another room, and a topic's consumption to another mode, by way of none
  * A lever that its own execution moves again, or sets back, is free of hold, freeze and window: a plan that was let
  * begin can be undone. Where the forecast is not known, capacity and moved let a person pass; automation is refused as
  *   forecast-known   what would move must be known
@@ -44,6 +46,12 @@ struct refusal {
 };
 void refusal_free(struct refusal *refusal);
 
+/* A lever's new value, canonical. */
+struct move {
+    enum lever lever;
+    char *object, *value;
+    char *execution; /* that makes it, where it is not the one that the change is made for; else NULL */
+};
 /* A change, and all that it is judged by. All is borrowed. */
 struct rules_case {
     const struct rules_config *config;
@@ -53,6 +61,7 @@ struct rules_case {
     int64_t wall_us;               /* of the change, since 1970 */
     bool automatic;                /* no person asked for it */
     const char *const *overrides;  /* NULL-terminated names of rules, or NULL */
+    const GArray *moves; /* of struct move: the writes that lead to `then`, one after the other; NULL: at once */
 };
 /* GPtrArray of struct refusal *, empty: allowed. */
 GPtrArray *rules_check(const struct rules_case *change);

@@ -29,5 +29,6 @@ void check_gate(struct judging *j, const struct rule *rule);
 void check_class(struct judging *j, const struct rule *rule);
 void check_freeze(struct judging *j, const struct rule *rule);
 void check_window(struct judging *j, const struct rule *rule);
+void check_handover(struct judging *j, const struct rule *rule);
 
 #endif

@@ -196,3 +196,42 @@ void check_window(struct judging *j, const struct rule *rule)
                  g_strdup_printf("%s at %s, the window is %s to %s UTC on %s", what, at, rule->from, rule->until, days),
                  override_words("wait for the window", rule));
 }
+
+/* Neither of them stops in between: for a while both would be at work. */
+static bool is_handover(const char *from, const char *to)
+{
+    return from != NULL && to != NULL && strcmp(from, "none") != 0 && strcmp(to, "none") != 0 && strcmp(from, to) != 0;
+}
+
+/* One lever of a component: by way of the moves, if they are known, to where it is then. */
+static void hand_over(struct judging *j, const struct rule *rule, const struct component *component, enum lever lever)
+{
+    const GArray *moves = j->change->moves;
+    const struct component *before = INVENTORY_GET(j->change->now->inventory, component, component->o.name);
+    const char *from = before != NULL ? world_component_value(j->change->now, before, lever) : NULL;
+    const char *to = moves == NULL ? world_component_value(j->change->then, component, lever) : from;
+    for (guint i = 0; moves != NULL && i < moves->len && !is_handover(from, to); i++) {
+        const struct move *move = &g_array_index(moves, struct move, i);
+        if (move->lever != lever || strcmp(move->object, component->o.name) != 0)
+            continue;
+        from = to;
+        to = component_value(component, lever, move->value);
+    }
+    if (!is_handover(from, to))
+        return;
+    const char *name = lever_class(lever)->name;
+    g_autofree char *way = g_strdup_printf("set %s/%s to none, prove that %s has stopped, then set it to %s", name,
+                                           component->o.name, from, to);
+    rules_refuse(j, rule->o.name,
+                 g_strdup_printf("%s/%s would go from %s to %s at once, and for a while both may be at work", name,
+                                 component->o.name, from, to),
+                 override_words(way, rule));
+}
+
+void check_handover(struct judging *j, const struct rule *rule)
+{
+    INVENTORY_FOREACH (j->change->then->inventory, component, component) {
+        hand_over(j, rule, component, LEVER_COMPONENT_PRIMARY);
+        hand_over(j, rule, component, LEVER_COMPONENT_CONSUMPTION);
+    }
+}

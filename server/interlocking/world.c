@@ -313,6 +313,22 @@ int64_t world_room_limit(const struct world *w, const char *room)
     return limit_of(w, LEVER_ROOM_LIMIT, room);
 }
 
+const char *component_value(const struct component *component, enum lever lever, const char *value)
+{
+    static const char *const consumptions[] = {"none", "local", "global"};
+    bool moved = strcmp(value, "default") != 0;
+    if (lever == LEVER_COMPONENT_CONSUMPTION)
+        return moved && component->type == COMPONENT_TOPIC ? value : consumptions[component->consumption];
+    bool known = strcmp(value, "none") == 0 || g_strv_contains((const char *const *)component->rooms, value);
+    return moved && known && component->primary != NULL ? value
+                                                        : component->primary; /* it may not run there any more */
+}
+
+const char *world_component_value(const struct world *w, const struct component *component, enum lever lever)
+{
+    return component_value(component, lever, controls_value(w->controls, lever, component->o.name));
+}
+
 static bool group_has_service(const struct world *w, const struct group *group, const char *service)
 {
     if (strcmp(group->service, service) == 0)

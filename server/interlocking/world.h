@@ -56,6 +56,11 @@ int64_t world_room_limit_share(const struct world *w, const char *room);
  * which is a finding of resolve. 0: no limit. */
 int64_t world_service_limit_passes(const struct world *w, const struct service *service);
 int64_t world_room_limit_passes(const struct world *w, const char *room);
+/* What component.primary or component.consumption is with this value of the lever: the room that takes writes, NULL
+ * where each takes its own, or how a topic is consumed; "none" is a word of both. Borrowed. */
+const char *component_value(const struct component *component, enum lever lever, const char *value);
+/* The same, in force. */
+const char *world_component_value(const struct world *w, const struct component *component, enum lever lever);
 /* Split of a service in force. multi: lever, else even over all rooms (the first SPLIT_ROOMS_MAX by name); a lever that
  * names a room which is no more counts as default. single: all slots at home, whatever the lever says. n_rooms is 0
  * when there is no room to send anybody to. split_clear. */

@@ -11,6 +11,10 @@ static struct inventory *site(void)
         json_loads("{\"objects\": [{\"kind\": \"zone\", \"name\": \"z\"},"
                    "{\"kind\": \"room\", \"name\": \"room-a\", \"zone\": \"z\"},"
                    "{\"kind\": \"room\", \"name\": \"room-b\", \"zone\": \"z\"},"
+                   "{\"kind\": \"room\", \"name\": \"room-c\", \"zone\": \"z\"},"
+                   "{\"kind\": \"component\", \"name\": \"orders\", \"type\": \"mysql\", \"rooms\": [\"room-a\", "
+                   "\"room-b\"], \"primary\": \"room-a\"},"
+                   "{\"kind\": \"component\", \"name\": \"views\", \"type\": \"topic\", \"rooms\": [\"room-a\"]},"
                    "{\"kind\": \"service\", \"name\": \"many\", \"active\": \"multi\"},"
                    "{\"kind\": \"service\", \"name\": \"one\", \"active\": \"single\", \"home\": \"room-a\"}]}",
                    0, NULL);
@@ -83,8 +87,8 @@ START_TEST(values_are_validated_and_made_canonical)
          "room.ingress/room-a: found \"open|closed\", expected default or one of open, closed", SB_ERROR_INVALID},
         {LEVER_SPLIT, "many", "default", "default", NULL, 0},
         {LEVER_SPLIT, "many", "0-9=room-a,10-99=room-a,100-999=room-b", "0-99=room-a,100-999=room-b", NULL, 0},
-        {LEVER_SPLIT, "many", "0-999=room-c", NULL,
-         "split/many: found room \"room-c\", expected the name of a room that exists", SB_ERROR_NOT_FOUND},
+        {LEVER_SPLIT, "many", "0-999=room-d", NULL,
+         "split/many: found room \"room-d\", expected the name of a room that exists", SB_ERROR_NOT_FOUND},
         {LEVER_SPLIT, "many", "0-99=room-a", NULL,
          "split/many: split: found \"0-99=room-a\", expected ranges up to slot 999, 100-... is missing",
          SB_ERROR_INVALID},
@@ -101,6 +105,19 @@ START_TEST(values_are_validated_and_made_canonical)
         {LEVER_ROOM_LIMIT, "room-a", "9;quit", NULL,
          "room.limit/room-a: found \"9;quit\", expected default or requests per second, 1 to 1000000",
          SB_ERROR_INVALID},
+        {LEVER_COMPONENT_PRIMARY, "orders", "none", "none", NULL, 0},
+        {LEVER_COMPONENT_PRIMARY, "orders", "room-b", "room-b", NULL, 0},
+        {LEVER_COMPONENT_PRIMARY, "orders", "room-c", NULL,
+         "component.primary/orders: found \"room-c\", expected none or one of its rooms: room-a, room-b",
+         SB_ERROR_INVALID},
+        {LEVER_COMPONENT_PRIMARY, "orders", "Room B", NULL,
+         "component.primary/orders: found \"Room B\", expected default, none or the name of a room", SB_ERROR_INVALID},
+        {LEVER_COMPONENT_PRIMARY, "views", "room-a", NULL,
+         "component.primary/views: found a component without a primary, expected one: each room takes its own writes",
+         SB_ERROR_INVALID},
+        {LEVER_COMPONENT_CONSUMPTION, "views", "none", "none", NULL, 0},
+        {LEVER_COMPONENT_CONSUMPTION, "orders", "none", NULL,
+         "component.consumption/orders: found no topic, expected one: others are not consumed", SB_ERROR_INVALID},
         {LEVER_SERVICE_DEGRADE, "one", "static", "static", NULL, 0},
         {LEVER_SERVICE_DEGRADE, "one", "stale", NULL,
          "service.degrade/one: found \"stale\", expected default, off or static: the service does not say last_good, "

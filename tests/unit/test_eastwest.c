@@ -222,6 +222,30 @@ START_TEST(endpoints_are_lines_and_a_change_of_them_is_counted)
 }
 END_TEST
 
+START_TEST(components_say_where_their_primary_is)
+{
+    sb_auto(inventory) inv = inventory();
+    add_object(inv, json_pack("{s:s, s:s, s:s, s:[s, s], s:s}", "kind", "component", "name", "orders", "type", "mysql",
+                              "rooms", "room-a", "room-b", "primary", "room-a"));
+    static const struct {
+        const char *lever, *primary;
+    } rows[] = {{NULL, "\"room-a\""},
+                {"component.primary/orders=none", "\"none\""},
+                {"component.primary/orders=room-b", "\"room-b\""},
+                {"!component.primary/orders=room-c", "\"room-a\""}}; /* it runs there no more */
+    for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {
+        sb_auto(world) w = SITE_WORLD(inv, rows[i].lever);
+        sb_auto(resolved) r = resolve(w, NULL);
+        g_autofree char *text = g_strndup(g_bytes_get_data(r->endpoints, NULL), g_bytes_get_size(r->endpoints));
+        g_autofree char *line =
+            g_strdup_printf("component/orders {\"component\":\"orders\",\"primary\":%s,\"consumption\":\"none\","
+                            "\"rooms\":[\"room-a\",\"room-b\"]}\n",
+                            rows[i].primary);
+        ck_assert_msg(strstr(text, line) != NULL, "found %s, expected %s", text, line);
+    }
+}
+END_TEST
+
 static void add(TCase *tcase)
 {
     tcase_add_test(tcase, without_a_lever_local_is_first);
@@ -231,6 +255,7 @@ static void add(TCase *tcase)
     tcase_add_test(tcase, where_pools_are_said_only_they_are_called);
     tcase_add_test(tcase, a_lever_is_refused_with_the_reason);
     tcase_add_test(tcase, there_are_as_many_rows_as_is_said);
+    tcase_add_test(tcase, components_say_where_their_primary_is);
     tcase_add_test(tcase, endpoints_are_lines_and_a_change_of_them_is_counted);
 }
 

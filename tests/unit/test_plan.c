@@ -185,7 +185,7 @@ START_TEST(what_is_wrong_is_found_with_its_line)
         {HEAD "  - {name: a, set: [{control: door, on: x, value: y}]}\n", AT
          "control: found \"door\", expected one of room.ingress, room.compute, pop, edge, split, group.edge_class, "
          "variant.edge_class, dnszone.guard, service.auto_dr, interface.eastwest, service.eastwest, service.degrade, "
-         "service.limit, room.degrade, room.limit"},
+         "service.limit, room.degrade, room.limit, component.primary, component.consumption"},
         {HEAD "  - {name: a, set: [{control: pop, on: p, value: shut}]}\n",
          AT "value: found \"shut\", expected default or one of in, out"},
         {HEAD "  - {name: a, set: [{control: pop, on: $target, value: out}]}\n",
@@ -201,9 +201,14 @@ START_TEST(what_is_wrong_is_found_with_its_line)
             "target room"},
         {HEAD "  - {name: a, set: [{control: split, on: s, value: half}]}\n",
          AT "value: found \"half\", expected default or ranges as 0-499=room-a,500-999=room-b"},
+        {"plan: p\ntarget: component\nsteps:\n  - {name: a, set: [{control: component.primary, on: $target, value: "
+         "$to}]}\n",
+         "p.yaml:4: plan p, step a: value: found \"$to\", expected default, none or the name of a room"},
+        {"plan: p\ntarget: component\nsteps:\n  - {name: a, check: entrances-healthy}\n",
+         "p.yaml:4: plan p, step a: check: found \"entrances-healthy\", expected one of forecast, writes-stopped, "
+         "consumption-stopped"},
         {"plan: p\nsteps:\n  - {name: a, check: room-open}\n",
-         "p.yaml:3: plan p, step a: check: found \"room-open\", expected forecast: the others are about a target room, "
-         "which the plan lacks"},
+         "p.yaml:3: plan p, step a: check: found \"room-open\", expected one of forecast"},
     };
     for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {
         g_autoptr(GPtrArray) findings = finding_list_new();

@@ -7,7 +7,8 @@
  *                                           requests/s; probes take MS
  *   old EDGE|all                            reports, but has not applied it
  *   down | up                               the entrances of room-a, from the next report on
- *   confirm                                 all name servers have the records
+ *   confirm                                 all name servers have the records, all registries the endpoints
+ *   load FILE                               applies a file of the tree
  *   tick SECONDS                            in steps of a tenth, all edges saying again what they said
  *   act WHO ACT [STEP] [bind|replay|override=RULE|-] [REASON...]   bind: with the binding asked for; replay: with that
  *                                           of the first run
@@ -178,6 +179,14 @@ static void do_other(struct play *play, char **words)
     } else if (strcmp(words[0], "confirm") == 0) {
         for (size_t i = 0; i < G_N_ELEMENTS(servers); i++)
             confirm(s, servers[i], "converged");
+        INVENTORY_FOREACH (engine_world(s->engine)->inventory, registry, registry) {
+            g_autofree char *name = registry_server(registry->o.name);
+            confirm(s, name, "converged");
+        }
+    } else if (strcmp(words[0], "load") == 0) {
+        json_t *body = json_pack("{s:[], s:[]}", "objects", "plans");
+        load(body, words[1]);
+        apply_ok(s, body);
     } else {
         ck_abort_msg("what is %s?", words[0]);
     }
@@ -298,6 +307,9 @@ static const char *const files[] = {
     "continue.txt",
     "ask.txt",
     "stuck.txt",
+    "promote.txt",
+    "promote-abort.txt",
+    "takeover.txt",
 };
 
 START_TEST(goes_as_it_went)
@@ -382,11 +394,21 @@ static void say_rates(struct server *s)
 static const struct {
     const char *plan, *target, *to;
 } runs[] = {
-    {"service-switch", "playback", "room-b"}, {"service-switch", "playback,home", "room-b"},
-    {"service-switch", "creator", "room-b"},  {"service-switch", "playback", NULL},
-    {"site-evacuate", "room-a", NULL},        {"pop-drain", "pop-a1", NULL},
-    {"room-isolated", "room-a", NULL},        {"failback", "room-a", NULL},
-    {"room-drain", "room-a", NULL},           {"carrier-to-lines", "carrier-1", NULL},
+    {"component-promote", "orders", "room-b"},
+    {"component-promote", "orders", "room-a"},
+    {"component-promote", "views", "room-b"},
+    {"topic-takeover", "views", NULL},
+    {"topic-takeover", "orders", NULL},
+    {"service-switch", "playback", "room-b"},
+    {"service-switch", "playback,home", "room-b"},
+    {"service-switch", "creator", "room-b"},
+    {"service-switch", "playback", NULL},
+    {"site-evacuate", "room-a", NULL},
+    {"pop-drain", "pop-a1", NULL},
+    {"room-isolated", "room-a", NULL},
+    {"failback", "room-a", NULL},
+    {"room-drain", "room-a", NULL},
+    {"carrier-to-lines", "carrier-1", NULL},
     {"carrier-back", "carrier-1", NULL},
 };
 static const char *const sites[] = {"two-rooms", "three-rooms"};
@@ -402,6 +424,9 @@ START_TEST(runbooks_tried_dry)
     load(more, "runbooks/pop-drain.yaml");
     load(more, "runbooks/carrier-to-lines.yaml");
     load(more, "runbooks/carrier-back.yaml");
+    load(more, "runbooks/component-promote.yaml");
+    load(more, "runbooks/topic-takeover.yaml");
+    load(more, "tests/cases/components.yaml");
     apply_ok(s, more);
     say_rates(s);
     uint64_t before = generation(s);

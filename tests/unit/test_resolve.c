@@ -65,6 +65,8 @@ static char *random_lever(GRand *rand, const struct inventory *inv)
     }
     if (class->type == LEVER_TYPE_RATE)
         return g_strdup_printf("%s/%s=%d", class->name, object->name, g_rand_int_range(rand, 1, 1000001));
+    if (class->type == LEVER_TYPE_ROOM)
+        return g_strdup_printf("!%s/%s=room-%c", class->name, object->name, 'a' + g_rand_int_range(rand, 0, 3));
     g_auto(GStrv) choices = g_strsplit(class->choices, "|", -1);
     return g_strdup_printf("!%s/%s=%s", class->name, object->name,
                            choices[g_rand_int_range(rand, 0, (gint32)g_strv_length(choices))]);

@@ -259,6 +259,11 @@ static char *judge_row(const struct rule_row *row)
 
 #define RULE(rest) "[{\"kind\": \"rule\", \"name\": \"r-1\", " rest "}]"
 #define CAPACITY(kind, name, n) "[{\"kind\": \"" kind "\", \"name\": \"" name "\", \"capacity\": " #n "}]"
+#define ORDERS                                                                                                         \
+    "[{\"kind\": \"component\", \"name\": \"orders\", \"type\": \"kv\", \"rooms\": [\"room-a\", \"room-b\"], "         \
+    "\"primary\": \"room-a\"}, {\"kind\": \"component\", \"name\": \"views\", \"type\": \"topic\", \"rooms\": "        \
+    "[\"room-a\"], "                                                                                                   \
+    "\"consumption\": \"local\"}]"
 #define CLOSED "room.ingress/room-a=closed"
 #define EXPECT(begin, way) "rule r-1: " begin ". Way round: " way ", or override r-1 with a reason"
 
@@ -399,6 +404,37 @@ static const struct rule_row rule_rows[] = {
      70,
      0,
      0},
+    /* handover, by the rule that ships */
+    {ORDERS,
+     {0},
+     {"component.primary/orders=room-b"},
+     "rule one-writer: component.primary/orders would go from room-a to room-b at once, and for a while both may be at "
+     "work. Way round: set component.primary/orders to none, prove that room-a has stopped, then set it to room-b, or "
+     "override one-writer with a reason",
+     30,
+     70,
+     0,
+     0},
+    {ORDERS, {0}, {"component.primary/orders=none"}, "", 30, 70, 0, 0},
+    {ORDERS, {"component.primary/orders=none"}, {"component.primary/orders=room-b"}, "", 30, 70, 0, 0},
+    {ORDERS,
+     {"component.primary/orders=room-b"},
+     {0},
+     "rule one-writer: component.primary/orders would go from room-b to room-a at once",
+     30,
+     70,
+     0,
+     0},
+    {ORDERS, {0}, {"component.primary/orders=room-a"}, "", 30, 70, 0, 0},
+    {ORDERS,
+     {0},
+     {"component.consumption/views=global"},
+     "rule one-writer: component.consumption/views would go from local to global at once",
+     30,
+     70,
+     0,
+     0},
+    {ORDERS, {"component.consumption/views=none"}, {"component.consumption/views=global"}, "", 30, 70, 0, 0},
     /* class */
     {RULE("\"check\": \"class\""),
      {0},
