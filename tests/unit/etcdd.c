@@ -11,9 +11,17 @@
 #include "schema/object.h"
 #include "tests/unit/unit.h"
 
+/* Another one each time: nobody listens yet on those that were given before. */
 static struct endpoint free_port(void)
 {
-    return (struct endpoint){.addr = {AF_INET, {127, 0, 0, 1}}, .port = unit_free_port()};
+    static uint16_t given[64];
+    static unsigned n;
+    uint16_t port = unit_free_port();
+    for (unsigned i = 0; i < MIN(n, G_N_ELEMENTS(given)); i++)
+        if (given[i] == port)
+            return free_port();
+    given[n++ % G_N_ELEMENTS(given)] = port;
+    return (struct endpoint){.addr = {AF_INET, {127, 0, 0, 1}}, .port = port};
 }
 
 static char *url(const struct endpoint *endpoint)
