@@ -49,17 +49,15 @@ static json_t *bound_json(const struct execution *ex)
 
 static char *binding_of(const struct engine *engine, struct execution *root)
 {
-    json_t *family = json_array();
-    for (guint i = 0; i < engine->order->len; i++) {
-        struct execution *ex = engine->order->pdata[i];
-        if (execution_root(engine, ex) == root)
-            json_array_append_new(family, bound_json(ex));
-    }
-    char *text = json_dumps(family, JSON_COMPACT | JSON_SORT_KEYS);
+    json_t *bound = json_array();
+    g_autoptr(GPtrArray) family = execution_family(engine, root);
+    for (guint i = 0; i < family->len; i++)
+        json_array_append_new(bound, bound_json(family->pdata[i]));
+    char *text = json_dumps(bound, JSON_COMPACT | JSON_SORT_KEYS);
     char *digest = g_compute_checksum_for_string(G_CHECKSUM_SHA256, text, -1);
     digest[16] = '\0';
     free(text);
-    json_decref(family);
+    json_decref(bound);
     return digest;
 }
 
@@ -83,10 +81,11 @@ bool look_approve(struct engine *engine, struct execution *ex, struct execution_
 /* Plans of the family that are not as they were when it was started: the first one, or NULL. */
 static const char *changed_plan(const struct engine *engine, struct execution *root)
 {
-    for (guint i = 0; i < engine->order->len; i++) {
-        struct execution *ex = engine->order->pdata[i];
+    g_autoptr(GPtrArray) family = execution_family(engine, root);
+    for (guint i = 0; i < family->len; i++) {
+        struct execution *ex = family->pdata[i];
         const struct plan *plan = g_hash_table_lookup(engine->resolved->world->plans, ex->plan);
-        if (execution_root(engine, ex) == root && (plan == NULL || plan->revision != ex->plan_revision))
+        if (plan == NULL || plan->revision != ex->plan_revision)
             return ex->plan;
     }
     return NULL;
@@ -206,9 +205,10 @@ static bool act_pause(const struct act *act)
 static unsigned try_again(struct engine *engine, struct execution *root)
 {
     unsigned n = 0;
-    for (guint i = 0; i < engine->order->len; i++) {
-        struct execution *ex = engine->order->pdata[i];
-        for (guint j = 0; execution_root(engine, ex) == root && j < ex->steps->len; j++) {
+    g_autoptr(GPtrArray) family = execution_family(engine, root);
+    for (guint i = 0; i < family->len; i++) {
+        struct execution *ex = family->pdata[i];
+        for (guint j = 0; j < ex->steps->len; j++) {
             struct execution_step *step = ex->steps->pdata[j];
             if (!step_asks(step))
                 continue;
@@ -257,9 +257,10 @@ static bool act_skip(const struct act *act)
 /* Of the family: has a second person approved something? One that was passed in an emergency waits for his word. */
 static bool is_approved(const struct act *act)
 {
-    for (guint i = 0; i < act->engine->order->len; i++) {
-        struct execution *ex = act->engine->order->pdata[i];
-        for (guint j = 0; execution_root(act->engine, ex) == act->root && j < ex->steps->len; j++) {
+    g_autoptr(GPtrArray) family = execution_family(act->engine, act->root);
+    for (guint i = 0; i < family->len; i++) {
+        struct execution *ex = family->pdata[i];
+        for (guint j = 0; j < ex->steps->len; j++) {
             const struct execution_step *step = ex->steps->pdata[j];
             bool given = step->state == STEP_STATE_SUCCEEDED || step->posting;
             if (step->kind == STEP_APPROVE && given && step->review == NULL)
@@ -272,9 +273,10 @@ static bool is_approved(const struct act *act)
 /* What is asked for is no more what was looked at: look_approve binds it anew. */
 static void unbind(const struct act *act)
 {
-    for (guint i = 0; i < act->engine->order->len; i++) {
-        struct execution *ex = act->engine->order->pdata[i];
-        for (guint j = 0; execution_root(act->engine, ex) == act->root && j < ex->steps->len; j++) {
+    g_autoptr(GPtrArray) family = execution_family(act->engine, act->root);
+    for (guint i = 0; i < family->len; i++) {
+        struct execution *ex = family->pdata[i];
+        for (guint j = 0; j < ex->steps->len; j++) {
             struct execution_step *step = ex->steps->pdata[j];
             if (step->kind != STEP_APPROVE || step->state != STEP_STATE_RUNNING || step->posting)
                 continue;

@@ -138,11 +138,8 @@ static enum check_result check_forecast(const struct engine *engine, struct exec
     sb_auto(forecast) fc = forecast(engine->resolved, draft, engine->observed, engine->now_us);
     g_autoptr(GPtrArray) alone = g_ptr_array_new();
     g_ptr_array_add(alone, ex);
-    double whole = fc->moved;
-    fc->moved *= ramp_largest(alone); /* at once */
     g_autoptr(GPtrArray) refusals =
-        engine_judge(engine, draft, fc, moves, ex->automatic, execution_overrides(engine, ex));
-    fc->moved = whole;
+        engine_judge_family(engine, draft, fc, moves, alone, ex->automatic, execution_overrides(engine, ex));
     g_autoptr(GError) error = NULL;
     if (refusals->len > 0) {
         refusals_error(refusals, &error);

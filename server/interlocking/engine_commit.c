@@ -83,6 +83,15 @@ GPtrArray *engine_judge(const struct engine *engine, const struct resolved *draf
     return rules_check(&change);
 }
 
+GPtrArray *engine_judge_family(const struct engine *engine, const struct resolved *draft,
+                               const struct forecast *forecast, const GArray *moves, const GPtrArray *family,
+                               bool automatic, const char *const *overrides)
+{
+    struct forecast largest = *forecast;
+    largest.moved *= ramp_largest(family);
+    return engine_judge(engine, draft, &largest, moves, automatic, overrides);
+}
+
 /* Only while a rule looks back: most sites have none that does. */
 static void past_note(struct engine *engine, const struct resolved *draft, GPtrArray *entries)
 {

@@ -82,6 +82,11 @@ void engine_commit(struct engine *engine, struct resolved *draft, GPtrArray *ent
  * whole, what it writes, in order; else NULL. */
 GPtrArray *engine_judge(const struct engine *engine, const struct resolved *draft, const struct forecast *forecast,
                         const GArray *moves, bool automatic, const char *const *overrides);
+/* The same of the moves that are all that the executions of `family` have yet to write, at once: of a ramp its largest
+ * stage, for each is judged again when it is written. */
+GPtrArray *engine_judge_family(const struct engine *engine, const struct resolved *draft,
+                               const struct forecast *forecast, const GArray *moves, const GPtrArray *family,
+                               bool automatic, const char *const *overrides);
 /* Entries of the moves as draft has them. */
 void entries_add_moves(GPtrArray *entries, const GArray *moves, const struct resolved *draft);
 /* A record of it, under the engine's next number. */
@@ -114,6 +119,8 @@ json_t *forecast_answer(const struct forecast *forecast); /* forecast_to_json wi
 /* engine_plan.c */
 struct execution *engine_find(const struct engine *engine, const char *id); /* or NULL */
 struct execution *execution_root(const struct engine *engine, struct execution *ex);
+/* An execution that stands for itself and its children, as they were started; g_ptr_array_unref. */
+GPtrArray *execution_family(const struct engine *engine, struct execution *root);
 /* They are names of rules. */
 bool check_overrides(const struct engine *engine, const struct asker *asker, GError **error);
 /* The running execution that owns a lever, or NULL. */

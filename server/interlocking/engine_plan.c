@@ -19,6 +19,15 @@ struct execution *execution_root(const struct engine *engine, struct execution *
     return ex;
 }
 
+GPtrArray *execution_family(const struct engine *engine, struct execution *root)
+{
+    GPtrArray *family = g_ptr_array_new();
+    for (guint i = 0; i < engine->order->len; i++)
+        if (execution_root(engine, engine->order->pdata[i]) == root)
+            g_ptr_array_add(family, engine->order->pdata[i]);
+    return family;
+}
+
 struct execution *engine_owner(const struct engine *engine, enum lever lever, const char *object)
 {
     for (guint i = 0; i < engine->order->len; i++) {
@@ -324,9 +333,10 @@ static void forget_keys(struct engine *engine, const struct execution *ex)
 
 static void forget_family(struct engine *engine, struct execution *root, GPtrArray *entries)
 {
-    for (guint i = engine->order->len; i-- > 0;) {
-        struct execution *ex = engine->order->pdata[i];
-        if (ex == root || execution_root(engine, ex) != root)
+    g_autoptr(GPtrArray) family = execution_family(engine, root);
+    for (guint i = family->len; i-- > 0;) {
+        struct execution *ex = family->pdata[i];
+        if (ex == root)
             continue;
         forget_keys(engine, ex);
         entries_add(entries, "execution", ex->id, NULL, json_null());
@@ -339,9 +349,10 @@ static void forget_family(struct engine *engine, struct execution *root, GPtrArr
 
 static bool to_be_reviewed(const struct engine *engine, struct execution *root)
 {
-    for (guint i = 0; i < engine->order->len; i++) {
-        struct execution *ex = engine->order->pdata[i];
-        for (guint j = 0; execution_root(engine, ex) == root && j < ex->steps->len; j++)
+    g_autoptr(GPtrArray) family = execution_family(engine, root);
+    for (guint i = 0; i < family->len; i++) {
+        struct execution *ex = family->pdata[i];
+        for (guint j = 0; j < ex->steps->len; j++)
             if (((const struct execution_step *)ex->steps->pdata[j])->review != NULL)
                 return true;
     }
@@ -404,12 +415,9 @@ static json_t *judge_and_begin(struct engine *engine, struct freezing *f, bool d
     const struct asker *asker = f->asker;
     sb_auto(resolved) draft = engine_draft_moves(engine, f->moves, asker->actor, NULL, "");
     sb_auto(forecast) fc = forecast(engine->resolved, draft, engine->observed, engine->now_us);
-    double moved = fc->moved;
-    fc->moved *= ramp_largest(f->family); /* at once; each stage is judged again when it is written */
-    g_autoptr(GPtrArray) refusals = f->moves->len == 0
-                                        ? g_ptr_array_new()
-                                        : engine_judge(engine, draft, fc, f->moves, asker->automatic, asker->overrides);
-    fc->moved = moved;
+    g_autoptr(GPtrArray) refusals = f->moves->len == 0 ? g_ptr_array_new()
+                                                       : engine_judge_family(engine, draft, fc, f->moves, f->family,
+                                                                             asker->automatic, asker->overrides);
     if (dry_run)
         return dry_run_json(engine, f, fc, refusals);
     if (refusals->len > 0) {
@@ -470,9 +478,10 @@ static gint newest_first(gconstpointer a, gconstpointer b)
 static GPtrArray *family_writes(const struct engine *engine, struct execution *root)
 {
     GPtrArray *writes = g_ptr_array_new();
-    for (guint i = 0; i < engine->order->len; i++) {
-        struct execution *ex = engine->order->pdata[i];
-        for (guint j = 0; execution_root(engine, ex) == root && j < ex->writes->len; j++)
+    g_autoptr(GPtrArray) family = execution_family(engine, root);
+    for (guint i = 0; i < family->len; i++) {
+        struct execution *ex = family->pdata[i];
+        for (guint j = 0; j < ex->writes->len; j++)
             if (((struct execution_write *)ex->writes->pdata[j])->generation > 0)
                 g_ptr_array_add(writes, ex->writes->pdata[j]);
     }
@@ -534,10 +543,9 @@ static void undo_mark(GPtrArray *writes, enum write_undo from, enum write_undo t
 
 static void stop_family(struct engine *engine, struct execution *root)
 {
-    for (guint i = 0; i < engine->order->len; i++) {
-        struct execution *ex = engine->order->pdata[i];
-        if (execution_root(engine, ex) != root)
-            continue;
+    g_autoptr(GPtrArray) family = execution_family(engine, root);
+    for (guint i = 0; i < family->len; i++) {
+        struct execution *ex = family->pdata[i];
         for (guint j = 0; j < ex->steps->len; j++) {
             struct execution_step *step = ex->steps->pdata[j];
             if (step->state == STEP_STATE_PENDING)
@@ -560,9 +568,10 @@ void execution_flush_family(struct engine *engine, struct execution *root, const
     GPtrArray *entries = entries_new();
     if (audit != NULL)
         engine_audit(engine, entries, audit);
-    for (guint i = 0; i < engine->order->len; i++) {
-        struct execution *ex = engine->order->pdata[i];
-        if (execution_root(engine, ex) != root || !ex->dirty)
+    g_autoptr(GPtrArray) family = execution_family(engine, root);
+    for (guint i = 0; i < family->len; i++) {
+        struct execution *ex = family->pdata[i];
+        if (!ex->dirty)
             continue;
         execution_save(ex, entries);
         ex->events_saved = ex->events->len;
@@ -634,9 +643,10 @@ static bool undo_allowed(struct engine *engine, const GArray *moves, const struc
 
 static bool ramp_failed(const struct engine *engine, struct execution *root)
 {
-    for (guint i = 0; i < engine->order->len; i++) {
-        struct execution *ex = engine->order->pdata[i];
-        for (guint j = 0; execution_root(engine, ex) == root && j < ex->steps->len; j++) {
+    g_autoptr(GPtrArray) family = execution_family(engine, root);
+    for (guint i = 0; i < family->len; i++) {
+        struct execution *ex = family->pdata[i];
+        for (guint j = 0; j < ex->steps->len; j++) {
             const struct execution_step *step = ex->steps->pdata[j];
             if (step->kind == STEP_RAMP && step->state > STEP_STATE_SKIPPED)
                 return true;
