@@ -12,9 +12,10 @@ struct split_use {
 struct fast {
     struct resolved *out;
     const struct world *w;
-    GArray *policies;   /* struct policy_ref */
-    GHashTable *splits; /* text -> struct split_use * */
-    GHashTable *of;     /* service name -> text, of `splits` */
+    GArray *policies;    /* struct policy_ref */
+    GHashTable *splits;  /* text -> struct split_use * */
+    GHashTable *of;      /* service name -> text, of `splits` */
+    GHashTable *degrade; /* service name -> degrade_fields of it */
 };
 
 char *policy_name(const struct group *group, const char *service)
@@ -110,6 +111,20 @@ static void limits_check(struct fast *f)
         limit_check(f, &room->o, world_room_limit(f->w, room->o.name), world_room_limit_passes(f->w, room->o.name));
 }
 
+static const char *const degrade_words[] = {
+    [DEGRADE_OFF] = "live", [DEGRADE_STALE] = "stale", [DEGRADE_STATIC] = "static"};
+
+/* The last two fields of a policy's row, "" where nobody asks for them, so that agents of before understand it. */
+static char *degrade_fields(const struct fast *f, const struct service *service)
+{
+    enum degrade degrade = world_service_degrade(f->w, service);
+    int64_t share = world_service_limit_share(f->w, service);
+    if (degrade == DEGRADE_OFF && share == 0 && !service->last_good)
+        return g_strdup("");
+    const char *word = degrade == DEGRADE_OFF && service->last_good ? "keep" : degrade_words[degrade];
+    return g_strdup_printf("|%s|%" G_GINT64_FORMAT, word, share);
+}
+
 static void split_collect(struct fast *f, const struct service *service)
 {
     if (g_hash_table_contains(f->of, service->o.name))
@@ -133,6 +148,7 @@ static void split_collect(struct fast *f, const struct service *service)
         known = text;
     }
     g_hash_table_insert(f->of, service->o.name, known);
+    g_hash_table_insert(f->degrade, service->o.name, degrade_fields(f, service));
 }
 
 static gint text_compare(gconstpointer a, gconstpointer b)
@@ -216,20 +232,6 @@ static void splits_resolve(struct fast *f)
     g_bytes_unref(bytes);
 }
 
-static const char *const degrade_words[] = {
-    [DEGRADE_OFF] = "live", [DEGRADE_STALE] = "stale", [DEGRADE_STATIC] = "static"};
-
-/* The last two fields of a policy's row, "" where nobody asks for them, so that agents of before understand it. */
-static char *degrade_fields(const struct fast *f, const struct service *service)
-{
-    enum degrade degrade = world_service_degrade(f->w, service);
-    int64_t share = world_service_limit_share(f->w, service);
-    if (degrade == DEGRADE_OFF && share == 0 && !service->last_good)
-        return g_strdup("");
-    const char *word = degrade == DEGRADE_OFF && service->last_good ? "keep" : degrade_words[degrade];
-    return g_strdup_printf("|%s|%" G_GINT64_FORMAT, word, share);
-}
-
 static void policies_resolve(struct fast *f, int edge_class)
 {
     GPtrArray *lines = lines_new();
@@ -240,7 +242,7 @@ static void policies_resolve(struct fast *f, int edge_class)
             continue;
         const struct split_use *use = g_hash_table_lookup(f->splits, text);
         bool relay = edge_class == EDGE_PUBLIC && world_group_edge_class(f->w, ref->group) == EDGE_DEDICATED;
-        g_autofree char *degrade = degrade_fields(f, ref->service);
+        const char *degrade = g_hash_table_lookup(f->degrade, ref->service->o.name);
         g_autofree char *timeout = ref->service->timeout > 0
                                        ? g_strdup_printf("|%" G_GINT64_FORMAT, ref->service->timeout)
                                        : g_strdup(degrade[0] != '\0' ? "|" : "");
@@ -463,6 +465,7 @@ struct resolved *resolve(struct world *world, const struct resolved *previous)
         .policies = world_policies(world),
         .splits = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, split_use_free),
         .of = g_hash_table_new(g_str_hash, g_str_equal),
+        .degrade = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, g_free),
     };
     slow_put(out);
     splits_resolve(&fast);
@@ -476,6 +479,7 @@ struct resolved *resolve(struct world *world, const struct resolved *previous)
         zone_resolve(&fast, out->slow->zones->pdata[i]);
     out->endpoints = eastwest_endpoints(world, out->findings);
     g_array_unref(fast.policies);
+    g_hash_table_unref(fast.degrade);
     g_hash_table_unref(fast.of);
     g_hash_table_unref(fast.splits);
     return out;
