@@ -11,6 +11,7 @@
  *    "origins":  [{"room","via","up","status","latency_us"}],
  *    "holds":    [{"room","home","for_us"}],  held away by the edge itself; home: slots of 1,000 at home
  *    "probes":   [{"policy","room"}],
+ *    "pins":     {"used","passed_over"},      requests with a pin (schema/pin.h), of clients that sent one within a day
  *    "break_glass": [{"verb","room","by","reason","since_us","until_us"}],   agent/breakglass.h; wall clock
  *    "events":   [{"at_us","text"}]}         wall clock; what happened since the last report that was answered
  *        The answer is {"epoch": 65537, "generation": 12}: the newest stamp that the server has published. The agent

@@ -2,6 +2,7 @@
 
 #include "core/error.h"
 #include "schema/object.h"
+#include "schema/pin.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -278,9 +279,12 @@ static char *shown(const char *text)
     return text[0] == '\0' || edge_text_safe(text) ? g_strdup_printf("'%s'", text) : text_quote(text);
 }
 
+/* Of keys for pins neither what is there nor what should be. */
 static char *row_difference(enum edge_map map, const char *key, const char *have, const char *expected)
 {
     g_autofree char *name = shown(key), *found = shown(have != NULL ? have : "");
+    if (g_str_has_prefix(key, PIN_ROW))
+        return g_strdup_printf("map %s: %s is not as expected", edge_map_name(map), name);
     return g_strdup_printf("map %s: %s is %s, expected %s", edge_map_name(map), name, found, expected);
 }
 

@@ -162,6 +162,16 @@ json_t *counters_to_json(const struct counters *counters)
     return list;
 }
 
+json_t *pins_from_table(const char *reply)
+{
+    uint64_t used = 0, passed_over = 0;
+    for (const char *line = reply, *end; (end = strchr(line, '\n')) != NULL; line = end + 1) {
+        used += number_of(line, (size_t)(end - line), " gpc0=");
+        passed_over += number_of(line, (size_t)(end - line), " gpc1=");
+    }
+    return json_pack("{s:I,s:I}", "used", (json_int_t)used, "passed_over", (json_int_t)passed_over);
+}
+
 /* ---- health ---- */
 
 static json_t *origin_row(const struct stat_row *row)

@@ -28,6 +28,9 @@ uint64_t counters_requests(const struct counters *counters, const char *policy);
 int64_t counters_window_us(const struct counters *counters); /* between the last two readings */
 json_t *counters_to_json(const struct counters *counters);   /* "counters" of a report; new reference */
 
+/* "pins" of a report, from the reply to `show table st_pins`; new reference. */
+json_t *pins_from_table(const char *reply);
+
 /* "origins" of a report, from the reply to `show stat be_health 4 -1`; new reference. */
 json_t *origins_from_stat(const char *reply);
 

@@ -11,7 +11,7 @@
 
 #include <string.h>
 
-#define SAMPLE "show info; show table st_answered; show table st_unanswered; show stat be_health 4 -1\n"
+#define SAMPLE "show info; show table st_answered; show table st_unanswered; show table st_pins; show stat be_health 4 -1\n"
 
 struct edge {
     struct loop *loop;
@@ -20,7 +20,7 @@ struct edge {
     struct haproxy *haproxy;
     struct counters *counters;
     struct prober *prober;
-    json_t *origins;          /* as last sampled */
+    json_t *origins, *pins;   /* as last sampled */
     struct stamp counted;     /* table that the counters are since */
     struct exchange *sample;  /* once a second */
     struct exchange *restart; /* the reading that counters of a new table start from */
@@ -43,11 +43,14 @@ static void take_sample(struct edge *edge, const char *reply)
     g_autofree char *info = paragraph(&reply);
     g_autofree char *answered = paragraph(&reply);
     g_autofree char *unanswered = paragraph(&reply);
+    g_autofree char *pins = paragraph(&reply);
     const char *pid = strstr(info, "\nPid: ");
     if (pid == NULL || !g_str_has_prefix(answered, "# table") || !g_str_has_prefix(unanswered, "# table"))
         return; /* not our configuration; an apply says so */
     counters_read(edge->counters, g_ascii_strtoll(pid + strlen("\nPid: "), NULL, 10), answered, unanswered,
                   loop_now_us());
+    json_decref(edge->pins);
+    edge->pins = pins_from_table(pins);
     json_decref(edge->origins);
     edge->origins = origins_from_stat(reply);
 }
@@ -141,6 +144,7 @@ static void edge_report(void *data, json_t *report)
                                   (json_int_t)haproxy_uptime_s(edge->haproxy)));
     json_object_set_new(report, "counters", counters_to_json(edge->counters));
     json_object_set(report, "origins", edge->origins);
+    json_object_set(report, "pins", edge->pins);
     json_object_set_new(report, "holds", haproxy_holds(edge->haproxy));
     json_object_set_new(report, "probes", prober_to_json(edge->prober));
 }
@@ -160,6 +164,7 @@ struct edge *edge_new(struct loop *loop, const struct edge_settings *settings)
     edge->counters = counters_new();
     edge->prober = prober_new(loop, &listen);
     edge->origins = json_array();
+    edge->pins = pins_from_table("");
     return edge;
 }
 
@@ -173,6 +178,7 @@ void edge_free(struct edge *edge)
     prober_free(edge->prober);
     counters_free(edge->counters);
     json_decref(edge->origins);
+    json_decref(edge->pins);
     g_free(edge->haproxy_socket);
     g_free(edge);
 }

@@ -3,6 +3,7 @@
 #include "core/error.h"
 #include "dcdn/hold.h"
 #include "dcdn/probe.h"
+#include "schema/pin.h"
 
 #include <string.h>
 
@@ -153,6 +154,41 @@ static void render_successor(GString *out, const struct edge_settings *s)
                            s->state_dir);
 }
 
+/* A pin (schema/pin.h) takes the place of what the split says, if it is signed by a key of the table, has not ended,
+ * and its room is open for a multi-active service; else it is passed over. txn.pin_is says what came of it: the room,
+ * or why not, in capitals, which no room's name has. Until the signature is found right nothing of it is used but to
+ * look up the key. */
+static char *pin_rules(const char *dir)
+{
+    return g_strdup_printf(
+        "    http-request set-var(txn.pin) req.cook(" PIN_COOKIE "),bytes(0,%d)\n"
+        "    acl pin var(txn.pin) -m len gt 0\n"
+        "    http-request set-var(txn.pin_is) str(UNKNOWN) if pin\n"
+        "    http-request set-var(txn.pin_id) 'var(txn.pin),field(1,.)' if pin\n"
+        "    http-request set-var(txn.pin_key) str(" PIN_ROW "),concat(,txn.pin_id),map_str(%s/rooms.map) if pin\n"
+        "    acl pin_key var(txn.pin_key) -m found\n"
+        "    http-request set-var(txn.pin_said) 'var(txn.pin),field(1,.,4)' if pin_key\n"
+        "    http-request set-var(txn.pin_said) var(txn.pin_said),concat(.,txn.user) if pin_key "
+        "{ var(txn.pin),field(3,.) -m str user }\n"
+        "    http-request set-var(txn.pin_mac) 'var(txn.pin_said),hmac(sha256,txn.pin_key),hex,lower' if pin_key\n"
+        "    http-request set-var(txn.pin_sign) 'var(txn.pin),field(5,.)' if pin_key\n"
+        "    acl pin_good var(txn.pin_sign),secure_memcmp(txn.pin_mac) -m bool\n"
+        "    http-request set-var(txn.pin_is) str(ENDED) if pin_key pin_good\n"
+        "    http-request set-var(txn.pin_until) 'var(txn.pin),field(4,.),add(0)' if pin_key pin_good\n"
+        "    acl pin_lives var(txn.pin_is) -m str ENDED\n"
+        "    acl pin_left date,sub(txn.pin_until) -m int lt 0\n"
+        "    http-request set-var(txn.pin_is) str(CLOSED) if pin_lives pin_left\n"
+        "    acl pin_now var(txn.pin_is) -m str CLOSED\n"
+        "    http-request set-var(txn.pin_room) 'var(txn.pin),field(2,.)' if pin_now\n"
+        "    http-request set-var(txn.pin_used) var(txn.class),concat(/,txn.pin_room),map_str(%s/rooms.map,-) if "
+        "pin_now\n"
+        "    acl pin_open var(txn.pin_used),strcmp(txn.pin_room) -m int eq 0\n"
+        "    http-request set-var(txn.pin_is) var(txn.pin_room) if pin_now pin_open { var(txn.class) -m str multi }\n"
+        "    acl pinned var(txn.pin_room),strcmp(txn.pin_is) -m int eq 0\n"
+        "    http-request set-var(txn.want) var(txn.pin_room) if pin pinned\n",
+        PIN_COOKIE_MAX, dir, dir);
+}
+
 /* Who asks, and what for: policy, slot, room. Headers of edges can be written by anyone; what they are worth here:
  *   probe   not counted; from another machine only for the path that nobody but a probe asks for
  *   slot    of a relayed request, whose client's address only the first edge saw: no more than a cookie could choose
@@ -163,7 +199,7 @@ static void render_successor(GString *out, const struct edge_settings *s)
 static void render_request(GString *out, const struct edge_settings *s)
 {
     const char *dir = s->state_dir;
-    g_autofree char *own = own_addresses(s);
+    g_autofree char *own = own_addresses(s), *pin = pin_rules(dir);
     g_string_append_printf(
         out,
         "    http-request set-var(txn.relayed) req.hdr(x-sb-relayed)\n"
@@ -214,11 +250,12 @@ static void render_request(GString *out, const struct edge_settings *s)
         "    http-request set-var(txn.class) 'var(txn.p),field(2,|)'\n"
         "    http-request set-var(txn.dr) 'var(txn.p),field(3,|)'\n"
         "    http-request set-var(txn.road) 'var(txn.p),field(4,|)'\n"
+        "%s"
         "    http-request set-var(txn.room) var(txn.class),concat(/,txn.want),map_str(%s/rooms.map,-)\n"
         /* of slots whose room is held away: the turns that are not home yet (hold.h) */
         "    http-request set-var(txn.home) var(txn.room),map_str_int(%s/holds.map,%u)\n"
         "    http-request set-var(txn.away) var(txn.slot),mul(%u),mod(%u),sub(txn.home)\n",
-        dir, dir, dir, dir, dir, HOLD_SLOTS, SLOT_SPREAD, HOLD_SLOTS);
+        dir, dir, dir, pin, dir, dir, HOLD_SLOTS, SLOT_SPREAD, HOLD_SLOTS);
 }
 
 /* Who answers: the service, or this edge in its place. A probe goes the real road in any case, and what another edge
@@ -367,7 +404,10 @@ static void render_routing(GString *out, const struct edge_state *state, const s
     g_string_append(
         out, "    acl relay var(txn.road) -m str relay\n"
              "    http-request return status 503 hdr Retry-After 5 hdr X-SB-Reason relay-loop content-type text/plain "
-             "string \"relayed twice\\n\" if relay { var(txn.relayed) -m found }\n");
+             "string \"relayed twice\\n\" if relay { var(txn.relayed) -m found }\n"
+             /* by the edge that answers; of whom they came, so that a stranger's trials are no riddle */
+             "    http-request set-var(txn.count) src_inc_gpc0(st_pins) if pin pinned !relay\n"
+             "    http-request set-var(txn.count) src_inc_gpc1(st_pins) if pin !pinned !relay\n");
     render_allowance(out, s);
     render_limit(out, state);
     g_string_append(
@@ -415,7 +455,8 @@ static void render_response(GString *out, const struct edge_settings *s)
         "found }\n"
         "    http-after-response set-header X-SB-Reason no-answer if { var(txn.nobody) -m bool } "
         "!{ res.hdr(x-sb-reason) -m found }\n"
-        "    http-after-response set-header X-SB-Room %[var(txn.room_answered)] if !relay live\n");
+        "    http-after-response set-header X-SB-Room %[var(txn.room_answered)] if !relay live\n"
+        "    http-after-response set-header X-SB-Pin %[var(txn.pin_is)] if pin !relay\n");
     render_keep(out);
     g_string_append_printf(out, "    http-after-response set-header X-SB-Edge %s\n", s->name);
     /* %rc is a number, with a plus when another entrance was asked */
@@ -516,6 +557,8 @@ static char *render(const struct edge_state *state, const struct edge_settings *
              "    stick-table type string len 200 size 100k expire 1h store http_req_cnt,http_fail_cnt\n"
              "backend st_unanswered\n"
              "    stick-table type string len 100 size 100k expire 1h store gpc0,gpc1,gpc1_rate(1s)\n"
+             "backend st_pins\n"
+             "    stick-table type ipv6 size 10k expire 24h store gpc0,gpc1\n"
              "backend st_resent\n"
              "    stick-table type string len 150 size 100k expire 1m store "
              "conn_cur,http_req_rate(10s),gpc0,gpc0_rate(10s)\n");

@@ -3,6 +3,7 @@
 
 #include "core/error.h"
 #include "schema/control.h"
+#include "schema/pin.h"
 #include "schema/slot.h"
 
 #include <stdlib.h>
@@ -145,6 +146,8 @@ static bool rooms_line(char *key, char *value, struct check *check)
     (void)check;
     char *words[2];
     unsigned long limit;
+    if (g_str_has_prefix(key, PIN_ROW))
+        return name_valid(key + strlen(PIN_ROW)) && pin_secret_valid(value);
     if (g_str_has_prefix(key, "degrade/"))
         return name_valid(key + strlen("degrade/")) && words_split(value, '|', words, 2) &&
                (strcmp(words[0], "live") == 0 || one_of(words[0], "stale", "static")) &&
@@ -178,7 +181,7 @@ static const struct {
                        "or |MS|live|LIMIT (MS may be missing; or keep, stale, static)",
                        policies_line},
     [PART_SPLITS] = {"splits", "FIRST:LAST ROOM, both of one split index * 1000 + slot", splits_line},
-    [PART_ROOMS] = {"rooms", "multi/ROOM or single/ROOM, then ROOM or -; degrade/ROOM live|LIMIT (or stale, static)",
+    [PART_ROOMS] = {"rooms", "multi/ROOM or single/ROOM, then ROOM or -; degrade/ROOM live|LIMIT (or stale, static); pin/KEY SECRET",
                     rooms_line},
     [PART_ORIGINS] = {"origins", "multi/ROOM/ENTRANCE, single/ROOM/ENTRANCE or relay/EDGE/relay, then in or out",
                       origins_line},
@@ -205,7 +208,8 @@ bool hex_decode(const char *hex, char *text, size_t size)
 
 static bool line_refuse(enum part part, unsigned line, const char *found, const char *expected, GError **error)
 {
-    g_autofree char *quoted = text_quote(found);
+    bool secret = g_str_has_prefix(found, PIN_ROW);
+    g_autofree char *quoted = text_quote(secret ? PIN_ROW : found);
     g_set_error(error, SB_ERROR, SB_ERROR_INVALID, "part %s, line %u: found %s, expected %s", parts[part].name, line,
                 quoted, expected);
     return false;

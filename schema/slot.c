@@ -5,8 +5,6 @@
 #include <string.h>
 #include <xxhash.h>
 
-#define ID_MAX 128 /* bytes of a user's or device's id; the edge cuts there too */
-
 unsigned slot_of_key(const char *key)
 {
     return XXH32(key, strlen(key), 0) % SLOT_COUNT;
@@ -15,9 +13,9 @@ unsigned slot_of_key(const char *key)
 char *slot_key(char key[static SLOT_KEY_SIZE], const char *user, const char *device, const struct addr *addr)
 {
     if (user != NULL && user[0] != '\0') {
-        snprintf(key, SLOT_KEY_SIZE, "u:%.*s", ID_MAX, user);
+        snprintf(key, SLOT_KEY_SIZE, "u:%.*s", SLOT_ID_MAX, user);
     } else if (device != NULL && device[0] != '\0') {
-        snprintf(key, SLOT_KEY_SIZE, "d:%.*s", ID_MAX, device);
+        snprintf(key, SLOT_KEY_SIZE, "d:%.*s", SLOT_ID_MAX, device);
     } else {
         assert(addr != NULL && addr->family != 0);
         char text[ADDR_TEXT_SIZE];

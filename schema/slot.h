@@ -16,7 +16,8 @@
 /* slot * SLOT_SPREAD mod SLOT_COUNT is its turn, when slots go one part after the other: no neighbour follows a
  * neighbour, so each part of a room's slots is like the whole. */
 #define SLOT_SPREAD 617u
-#define SLOT_KEY_SIZE 160 /* longest canonical key and its NUL; longer ids are cut at 128 bytes by the edge as well */
+#define SLOT_ID_MAX 128   /* bytes of a user's or device's id; the edge cuts there too */
+#define SLOT_KEY_SIZE 160 /* longest canonical key and its NUL */
 
 unsigned slot_of_key(const char *key);
 /* Writes the canonical key. user, device: NULL or ""; addr: used when both are absent. Returns key. */

@@ -11,7 +11,9 @@
  * kept for stale), stale, static: who answers | requests/s that one edge lets through, 0: all splits    (fast)
  * "3000:3999 room-a"     split index * 1000 + slot, as HAProxy's map_int takes it -> room rooms     (fast)
  * "multi/room-a room-b"  class / room wanted -> room used, "-": closed, nobody answers "degrade/room-a static|0"  for
- * all that the room answers: live, stale, static | requests/s origins   (fast)  "multi/room-a/pop-a1 out"   class /
+ * all that the room answers: live, stale, static | requests/s
+ *                     "pin/k17 SECRET"   key that pins may be signed with (pin.h)
+ * origins   (fast)  "multi/room-a/pop-a1 out"   class /
  * room / entrance -> in, out (also as a last resort) "relay/edge-3/relay out"    and relays of the layout; what has no
  * row is in A split's index is drawn from its text (0..1048575), so that adding a split renumbers no other: an actuator
  * adds the new ranges, moves the policies, then removes the old ranges, and every state between is a legal road. A

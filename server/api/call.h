@@ -85,6 +85,9 @@ bool audit_verify(struct call *call, GError **error);
 bool history_recordings(struct call *call, GError **error); /* handlers_history.c */
 bool history_recording(struct call *call, GError **error);
 bool history_world(struct call *call, GError **error);
+void get_pin_keys(struct call *call, struct turn *turn, GError **error); /* handlers_pin.c */
+void change_pin_keys(struct call *call, struct turn *turn, GError **error);
+void issue_pin(struct call *call, struct turn *turn, GError **error);
 void agent_report(struct call *call, struct turn *turn, GError **error);
 
 /* Helpers of handlers: what a call asks for. All set *error and return false when it is not right. */

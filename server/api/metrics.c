@@ -129,6 +129,20 @@ static void add_holds(GString *out, const json_t *rows)
     }
 }
 
+static void add_pins(GString *out, const struct turn *turn)
+{
+    open_metric(out, METRIC_EDGE_PINS);
+    INVENTORY_FOREACH (engine_world(turn->engine)->inventory, edge, edge) {
+        const struct edge_report *report = observed_edge(engine_observed(turn->engine), edge->o.name);
+        if (report == NULL)
+            continue;
+        g_autofree char *name = label("edge", edge->o.name), *used = g_strconcat(name, ",outcome=\"used\"", NULL),
+                        *passed_over = g_strconcat(name, ",outcome=\"passed_over\"", NULL);
+        add_whole(out, METRIC_EDGE_PINS, used, report->pins_used);
+        add_whole(out, METRIC_EDGE_PINS, passed_over, report->pins_passed_over);
+    }
+}
+
 static void add_engine(GString *out, const struct turn *turn)
 {
     struct stamp stamp = engine_world(turn->engine)->stamp;
@@ -141,6 +155,7 @@ static void add_engine(GString *out, const struct turn *turn)
     add_ages(out, METRIC_EDGE_AGE, agents, "edge");
     add_generations(out, agents);
     add_holds(out, agents);
+    add_pins(out, turn);
     add_by_state(out, METRIC_NAMESERVERS, agents, "nameserver");
     add_ages(out, METRIC_NAMESERVER_AGE, agents, "nameserver");
     json_decref(agents);

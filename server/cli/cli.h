@@ -59,6 +59,7 @@ json_int_t cli_number(const json_t *json, const char *path); /* 0 when absent */
 /* A time as people write it (ISO 8601; UTC without a zone) as wall clock, µs since 1970. False: an error that begins
  * with `flag` was printed. */
 bool cli_time(const char *flag, const char *text, int64_t *us);
+int64_t cli_duration(const char *text); /* "30d", "12h", "90m" in seconds; 0: it is none */
 char *cli_time_text(int64_t us); /* as it is shown, UTC, to the millisecond; g_free */
 
 /* Ends with the exit code of an error, after printing it. */

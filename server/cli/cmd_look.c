@@ -160,18 +160,11 @@ int command_audit(struct cli *cli, int argc, char **argv)
 /* "30d", "12h", "90m" from now, or a time. */
 static bool read_expiry(const char *text, int64_t *us)
 {
-    static const struct {
-        const char *unit;
-        int64_t seconds;
-    } units[] = {{"d", 86400}, {"h", 3600}, {"m", 60}};
-    char *end = NULL;
-    guint64 n = g_ascii_strtoull(text, &end, 10);
-    for (size_t i = 0; i < G_N_ELEMENTS(units); i++)
-        if (n > 0 && n < 100000 && end != text && strcmp(end, units[i].unit) == 0) {
-            *us = g_get_real_time() + (int64_t)n * units[i].seconds * G_USEC_PER_SEC;
-            return true;
-        }
-    return cli_time("--expires", text, us);
+    int64_t seconds = cli_duration(text);
+    if (seconds == 0)
+        return cli_time("--expires", text, us);
+    *us = g_get_real_time() + seconds * G_USEC_PER_SEC;
+    return true;
 }
 
 /* False: usage. */

@@ -131,6 +131,20 @@ void cli_print_table(const json_t *rows, const char *const *columns)
     scols_unref_table(table);
 }
 
+int64_t cli_duration(const char *text)
+{
+    static const struct {
+        const char *unit;
+        int64_t seconds;
+    } units[] = {{"d", 86400}, {"h", 3600}, {"m", 60}};
+    char *end = NULL;
+    guint64 n = g_ascii_strtoull(text, &end, 10);
+    for (size_t i = 0; i < G_N_ELEMENTS(units); i++)
+        if (n > 0 && n < 100000 && end != text && strcmp(end, units[i].unit) == 0)
+            return (int64_t)n * units[i].seconds;
+    return 0;
+}
+
 bool cli_time(const char *flag, const char *text, int64_t *us)
 {
     g_autoptr(GTimeZone) utc = g_time_zone_new_utc();

@@ -184,6 +184,11 @@ static bool restore_audit(struct engine *engine, const struct journal_entry *ent
     return true;
 }
 
+static bool restore_pins(struct engine *engine, const struct journal_entry *entry, GError **error)
+{
+    return pin_keys_from_json(entry->body, &engine->pins) || damaged(entry, "keys", error);
+}
+
 static bool restore_past(struct engine *engine, const struct journal_entry *entry, GError **error)
 {
     (void)error;
@@ -199,7 +204,8 @@ bool engine_restore(struct engine *engine, const struct journal_entry *entry, GE
     } kinds[] = {{"object", restore_object},       {"control", restore_control},
                  {"plan", restore_plan},           {"generation", restore_generation},
                  {"execution", restore_execution}, {"event", restore_event},
-                 {"audit", restore_audit},         {"past", restore_past}};
+                 {"audit", restore_audit},         {"past", restore_past},
+                 {"pinkeys", restore_pins}};
     assert(!engine->started);
     tell_restore(engine, entry);
     for (size_t i = 0; i < G_N_ELEMENTS(kinds); i++)
@@ -268,6 +274,7 @@ void engine_take_restored(struct engine *engine, int64_t now_us)
     struct stamp stamp = {.epoch = engine->epoch, .generation = engine->generation};
     sb_auto(world) world = world_new(engine->config.cluster, stamp, engine->cause == NULL ? "" : engine->cause,
                                      engine->inventory, engine->controls, engine->plans);
+    world->pins = engine->pins;
     engine->started = true;
     engine->now_us = engine->started_us = now_us;
     engine->resolved = resolve(world, NULL);

@@ -127,6 +127,16 @@ json_t *engine_abort(struct engine *engine, const char *execution, const struct 
 json_t *engine_act(struct engine *engine, const char *execution, const json_t *body, const struct asker *asker,
                    struct now now, struct effects *out, GError **error);
 
+/* A pin (schema/pin.h) for body {"room", "purpose", "user", "for_s"}: {"cookie", "name", "key", "room", "purpose",
+ * "user", "until_us"}; audited. SB_ERROR_CONFLICT while there is no key. */
+json_t *engine_pin_issue(struct engine *engine, const json_t *body, const struct asker *asker, struct now now,
+                         struct effects *out, GError **error);
+/* body: {"act": "rotate" or "revoke"}: a new key, `secret`, signs; the one before stays in force, or none does. A
+ * generation like any other. Result: engine_pin_keys_json. */
+json_t *engine_pin_keys(struct engine *engine, const json_t *body, const char *secret, const struct asker *asker,
+                        struct now now, struct effects *out, GError **error);
+json_t *engine_pin_keys_json(const struct engine *engine); /* {"keys": [{"id", "signs"}], "generation"} */
+
 /* Writes an entry of a kind that is not the engine's (a token) and its audit, in one transaction. Takes the entry.
  * what: "token created". */
 void engine_journal(struct engine *engine, struct journal_entry *entry, const char *what, const struct asker *asker,

@@ -40,15 +40,27 @@ void engine_take_now(struct engine *engine, struct now now)
     engine->wall_offset_us = now.wall_us - now.us;
 }
 
-struct resolved *engine_draft(const struct engine *engine, struct inventory *inventory, struct controls *controls,
-                              GHashTable *plans, const char *cause)
+static struct resolved *draft_with(const struct engine *engine, struct inventory *inventory, struct controls *controls,
+                                   GHashTable *plans, const struct pin_keys *pins, const char *cause)
 {
-    struct world *old = engine->resolved->world;
+    const struct world *old = engine->resolved->world;
     struct stamp stamp = {.epoch = engine->epoch, .generation = engine->generation + 1};
     sb_auto(world) world =
         world_new(engine->config.cluster, stamp, cause, inventory != NULL ? inventory : old->inventory,
                   controls != NULL ? controls : old->controls, plans != NULL ? plans : old->plans);
+    world->pins = pins != NULL ? *pins : old->pins;
     return resolve(world, engine->resolved);
+}
+
+struct resolved *engine_draft(const struct engine *engine, struct inventory *inventory, struct controls *controls,
+                              GHashTable *plans, const char *cause)
+{
+    return draft_with(engine, inventory, controls, plans, NULL, cause);
+}
+
+struct resolved *engine_draft_pins(const struct engine *engine, const struct pin_keys *pins)
+{
+    return draft_with(engine, NULL, NULL, NULL, pins, "");
 }
 
 struct resolved *engine_draft_moves(const struct engine *engine, const GArray *moves, const char *actor,

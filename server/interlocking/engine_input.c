@@ -36,6 +36,9 @@ static json_t *restore_json(const char *kind, const char *id, json_t *body)
 
 json_t *told_body(const struct journal_entry *entry)
 {
+    struct pin_keys pins;
+    if (strcmp(entry->kind, "pinkeys") == 0 && pin_keys_from_json(entry->body, &pins))
+        return pin_keys_to_json(&pins, false);
     bool secret = strcmp(entry->kind, "token") == 0 && !json_is_null(entry->body);
     return secret ? json_object() : json_incref(entry->body);
 }
@@ -147,6 +150,16 @@ void tell_act(const struct engine *engine, const char *execution, const json_t *
         return;
     json_t *json = change_json("act", asker, false, now);
     json_object_set_new(json, "execution", json_string(execution));
+    json_object_set(json, "body", (json_t *)(uintptr_t)body);
+    tell(engine, json);
+}
+
+void tell_pin(const struct engine *engine, const char *in, const json_t *body, const struct asker *asker,
+              struct now now)
+{
+    if (engine->config.told == NULL)
+        return;
+    json_t *json = change_json(in, asker, false, now);
     json_object_set(json, "body", (json_t *)(uintptr_t)body);
     tell(engine, json);
 }
@@ -297,6 +310,10 @@ static bool input_change(struct engine *engine, const json_t *input, struct effe
     else if (strcmp(in, "act") == 0)
         answer =
             engine_act(engine, text_of(input, "execution"), json_object_get(input, "body"), &asker, now, out, error);
+    else if (strcmp(in, "pin") == 0)
+        answer = engine_pin_issue(engine, json_object_get(input, "body"), &asker, now, out, error);
+    else if (strcmp(in, "pinkeys") == 0) /* a secret is never told */
+        answer = engine_pin_keys(engine, json_object_get(input, "body"), "", &asker, now, out, error);
     else
         answer = engine_abort(engine, text_of(input, "execution"), &asker, now, out, error);
     g_free((gpointer)(uintptr_t)asker.overrides);
@@ -349,6 +366,8 @@ bool engine_input(struct engine *engine, const json_t *input, struct effects *ou
         {"run", input_change, false, true, {"actor", "plan"}},
         {"abort", input_change, false, true, {"actor", "execution"}},
         {"act", input_change, false, true, {"actor", "execution"}},
+        {"pin", input_change, false, true, {"actor"}},
+        {"pinkeys", input_change, false, true, {"actor"}},
         {"journal", input_journal, false, false, {"actor", "kind", "id", "what"}},
     };
     const char *in = text_of(input, "in");
@@ -530,6 +549,8 @@ void engine_snapshot_emit(const struct engine_snapshot *snapshot, engine_told_fn
     emit_objects(snapshot->world, fn, data);
     emit_plans(snapshot->world, fn, data);
     emit_controls(snapshot->world, fn, data);
+    if (snapshot->world->pins.n > 0)
+        emit(restore_json("pinkeys", "keys", pin_keys_to_json(&snapshot->world->pins, false)), fn, data);
     for (guint i = 0; i < snapshot->entries->len; i++)
         fn(data, snapshot->entries->pdata[i]);
     fn(data, snapshot->state);

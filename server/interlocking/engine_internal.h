@@ -4,6 +4,7 @@
  *   engine_claim.c   the claim: nobody obeys an older reign when this one begins to act
  *   engine_commit.c  drafts of worlds, and the one road by which they become a generation
  *   engine_change.c  what people ask for: apply, set controls
+ *   engine_pin.c     pins and their keys
  *   engine_plan.c    starting a plan, owning levers, abort and undo
  *   engine_step.c    the steps of an execution
  *   engine_ramp.c    ramps: stages, bakes, guards
@@ -44,6 +45,7 @@ struct engine {
     struct inventory *inventory;
     struct controls *controls;
     GHashTable *plans; /* name -> struct plan * */
+    struct pin_keys pins;
     char *cause;
 };
 
@@ -72,6 +74,8 @@ void engine_take_now(struct engine *engine, struct now now);
 /* A world one generation on, resolved. What is NULL stays as it is. */
 struct resolved *engine_draft(const struct engine *engine, struct inventory *inventory, struct controls *controls,
                               GHashTable *plans, const char *cause);
+/* The same world with other keys for pins. */
+struct resolved *engine_draft_pins(const struct engine *engine, const struct pin_keys *pins);
 /* Draft with the moves made by `actor` for `execution` (or NULL). */
 struct resolved *engine_draft_moves(const struct engine *engine, const GArray *moves, const char *actor,
                                     const char *execution, const char *cause);
@@ -109,6 +113,8 @@ void tell_run(const struct engine *engine, const char *plan, const char *target,
               const struct asker *asker, struct now now);
 void tell_abort(const struct engine *engine, const char *execution, const struct asker *asker, struct now now);
 void tell_act(const struct engine *engine, const char *execution, const json_t *body, const struct asker *asker,
+              struct now now);
+void tell_pin(const struct engine *engine, const char *in, const json_t *body, const struct asker *asker,
               struct now now);
 void tell_journal(const struct engine *engine, const struct journal_entry *entry, const char *what,
                   const struct asker *asker, struct now now);

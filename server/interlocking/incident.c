@@ -50,7 +50,25 @@ static void add_records(GByteArray *bytes, const struct zone_records *records)
     }
 }
 
-/* The hashes of parts stand for the parts. */
+static void add_no_secret(void *bytes, const char *key, const char *value)
+{
+    if (g_str_has_prefix(key, PIN_ROW))
+        return;
+    add_bytes(bytes, key);
+    add_bytes(bytes, value);
+}
+
+/* The hashes of parts stand for the parts, but for one with secrets, which are not known where it is replayed. */
+static void add_part(GByteArray *bytes, const struct resolved *resolved, int class, enum part part)
+{
+    gsize size;
+    GBytes *text = resolved_part(resolved, resolved->tables[class].hash[part]);
+    if (part != PART_ROOMS || resolved->world->pins.n == 0)
+        add_bytes(bytes, resolved->tables[class].hash[part]);
+    else
+        part_foreach(g_bytes_get_data(text, &size), g_bytes_get_size(text), add_no_secret, bytes);
+}
+
 static void add_resolved(GByteArray *bytes, const struct resolved *resolved)
 {
     const struct world *world = resolved->world;
@@ -59,7 +77,7 @@ static void add_resolved(GByteArray *bytes, const struct resolved *resolved)
     add_bytes(bytes, world->cause);
     for (int class = 0; class < EDGE_CLASSES; class ++)
         for (int part = 0; part < PARTS; part++)
-            add_bytes(bytes, resolved->tables[class].hash[part]);
+            add_part(bytes, resolved, class, (enum part)part);
     for (guint i = 0; i < resolved->zones->len; i++)
         add_records(bytes, resolved->zones->pdata[i]);
 }

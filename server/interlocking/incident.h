@@ -15,6 +15,8 @@
  *   {"in": "set", "at", "offset", "asker", "dry_run", "changes", "if_match"}
  *   {"in": "run", "at", "offset", "asker", "dry_run", "plan", "target"}
  *   {"in": "abort", "at", "offset", "asker", "execution"}
+ *   {"in": "pin", "at", "offset", "asker", "body"}               engine_pin_issue
+ *   {"in": "pinkeys", "at", "offset", "asker", "body"}           engine_pin_keys, without the secret
  *   {"in": "journal", "at", "offset", "asker", "kind", "id", "what", "ended"}     engine_journal, without the body
  *
  * A recording is one input on each line, as JSON. A "config" begins an engine: the first line is one, and each restart
@@ -45,7 +47,7 @@ void engine_snapshot_emit(const struct engine_snapshot *snapshot, engine_told_fn
 void engine_snapshot_free(struct engine_snapshot *snapshot);
 
 /* Appends what the effect is, for people and for comparison, as lines that stand between inputs; the hash is over every
- * byte that the caller is to write or to give out, but for bodies of tokens:
+ * byte that the caller is to write or to give out, but for bodies of tokens and secrets of keys:
  *   > journal 2 entries 0123...
  *   >   event x-1/2
  *   >   execution x-1

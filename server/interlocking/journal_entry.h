@@ -15,6 +15,7 @@
  *   audit       SEQ                    {"seq", "at", "at_us", "actor", "reason", "what", "object", "before", "after",
  *                                       "generation", "execution", "overrides"}; the journal adds
  *                                       "epoch", "prev", "hash"
+ *   pinkeys     keys                   pin_keys_to_json, with secrets
  *   token, answer  (of the server, not of the engine)
  */
 #ifndef INTERLOCKING_JOURNAL_ENTRY_H

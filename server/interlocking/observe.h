@@ -51,6 +51,7 @@ struct edge_report {
     GPtrArray *holds;      /* struct room_hold * */
     GHashTable *probes;    /* policy -> room that answered the probe ("" failed); may be empty */
     GPtrArray *hand_acts;  /* struct hand_act * */
+    uint64_t pins_used, pins_passed_over; /* requests with a pin, of clients that sent one within a day */
 };
 struct server_report { /* of one authoritative server, or of a registry, from its driver */
     char *server;      /* name of the nameserver object; of a registry registry_server(its name) */

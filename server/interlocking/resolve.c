@@ -267,6 +267,9 @@ static void rooms_resolve(struct fast *f, int edge_class)
         if (degrade != DEGRADE_OFF || share > 0)
             lines_add(lines, "degrade/%s %s|%" G_GINT64_FORMAT "\n", room->o.name, degrade_words[degrade], share);
     }
+    for (unsigned i = 0; i < f->w->pins.n; i++)
+        if (f->w->pins.key[i].secret[0] != '\0')
+            lines_add(lines, PIN_ROW "%s %s\n", f->w->pins.key[i].id, f->w->pins.key[i].secret);
     part_put(f->out, edge_class, PART_ROOMS, lines_encode(lines));
 }
 

@@ -8,6 +8,7 @@
 
 #include "core/auto.h"
 #include "schema/control.h"
+#include "schema/pin.h"
 #include "schema/plan.h"
 #include "schema/table.h"
 
@@ -19,6 +20,7 @@ struct world {
     struct inventory *inventory;
     struct controls *controls;
     GHashTable *plans; /* name -> struct plan *, owned */
+    struct pin_keys pins; /* none after world_new; set before the world is shared */
 };
 /* Takes a reference of inventory and controls, copies the plans. plans may be NULL. */
 struct world *world_new(const char *cluster, struct stamp stamp, const char *cause, struct inventory *inventory,

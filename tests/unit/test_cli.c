@@ -2,6 +2,7 @@
 #include "tests/unit/served_cli.h"
 #include "tests/unit/unit.h"
 
+#include <poll.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -119,6 +120,80 @@ START_TEST(tokens_with_scopes_and_an_end)
 }
 END_TEST
 
+/* What the table of an edge has, as its agent gets it. */
+static char *rooms_part(const char *token)
+{
+    json_t *manifest = NULL;
+    char *text = NULL;
+    ck_assert_uint_eq(
+        served_call(&served, served.agents, token, "GET", "/agent/v1/edges/edge-1/table", NULL, NULL, &manifest, NULL),
+        200);
+    g_autofree char *path = g_strdup_printf("/agent/v1/parts/%s", text_at(json_object_get(manifest, "parts"), "rooms"));
+    struct httpc_target target = {.base_url = served.agents, .token = token};
+    struct httpc_reply reply;
+    ck_assert(httpc_call(&target, "GET", path, NULL, NULL, 5000, &reply, NULL));
+    ck_assert_uint_eq(reply.status, 200);
+    text = g_strdup(reply.body);
+    httpc_reply_clear(&reply);
+    json_decref(manifest);
+    return text;
+}
+
+static void expect_said_nowhere(const char *secret)
+{
+    static const char *const paths[] = {"/v1/pins/keys", "/v1/audit?limit=100",       "/v1/export",
+                                        "/v1/status",    "/v1/events?after=0&wait=0", "/v1/history?generation=3"};
+    struct httpc_target target = {.base_url = "http://localhost", .unix_socket = served.socket};
+    for (size_t i = 0; i < G_N_ELEMENTS(paths); i++) {
+        struct httpc_reply reply;
+        ck_assert(httpc_call(&target, "GET", paths[i], NULL, NULL, 5000, &reply, NULL));
+        ck_assert_msg(reply.status == 200 && reply.size > 0 && strstr(reply.body, secret) == NULL, "%s: %u %s",
+                      paths[i], reply.status, reply.body);
+        httpc_reply_clear(&reply);
+    }
+}
+
+/* Keys are the edges' alone; a pin is shown to who asks for it, once. */
+START_TEST(pins_and_their_keys)
+{
+    served_apply_site(&served);
+    g_autofree char *agent = served_token(&served, "edge-1", "agent");
+    expect_run(SIGNALBOX_RUN("pin", "issue", "--room", "room-b", "--for", "1h", "--staff"), 1, "",
+               "signalbox pin rotate makes one");
+    expect_run(SIGNALBOX_RUN("pin", "rotate"), 0, "k3", "");
+    g_autofree char *rooms = rooms_part(agent), *at = g_strdup(strstr(rooms, "pin/k3 "));
+    ck_assert_msg(at != NULL, "%s", rooms);
+    g_autofree char *secret = g_strndup(at + strlen("pin/k3 "), 44);
+    expect_run(SIGNALBOX_RUN("pin", "issue", "--room", "room-b", "--for", "1h", "--user", "42"), 0,
+               "sb-pin=k3.room-b.user.", "to room-b until ");
+    expect_run(SIGNALBOX_RUN("pin", "issue", "--room", "room-x", "--for", "1h", "--staff"), 2, "",
+               "room: found \"room-x\", expected the name of a room that exists");
+    expect_run(SIGNALBOX_RUN("pin", "issue", "--room", "room-b", "--for", "8d", "--staff"), 2, "", "a week");
+    expect_run(SIGNALBOX_RUN("pin", "issue", "--room", "room-b", "--for", "1h", "--user", "a;b"), 2, "", "user: found");
+    expect_run(SIGNALBOX_RUN("pin", "issue", "--room", "room-b", "--for", "soon", "--staff"), 2, "",
+               "usage: signalbox pin issue");
+    expect_run(SIGNALBOX_RUN("pin", "revoke"), 2, "", "usage: signalbox pin issue");
+    expect_run(SIGNALBOX_RUN("audit"), 0, "pin issued", "");
+    expect_run(SIGNALBOX_RUN("audit"), 0, "user 42 for 3600 s, key k3", "");
+    expect_run(SIGNALBOX_RUN("pin", "rotate"), 0, "k4", "");
+    expect_run(SIGNALBOX_RUN("pin", "keys"), 0, "k3", "");
+    expect_said_nowhere(secret);
+    ck_assert(WIFSIGNALED(served_end(&served, SIGKILL)));
+    served_start(&served, NULL, NULL); /* keys are kept */
+    g_autofree char *kept = rooms_part(agent);
+    ck_assert_ptr_nonnull(strstr(kept, secret));
+    expect_run(SIGNALBOX_RUN("pin", "revoke", "--reason", "lost"), 0, "k5", "");
+    g_autofree char *now = rooms_part(agent);
+    for (int64_t until_us = loop_now_us() + 10 * G_USEC_PER_SEC;
+         strstr(now, "pin/k5 ") == NULL && loop_now_us() < until_us; now = rooms_part(agent)) {
+        g_free(now); /* held until the reign's claim ends */
+        poll(NULL, 0, 20);
+    }
+    ck_assert_msg(strstr(now, "pin/k5 ") != NULL && strstr(now, "pin/k3 ") == NULL && strstr(now, "pin/k4 ") == NULL,
+                  "%s", now);
+}
+END_TEST
+
 static char *step_text(const char *id, const char *step, const char *member)
 {
     json_t *execution = run_json(SIGNALBOX_RUN("execution", "show", id, "--json")), *row;
@@ -177,6 +252,7 @@ static void add(TCase *tcase)
     tcase_add_test(tcase, a_report);
     tcase_add_test(tcase, follows_through_a_restart);
     tcase_add_test(tcase, tokens_with_scopes_and_an_end);
+    tcase_add_test(tcase, pins_and_their_keys);
     tcase_add_test(tcase, acts_on_an_execution);
 }
 

@@ -37,7 +37,7 @@ START_TEST(bad_parts_are_refused_with_the_line)
     "(or single, off, relay), "                                                                                        \
     "and maybe |MS, 100 to 30000, or |MS|live|LIMIT (MS may be missing; or keep, stale, static)"
 #define ROOMS_EXPECTED                                                                                                 \
-    ", expected multi/ROOM or single/ROOM, then ROOM or -; degrade/ROOM live|LIMIT (or stale, static)"
+    ", expected multi/ROOM or single/ROOM, then ROOM or -; degrade/ROOM live|LIMIT (or stale, static); pin/KEY SECRET"
     static const struct {
         enum part part;
         const char *text, *message;
