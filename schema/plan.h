@@ -8,7 +8,8 @@
  *     - name: close-entrances
  *       needs: [other-room]           # names of steps that must have ended well; absent: the step before
  *       timeout: 10s                  # ms, s, m; default 30s
- *       on_failure: stop              # stop | rollback | continue | ask (a person: skip, resume tries again, abort)
+ *       on_failure: stop              # stop | rollback | continue | ask (a person: skip, abort, or resume, which tries
+ *                                     #   again; of a plan that was run what has not succeeded)
  *       pre: [room-open]              # checks that must hold before it begins
  *       post: [entrances-healthy]     # checks that must come to hold when it is done
  *       set:

@@ -201,6 +201,40 @@ static bool act_pause(const struct act *act)
     return true;
 }
 
+/* From its beginning; a ramp from the stage that is in force. */
+static void step_again(struct execution *ex, struct execution_step *step)
+{
+    step->state = STEP_STATE_PENDING;
+    step->started_us = step->ended_us = step->baking_us = 0;
+    step->posting = step->stuck = false;
+    g_clear_pointer(&step->binding, g_free);
+    g_clear_pointer(&ex->error, g_free);
+    ex->dirty = true;
+}
+
+/* A plan that was run and did not end well goes on where it did not: what it has done is not done twice. One that did,
+ * whose step fails by what is behind it, is looked at again as it is. */
+static void child_again(struct engine *engine, struct execution *ex, const struct execution_step *run)
+{
+    struct execution *child = run->kind == STEP_RUN ? engine_find(engine, run->child) : NULL;
+    if (child == NULL || !execution_ended(child))
+        return;
+    ex->unproven -= child->unproven; /* it counts again when it ends */
+    if (child->state == EXECUTION_SUCCEEDED)
+        return;
+    child->state = EXECUTION_RUNNING;
+    child->ended_us = 0;
+    g_ptr_array_set_size(child->late, 0);
+    execution_note(child, engine_wall_us(engine), NULL, "is tried again");
+    for (guint i = 0; i < child->steps->len; i++) {
+        struct execution_step *step = child->steps->pdata[i];
+        if (step->state <= STEP_STATE_SUCCEEDED || step->passed_over)
+            continue;
+        step_again(child, step);
+        child_again(engine, child, step);
+    }
+}
+
 /* What has failed and asks is to be tried again. */
 static unsigned try_again(struct engine *engine, struct execution *root)
 {
@@ -212,12 +246,8 @@ static unsigned try_again(struct engine *engine, struct execution *root)
             struct execution_step *step = ex->steps->pdata[j];
             if (!step_asks(step))
                 continue;
-            step->state = STEP_STATE_PENDING;
-            step->started_us = step->ended_us = 0;
-            step->posting = step->stuck = false;
-            g_clear_pointer(&step->binding, g_free);
-            g_clear_pointer(&ex->error, g_free);
-            ex->dirty = true;
+            step_again(ex, step);
+            child_again(engine, ex, step);
             n++;
         }
     }

@@ -281,6 +281,8 @@ static const char *const files[] = {
     "run-guard.txt",
     "run-refused.txt",
     "run-ask.txt",
+    "run-again.txt",
+    "ramp-again.txt",
     "run-override.txt",
     "ramp.txt",
     "ramp-guard.txt",
