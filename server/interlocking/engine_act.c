@@ -371,6 +371,15 @@ static const struct act_class *class_find(const json_t *body, GError **error)
     return found;
 }
 
+/* Of several approvals the one that is asked for, or is to be reviewed; else the last, for what is said of it. */
+static bool is_meant(const struct act_class *class, const struct act *act, const struct execution_step *step)
+{
+    const struct execution_step *so_far = act->step;
+    bool open =
+        so_far != NULL && (class->perform == act_review ? so_far->review != NULL : so_far->state == STEP_STATE_RUNNING);
+    return class->on_approval && step->kind == STEP_APPROVE && !open;
+}
+
 static bool find_step(const struct act_class *class, const json_t *body, struct act *act)
 {
     const char *name = json_string_value(json_object_get(body, "step"));
@@ -378,8 +387,7 @@ static bool find_step(const struct act_class *class, const json_t *body, struct 
         return true;
     for (guint i = 0; i < act->ex->steps->len; i++) {
         struct execution_step *step = act->ex->steps->pdata[i];
-        /* Of approvals most plans have one. */
-        if (name == NULL ? class->on_approval && step->kind == STEP_APPROVE : strcmp(step->name, name) == 0)
+        if (name == NULL ? is_meant(class, act, step) : strcmp(step->name, name) == 0)
             act->step = step;
     }
     if (act->step != NULL && (!class->on_approval || act->step->kind == STEP_APPROVE))

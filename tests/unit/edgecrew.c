@@ -91,11 +91,24 @@ static void record_sample(void *data)
     shell_sampled(((struct crew_edge *)data)->shell);
 }
 
+bool crew_sees_origins;
+
+static json_t *all_up(void)
+{
+    static const char *const origins[][2] = {
+        {"room-a", "pop-a1"}, {"room-a", "pop-a2"}, {"room-b", "pop-b1"}, {"room-b", "pop-b2"}};
+    json_t *list = json_array();
+    for (size_t i = 0; i < G_N_ELEMENTS(origins); i++)
+        json_array_append_new(list, json_pack("{s:s, s:s, s:b, s:s, s:i}", "room", origins[i][0], "via", origins[i][1],
+                                              "up", 1, "status", "L7OK", "latency_us", 1000));
+    return list;
+}
+
 static void record_report(void *data, json_t *report)
 {
     struct crew_edge *edge = data;
     json_object_set_new(report, "counters", json_array());
-    json_object_set_new(report, "origins", json_array());
+    json_object_set_new(report, "origins", crew_sees_origins ? all_up() : json_array());
     json_object_set(report, "probes", edge->probes);
 }
 

@@ -29,6 +29,7 @@ struct crew {
     pthread_mutex_t lock;
     GPtrArray *applied; /* struct applied *, in the order in which it came into force; under lock */
 };
+extern bool crew_sees_origins; /* they report all POPs as up; else, as at first, none at all */
 /* servers: base URLs, NULL-terminated. tokens: one for each edge. dir: for their disks. */
 void crew_begin(struct crew *crew, const char *dir, const char *const *servers, char *const tokens[CREW_EDGES]);
 void crew_end(struct crew *crew);
