@@ -114,6 +114,10 @@ static void transfer_init(struct transfer *t, const struct httpc_target *target,
         curl_easy_setopt(t->easy, CURLOPT_UNIX_SOCKET_PATH, target->unix_socket);
     if (target->ca_file != NULL)
         curl_easy_setopt(t->easy, CURLOPT_CAINFO, target->ca_file);
+    if (target->cert_file != NULL)
+        curl_easy_setopt(t->easy, CURLOPT_SSLCERT, target->cert_file);
+    if (target->key_file != NULL)
+        curl_easy_setopt(t->easy, CURLOPT_SSLKEY, target->key_file);
     if (body != NULL) {
         curl_easy_setopt(t->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)strlen(body));
         curl_easy_setopt(t->easy, CURLOPT_COPYPOSTFIELDS, body);

@@ -16,6 +16,8 @@ struct httpc_target {
     const char *base_url;    /* "https://192.0.2.1:8443"; with a socket "http://localhost" */
     const char *unix_socket; /* path or NULL */
     const char *ca_file;     /* PEM, or NULL for the system's */
+    const char *cert_file;   /* PEM, of ours, or NULL: none is shown; files are read with each new connection */
+    const char *key_file;    /* PEM, its key, or NULL when cert_file has it */
     const char *token;       /* bearer token or NULL */
 };
 

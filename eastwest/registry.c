@@ -9,7 +9,7 @@
 
 struct registry_driver {
     char *name;
-    char *urls[REGISTRY_MEMBERS_MAX];
+    char *urls[REGISTRY_MEMBERS_MAX], *ca, *cert, *key;
     registry_report_fn report;
     void *report_data;
     struct loop *loop;
@@ -58,7 +58,10 @@ static void turn(void *data)
         return;
     publisher_next(driver->publisher, loop_now_us(), &next);
     if (next.body != NULL) {
-        const struct httpc_target target = {.base_url = driver->urls[next.member]};
+        const struct httpc_target target = {.base_url = driver->urls[next.member],
+                                            .ca_file = driver->ca,
+                                            .cert_file = driver->cert,
+                                            .key_file = driver->key};
         driver->asking = true;
         httpc_start(driver->client, &target, "POST", ETCD_TXN_PATH, next.body, REGISTRY_REQUEST_MS, heard, driver);
         g_free(next.body);
@@ -117,8 +120,12 @@ struct registry_driver *registry_driver_new(const struct registry_config *config
     driver->report = report_fn;
     driver->report_data = data;
     driver->publisher = publisher_new(config->prefix, config->n_members);
+    driver->ca = g_strdup(config->ca);
+    driver->cert = g_strdup(config->cert);
+    driver->key = g_strdup(config->key);
     for (unsigned i = 0; i < config->n_members; i++)
-        driver->urls[i] = g_strdup_printf("http://%s", endpoint_format(&config->members[i], text));
+        driver->urls[i] = g_strdup_printf("%s://%s", config->ca != NULL ? "https" : "http",
+                                          endpoint_format(&config->members[i], text));
     if (start(driver, error))
         return driver;
     registry_driver_free(driver);
@@ -146,6 +153,9 @@ void registry_driver_free(struct registry_driver *driver)
     publisher_free(driver->publisher);
     for (unsigned i = 0; i < REGISTRY_MEMBERS_MAX; i++)
         g_free(driver->urls[i]);
+    g_free(driver->ca);
+    g_free(driver->cert);
+    g_free(driver->key);
     g_free(driver->reported_error);
     g_free(driver->name);
     g_free(driver);

@@ -15,6 +15,7 @@ struct registry_config {
     char *prefix; /* of keys */
     struct endpoint members[REGISTRY_MEMBERS_MAX];
     unsigned n_members;
+    char *ca, *cert, *key; /* PEM files; ca NULL: no TLS; cert and key NULL: none is shown */
 };
 typedef void (*registry_report_fn)(void *data, const char *registry, const struct registry_status *status);
 

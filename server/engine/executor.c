@@ -288,7 +288,7 @@ struct executor *executor_new(const struct executor_config *config, GError **err
     x->watchers = g_ptr_array_new_with_free_func(g_free);
     x->publication = publication_new();
     x->nameservers = nameservers_new(config->keys_dir, on_dns_report, x);
-    x->registries = registries_new(on_registry_report, x);
+    x->registries = registries_new(config->keys_dir, on_registry_report, x);
     x->engine_wants_us = INT64_MAX;
     init_locks(x);
     if (open_all(x, config, error)) {

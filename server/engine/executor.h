@@ -26,7 +26,7 @@ struct executor_config {
     const char *cluster;
     const char *state_dir;    /* holds journal.db, a lock and the ballast; made when absent */
     const char *store_url;    /* as db_open takes it */
-    const char *keys_dir;     /* TSIG keys, or NULL */
+    const char *keys_dir;     /* TSIG keys and TLS files of registries, or NULL */
     const char *runbooks_dir; /* plans for a journal that has none, or NULL */
     unsigned node;            /* 0..65535 */
     uint64_t ballast_size;    /* bytes; 0: none */

@@ -1,14 +1,19 @@
 #include "server/engine/registries.h"
 
+#include "core/error.h"
 #include "core/log.h"
 
+#include <errno.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 struct running {
     struct registry_config config;
     struct registry_driver *driver; /* NULL: it could not be started */
 };
 struct registries {
+    char *keys_dir;
     registry_report_fn report;
     void *data;
     GHashTable *running; /* name -> struct running * */
@@ -21,6 +26,9 @@ static void running_free(void *data)
         registry_driver_free(running->driver);
     g_free(running->config.name);
     g_free(running->config.prefix);
+    g_free(running->config.ca);
+    g_free(running->config.cert);
+    g_free(running->config.key);
     g_free(running);
 }
 
@@ -39,7 +47,8 @@ static struct running *running_new(const struct registry *registry)
 
 static bool config_equal(const struct registry_config *a, const struct registry_config *b)
 {
-    if (strcmp(a->prefix, b->prefix) != 0 || a->n_members != b->n_members)
+    if (strcmp(a->prefix, b->prefix) != 0 || a->n_members != b->n_members || g_strcmp0(a->ca, b->ca) != 0 ||
+        g_strcmp0(a->cert, b->cert) != 0)
         return false;
     for (unsigned i = 0; i < a->n_members; i++)
         if (!endpoint_equal(&a->members[i], &b->members[i]))
@@ -56,19 +65,51 @@ static void report_without_driver(struct registries *registries, const char *nam
     registries->report(registries->data, name, &status);
 }
 
+/* What is shown to its members is as they want it: both files or none, and the key nobody else's. */
+static bool tls_files(const char *keys_dir, const char *name, struct registry_config *config, GError **error)
+{
+    if (keys_dir == NULL) {
+        g_set_error(error, SB_ERROR, SB_ERROR_NOT_FOUND, "tls %s: no folder of keys was given (--keys DIR)", name);
+        return false;
+    }
+    struct stat st;
+    config->ca = g_strdup_printf("%s/%s.ca.pem", keys_dir, name);
+    config->cert = g_strdup_printf("%s/%s.cert.pem", keys_dir, name);
+    config->key = g_strdup_printf("%s/%s.key.pem", keys_dir, name);
+    bool cert = access(config->cert, F_OK) == 0, key = stat(config->key, &st) == 0;
+    if (access(config->ca, R_OK) != 0)
+        g_set_error(error, SB_ERROR, SB_ERROR_NOT_FOUND, "tls %s: %s: %s", name, config->ca, g_strerror(errno));
+    else if (cert != key)
+        g_set_error(error, SB_ERROR, SB_ERROR_INVALID, "tls %s: found %s only, expected also %s", name,
+                    cert ? config->cert : config->key, cert ? config->key : config->cert);
+    else if (key && (st.st_mode & 077) != 0)
+        g_set_error(error, SB_ERROR, SB_ERROR_INVALID, "tls %s: found mode %04o of %s, expected 0600", name,
+                    (unsigned)st.st_mode & 07777, config->key);
+    else {
+        if (!cert) {
+            g_clear_pointer(&config->cert, g_free);
+            g_clear_pointer(&config->key, g_free);
+        }
+        return true;
+    }
+    return false;
+}
+
 /* Makes the driver of an object anew unless the one that runs has the same configuration. */
 static struct running *fit(struct registries *registries, const struct registry *registry)
 {
     g_autoptr(GError) error = NULL;
     struct running *old = g_hash_table_lookup(registries->running, registry->o.name);
     struct running *fresh = running_new(registry);
-    if (old != NULL && old->driver != NULL && config_equal(&old->config, &fresh->config)) {
+    bool ready = registry->tls == NULL || tls_files(registries->keys_dir, registry->tls, &fresh->config, &error);
+    if (ready && old != NULL && old->driver != NULL && config_equal(&old->config, &fresh->config)) {
         running_free(fresh);
         return old;
     }
     bool first = old == NULL || old->driver != NULL;
     g_hash_table_remove(registries->running, registry->o.name);
-    fresh->driver = registry_driver_new(&fresh->config, registries->report, registries->data, &error);
+    if (ready)
+        fresh->driver = registry_driver_new(&fresh->config, registries->report, registries->data, &error);
     if (fresh->driver == NULL)
         report_without_driver(registries, registry->o.name, first, error);
     g_hash_table_replace(registries->running, fresh->config.name, fresh);
@@ -81,9 +122,10 @@ static gboolean is_gone(void *name, void *value, void *inv)
     return INVENTORY_GET((const struct inventory *)inv, registry, name) == NULL;
 }
 
-struct registries *registries_new(registry_report_fn report, void *data)
+struct registries *registries_new(const char *keys_dir, registry_report_fn report, void *data)
 {
     struct registries *registries = g_new0(struct registries, 1);
+    registries->keys_dir = g_strdup(keys_dir);
     registries->report = report;
     registries->data = data;
     registries->running = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, running_free);
@@ -106,5 +148,6 @@ void registries_free(struct registries *registries)
     if (registries == NULL)
         return;
     g_hash_table_destroy(registries->running);
+    g_free(registries->keys_dir);
     g_free(registries);
 }

@@ -10,7 +10,8 @@
 #include "server/interlocking/resolve.h"
 
 struct registries;
-struct registries *registries_new(registry_report_fn report, void *data);
+/* keys_dir: folder of TLS files, NULL when there is none. */
+struct registries *registries_new(const char *keys_dir, registry_report_fn report, void *data);
 /* Fits the drivers to the inventory and gives each the endpoints. */
 void registries_publish(struct registries *registries, const struct resolved *resolved);
 /* Ends all drivers; no callback runs after it. NULL is allowed. */

@@ -24,16 +24,28 @@ static struct endpoint free_port(void)
     return (struct endpoint){.addr = {AF_INET, {127, 0, 0, 1}}, .port = port};
 }
 
-static char *url(const struct endpoint *endpoint)
+static char *url(const char *scheme, const struct endpoint *endpoint)
 {
     char text[ENDPOINT_TEXT_SIZE];
-    return g_strdup_printf("http://%s", endpoint_format(endpoint, text));
+    return g_strdup_printf("%s://%s", scheme, endpoint_format(endpoint, text));
+}
+
+static char *client_url(const struct etcdd *member)
+{
+    return url(member->tls != NULL ? "https" : "http", &member->endpoint);
+}
+
+/* NULL without TLS; g_free. */
+static char *tls_file(const struct etcdd *member, const char *what)
+{
+    return member->tls != NULL ? g_strdup_printf("%s.%s.pem", member->tls, what) : NULL;
 }
 
 char *etcdd_post(const struct etcdd *member, const char *path, const char *body)
 {
-    g_autofree char *base = url(&member->endpoint);
-    const struct httpc_target target = {.base_url = base};
+    g_autofree char *base = client_url(member), *ca = tls_file(member, "ca"), *cert = tls_file(member, "cert");
+    g_autofree char *key = tls_file(member, "key");
+    const struct httpc_target target = {.base_url = base, .ca_file = ca, .cert_file = cert, .key_file = key};
     struct httpc_reply reply = {0};
     if (!httpc_call(&target, "POST", path, NULL, body, 2000, &reply, NULL))
         return NULL;
@@ -98,7 +110,8 @@ void etcdd_compact(const struct etcdd *member)
 
 static void become(const struct etcdd *member)
 {
-    g_autofree char *client = url(&member->endpoint), *peer = url(&member->peer);
+    g_autofree char *client = client_url(member), *peer = url("http", &member->peer);
+    g_autofree char *ca = tls_file(member, "ca"), *cert = tls_file(member, "cert"), *key = tls_file(member, "key");
     g_autofree char *data = g_build_filename(member->folder, "data", NULL);
     g_autofree char *log = g_build_filename(member->folder, "log", NULL);
     int fd = open(log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
@@ -107,7 +120,8 @@ static void become(const struct etcdd *member)
     execlp("etcd", "etcd", "--name", member->name, "--data-dir", data, "--listen-client-urls", client,
            "--advertise-client-urls", client, "--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer,
            "--initial-cluster", member->cluster, "--heartbeat-interval", "20", "--election-timeout", "200", "--logger",
-           "zap", "--log-level", "warn", (char *)NULL);
+           "zap", "--log-level", "warn", ca != NULL ? "--client-cert-auth" : (char *)NULL, "--trusted-ca-file", ca,
+           "--cert-file", cert, "--key-file", key, (char *)NULL);
     _exit(127);
 }
 
@@ -141,15 +155,21 @@ void etcdd_run(struct etcdd *member)
 
 void etcdd_start(const char *root, unsigned n, struct etcdd *members[])
 {
+    etcdd_start_tls(root, NULL, n, members);
+}
+
+void etcdd_start_tls(const char *root, const char *tls, unsigned n, struct etcdd *members[])
+{
     g_autoptr(GString) cluster = g_string_new(NULL);
     for (unsigned i = 0; i < n; i++) {
         struct etcdd *member = members[i] = g_new0(struct etcdd, 1);
         member->name = g_strdup_printf("etcd-%u", i + 1);
         member->folder = g_build_filename(root, member->name, NULL);
+        member->tls = g_strdup(tls);
         member->endpoint = free_port();
         member->peer = free_port();
         ck_assert_int_eq(g_mkdir_with_parents(member->folder, 0700), 0);
-        g_autofree char *peer = url(&member->peer);
+        g_autofree char *peer = url("http", &member->peer);
         g_string_append_printf(cluster, "%s%s=%s", i > 0 ? "," : "", member->name, peer);
     }
     for (unsigned i = 0; i < n; i++) {
@@ -192,6 +212,7 @@ void etcdd_free(struct etcdd *members[], unsigned n)
         g_free(members[i]->folder);
         g_free(members[i]->name);
         g_free(members[i]->cluster);
+        g_free(members[i]->tls);
         g_free(members[i]);
     }
 }

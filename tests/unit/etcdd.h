@@ -13,10 +13,13 @@
 struct etcdd {
     pid_t pid;
     char *folder, *name, *cluster;
+    char *
+        tls; /* NULL: plain HTTP; else of TLS.ca.pem, TLS.cert.pem, TLS.key.pem, its own and what it asks clients for */
     struct endpoint endpoint, peer;
 };
 /* Starts a cluster of n members and waits until each answers. root: folder for all. */
 void etcdd_start(const char *root, unsigned n, struct etcdd *members[]);
+void etcdd_start_tls(const char *root, const char *tls, unsigned n, struct etcdd *members[]);
 void etcdd_run(struct etcdd *member); /* starts one that was killed, and waits */
 void etcdd_kill(struct etcdd *member);
 void etcdd_signal(struct etcdd *member, int signal);

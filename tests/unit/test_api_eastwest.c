@@ -1,4 +1,5 @@
 /* signalboxd and real etcd: a lever moves what etcd holds, and a restart claims it. */
+#include "tests/unit/authority.h"
 #include "tests/unit/etcdd.h"
 #include "tests/unit/served.h"
 #include "tests/unit/unit.h"
@@ -6,6 +7,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #define KEY "/signalbox/v1/service/home/zone-1"
 
@@ -75,9 +77,69 @@ START_TEST(a_lever_reaches_etcd)
 }
 END_TEST
 
+/* The registry's complaint, or "". */
+static char *registry_error(struct served *served)
+{
+    json_t *status = NULL;
+    ck_assert_uint_eq(served_local(served, "GET", "/v1/status", NULL, NULL, &status), 200);
+    const json_t *row = json_array_get(json_object_get(status, "registries"), 0);
+    const char *error = json_string_value(json_object_get(row, "error"));
+    char *text = g_strdup(error != NULL ? error : "");
+    json_decref(status);
+    return text;
+}
+
+static void wait_complaint(struct served *served, const char *text)
+{
+    int64_t deadline_us = loop_now_us() + 15 * G_USEC_PER_SEC;
+    for (bool there = false; !there; poll(NULL, 0, 5)) {
+        g_autofree char *error = registry_error(served);
+        there = strstr(error, text) != NULL;
+        ck_assert_msg(there || loop_now_us() < deadline_us, "found \"%s\", expected %s", error, text);
+    }
+}
+
+START_TEST(files_of_tls_are_those_of_the_key_folder)
+{
+    struct served served;
+    struct etcdd *etcd[1];
+    char text[ENDPOINT_TEXT_SIZE];
+    served_new(&served);
+    g_autofree char *tls = g_build_filename(served.dir, "etcd", NULL), *ca = g_strconcat(tls, ".ca.pem", NULL);
+    g_autofree char *cert = g_strconcat(tls, ".cert.pem", NULL), *key = g_strconcat(tls, ".key.pem", NULL);
+    g_autofree char *aside = g_strconcat(tls, ".aside", NULL), *keys = g_strconcat("--keys=", served.dir, NULL);
+    struct authority *authority = authority_new(ca);
+    authority_issue(authority, "etcd", 24, cert, key);
+    etcdd_start_tls(served.dir, tls, 1, etcd);
+    const char *const flags[] = {keys, NULL};
+    ck_assert_int_eq(rename(ca, aside), 0);
+    served_start(&served, NULL, flags);
+    json_t *site = served_site();
+    json_array_append_new(json_object_get(site, "objects"),
+                          json_pack("{s:s, s:s, s:s, s:s}", "kind", "registry", "name", "disco", "address",
+                                    endpoint_format(&etcd[0]->endpoint, text), "tls", "etcd"));
+    served_apply(&served, site);
+    wait_complaint(&served, "etcd.ca.pem");
+    ck_assert_int_eq(rename(aside, ca), 0);
+    ck_assert_int_eq(chmod(key, 0644), 0);
+    move(&served, "*=zone-1:1"); /* it is tried again with each generation */
+    wait_complaint(&served, "found mode 0644");
+    ck_assert_int_eq(chmod(key, 0600), 0);
+    ck_assert_int_eq(rename(cert, aside), 0);
+    move(&served, "*=zone-2:1");
+    wait_complaint(&served, "expected also");
+    ck_assert_int_eq(rename(aside, cert), 0);
+    wait_converged(&served, move(&served, "*=zone-1:1"));
+    authority_free(authority);
+    etcdd_free(etcd, 1);
+    served_clear(&served);
+}
+END_TEST
+
 static void add(TCase *tcase)
 {
     tcase_add_test(tcase, a_lever_reaches_etcd);
+    tcase_add_test(tcase, files_of_tls_are_those_of_the_key_folder);
 }
 
 int main(void)

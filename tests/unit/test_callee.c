@@ -22,6 +22,7 @@
 #include "eastwest/publisher.h"
 #include "eastwest/etcd.h"
 #include "core/loop.h"
+#include "tests/unit/authority.h"
 #include "tests/unit/etcdd.h"
 #include "tests/unit/unit.h"
 
@@ -376,6 +377,36 @@ static void wait_error(struct callee *callee, const char *text)
     }
 }
 
+START_TEST(tls_is_spoken)
+{
+    folder = g_dir_make_tmp("callee-XXXXXX", NULL);
+    g_autofree char *tls = g_build_filename(folder, "etcd", NULL), *ca = g_strconcat(tls, ".ca.pem", NULL);
+    g_autofree char *cert = g_strconcat(tls, ".cert.pem", NULL), *key = g_strconcat(tls, ".key.pem", NULL);
+    struct authority *authority = authority_new(ca);
+    authority_issue(authority, "etcd", 24, cert, key);
+    etcdd_start_tls(folder, tls, n_etcd = 1, etcd);
+    put_site();
+    char text[ENDPOINT_TEXT_SIZE];
+    g_autofree char *member = g_strdup_printf("https://%s", endpoint_format(&etcd[0]->endpoint, text));
+    struct callee_config own = config;
+    own.members = member;
+    own.ca = ca;
+    struct callee *callee = callee_new(&own, NULL);
+    wait_error(callee, "expected an answer of etcd"); /* it wants to know who asks */
+    callee_free(callee);
+    own.cert = cert;
+    own.key = key;
+    callee = callee_new(&own, NULL);
+    wait_picked(callee, "10.1.0.1:80");
+    wait_watching(callee);
+    put_row("zone-2:1:room-c");
+    wait_picked(callee, "10.2.0.1:80");
+    callee_free(callee);
+    authority_free(authority);
+    end();
+}
+END_TEST
+
 START_TEST(a_switch_is_heard_by_watching)
 {
     begin(1);
@@ -596,6 +627,7 @@ static void add(TCase *tcase)
     tcase_add_test(tcase, what_is_no_row_is_not_believed);
     tcase_add_test(tcase, lost_heartbeats_do_not_empty_a_room);
     tcase_add_test(tcase, a_cache_gives_back_what_was_known);
+    tcase_add_test(tcase, tls_is_spoken);
     tcase_add_test(tcase, a_switch_is_heard_by_watching);
     tcase_add_test(tcase, etcd_dies_and_comes_back);
     tcase_add_test(tcase, what_was_missed_and_compacted_is_seen);

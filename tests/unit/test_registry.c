@@ -1,5 +1,6 @@
 /* The publisher and the registry's driver against real etcd. Where the moment of a fault matters, the test carries the
  * publisher's requests itself; where threads and time matter, the driver does. */
+#include "tests/unit/authority.h"
 #include "tests/unit/etcdd.h"
 #include "tests/unit/unit.h"
 
@@ -324,14 +325,28 @@ static int64_t wait_heard(struct heard *heard, const char *wanted, uint64_t gene
     }
 }
 
-static struct registry_driver *driver_new(struct heard *heard)
+/* tls: of TLS.ca.pem and the others, or NULL. shown: a certificate is shown to etcd. */
+static struct registry_driver *driver_new_tls(struct heard *heard, const char *tls, bool shown)
 {
+    g_autofree char *ca = g_strdup_printf("%s.ca.pem", tls), *cert = g_strdup_printf("%s.cert.pem", tls);
+    g_autofree char *key = g_strdup_printf("%s.key.pem", tls);
     struct registry_config config = {.name = (char *)"disco", .prefix = (char *)"/sb", .n_members = n_etcd};
+    if (tls != NULL)
+        config.ca = ca;
+    if (shown) {
+        config.cert = cert;
+        config.key = key;
+    }
     for (unsigned i = 0; i < n_etcd; i++)
         config.members[i] = etcd[i]->endpoint;
     struct registry_driver *driver = registry_driver_new(&config, on_report, heard, NULL);
     ck_assert_ptr_nonnull(driver);
     return driver;
+}
+
+static struct registry_driver *driver_new(struct heard *heard)
+{
+    return driver_new_tls(heard, NULL, false);
 }
 
 static void drive(struct registry_driver *driver, uint64_t generation, const char *zone)
@@ -397,8 +412,73 @@ START_TEST(dead_and_silent_members_are_passed_over)
 }
 END_TEST
 
+/* DIR/NAME.ca.pem, .cert.pem, .key.pem. */
+static void make_files(const char *name, unsigned hours)
+{
+    g_autofree char *ca = g_strdup_printf("%s/%s.ca.pem", folder, name);
+    g_autofree char *cert = g_strdup_printf("%s/%s.cert.pem", folder, name);
+    g_autofree char *key = g_strdup_printf("%s/%s.key.pem", folder, name);
+    struct authority *authority = authority_new(ca);
+    authority_issue(authority, name, hours, cert, key);
+    authority_free(authority);
+}
+
+static void copy_file(const char *from, const char *to)
+{
+    g_autofree char *source = g_build_filename(folder, from, NULL), *target = g_build_filename(folder, to, NULL);
+    g_autofree char *text = NULL;
+    gsize size;
+    ck_assert(g_file_get_contents(source, &text, &size, NULL) && g_file_set_contents(target, text, (gssize)size, NULL));
+}
+
+START_TEST(tls_is_checked_both_ways)
+{
+    folder = g_dir_make_tmp("registry-XXXXXX", NULL);
+    make_files("etcd", 24);
+    make_files("stranger", 24); /* of another authority */
+    make_files("doubt", 24);    /* as the first, but for who vouches for etcd */
+    copy_file("etcd.cert.pem", "doubt.cert.pem");
+    copy_file("etcd.key.pem", "doubt.key.pem");
+    g_autofree char *tls = g_build_filename(folder, "etcd", NULL), *other = g_build_filename(folder, "stranger", NULL);
+    g_autofree char *doubt = g_build_filename(folder, "doubt", NULL);
+    etcdd_start_tls(folder, tls, n_etcd = 1, etcd);
+    struct heard heard = {.lock = PTHREAD_MUTEX_INITIALIZER};
+    struct registry_driver *driver = driver_new_tls(&heard, tls, true);
+    drive(driver, 3, "zone-1");
+    wait_heard(&heard, "converged", 3);
+    check_key("/sb/v1/service/s-00000/zone-1", "{\"zone\":\"zone-1\"}");
+    registry_driver_free(driver);
+    /* Without TLS; an etcd that nobody vouches for; no certificate of ours; one of a stranger. */
+    const struct {
+        const char *tls;
+        bool shown;
+    } bad[] = {{NULL, false}, {doubt, true}, {tls, false}};
+    for (unsigned i = 0; i < G_N_ELEMENTS(bad); i++) {
+        heard = (struct heard){.lock = PTHREAD_MUTEX_INITIALIZER};
+        driver = driver_new_tls(&heard, bad[i].tls, bad[i].shown);
+        drive(driver, 4, "evil");
+        wait_heard(&heard, "unreachable", 0);
+        registry_driver_free(driver);
+    }
+    copy_file("etcd.ca.pem", "stranger.ca.pem");
+    heard = (struct heard){.lock = PTHREAD_MUTEX_INITIALIZER};
+    driver = driver_new_tls(&heard, other, true);
+    drive(driver, 5, "zone-2");
+    wait_heard(&heard, "unreachable", 0);
+    check_key("/sb/v1/service/s-00000/zone-1", "{\"zone\":\"zone-1\"}");
+    /* The right ones come in their place: no restart. */
+    copy_file("etcd.cert.pem", "stranger.cert.pem");
+    copy_file("etcd.key.pem", "stranger.key.pem");
+    wait_heard(&heard, "converged", 5);
+    check_key("/sb/v1/service/s-00000/zone-1", "{\"zone\":\"zone-2\"}");
+    registry_driver_free(driver);
+    end();
+}
+END_TEST
+
 static void add(TCase *tcase)
 {
+    tcase_add_test(tcase, tls_is_checked_both_ways);
     tcase_add_test(tcase, what_was_set_is_there_and_again_changes_nothing);
     tcase_add_test(tcase, an_older_writer_loses);
     tcase_add_test(tcase, a_lost_answer_is_settled_by_looking);
