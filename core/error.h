@@ -31,7 +31,7 @@ GQuark sb_error_quark(void);
     E(IO, 500, 1, "an input or output error")                                                                          \
     E(UNREACHABLE, 502, 6, "the other side cannot be reached")                                                         \
     E(UNAVAILABLE, 503, 6, "not available now")                                                                        \
-    E(TIMEOUT, 504, 1, "no answer in time")
+    E(TIMEOUT, 504, 6, "no answer in time")
 
 enum sb_error {
 #define E(kind, http, exit_code, title) SB_ERROR_##kind,

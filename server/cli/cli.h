@@ -9,7 +9,11 @@
 
 #include "core/httpc.h"
 
+#include <getopt.h>
 #include <jansson.h>
+#include <stdio.h>
+
+#define CLI_SOCKET "/run/signalbox/signalboxd.sock" /* of the server of this machine */
 
 enum { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_REFUSED = 3, EXIT_ROLLED_BACK = 5, EXIT_UNREACHABLE = 6 };
 
@@ -24,8 +28,32 @@ struct cli {
 #include "server/cli/commands.def"
 #undef COMMAND
 
+/* commands.c: what `signalbox --help` says. */
+void commands_help(FILE *out);
+/* The command line from the command on. -1: all is well as far as its usage can tell, go on with *words (g_strfreev),
+ * without
+ * --json, which is cli's; else help or what is wrong was printed, and it is the exit code. before: the options that
+ * stand before commands. */
+int commands_check(struct cli *cli, char **argv, const struct option *before, char ***words);
+int commands_run(struct cli *cli, char **words);
+/* Prints the words that may stand at the end of an unfinished command line, of which the last, perhaps empty, is typed
+ * so far. */
+void commands_complete(struct cli *cli, int argc, char **argv, const struct option *before);
+void complete_command(struct cli *cli, const char *usage, int argc, char **argv); /* complete.c; of one command */
+void complete_offer(const char *start, const char *const *words);                 /* those that begin so */
+
 /* Prints "usage: signalbox ..." of a command to standard error; returns EXIT_USAGE. */
 int cli_usage(const char *command);
+
+/* What stands before the command; members are NULL when absent. */
+struct cli_flags {
+    const char *server, *socket, *ca, *token_file;
+    bool json;
+};
+/* Where to ask and as whom; what no flag says is taken from the environment, and a flag of one kind outweighs a
+ * variable of the other. False: an error was printed. The flags' texts stay in use. */
+bool cli_target_choose(struct httpc_target *target, const struct cli_flags *flags);
+void cli_target_clear(struct httpc_target *target);
 
 /* One request; a write has an Idempotency-Key of its own and is asked again when the connection is lost. *answer (may
  * be NULL) is a new reference, JSON null for an empty body. Returns 0, or the exit code after the error was printed.
@@ -43,6 +71,13 @@ bool cli_limit(int argc, char **argv, int from, unsigned *limit);
 int cli_get_bytes(struct cli *cli, const char *path, char **bytes, size_t *size);
 /* Escapes one path or query component; g_free. */
 char *cli_escape(const char *text);
+
+/* Before anything is opened: a standard descriptor that is closed is no other file's afterwards. */
+void cli_output_begin(void);
+/* Writes what was printed: true when some of it could not be, and who goes on printing may end. */
+bool cli_output_lost(void);
+/* The exit code, if all that was printed could be written; else a failure, which is said. */
+int cli_output_end(int code);
 
 /* Prints JSON as it is (indented, one object). */
 void cli_print_json(const json_t *json);

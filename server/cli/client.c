@@ -2,6 +2,7 @@
 #include "server/cli/cli.h"
 
 #include "core/error.h"
+#include "core/fileio.h"
 #include "core/loop.h"
 #include "schema/object.h"
 
@@ -19,6 +20,84 @@ int cli_error(const GError *error)
     return error_exit_code(error);
 }
 
+/* flag > environment */
+static const char *setting(const char *flag, const char *variable)
+{
+    return flag != NULL ? flag : g_getenv(variable);
+}
+
+/* One word of letters that stand in a header as they are, so that a file that is something else is not sent. */
+static char *token_read(const char *path)
+{
+    g_autoptr(GError) error = NULL;
+    g_autofree char *token = file_read(path, 4096, NULL, &error);
+    if (token == NULL) {
+        cli_error(error);
+        return NULL;
+    }
+    g_strstrip(token);
+    bool word = token[0] != '\0';
+    for (const char *c = token; *c != '\0'; c++)
+        word = word && g_ascii_isgraph(*c);
+    if (word)
+        return g_steal_pointer(&token);
+    fprintf(stderr, "signalbox: --token-file: found no token in %s, expected one line like sb_...\n", path);
+    return NULL;
+}
+
+static bool is_loopback(const char *host)
+{
+    return strcmp(host, "localhost") == 0 || strcmp(host, "::1") == 0 || g_str_has_prefix(host, "127.");
+}
+
+/* Whether it says a server and nothing else. with_token: one will be sent to it. */
+static bool server_valid(const char *text, bool with_token)
+{
+    g_autoptr(GUri) uri = g_uri_parse(text, G_URI_FLAGS_NONE, NULL);
+    const char *scheme = uri != NULL ? g_uri_get_scheme(uri) : "", *host = uri != NULL ? g_uri_get_host(uri) : NULL;
+    bool tls = strcmp(scheme, "https") == 0;
+    bool bare = uri != NULL && g_uri_get_userinfo(uri) == NULL && g_uri_get_query(uri) == NULL &&
+                g_uri_get_fragment(uri) == NULL && strspn(g_uri_get_path(uri), "/") == strlen(g_uri_get_path(uri));
+    if (bare && host != NULL && host[0] != '\0' && (tls || strcmp(scheme, "http") == 0)) {
+        if (tls || !with_token || is_loopback(host))
+            return true;
+        fprintf(stderr,
+                "signalbox: --server: found %s, expected https://: a token is not sent over a network in clear\n",
+                text);
+        return false;
+    }
+    g_autofree char *found = text_quote(text);
+    fprintf(stderr, "signalbox: --server: found %s, expected https://ADDRESS:PORT\n", found);
+    return false;
+}
+
+bool cli_target_choose(struct httpc_target *target, const struct cli_flags *flags)
+{
+    const char *server = flags->socket == NULL ? setting(flags->server, "SIGNALBOX_SERVER") : flags->server;
+    const char *socket = setting(flags->socket, "SIGNALBOX_SOCKET");
+    const char *token_file = setting(flags->token_file, "SIGNALBOX_TOKEN_FILE");
+    target->ca_file = setting(flags->ca, "SIGNALBOX_CA");
+    if (server == NULL) {
+        target->base_url = g_strdup("http://localhost");
+        target->unix_socket = socket != NULL ? socket : CLI_SOCKET;
+        return true;
+    }
+    if (!server_valid(server, token_file != NULL) ||
+        (token_file != NULL && (target->token = token_read(token_file)) == NULL))
+        return false;
+    char *base = g_strdup(server);
+    for (size_t n = strlen(base); n > 0 && base[n - 1] == '/'; n--)
+        base[n - 1] = '\0';
+    target->base_url = base;
+    return true;
+}
+
+void cli_target_clear(struct httpc_target *target)
+{
+    g_free((char *)target->base_url);
+    g_free((char *)target->token);
+}
+
 char *cli_escape(const char *text)
 {
     return g_uri_escape_string(text, NULL, FALSE);
@@ -27,9 +106,11 @@ char *cli_escape(const char *text)
 static int problem(const struct httpc_reply *reply, const json_t *json)
 {
     const char *detail = cli_text(json, "detail");
-    fprintf(stderr, "signalbox: %s\n", detail[0] != '\0' ? detail : cli_text(json, "title"));
-    if (json == NULL)
-        fprintf(stderr, "signalbox: status %u, no problem document\n", reply->status);
+    if (json != NULL)
+        fprintf(stderr, "signalbox: %s\n", detail[0] != '\0' ? detail : cli_text(json, "title"));
+    else
+        fprintf(stderr, "signalbox: the server answered %u%s and did not say why\n", reply->status,
+                reply->status == 414 ? ", what was asked is too long," : "");
     size_t i;
     json_t *row;
     json_array_foreach (json_object_get(json, "errors"), i, row) {
@@ -43,10 +124,12 @@ static int problem(const struct httpc_reply *reply, const json_t *json)
     const char *type = cli_text(json, "type");
     if (g_str_has_suffix(type, ":refused"))
         return EXIT_REFUSED;
-    if (reply->status == 502 || reply->status == 503)
+    if (reply->status >= 502 && reply->status <= 504)
         return EXIT_UNREACHABLE;
-    return reply->status == 400 || reply->status == 405 || reply->status == 413 || reply->status == 428 ? EXIT_USAGE
-                                                                                                        : EXIT_FAILED;
+    return reply->status == 400 || reply->status == 405 || reply->status == 413 || reply->status == 414 ||
+                   reply->status == 428
+               ? EXIT_USAGE
+               : EXIT_FAILED;
 }
 
 static int unanswered(const struct cli *cli, const GError *error)
@@ -55,6 +138,10 @@ static int unanswered(const struct cli *cli, const GError *error)
     if (code == EXIT_UNREACHABLE && cli->patient)
         return code;
     cli_error(error);
+    if (g_error_matches(error, SB_ERROR, SB_ERROR_TIMEOUT)) {
+        fprintf(stderr, "signalbox: it is there and does not answer: whether what was asked was done is not known\n");
+        return code;
+    }
     if (code == EXIT_UNREACHABLE && cli->target.unix_socket != NULL)
         fprintf(stderr, "signalbox: is signalboxd running here? --server URL is for one elsewhere\n");
     if (code == EXIT_UNREACHABLE && g_str_has_prefix(cli->target.base_url, "http://") &&

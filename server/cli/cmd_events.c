@@ -55,7 +55,6 @@ static unsigned take_events(struct cli *cli, const char *text, char **id)
         }
         gap = gap && **line != '\0';
     }
-    fflush(stdout);
     return n;
 }
 
@@ -93,7 +92,7 @@ int command_events(struct cli *cli, int argc, char **argv)
         if (code != EXIT_OK)
             return code;
         unsigned n = take_events(cli, bytes, &id);
-        if (n == 0 && !follow)
+        if ((n == 0 && !follow) || cli_output_lost())
             return EXIT_OK;
         if (!seen && follow)
             fprintf(stderr, "following the events behind %s; Ctrl-C ends\n", id != NULL ? id : "0");

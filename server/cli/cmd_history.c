@@ -172,8 +172,28 @@ static void print_diff(const struct cli *cli, const struct history *from, const 
     json_decref(diff);
 }
 
+/* diff FILE ... [--prune] is what apply -f FILE ... [--prune] --dry-run says. */
+static int diff_files(struct cli *cli, int argc, char **argv)
+{
+    g_autoptr(GPtrArray) words = g_ptr_array_new();
+    g_ptr_array_add(words, (gpointer) "apply");
+    for (int i = 1; i < argc; i++) {
+        if (argv[i][0] != '-')
+            g_ptr_array_add(words, (gpointer) "-f");
+        else if (strcmp(argv[i], "--prune") != 0)
+            return cli_usage("diff");
+        g_ptr_array_add(words, argv[i]);
+    }
+    g_ptr_array_add(words, (gpointer) "--dry-run");
+    int n = (int)words->len;
+    g_ptr_array_add(words, NULL);
+    return command_apply(cli, n, (char **)words->pdata);
+}
+
 int command_diff(struct cli *cli, int argc, char **argv)
 {
+    if (argc > 1 && strcmp(argv[1], "gen") != 0)
+        return diff_files(cli, argc, argv);
     struct history before = {0}, after = {0};
     guint64 from, to;
     if (argc != 3 || strcmp(argv[1], "gen") != 0 || !read_range(argv[2], &from, &to))

@@ -110,6 +110,12 @@ int command_apply(struct cli *cli, int argc, char **argv)
         check_items(body, findings);
     if (code == EXIT_OK && findings->len > 0)
         code = report_findings(findings);
+    if (code == EXIT_OK && json_array_size(json_object_get(body, "objects")) == 0 &&
+        (prune || json_array_size(json_object_get(body, "plans")) == 0)) {
+        fprintf(stderr, "signalbox: found no object in it, expected some%s; nothing was changed\n",
+                prune ? ": --prune would remove all that there are" : " or a plan");
+        code = EXIT_USAGE;
+    }
     if (code == EXIT_OK) {
         json_object_set_new(body, "prune", json_boolean(prune));
         json_object_set(body, "overrides", overrides);

@@ -163,7 +163,6 @@ static int show(struct cli *cli, bool clear)
         arrange(status, controls);
         print_status(status);
     }
-    fflush(stdout);
     json_decref(status);
     json_decref(controls);
     return code;
@@ -174,6 +173,8 @@ static void on_second(void *data)
 {
     struct watch *watch = data;
     watch->code = show(watch->cli, isatty(STDOUT_FILENO) && !watch->cli->json);
+    if (cli_output_lost())
+        loop_stop(watch->loop);
     loop_timer_arm(watch->timer, loop_now_us() + G_USEC_PER_SEC);
 }
 
@@ -189,7 +190,7 @@ int command_status(struct cli *cli, int argc, char **argv)
         return cli_error(error);
     watch.timer = loop_timer_new(watch.loop, on_second, &watch);
     loop_timer_arm(watch.timer, loop_now_us());
-    loop_run(watch.loop); /* until the terminal's Ctrl-C */
+    loop_run(watch.loop); /* until the terminal's Ctrl-C, or nobody reads */
     loop_timer_free(watch.timer);
     loop_free(watch.loop);
     return watch.code;

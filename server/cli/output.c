@@ -3,12 +3,38 @@
 
 #include "schema/object.h"
 
+#include <fcntl.h>
 #include <libsmartcols.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #define CELL_MAX 48 /* characters */
+
+/* A descriptor that is closed would be the next socket's, and what is printed would go to the server. Opened the wrong
+ * way round, each use of it fails. */
+void cli_output_begin(void)
+{
+    static const int modes[] = {O_WRONLY, O_RDONLY, O_RDONLY};
+    for (int fd = 0; fd < 3; fd++)
+        if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", modes[fd]) != fd)
+            abort();
+}
+
+bool cli_output_lost(void)
+{
+    return fflush(stdout) != 0 || ferror(stdout) != 0;
+}
+
+/* What was to be read and could not be written is no success. */
+int cli_output_end(int code)
+{
+    if (!cli_output_lost())
+        return code;
+    fprintf(stderr, "signalbox: standard output cannot be written\n");
+    return code == EXIT_OK ? EXIT_FAILED : code;
+}
 
 void cli_print_json(const json_t *json)
 {
