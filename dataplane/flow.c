@@ -24,15 +24,15 @@ void flow_init(struct flows *flows, void *memory, uint32_t sessions, const uint6
 }
 
 /* Eight bytes pairwise, each pair folded with the secret and its own constant (as in wyhash and XXH3). */
-uint64_t flow_hash(const struct flows *flows, const struct flow_key *key)
+uint64_t flow_hash(const uint64_t secret[2], const struct flow_key *key)
 {
     static const uint64_t constants[] = {0xa0761d6478bd642f, 0xe7037ed1a0b428db, 0x8ebc6af09c88c6e3};
-    uint64_t words[sizeof *key / 8], hash = flows->secret[1];
+    uint64_t words[sizeof *key / 8], hash = secret[1];
     _Static_assert(sizeof *key == 40, "five words");
     memcpy(words, key, sizeof words);
-    hash ^= flow_fold(words[0] ^ flows->secret[0], words[1] ^ constants[0] ^ flows->secret[1]);
-    hash ^= flow_fold(words[2] ^ flows->secret[1], words[3] ^ constants[1] ^ flows->secret[0]);
-    return flow_fold(hash ^ constants[2], words[4] ^ flows->secret[0]);
+    hash ^= flow_fold(words[0] ^ secret[0], words[1] ^ constants[0] ^ secret[1]);
+    hash ^= flow_fold(words[2] ^ secret[1], words[3] ^ constants[1] ^ secret[0]);
+    return flow_fold(hash ^ constants[2], words[4] ^ secret[0]);
 }
 
 static uint16_t mark_of(uint64_t hash)

@@ -53,7 +53,7 @@ size_t flow_size(uint32_t sessions);
 /* memory: flow_size(sessions) bytes, aligned to 64. secret: random, for the life of the table. */
 void flow_init(struct flows *flows, void *memory, uint32_t sessions, const uint64_t secret[2]);
 
-uint64_t flow_hash(const struct flows *flows, const struct flow_key *key);
+uint64_t flow_hash(const uint64_t secret[2], const struct flow_key *key);
 
 static inline const struct flow_bucket *flow_bucket(const struct flows *flows, uint64_t hash, unsigned which)
 {

@@ -17,6 +17,7 @@ enum {
 };
 enum { TOA4_SIZE = 8, TOA6_SIZE = 20 };
 #define TCP_HEADER_MAX 60u
+#define PICK_TRIES 64u    /* entries that are looked at for a backend that takes one more */
 #define ISN_PER_US 16u    /* RFC 9293, 3.4.1: a clock; it goes round in 4.5 minutes */
 #define ISN_STEP 0x10000u /* from where the port's last stream ended, when that was faster than the clock */
 
@@ -50,6 +51,7 @@ void nat_init(struct nat *nat, const struct nat_memory *memory, const uint64_t s
         memory->free_sessions[i] = memory->n_sessions - 1 - i;
     nat->n_free = memory->n_sessions;
     nat->states[NAT_FREE] = memory->n_sessions;
+    memset(memory->backend_sessions, 0, memory->n_backends * sizeof *memory->backend_sessions);
     endpoint_init(&nat->local_index, memory->local_index, memory->n_locals);
     for (uint32_t l = 0; l < memory->n_locals; l++) {
         struct nat_local *local = &memory->locals[l];
@@ -110,6 +112,7 @@ static void end(struct nat *nat, struct nat_session *s)
     if (s->proto == PROTO_TCP)
         local->last_seq[s->local_port - NAT_PORT_MIN] = s->last_seq;
     local->free_ports[(local->free_first + local->n_free++) % NAT_PORTS] = s->local_port;
+    nat->memory.backend_sessions[s->backend_slot]--;
     nat->states[s->state]--;
     nat->states[NAT_FREE]++;
     s->state = NAT_FREE;
@@ -206,6 +209,24 @@ static const struct nat_service *service_of(const struct nat *nat, const struct 
     return i == ENDPOINT_NONE ? NULL : &nat->services->services[i];
 }
 
+/* Who is to serve a new session. Where that one has as many as it may, one of those behind it in the table; NULL: so
+ * have all that were asked, or there are none. */
+static const struct nat_backend *backend_of(struct nat *nat, const struct nat_service *service,
+                                            const struct flow_key *key)
+{
+    uint32_t tries = service->n_pick < PICK_TRIES ? service->n_pick : PICK_TRIES, at;
+    if (service->flags & NAT_IN_TURN)
+        at = nat->turns[(service - nat->services->services) % NAT_TURNS]++;
+    else
+        at = (uint32_t)(flow_hash(nat->services->seed, key) >> 16);
+    for (uint32_t i = 0; i < tries; i++) {
+        const struct nat_backend *backend = &service->backends[service->pick[(at + i) % service->n_pick]];
+        if (backend->limit == 0 || nat->memory.backend_sessions[backend->slot] < backend->limit)
+            return backend;
+    }
+    return NULL;
+}
+
 /* The next local address of the family that has a port. */
 static struct nat_local *local_of(struct nat *nat, uint8_t family)
 {
@@ -232,11 +253,17 @@ static uint16_t change_of_ports(uint16_t before_source, uint16_t before_dest, ui
     return change_of(before, after, 4, 0);
 }
 
-static void note_changes(struct nat_session *s)
+static const uint8_t *local_address(const struct nat *nat, const struct nat_session *s)
+{
+    return nat->memory.locals[s->local_index].address;
+}
+
+static void note_changes(const struct nat *nat, struct nat_session *s)
 {
     unsigned size = packet_address_size(s->family);
-    s->l3_in = change_of(s->client, s->local, size, csum_change(s->service, s->backend, size));
-    s->l3_out = change_of(s->backend, s->service, size, csum_change(s->local, s->client, size));
+    const uint8_t *local = local_address(nat, s);
+    s->l3_in = change_of(s->client, local, size, csum_change(s->service, s->backend, size));
+    s->l3_out = change_of(s->backend, s->service, size, csum_change(local, s->client, size));
     uint16_t in = change_of_ports(s->client_port, s->service_port, s->local_port, s->backend_port);
     uint16_t out = change_of_ports(s->backend_port, s->local_port, s->service_port, s->client_port);
     s->l4_in = csum_fold((uint64_t)s->l3_in + in);
@@ -256,9 +283,11 @@ static struct nat_session *begin(struct nat *nat, const struct flow_key *key, ui
                                  uint64_t now_us, enum drop *drop)
 {
     const struct nat_service *service = service_of(nat, key);
-    struct nat_local *local = service != NULL && service->n_pick > 0 ? local_of(nat, key->family) : NULL;
+    const struct nat_backend *backend = service != NULL ? backend_of(nat, service, key) : NULL;
+    struct nat_local *local = backend != NULL ? local_of(nat, key->family) : NULL;
     *drop = service == NULL        ? DROP_SERVICE
             : service->n_pick == 0 ? DROP_BACKEND
+            : backend == NULL      ? DROP_FULL
             : nat->n_free == 0     ? DROP_SESSIONS
             : local == NULL        ? DROP_PORTS
                                    : DROP_NONE;
@@ -271,14 +300,12 @@ static struct nat_session *begin(struct nat *nat, const struct flow_key *key, ui
     }
     nat->n_free--;
     struct nat_session *s = &nat->memory.sessions[index];
-    const struct nat_backend *backend = &service->backends[service->pick[(uint32_t)(hash >> 13) % service->n_pick]];
     memset(s, 0, sizeof *s);
     s->family = key->family;
     s->proto = key->proto;
     s->toa = s->wants_toa = (service->flags & NAT_TOA) && key->proto == PROTO_TCP;
     memcpy(s->client, key->client, 16);
     memcpy(s->service, key->service, 16);
-    memcpy(s->local, local->address, 16);
     memcpy(s->backend, backend->address, 16);
     s->client_port = key->client_port;
     s->service_port = key->service_port;
@@ -289,9 +316,11 @@ static struct nat_session *begin(struct nat *nat, const struct flow_key *key, ui
     local->by_port[s->local_port - NAT_PORT_MIN] = index;
     s->local_index = (uint32_t)(local - nat->memory.locals);
     s->hash = hash;
+    s->backend_slot = backend->slot;
+    nat->memory.backend_sessions[backend->slot]++;
     s->adjacency_in = backend->adjacency;
     s->adjacency_out = adjacency;
-    note_changes(s);
+    note_changes(nat, s);
     enter(nat, s, key->proto == PROTO_TCP ? NAT_SYN_SENT : NAT_ASKED, now_us);
     nat->created++;
     return s;
@@ -485,7 +514,7 @@ static uint64_t renumber(uint8_t *tcp, unsigned at, uint32_t by)
     return change;
 }
 
-static void translate_in(struct nat_session *s, struct packet *p)
+static void translate_in(const struct nat *nat, struct nat_session *s, struct packet *p)
 {
     uint8_t *l4 = p->frame + p->l4;
     uint64_t change = s->l4_in;
@@ -499,7 +528,7 @@ static void translate_in(struct nat_session *s, struct packet *p)
     put16(l4, s->local_port);
     put16(l4 + 2, s->backend_port);
     csum_patch(packet_sum_field(p), change, p->proto == PROTO_UDP);
-    readdress(p, s->local, s->backend, s->l3_in);
+    readdress(p, local_address(nat, s), s->backend, s->l3_in);
 }
 
 static void translate_out(struct nat_session *s, struct packet *p)
@@ -607,7 +636,7 @@ static struct nat_way from_outside(struct nat *nat, uint32_t adjacency, struct p
     s->adjacency_out = adjacency;
     if (p->proto == PROTO_TCP)
         follow_tcp(nat, s, NAT_OUTSIDE, p, now_us);
-    translate_in(s, p);
+    translate_in(nat, s, p);
     return (struct nat_way){.side = NAT_INSIDE, .adjacency = s->adjacency_in};
 }
 
@@ -632,7 +661,7 @@ static void find_place(const struct nat *nat, enum nat_side from, const struct p
 {
     if (from == NAT_OUTSIDE) {
         key_of(p, &found->key);
-        found->hash = flow_hash(&nat->flows, &found->key);
+        found->hash = flow_hash(nat->flows.secret, &found->key);
         flow_prefetch(&nat->flows, found->hash);
     } else {
         found->local = local_at(nat, p);

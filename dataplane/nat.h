@@ -40,14 +40,19 @@ enum nat_state {
 const char *nat_state_name(enum nat_state state); /* static */
 enum nat_side { NAT_OUTSIDE, NAT_INSIDE };        /* where a packet comes from, or goes */
 
+#define NAT_TURNS 64u
 #define NAT_PORT_MIN 1024u
 #define NAT_PORTS (65536u - NAT_PORT_MIN)
-#define NAT_TOA 1u /* service flag: tell backends the client's address */
+/* Service flags. */
+#define NAT_TOA 1u     /* tell backends the client's address */
+#define NAT_IN_TURN 2u /* entries of `pick` one after the other, not by the client: weighted round robin */
 
 struct nat_backend {
     uint8_t address[16]; /* v4: the first four bytes */
     uint16_t port;
     uint32_t adjacency; /* how it is reached: the caller's number, given back with each packet */
+    uint32_t slot;      /* where its sessions are counted: its own, the same in each table that has it */
+    uint32_t limit;     /* sessions of this core at most; 0: any number */
 };
 /* A service: address, port and protocol, and who answers. Immutable. */
 struct nat_service {
@@ -56,16 +61,18 @@ struct nat_service {
     uint8_t family, proto; /* 4 or 6; PROTO_TCP or PROTO_UDP */
     uint32_t flags;        /* NAT_... */
     const struct nat_backend *backends;
-    const uint16_t *pick; /* backend by hash, n_pick entries; n_pick 0: nobody answers */
+    const uint16_t *pick; /* backend by hash, n_pick entries (maglev.h); n_pick 0: nobody answers */
     uint32_t n_pick;
 };
 /* Services that are served together. Immutable. */
 struct nat_services {
     const struct nat_service *services;
     uint32_t n;
+    uint64_t seed[2]; /* of choosing by client: the same at every gateway, so that each chooses the same backend */
     struct endpoints index;
 };
-/* Makes the index; keeps both arrays. memory: endpoint_size(n) bytes. Of two alike the first serves. */
+/* Makes the index; keeps both arrays; the seed is set before or behind. memory: endpoint_size(n) bytes. Of two alike
+ * the first serves. */
 void nat_services_init(struct nat_services *services, void *memory, const struct nat_service *service, uint32_t n);
 
 /* An address that backends are talked to from; all its ports are this core's. */
@@ -87,13 +94,13 @@ struct nat_session {
     uint16_t l3_out, l4_out;
     uint32_t adjacency_in, adjacency_out;
     uint32_t used_ms; /* of the last packet; the clock's low bits */
-    uint8_t client[16], service[16], local[16], backend[16];
+    uint8_t client[16], service[16], backend[16];
     uint8_t wants_toa : 1;               /* its service tells backends the client's address */
     uint8_t toa : 1;                     /* which is still to be told */
     uint8_t fin_in : 1, fin_out : 1;     /* the FIN of the client, of the backend was seen */
     uint8_t known_in : 1, known_out : 1; /* and was acknowledged */
     uint64_t hash;
-    uint32_t local_index;
+    uint32_t local_index, backend_slot;
     uint32_t first_seq; /* of the client's first byte, as the backend counts */
     uint32_t last_seq;  /* behind its FIN; or where it began */
     uint32_t end_out;   /* behind the backend's FIN */
@@ -108,13 +115,16 @@ struct nat_memory {
     uint32_t n_sessions;
     struct nat_local *locals; /* address, family and the three arrays are set */
     uint32_t n_locals;
-    void *local_index; /* endpoint_size(n_locals) bytes */
+    uint32_t *backend_sessions; /* n_backends: sessions of each slot */
+    uint32_t n_backends;        /* slots of all tables are below */
+    void *local_index;          /* endpoint_size(n_locals) bytes */
 };
 struct nat {
     struct nat_memory memory;
     struct flows flows;
     struct wheel wheel;
     uint32_t n_free, next_local;
+    uint32_t turns[NAT_TURNS];           /* of services in turn, by their place */
     const struct nat_services *services; /* NULL: none */
     struct endpoints local_index;
     uint64_t secret;

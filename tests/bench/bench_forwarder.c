@@ -55,6 +55,7 @@ static void nat_make(void)
     static struct nat_service service = {
         .address = {198, 51, 100, 1}, .port = 80, .family = 4, .proto = PROTO_TCP, .pick = pick, .n_pick = 1};
     static const uint64_t secret[2] = {1, 2};
+    static uint32_t backend_sessions[1];
     const uint32_t n = 1u << 17;
     service.backends = &backend;
     local.by_port = memory(NAT_PORTS * sizeof(uint32_t));
@@ -67,6 +68,8 @@ static void nat_make(void)
                              .n_sessions = n,
                              .locals = &local,
                              .n_locals = 1,
+                             .backend_sessions = backend_sessions,
+                             .n_backends = 1,
                              .local_index = memory(endpoint_size(1))};
     nat_init(&nat, &all, secret, 1000000);
     static struct nat_services services;

@@ -23,6 +23,7 @@ struct rig {
     struct nat_backend backends[2];
     struct nat_service services[5];
     struct nat_services all;
+    uint32_t backend_sessions[4];
     void *indices[2]; /* of services, of locals */
     uint16_t pick[1];
     uint64_t now_us;
@@ -61,7 +62,7 @@ static struct rig *rig_new(uint8_t family, uint32_t sessions)
     local_init(&r->locals[1], local6, 6);
     r->backends[0] = (struct nat_backend){.port = 8080, .adjacency = 70};
     memcpy(r->backends[0].address, backend4, 16);
-    r->backends[1] = (struct nat_backend){.port = 8080, .adjacency = 71};
+    r->backends[1] = (struct nat_backend){.port = 8080, .adjacency = 71, .slot = 1};
     memcpy(r->backends[1].address, backend6, 16);
     service_init(r, 0, family, PROTO_TCP, 80, 0);
     service_init(r, 1, family, PROTO_TCP, 443, NAT_TOA);
@@ -75,6 +76,8 @@ static struct rig *rig_new(uint8_t family, uint32_t sessions)
                                 .n_sessions = sessions,
                                 .locals = r->locals,
                                 .n_locals = 2,
+                                .backend_sessions = r->backend_sessions,
+                                .n_backends = 4,
                                 .local_index = r->indices[1] = g_malloc(endpoint_size(2))};
     nat_init(&r->nat, &memory, secret, r->now_us);
     nat_services_init(&r->all, r->indices[0] = g_malloc(endpoint_size(4)), r->services, 4);
@@ -84,7 +87,10 @@ static struct rig *rig_new(uint8_t family, uint32_t sessions)
 
 static void rig_free(struct rig *r)
 {
-    uint64_t live = 0;
+    uint64_t live = 0, counted = 0;
+    for (int b = 0; b < 4; b++)
+        counted += r->backend_sessions[b];
+    ck_assert_uint_eq(counted, r->nat.created - r->nat.ended);
     for (int s = 0; s < NAT_STATES; s++)
         live += r->nat.states[s];
     ck_assert_uint_eq(live, r->nat.memory.n_sessions);
@@ -643,6 +649,58 @@ START_TEST(no_room_is_said_and_passes)
 }
 END_TEST
 
+/* Two backends, weights 1 to 3 by the table: in turn they have shares of 1 to 3; one that drains gets no more and keeps
+ * what it has; one that is full leaves it to the other, until that is full too. */
+START_TEST(backends_take_their_share)
+{
+    struct frame f;
+    struct rig *r = rig_new(families[_i], SESSIONS);
+    static const uint16_t pick[] = {0, 1, 1, 1}, drained[] = {0};
+    struct nat_backend two[2] = {r->backends[_i], r->backends[_i]};
+    two[0].slot = 2;
+    two[0].adjacency = 80;
+    two[1].slot = 3;
+    two[1].adjacency = 81;
+    r->services[0].backends = two;
+    r->services[0].pick = pick;
+    r->services[0].n_pick = 4;
+    r->services[0].flags = NAT_IN_TURN;
+    uint16_t port = 1000;
+    for (int i = 0; i < 40; i++)
+        client_says(r, &f, (struct said){.from = port++, .to = 80, .seq = 1, .flags = TCP_SYN});
+    ck_assert_uint_eq(r->backend_sessions[2], 10);
+    ck_assert_uint_eq(r->backend_sessions[3], 30);
+    r->services[0].flags = 0; /* by client: the same one for the same client, and both have some */
+    for (int i = 0; i < 400; i++)
+        client_says(r, &f, (struct said){.from = port++, .to = 80, .seq = 1, .flags = TCP_SYN});
+    ck_assert_uint_gt(r->backend_sessions[2], 60);
+    ck_assert_uint_lt(r->backend_sessions[2], 160);
+    r->services[0].pick = drained;
+    r->services[0].n_pick = 1;
+    uint32_t kept = r->backend_sessions[3];
+    client_says(r, &f, (struct said){.from = 1001, .to = 80, .seq = 1, .flags = TCP_SYN}); /* sent again */
+    for (int i = 0; i < 10; i++) {
+        struct said syn = {.from = port++, .to = 80, .seq = 1, .flags = TCP_SYN};
+        ck_assert_uint_eq(client_says(r, &f, syn).adjacency, 80);
+    }
+    ck_assert_uint_eq(r->backend_sessions[3], kept);
+    r->services[0].pick = pick;
+    r->services[0].n_pick = 4;
+    two[0].limit = r->backend_sessions[2] + 1;
+    two[1].limit = r->backend_sessions[3] + 5;
+    for (int i = 0; i < 6; i++)
+        ck_assert_int_eq(client_says(r, &f, (struct said){.from = port++, .to = 80, .flags = TCP_SYN}).drop, DROP_NONE);
+    ck_assert_int_eq(client_says(r, &f, (struct said){.from = port++, .to = 80, .flags = TCP_SYN}).drop, DROP_FULL);
+    ck_assert_uint_eq(r->backend_sessions[2], two[0].limit);
+    ck_assert_uint_eq(r->backend_sessions[3], two[1].limit);
+    r->now_us += 11 * SECOND; /* who ends makes room */
+    nat_expire(&r->nat, r->now_us, SESSIONS);
+    ck_assert_uint_eq(r->backend_sessions[2] + r->backend_sessions[3], 0);
+    ck_assert_int_eq(client_says(r, &f, (struct said){.from = port++, .to = 80, .flags = TCP_SYN}).drop, DROP_NONE);
+    rig_free(r);
+}
+END_TEST
+
 /* Packets that come together: what one begins the next finds. */
 START_TEST(a_burst_is_as_its_packets_one_by_one)
 {
@@ -723,6 +781,7 @@ static void add(TCase *tcase)
     tcase_add_loop_test(tcase, corrupted_in_corrupted_out, 0, 2);
     tcase_add_loop_test(tcase, local_ports_rest_and_their_numbers_rise, 0, 2);
     tcase_add_loop_test(tcase, no_room_is_said_and_passes, 0, 2);
+    tcase_add_loop_test(tcase, backends_take_their_share, 0, 2);
     tcase_add_loop_test(tcase, a_burst_is_as_its_packets_one_by_one, 0, 2);
     tcase_add_loop_test(tcase, strange_packets, 0, 2);
 }
