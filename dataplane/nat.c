@@ -1,22 +1,9 @@
-#include "dataplane/nat.h"
-
-#include "dataplane/csum.h"
+#include "dataplane/nat_private.h"
+#include "dataplane/translate.h"
 
 #include <assert.h>
 #include <string.h>
 
-/* TCP options: kind (RFC 9293, 3.1; RFC 2018; RFC 7323). */
-enum {
-    OPTION_END = 0,
-    OPTION_NOP = 1,
-    OPTION_MSS = 2,
-    OPTION_SACK = 5,
-    OPTION_TIMESTAMPS = 8,
-    OPTION_TOA6 = 253,
-    OPTION_TOA4 = 254
-};
-enum { TOA4_SIZE = 8, TOA6_SIZE = 20 };
-#define TCP_HEADER_MAX 60u
 #define PICK_TRIES 64u    /* entries that are looked at for a backend that takes one more */
 #define ISN_PER_US 16u    /* RFC 9293, 3.4.1: a clock; it goes round in 4.5 minutes */
 #define ISN_STEP 0x10000u /* from where the port's last stream ended, when that was faster than the clock */
@@ -51,6 +38,10 @@ void nat_init(struct nat *nat, const struct nat_memory *memory, const uint64_t s
         memory->free_sessions[i] = memory->n_sessions - 1 - i;
     nat->n_free = memory->n_sessions;
     nat->states[NAT_FREE] = memory->n_sessions;
+    nat->cookies_above = memory->n_sessions / 8 + 1;
+    for (unsigned i = 0; i < COOKIE_KEY; i++)
+        nat->cookie_key[i] = (uint8_t)(flow_fold(secret[0] + i, ~secret[1]) >> 32);
+    splice_init(nat);
     memset(memory->backend_sessions, 0, memory->n_backends * sizeof *memory->backend_sessions);
     endpoint_init(&nat->local_index, memory->local_index, memory->n_locals);
     for (uint32_t l = 0; l < memory->n_locals; l++) {
@@ -85,27 +76,23 @@ void nat_set_services(struct nat *nat, const struct nat_services *services)
     nat->services = services;
 }
 
-static uint32_t index_of(const struct nat *nat, const struct nat_session *s)
-{
-    return (uint32_t)(s - nat->memory.sessions);
-}
-
 /* ---- states ---- */
 
-static void enter(struct nat *nat, struct nat_session *s, enum nat_state state, uint64_t now_us)
+void nat_enter(struct nat *nat, struct nat_session *s, enum nat_state state, uint64_t now_us)
 {
     if (s->state == state)
         return;
     nat->states[s->state]--;
     nat->states[state]++;
     s->state = (uint8_t)state;
-    wheel_set(&nat->wheel, index_of(nat, s), now_us + timeouts_s[state] * 1000000ull);
+    wheel_set(&nat->wheel, nat_index_of(nat, s), now_us + timeouts_s[state] * 1000000ull);
 }
 
-static void end(struct nat *nat, struct nat_session *s)
+void nat_end(struct nat *nat, struct nat_session *s)
 {
-    uint32_t index = index_of(nat, s);
+    uint32_t index = nat_index_of(nat, s);
     struct nat_local *local = &nat->memory.locals[s->local_index];
+    splice_clear(nat, s);
     flow_remove(&nat->flows, s->hash, index);
     wheel_clear(&nat->wheel, index);
     local->by_port[s->local_port - NAT_PORT_MIN] = FLOW_NONE;
@@ -125,9 +112,13 @@ void nat_expire(struct nat *nat, uint64_t now_us, unsigned most)
     uint32_t index;
     while (most-- > 0 && (index = wheel_fired(&nat->wheel, now_us)) != WHEEL_NONE) {
         struct nat_session *s = &nat->memory.sessions[index];
+        if (s->state == NAT_CONNECTING) {
+            splice_turn(nat, s, now_us);
+            continue;
+        }
         uint32_t idle_ms = (uint32_t)(now_us / 1000) - s->used_ms, limit_ms = timeouts_s[s->state] * 1000;
         if (idle_ms >= limit_ms)
-            end(nat, s);
+            nat_end(nat, s);
         else
             wheel_set(&nat->wheel, index, now_us + (limit_ms - idle_ms) * 1000ull);
     }
@@ -138,21 +129,24 @@ static bool covers(uint32_t ack, uint32_t seq)
     return (int32_t)(ack - seq) >= 0;
 }
 
-/* What its ends say of their streams, in the backend's numbers: seq and ack are those of the packet inside. */
-static void follow_ends(struct nat_session *s, enum nat_side from, const struct packet *p, uint32_t seq, uint32_t ack)
+/* What its ends say of their streams. An end that is known is asked for its checksum once. */
+static void follow_ends(struct nat_session *s, enum nat_side from, const struct packet *p)
 {
-    uint32_t end = seq + p->size - p->payload + 1;
-    if ((p->tcp_flags & TCP_FIN) && from == NAT_OUTSIDE) {
+    struct translate_numbers n = translate_numbers(s, from, p);
+    bool outside = from == NAT_OUTSIDE;
+    if ((p->tcp_flags & TCP_FIN) && outside) {
         s->fin_in = true;
-        s->last_seq = end;
+        s->last_seq = n.end + 1;
     } else if (p->tcp_flags & TCP_FIN) {
         s->fin_out = true;
-        s->end_out = end;
+        s->end_out = n.end + 1;
     }
-    if ((p->tcp_flags & TCP_ACK) && from == NAT_OUTSIDE)
-        s->known_out = s->known_out || (s->fin_out && covers(ack, s->end_out));
-    else if (p->tcp_flags & TCP_ACK)
-        s->known_in = s->known_in || (s->fin_in && covers(ack, s->last_seq));
+    if (!(p->tcp_flags & TCP_ACK))
+        return;
+    if (outside && s->fin_out && !s->known_out)
+        s->known_out = covers(n.ack, s->end_out) && packet_sum_good(p);
+    else if (!outside && s->fin_in && !s->known_in)
+        s->known_in = covers(n.ack, s->last_seq) && packet_sum_good(p);
 }
 
 static enum nat_state tcp_state(const struct nat_session *s, enum nat_side from, uint8_t flags)
@@ -176,32 +170,39 @@ static void follow_answer(struct nat_session *s, uint32_t ack)
     s->first_seq = s->last_seq = ack;
     s->fin_in = s->fin_out = s->known_in = s->known_out = false;
     s->toa = s->wants_toa;
+    s->proxy = s->wants_proxy;
 }
 
-/* Before the packet is translated. An end that is said to have reset, and goes on, has not. */
+/* Where the client's stream began as the backend counts, whatever it was told in front of it. */
+static uint32_t beginning(const struct nat_session *s)
+{
+    return s->first_seq - (s->proxy ? 0 : translate_preface(s));
+}
+
+/* Before the packet is translated; only what is whole changes a session. An end that is said to have reset, and goes
+ * on, has not. */
 static void follow_tcp(struct nat *nat, struct nat_session *s, enum nat_side from, const struct packet *p,
                        uint64_t now_us)
 {
-    const uint8_t *tcp = p->frame + p->l4;
-    uint32_t seq = get32(tcp + 4), ack = get32(tcp + 8);
     uint8_t flags = p->tcp_flags;
-    if (from == NAT_OUTSIDE)
-        seq += s->seq_in;
-    if ((flags & (TCP_SYN | TCP_FIN | TCP_RST)) && !packet_sum_good(p))
+    bool tells = (s->toa || s->proxy) && from == NAT_INSIDE;
+    if ((tells || (flags & (TCP_SYN | TCP_FIN | TCP_RST))) && !packet_sum_good(p))
         return;
     if (flags & TCP_RST)
         s->reset = (uint8_t)(from + 1);
     else if (s->reset == from + 1)
         s->reset = 0;
-    if (from == NAT_INSIDE && (flags & (TCP_SYN | TCP_ACK)) == (TCP_SYN | TCP_ACK) && ack != s->first_seq)
-        follow_answer(s, ack);
-    follow_ends(s, from, p, seq, ack);
-    enter(nat, s, tcp_state(s, from, flags), now_us);
+    if (from == NAT_INSIDE && nat_is_answer(p) && get32(p->frame + p->l4 + 8) != beginning(s))
+        follow_answer(s, get32(p->frame + p->l4 + 8));
+    if (tells && (flags & TCP_ACK))
+        translate_told(s, get32(p->frame + p->l4 + 8));
+    follow_ends(s, from, p);
+    nat_enter(nat, s, tcp_state(s, from, flags), now_us);
 }
 
 /* ---- new sessions ---- */
 
-static const struct nat_service *service_of(const struct nat *nat, const struct flow_key *key)
+const struct nat_service *nat_service_of(const struct nat *nat, const struct flow_key *key)
 {
     struct endpoint at = {.port = key->service_port, .family = key->family, .proto = key->proto};
     memcpy(at.address, key->service, 16);
@@ -238,38 +239,6 @@ static struct nat_local *local_of(struct nat *nat, uint8_t family)
     return NULL;
 }
 
-static uint16_t change_of(const void *before, const void *after, unsigned size, uint64_t more)
-{
-    return csum_fold(csum_change(before, after, size) + more);
-}
-
-static uint16_t change_of_ports(uint16_t before_source, uint16_t before_dest, uint16_t source, uint16_t dest)
-{
-    uint8_t before[4], after[4];
-    put16(before, before_source);
-    put16(before + 2, before_dest);
-    put16(after, source);
-    put16(after + 2, dest);
-    return change_of(before, after, 4, 0);
-}
-
-static const uint8_t *local_address(const struct nat *nat, const struct nat_session *s)
-{
-    return nat->memory.locals[s->local_index].address;
-}
-
-static void note_changes(const struct nat *nat, struct nat_session *s)
-{
-    unsigned size = packet_address_size(s->family);
-    const uint8_t *local = local_address(nat, s);
-    s->l3_in = change_of(s->client, local, size, csum_change(s->service, s->backend, size));
-    s->l3_out = change_of(s->backend, s->service, size, csum_change(local, s->client, size));
-    uint16_t in = change_of_ports(s->client_port, s->service_port, s->local_port, s->backend_port);
-    uint16_t out = change_of_ports(s->backend_port, s->local_port, s->service_port, s->client_port);
-    s->l4_in = csum_fold((uint64_t)s->l3_in + in);
-    s->l4_out = csum_fold((uint64_t)s->l3_out + out);
-}
-
 /* Higher than where the port's last stream ended, so that a backend in TIME_WAIT takes it for a new one. */
 static uint32_t isn_of(const struct nat *nat, const struct nat_session *s, uint64_t now_us)
 {
@@ -279,10 +248,10 @@ static uint32_t isn_of(const struct nat *nat, const struct nat_session *s, uint6
     return last != 0 && (int32_t)(isn - last) < (int32_t)ISN_STEP ? last + ISN_STEP : isn;
 }
 
-static struct nat_session *begin(struct nat *nat, const struct flow_key *key, uint64_t hash, uint32_t adjacency,
-                                 uint64_t now_us, enum drop *drop)
+struct nat_session *nat_begin(struct nat *nat, const struct flow_key *key, uint64_t hash, uint32_t seq,
+                              uint32_t adjacency, uint64_t now_us, enum drop *drop)
 {
-    const struct nat_service *service = service_of(nat, key);
+    const struct nat_service *service = nat_service_of(nat, key);
     const struct nat_backend *backend = service != NULL ? backend_of(nat, service, key) : NULL;
     struct nat_local *local = backend != NULL ? local_of(nat, key->family) : NULL;
     *drop = service == NULL        ? DROP_SERVICE
@@ -304,6 +273,7 @@ static struct nat_session *begin(struct nat *nat, const struct flow_key *key, ui
     s->family = key->family;
     s->proto = key->proto;
     s->toa = s->wants_toa = (service->flags & NAT_TOA) && key->proto == PROTO_TCP;
+    s->proxy = s->wants_proxy = (service->flags & NAT_PROXY) && key->proto == PROTO_TCP;
     memcpy(s->client, key->client, 16);
     memcpy(s->service, key->service, 16);
     memcpy(s->backend, backend->address, 16);
@@ -314,128 +284,21 @@ static struct nat_session *begin(struct nat *nat, const struct flow_key *key, ui
     local->free_first = (local->free_first + 1) % NAT_PORTS;
     local->n_free--;
     local->by_port[s->local_port - NAT_PORT_MIN] = index;
-    s->local_index = (uint32_t)(local - nat->memory.locals);
+    s->local_index = (uint16_t)(local - nat->memory.locals);
     s->hash = hash;
-    s->backend_slot = backend->slot;
+    s->backend_slot = (uint16_t)backend->slot;
     nat->memory.backend_sessions[backend->slot]++;
     s->adjacency_in = backend->adjacency;
     s->adjacency_out = adjacency;
-    note_changes(nat, s);
-    enter(nat, s, key->proto == PROTO_TCP ? NAT_SYN_SENT : NAT_ASKED, now_us);
+    translate_begin(s, local->address);
+    if (key->proto == PROTO_TCP) {
+        uint32_t isn = isn_of(nat, s, now_us);
+        s->seq_in = isn - seq;
+        s->first_seq = s->last_seq = isn + 1;
+    }
+    nat_enter(nat, s, key->proto == PROTO_TCP ? NAT_SYN_SENT : NAT_ASKED, now_us);
     nat->created++;
     return s;
-}
-
-/* ---- options ---- */
-
-/* What a change of `size` bytes at `at` (of the TCP header) makes of the checksum, wherever it begins; it is made. */
-static uint64_t replace(uint8_t *tcp, unsigned at, const uint8_t *bytes, unsigned size)
-{
-    uint8_t before[TCP_HEADER_MAX + 2] = {0}, after[TCP_HEADER_MAX + 2] = {0};
-    unsigned odd = at % 2;
-    memcpy(before + odd, tcp + at, size);
-    memcpy(after + odd, bytes, size);
-    memcpy(tcp + at, bytes, size);
-    return csum_change(before, after, (size + odd + 1) & ~1u);
-}
-
-struct option {
-    uint8_t kind;
-    unsigned at, size; /* in the TCP header */
-};
-/* The next option; *at begins with TCP_SIZE. False: no more, or one that does not hold together. */
-static bool option_next(const uint8_t *tcp, unsigned header, unsigned *at, struct option *option)
-{
-    while (*at < header && tcp[*at] == OPTION_NOP)
-        ++*at;
-    if (*at + 1 >= header || tcp[*at] == OPTION_END || tcp[*at + 1] < 2 || *at + tcp[*at + 1] > header)
-        return false;
-    *option = (struct option){tcp[*at], *at, tcp[*at + 1]};
-    *at += option->size;
-    return true;
-}
-
-static uint64_t blank(uint8_t *tcp, const struct option *option)
-{
-    uint8_t nops[TCP_HEADER_MAX];
-    memset(nops, OPTION_NOP, sizeof nops);
-    return replace(tcp, option->at, nops, option->size);
-}
-
-static uint64_t shift_sacks(uint8_t *tcp, const struct option *option, uint32_t by)
-{
-    uint64_t change = 0;
-    for (unsigned at = option->at + 2; at + 4 <= option->at + option->size; at += 4) {
-        uint8_t shifted[4];
-        put32(shifted, get32(tcp + at) + by);
-        change += replace(tcp, at, shifted, 4);
-    }
-    return change;
-}
-
-static uint64_t lower_mss(uint8_t *tcp, const struct option *option, unsigned by)
-{
-    uint16_t mss = get16(tcp + option->at + 2);
-    uint8_t lowered[2];
-    put16(lowered, (uint16_t)(mss > by + 64 ? mss - by : mss));
-    return replace(tcp, option->at + 2, lowered, 2);
-}
-
-static unsigned toa_size(const struct nat_session *s)
-{
-    return s->family == 4 ? TOA4_SIZE : TOA6_SIZE;
-}
-
-static uint64_t translate_options(const struct nat_session *s, enum nat_side from, struct packet *p)
-{
-    uint8_t *tcp = p->frame + p->l4;
-    unsigned at = TCP_SIZE, header = (unsigned)(p->payload - p->l4);
-    bool syn = p->tcp_flags & TCP_SYN, in = from == NAT_OUTSIDE;
-    uint64_t change = 0;
-    struct option option;
-    while (option_next(tcp, header, &at, &option)) {
-        if (option.kind == OPTION_SACK && !in)
-            change += shift_sacks(tcp, &option, -s->seq_in);
-        else if (option.kind == OPTION_TIMESTAMPS && in && syn)
-            change += blank(tcp, &option);
-        else if ((option.kind == OPTION_TOA4 || option.kind == OPTION_TOA6) && in)
-            change += blank(tcp, &option);
-        else if (option.kind == OPTION_MSS && option.size == 4 && !in && syn && s->toa)
-            change += lower_mss(tcp, &option, toa_size(s));
-    }
-    return change;
-}
-
-static bool toa_fits(const struct nat_session *s, const struct packet *p)
-{
-    return (unsigned)(p->payload - p->l4) + toa_size(s) <= TCP_HEADER_MAX && p->room >= toa_size(s);
-}
-
-/* The client's address in front of the options: toa_fits. */
-static uint64_t insert_toa(const struct nat_session *s, struct packet *p)
-{
-    uint8_t *tcp = p->frame + p->l4, toa[TOA6_SIZE];
-    unsigned size = toa_size(s), header = (unsigned)(p->payload - p->l4);
-    toa[0] = s->family == 4 ? OPTION_TOA4 : OPTION_TOA6;
-    toa[1] = (uint8_t)size;
-    put16(toa + 2, s->client_port);
-    memcpy(toa + 4, s->client, size - 4);
-    memmove(tcp + TCP_SIZE + size, tcp + TCP_SIZE, p->size - p->l4 - TCP_SIZE);
-    memcpy(tcp + TCP_SIZE, toa, size);
-    uint8_t offset = (uint8_t)((header + size) / 4 << 4 | (tcp[12] & 15)), length[2];
-    uint64_t change = csum_add(replace(tcp, 12, &offset, 1), toa, size);
-    /* The pseudo-header's length grows by as much as the packet. */
-    put16(length, (uint16_t)size);
-    change = csum_add(change, length, 2);
-    uint8_t total[2];
-    put16(total, (uint16_t)(get16(packet_length(p)) + size));
-    if (p->kind == PACKET_IP4)
-        csum_patch(p->frame + p->l3 + 10, csum_change(packet_length(p), total, 2), false);
-    memcpy(packet_length(p), total, 2);
-    p->payload = (uint16_t)(p->payload + size);
-    p->size += size;
-    p->room -= size;
-    return change;
 }
 
 /* ---- packets ---- */
@@ -489,89 +352,21 @@ static struct nat_session *find_inside(const struct nat *nat, const struct nat_l
     return same ? s : NULL;
 }
 
-static void readdress(struct packet *p, const uint8_t *source, const uint8_t *dest, uint16_t change)
-{
-    uint8_t *ip = p->frame + p->l3;
-    if (p->kind == PACKET_IP6) {
-        memcpy(ip + 8, source, 16);
-        memcpy(ip + 24, dest, 16);
-        ip[7]--;
-        return;
-    }
-    uint8_t hop[2] = {(uint8_t)(ip[8] - 1), ip[9]};
-    csum_patch(ip + 10, change + csum_change(ip + 8, hop, 2), false);
-    ip[8] = hop[0];
-    memcpy(ip + 12, source, 4);
-    memcpy(ip + 16, dest, 4);
-}
-
-static uint64_t renumber(uint8_t *tcp, unsigned at, uint32_t by)
-{
-    uint8_t number[4];
-    put32(number, get32(tcp + at) + by);
-    uint64_t change = csum_change(tcp + at, number, 4);
-    memcpy(tcp + at, number, 4);
-    return change;
-}
-
-static void translate_in(const struct nat *nat, struct nat_session *s, struct packet *p)
-{
-    uint8_t *l4 = p->frame + p->l4;
-    uint64_t change = s->l4_in;
-    if (p->proto == PROTO_TCP) {
-        change += renumber(l4, 4, s->seq_in);
-        if (p->payload - p->l4 > TCP_SIZE)
-            change += translate_options(s, NAT_OUTSIDE, p);
-        if (s->toa && (p->tcp_flags & TCP_ACK))
-            change += insert_toa(s, p);
-    }
-    put16(l4, s->local_port);
-    put16(l4 + 2, s->backend_port);
-    csum_patch(packet_sum_field(p), change, p->proto == PROTO_UDP);
-    readdress(p, local_address(nat, s), s->backend, s->l3_in);
-}
-
-static void translate_out(struct nat_session *s, struct packet *p)
-{
-    uint8_t *l4 = p->frame + p->l4;
-    uint64_t change = s->l4_out;
-    if (p->proto == PROTO_TCP) {
-        if (s->toa && (p->tcp_flags & TCP_ACK) && (int32_t)(get32(l4 + 8) - s->first_seq) > 0)
-            s->toa = false;
-        if (p->tcp_flags & TCP_ACK)
-            change += renumber(l4, 8, -s->seq_in);
-        if (p->payload - p->l4 > TCP_SIZE)
-            change += translate_options(s, NAT_INSIDE, p);
-    }
-    put16(l4, s->service_port);
-    put16(l4 + 2, s->client_port);
-    csum_patch(packet_sum_field(p), change, p->proto == PROTO_UDP);
-    readdress(p, s->service, s->client, s->l3_out);
-}
-
 /* A reset in the place of the packet, back to where it came from (RFC 9293, 3.10.7.1). */
 static void make_reset(struct packet *p)
 {
-    uint8_t *tcp = p->frame + p->l4, address[16];
-    unsigned size = packet_address_size(packet_family(p));
+    const uint8_t *tcp = p->frame + p->l4;
+    bool knows = p->tcp_flags & TCP_ACK;
     uint32_t length = p->size - p->payload + !!(p->tcp_flags & TCP_SYN) + !!(p->tcp_flags & TCP_FIN);
-    uint32_t seq = p->tcp_flags & TCP_ACK ? get32(tcp + 8) : 0, ack = get32(tcp + 4) + length;
-    memcpy(address, packet_source(p), size);
-    memcpy(packet_source(p), packet_dest(p), size);
-    memcpy(packet_dest(p), address, size);
-    put16(tcp, p->dest);
-    put16(tcp + 2, p->source);
-    put32(tcp + 4, seq);
-    put32(tcp + 8, p->tcp_flags & TCP_ACK ? 0 : ack);
-    put16(tcp + 12, (uint16_t)(TCP_SIZE / 4 << 12 | TCP_RST | (p->tcp_flags & TCP_ACK ? 0 : TCP_ACK)));
-    put16(tcp + 14, 0);
-    put16(tcp + 18, 0);
-    p->room += p->size - p->l4 - TCP_SIZE;
-    p->size = p->l4 + TCP_SIZE;
-    p->payload = (uint16_t)p->size;
-    put16(packet_length(p), (uint16_t)(TCP_SIZE + (p->kind == PACKET_IP4 ? IP4_SIZE : 0)));
-    *packet_hops(p) = 64;
-    packet_sum_fill(p);
+    struct tcp_segment say = {.family = packet_family(p),
+                              .source = packet_dest(p),
+                              .dest = packet_source(p),
+                              .from = p->dest,
+                              .to = p->source,
+                              .seq = knows ? get32(tcp + 8) : 0,
+                              .ack = knows ? 0 : get32(tcp + 4) + length,
+                              .flags = (uint8_t)(TCP_RST | (knows ? 0 : TCP_ACK))};
+    packet_make_tcp(p, &say);
 }
 
 static struct nat_way refuse(struct nat *nat, enum nat_side from, uint32_t adjacency, struct packet *p, enum drop drop)
@@ -585,24 +380,14 @@ static struct nat_way refuse(struct nat *nat, enum nat_side from, uint32_t adjac
     return (struct nat_way){.side = from, .adjacency = adjacency};
 }
 
-static bool is_beginning(const struct packet *p)
-{
-    return p->proto == PROTO_UDP || (p->tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN;
-}
-
 /* A SYN on a session that is there: one that was sent again, or the client has begun anew. Then the session makes room,
  * unless it is open: there its backend says what it thinks (a challenge, RFC 5961, 4), and the client ends it. */
 static bool makes_room(const struct nat_session *s, const struct packet *p)
 {
-    bool again = p->proto != PROTO_TCP || get32(p->frame + p->l4 + 4) + s->seq_in == s->first_seq - 1;
-    return is_beginning(p) && (s->state == NAT_CLOSED || (!again && s->state != NAT_ESTABLISHED));
-}
-
-static void begin_stream(const struct nat *nat, struct nat_session *s, const struct packet *p, uint64_t now_us)
-{
-    uint32_t isn = isn_of(nat, s, now_us);
-    s->seq_in = isn - get32(p->frame + p->l4 + 4);
-    s->first_seq = s->last_seq = isn + 1;
+    if (p->proto != PROTO_TCP)
+        return false;
+    bool again = get32(p->frame + p->l4 + 4) + s->seq_in == s->first_seq - 1;
+    return nat_is_syn(p) && (s->state == NAT_CLOSED || (!again && s->state != NAT_ESTABLISHED)) && packet_sum_good(p);
 }
 
 /* What is known of a packet before its session is looked at. */
@@ -612,32 +397,54 @@ struct found {
     const struct nat_local *local; /* from inside; NULL: not for us */
 };
 
+struct nat_way nat_from_client(struct nat *nat, struct nat_session *s, struct packet *p, uint64_t now_us)
+{
+    if (!translate_fits(s, p))
+        return (struct nat_way){.drop = DROP_UNTOLD};
+    s->used_ms = (uint32_t)(now_us / 1000);
+    if (p->proto == PROTO_TCP)
+        follow_tcp(nat, s, NAT_OUTSIDE, p, now_us);
+    translate_in(s, nat_local_address(nat, s), p);
+    return (struct nat_way){.side = NAT_INSIDE, .adjacency = s->adjacency_in};
+}
+
+/* A packet of no session. */
+static struct nat_way from_nobody(struct nat *nat, uint32_t adjacency, struct packet *p, const struct found *found,
+                                  uint64_t now_us)
+{
+    enum drop drop = DROP_SESSION;
+    struct nat_session *s = NULL;
+    struct nat_way way;
+    if (p->proto == PROTO_UDP) {
+        s = nat_begin(nat, &found->key, found->hash, 0, adjacency, now_us, &drop);
+    } else if (nat_is_syn(p)) {
+        if (!packet_sum_good(p))
+            return (struct nat_way){.drop = DROP_DAMAGED};
+        if (splice_wanted(nat))
+            return splice_answer_syn(nat, &found->key, adjacency, p, now_us);
+        s = nat_begin(nat, &found->key, found->hash, get32(p->frame + p->l4 + 4), adjacency, now_us, &drop);
+    } else if (splice_begin(nat, &found->key, found->hash, adjacency, p, now_us, &way)) {
+        return way;
+    } else if (nat_service_of(nat, &found->key) == NULL) {
+        drop = DROP_SERVICE;
+    }
+    return s != NULL ? nat_from_client(nat, s, p, now_us) : refuse(nat, NAT_OUTSIDE, adjacency, p, drop);
+}
+
 static struct nat_way from_outside(struct nat *nat, uint32_t adjacency, struct packet *p, const struct found *found,
                                    uint64_t now_us)
 {
-    enum drop drop = DROP_SESSION;
     struct nat_session *s = find_outside(nat, &found->key, found->hash);
     if (s != NULL && makes_room(s, p)) {
-        end(nat, s);
+        nat_end(nat, s);
         s = NULL;
     }
-    if (s == NULL && is_beginning(p)) {
-        s = begin(nat, &found->key, found->hash, adjacency, now_us, &drop);
-        if (s != NULL && p->proto == PROTO_TCP)
-            begin_stream(nat, s, p, now_us);
-    } else if (s == NULL && service_of(nat, &found->key) == NULL) {
-        drop = DROP_SERVICE;
-    }
     if (s == NULL)
-        return refuse(nat, NAT_OUTSIDE, adjacency, p, drop);
-    if (s->toa && (p->tcp_flags & TCP_ACK) && !toa_fits(s, p))
-        return (struct nat_way){.drop = DROP_UNTOLD};
-    s->used_ms = (uint32_t)(now_us / 1000);
+        return from_nobody(nat, adjacency, p, found, now_us);
     s->adjacency_out = adjacency;
-    if (p->proto == PROTO_TCP)
-        follow_tcp(nat, s, NAT_OUTSIDE, p, now_us);
-    translate_in(nat, s, p);
-    return (struct nat_way){.side = NAT_INSIDE, .adjacency = s->adjacency_in};
+    if (s->state == NAT_CONNECTING)
+        return splice_from_client(nat, s, p, now_us);
+    return nat_from_client(nat, s, p, now_us);
 }
 
 static struct nat_way from_inside(struct nat *nat, uint32_t adjacency, struct packet *p, const struct found *found,
@@ -648,10 +455,14 @@ static struct nat_way from_inside(struct nat *nat, uint32_t adjacency, struct pa
     if (s == NULL)
         return refuse(nat, NAT_INSIDE, adjacency, p, local == NULL ? DROP_FOREIGN : DROP_SESSION);
     s->used_ms = (uint32_t)(now_us / 1000);
+    if (s->state == NAT_CONNECTING)
+        return splice_from_backend(nat, s, adjacency, p, now_us);
+    if (s->spliced && nat_is_answer(p))
+        return packet_sum_good(p) ? splice_confirm(nat, s, p) : (struct nat_way){.drop = DROP_DAMAGED};
     if (p->proto == PROTO_TCP)
         follow_tcp(nat, s, NAT_INSIDE, p, now_us);
     else
-        enter(nat, s, NAT_DATAGRAMS, now_us);
+        nat_enter(nat, s, NAT_DATAGRAMS, now_us);
     translate_out(s, p);
     return (struct nat_way){.side = NAT_OUTSIDE, .adjacency = s->adjacency_out};
 }

@@ -29,6 +29,7 @@
 #include "dataplane/endpoint.h"
 #include "dataplane/flow.h"
 #include "dataplane/packet.h"
+#include "dataplane/syncookie.h"
 #include "dataplane/wheel.h"
 
 enum nat_state {
@@ -40,11 +41,27 @@ enum nat_state {
 const char *nat_state_name(enum nat_state state); /* static */
 enum nat_side { NAT_OUTSIDE, NAT_INSIDE };        /* where a packet comes from, or goes */
 
+/* Where a packet goes. */
+struct nat_way {
+    enum drop drop;     /* not DROP_NONE: nowhere */
+    enum nat_side side; /* else out of this side */
+    uint32_t adjacency; /* by this neighbour */
+};
+/* A packet that nat keeps, or sends of its own accord. */
+#define NAT_FRAME 1664u
+#define NAT_ROOM 72u /* bytes that translation needs behind a packet */
+struct nat_frame {
+    struct nat_way way;
+    uint16_t size, next;
+    uint8_t bytes[NAT_FRAME]; /* an Ethernet header's place first */
+};
+#define NAT_NO_FRAME UINT16_MAX
 #define NAT_TURNS 64u
 #define NAT_PORT_MIN 1024u
 #define NAT_PORTS (65536u - NAT_PORT_MIN)
 /* Service flags. */
-#define NAT_TOA 1u     /* tell backends the client's address */
+#define NAT_TOA 1u     /* tell backends the client's address: by a TCP option */
+#define NAT_PROXY 4u   /* and by the PROXY protocol, version 2 */
 #define NAT_IN_TURN 2u /* entries of `pick` one after the other, not by the client: weighted round robin */
 
 struct nat_backend {
@@ -95,12 +112,21 @@ struct nat_session {
     uint32_t adjacency_in, adjacency_out;
     uint32_t used_ms; /* of the last packet; the clock's low bits */
     uint8_t client[16], service[16], backend[16];
-    uint8_t wants_toa : 1;               /* its service tells backends the client's address */
-    uint8_t toa : 1;                     /* which is still to be told */
-    uint8_t fin_in : 1, fin_out : 1;     /* the FIN of the client, of the backend was seen */
-    uint8_t known_in : 1, known_out : 1; /* and was acknowledged */
+    uint8_t wants_toa : 1, wants_proxy : 1; /* its service tells backends the client's address */
+    uint8_t toa : 1, proxy : 1;             /* which is still to be told */
+    uint8_t fin_in : 1, fin_out : 1;        /* the FIN of the client, of the backend was seen */
+    uint8_t known_in : 1, known_out : 1;    /* and was acknowledged */
+    uint8_t no_sack : 1;                    /* the backend has not agreed to selections, which the client may make */
+    uint8_t spliced : 1;                    /* it began with a SYN cookie, and the backend has answered */
+    uint8_t tries : 4;                      /* SYNs that were sent to the backend here */
+    uint8_t agreed;                         /* with the client, by a SYN cookie: its lower 8 bits */
+    int8_t shift_in, shift_out;             /* of windows, to the left */
+    uint8_t n_held;                         /* packets that wait for the backend */
+    uint16_t held;                          /* the first of them, in nat_memory.frames */
+    uint16_t window;                        /* of the client until then, as it said it last */
+    uint32_t seq_out; /* added to the backend's sequence numbers when spliced; before: our own number */
     uint64_t hash;
-    uint32_t local_index, backend_slot;
+    uint16_t local_index, backend_slot;
     uint32_t first_seq; /* of the client's first byte, as the backend counts */
     uint32_t last_seq;  /* behind its FIN; or where it began */
     uint32_t end_out;   /* behind the backend's FIN */
@@ -116,8 +142,10 @@ struct nat_memory {
     struct nat_local *locals; /* address, family and the three arrays are set */
     uint32_t n_locals;
     uint32_t *backend_sessions; /* n_backends: sessions of each slot */
-    uint32_t n_backends;        /* slots of all tables are below */
-    void *local_index;          /* endpoint_size(n_locals) bytes */
+    uint32_t n_backends;        /* slots of all tables are below; at most 65,536 */
+    struct nat_frame *frames;   /* n_frames, below NAT_NO_FRAME */
+    uint32_t n_frames;
+    void *local_index; /* endpoint_size(n_locals) bytes */
 };
 struct nat {
     struct nat_memory memory;
@@ -128,7 +156,12 @@ struct nat {
     const struct nat_services *services; /* NULL: none */
     struct endpoints local_index;
     uint64_t secret;
-    uint64_t created, ended, resets;
+    uint8_t cookie_key[COOKIE_KEY];
+    uint32_t cookies_above;    /* half-open sessions; 0: SYN cookies always. Set behind nat_init, an eighth else */
+    uint64_t cookies_until_us; /* so long such cookies may come back */
+    uint16_t free_frame, first_out, last_out, sent_out; /* lists of frames */
+    uint32_t n_free_frames;
+    uint64_t created, ended, resets, cookies;
     uint64_t states[NAT_STATES]; /* sessions in each */
 };
 
@@ -137,19 +170,16 @@ void nat_init(struct nat *nat, const struct nat_memory *memory, const uint64_t s
  * `services` until the next call has returned. */
 void nat_set_services(struct nat *nat, const struct nat_services *services);
 
-/* Where a packet goes. */
-struct nat_way {
-    enum drop drop;     /* not DROP_NONE: nowhere */
-    enum nat_side side; /* else out of this side */
-    uint32_t adjacency; /* by this neighbour */
-};
-/* Parsed TCP and UDP packets that came in together, at most NAT_BURST, translated in place; behind each, 20 bytes are
- * needed for the client's address. ways: adjacency is that of the neighbour that the packet came from, by which answers
+/* Parsed TCP and UDP packets that came in together, at most NAT_BURST, translated in place; behind each, NAT_ROOM bytes
+ * are needed. ways: adjacency is that of the neighbour that the packet came from, by which answers
  * go back; all of it is filled in. Memory is fetched for all of them before the first is translated: with many sessions
  * that is most of the time (rte_hash and others do the same). */
 #define NAT_BURST 32u
 void nat_translate(struct nat *nat, enum nat_side from, struct packet *const *packets, struct nat_way *ways, unsigned n,
                    uint64_t now_us);
+/* What is to be sent besides: NULL when there is no more. To be asked behind nat_translate and nat_expire. Valid until
+ * the next call; the Ethernet header is the caller's to write. */
+const struct nat_frame *nat_next_out(struct nat *nat);
 /* Ends what is over; at most `most` sessions are looked at. */
 void nat_expire(struct nat *nat, uint64_t now_us, unsigned most);
 

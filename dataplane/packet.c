@@ -3,7 +3,7 @@
 #include "dataplane/csum.h"
 
 enum { TYPE_IP4 = 0x0800, TYPE_ARP = 0x0806, TYPE_IP6 = 0x86dd, ARP_SIZE = 28 };
-enum { IP4_MORE = 0x2000, IP4_OFFSET = 0x1fff };
+enum { IP4_DONT = 0x4000, IP4_MORE = 0x2000, IP4_OFFSET = 0x1fff };
 /* IPv6 next headers that are no upper layer: hop-by-hop, routing, fragment, authentication, destination options. */
 enum { NEXT_HOP = 0, NEXT_ROUTING = 43, NEXT_FRAGMENT = 44, NEXT_AUTHENTICATION = 51, NEXT_OPTIONS = 60 };
 
@@ -203,4 +203,52 @@ void packet_sum_fill(struct packet *packet)
     if (packet->proto == PROTO_UDP && sum == 0)
         sum = 0xffff;
     memcpy(field, &sum, 2);
+}
+
+/* ---- what is made here ---- */
+
+#define HOPS 64u
+
+static void make_ip(struct packet *packet, const uint8_t *source, const uint8_t *dest, uint32_t size)
+{
+    uint8_t *ip = packet->frame + ETHER_SIZE, family = packet_family(packet), both[32];
+    unsigned address = packet_address_size(family);
+    memcpy(both, source, address); /* they may lie in the header that is written now */
+    memcpy(both + address, dest, address);
+    put16(packet->frame + 12, family == 4 ? TYPE_IP4 : TYPE_IP6);
+    memset(ip, 0, family == 4 ? IP4_SIZE : IP6_SIZE);
+    ip[0] = family == 4 ? 0x45 : 0x60;
+    put16(packet_length(packet), (uint16_t)(size + (family == 4 ? IP4_SIZE : 0)));
+    if (family == 4)
+        put16(ip + 6, IP4_DONT);
+    ip[family == 4 ? 9 : 6] = packet->proto;
+    *packet_hops(packet) = HOPS;
+    memcpy(packet_source(packet), both, 2 * address);
+}
+
+void packet_make_tcp(struct packet *packet, const struct tcp_segment *segment)
+{
+    uint32_t all = packet->size + packet->room, header = TCP_SIZE + segment->n_options;
+    packet->kind = segment->family == 4 ? PACKET_IP4 : PACKET_IP6;
+    packet->proto = PROTO_TCP;
+    packet->tcp_flags = segment->flags;
+    packet->l3 = ETHER_SIZE;
+    packet->l4 = (uint16_t)(ETHER_SIZE + (segment->family == 4 ? IP4_SIZE : IP6_SIZE));
+    packet->payload = (uint16_t)(packet->l4 + header);
+    packet->size = packet->payload;
+    packet->room = all - packet->size;
+    packet->source = segment->from;
+    packet->dest = segment->to;
+    make_ip(packet, segment->source, segment->dest, header);
+    uint8_t *tcp = packet->frame + packet->l4;
+    put16(tcp, segment->from);
+    put16(tcp + 2, segment->to);
+    put32(tcp + 4, segment->seq);
+    put32(tcp + 8, segment->ack);
+    put16(tcp + 12, (uint16_t)(header / 4 << 12 | segment->flags));
+    put16(tcp + 14, segment->window);
+    put32(tcp + 16, 0);
+    if (segment->n_options > 0)
+        memcpy(tcp + TCP_SIZE, segment->options, segment->n_options);
+    packet_sum_fill(packet);
 }

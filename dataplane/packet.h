@@ -47,6 +47,21 @@ bool packet_sum_good(const struct packet *packet);
 /* Computes it, and the IPv4 header's, for a packet that was made here. */
 void packet_sum_fill(struct packet *packet);
 
+/* A TCP packet to be made. */
+struct tcp_segment {
+    uint8_t family;               /* 4 or 6 */
+    const uint8_t *source, *dest; /* addresses; may lie in the frame that it is made in */
+    uint16_t from, to;            /* ports */
+    uint32_t seq, ack;
+    uint8_t flags; /* TCP_... */
+    uint16_t window;
+    const uint8_t *options; /* n_options bytes, a multiple of 4 */
+    unsigned n_options;
+};
+/* Makes it behind the Ethernet header, in place of what is there; checksums too. frame, size and room are set, and hold
+ * together enough for it. */
+void packet_make_tcp(struct packet *packet, const struct tcp_segment *segment);
+
 /* The same fields of both families; IP packets only. */
 static inline uint8_t packet_family(const struct packet *packet)
 {

@@ -70,11 +70,14 @@ static void nat_make(void)
                              .n_locals = 1,
                              .backend_sessions = backend_sessions,
                              .n_backends = 1,
+                             .frames = memory(16 * sizeof(struct nat_frame)),
+                             .n_frames = 16,
                              .local_index = memory(endpoint_size(1))};
     nat_init(&nat, &all, secret, 1000000);
     static struct nat_services services;
     nat_services_init(&services, memory(endpoint_size(1)), &service, 1);
     nat_set_services(&nat, &services);
+    nat.cookies_above = n;
 }
 
 static void frame_fill(uint8_t *frame, uint32_t connection, unsigned size, uint8_t flags)
@@ -101,7 +104,7 @@ static void burst_fill(const uint32_t *connections, unsigned size, uint8_t flags
 {
     for (unsigned i = 0; i < NAT_BURST; i++) {
         frame_fill(frames[i], connections[i], size, flags);
-        packets[i] = (struct packet){.frame = frames[i], .size = size, .room = 64};
+        packets[i] = (struct packet){.frame = frames[i], .size = size, .room = NAT_ROOM};
         pointers[i] = &packets[i];
         ways[i] = (struct nat_way){.adjacency = 1};
     }

@@ -1,112 +1,18 @@
 /* FULLNAT between a client and a backend that are played here, packet by packet. Every packet that comes out is looked
  * at with a checksum that is computed apart. */
-#include "dataplane/nat.h"
 
 #include "dataplane/csum.h"
+#include "tests/unit/nat_rig.h"
 #include "tests/unit/unit.h"
 
 #include <string.h>
 
 #define SESSIONS 1024u
-#define ROOM 64u
-#define SECOND 1000000ull
 
-static const uint64_t secret[2] = {11, 22};
-static const uint8_t client4[16] = {192, 0, 2, 7}, vip4[16] = {198, 51, 100, 1}, local4[16] = {10, 0, 0, 1},
-                     backend4[16] = {10, 0, 0, 9};
-static const uint8_t client6[16] = {0x20, 1, 0xd, 0xb8, 1, [15] = 7}, vip6[16] = {0x20, 1, 0xd, 0xb8, 2, [15] = 1},
-                     local6[16] = {0x20, 1, 0xd, 0xb8, 3, [15] = 1}, backend6[16] = {0x20, 1, 0xd, 0xb8, 3, [15] = 9};
-
-struct rig {
-    struct nat nat;
-    struct nat_local locals[2];
-    struct nat_backend backends[2];
-    struct nat_service services[5];
-    struct nat_services all;
-    uint32_t backend_sessions[4];
-    void *indices[2]; /* of services, of locals */
-    uint16_t pick[1];
-    uint64_t now_us;
-    uint8_t family;
-};
 struct frame {
     uint8_t bytes[1600];
     struct packet packet;
 };
-
-static void local_init(struct nat_local *local, const uint8_t *address, uint8_t family)
-{
-    memcpy(local->address, address, 16);
-    local->family = family;
-    local->by_port = g_new(uint32_t, NAT_PORTS);
-    local->free_ports = g_new(uint16_t, NAT_PORTS);
-    local->last_seq = g_new(uint32_t, NAT_PORTS);
-}
-
-static void service_init(struct rig *r, unsigned i, uint8_t family, uint8_t proto, uint16_t port, uint32_t flags)
-{
-    struct nat_service *s = &r->services[i];
-    *s = (struct nat_service){.port = port, .family = family, .proto = proto, .flags = flags};
-    memcpy(s->address, family == 4 ? vip4 : vip6, 16);
-    s->backends = &r->backends[family == 4 ? 0 : 1];
-    s->pick = r->pick;
-    s->n_pick = 1;
-}
-
-static struct rig *rig_new(uint8_t family, uint32_t sessions)
-{
-    struct rig *r = g_new0(struct rig, 1);
-    r->family = family;
-    r->now_us = 1000 * SECOND;
-    local_init(&r->locals[0], local4, 4);
-    local_init(&r->locals[1], local6, 6);
-    r->backends[0] = (struct nat_backend){.port = 8080, .adjacency = 70};
-    memcpy(r->backends[0].address, backend4, 16);
-    r->backends[1] = (struct nat_backend){.port = 8080, .adjacency = 71, .slot = 1};
-    memcpy(r->backends[1].address, backend6, 16);
-    service_init(r, 0, family, PROTO_TCP, 80, 0);
-    service_init(r, 1, family, PROTO_TCP, 443, NAT_TOA);
-    service_init(r, 2, family, PROTO_UDP, 53, 0);
-    service_init(r, 3, family, PROTO_TCP, 81, 0);
-    r->services[3].n_pick = 0;
-    struct nat_memory memory = {.sessions = aligned_alloc(64, sessions * sizeof(struct nat_session)),
-                                .timers = g_new(struct wheel_timer, sessions),
-                                .free_sessions = g_new(uint32_t, sessions),
-                                .flows = aligned_alloc(64, flow_size(sessions)),
-                                .n_sessions = sessions,
-                                .locals = r->locals,
-                                .n_locals = 2,
-                                .backend_sessions = r->backend_sessions,
-                                .n_backends = 4,
-                                .local_index = r->indices[1] = g_malloc(endpoint_size(2))};
-    nat_init(&r->nat, &memory, secret, r->now_us);
-    nat_services_init(&r->all, r->indices[0] = g_malloc(endpoint_size(4)), r->services, 4);
-    nat_set_services(&r->nat, &r->all);
-    return r;
-}
-
-static void rig_free(struct rig *r)
-{
-    uint64_t live = 0, counted = 0;
-    for (int b = 0; b < 4; b++)
-        counted += r->backend_sessions[b];
-    ck_assert_uint_eq(counted, r->nat.created - r->nat.ended);
-    for (int s = 0; s < NAT_STATES; s++)
-        live += r->nat.states[s];
-    ck_assert_uint_eq(live, r->nat.memory.n_sessions);
-    ck_assert_uint_eq(r->nat.created - r->nat.ended, r->nat.memory.n_sessions - r->nat.n_free);
-    free(r->nat.memory.sessions);
-    g_free(r->nat.memory.timers);
-    g_free(r->nat.memory.free_sessions);
-    free(r->nat.memory.flows);
-    for (int i = 0; i < 2; i++) {
-        g_free(r->indices[i]);
-        g_free(r->locals[i].by_port);
-        g_free(r->locals[i].free_ports);
-        g_free(r->locals[i].last_seq);
-    }
-    g_free(r);
-}
 
 /* What an end says. */
 struct said {
@@ -149,7 +55,7 @@ static void frame_make(struct frame *f, uint8_t family, const uint8_t *source, c
     }
     if (data > 0)
         memcpy(at + l4, say->data, data);
-    f->packet = (struct packet){.frame = f->bytes, .size = ETHER_SIZE + l3 + l4 + data, .room = ROOM};
+    f->packet = (struct packet){.frame = f->bytes, .size = ETHER_SIZE + l3 + l4 + data, .room = NAT_ROOM};
     f->packet.kind = family == 4 ? PACKET_IP4 : PACKET_IP6;
     f->packet.proto = proto;
     f->packet.l3 = ETHER_SIZE;
@@ -189,13 +95,14 @@ static struct nat_way pass(struct rig *r, enum nat_side from, struct frame *f)
 
 static struct nat_way client_says(struct rig *r, struct frame *f, struct said say)
 {
-    frame_make(f, r->family, r->family == 4 ? client4 : client6, r->family == 4 ? vip4 : vip6, &say);
+    frame_make(f, r->family, r->family == 4 ? rig_client4 : rig_client6, r->family == 4 ? rig_vip4 : rig_vip6, &say);
     return pass(r, NAT_OUTSIDE, f);
 }
 
 static struct nat_way backend_says(struct rig *r, struct frame *f, struct said say)
 {
-    frame_make(f, r->family, r->family == 4 ? backend4 : backend6, r->family == 4 ? local4 : local6, &say);
+    frame_make(f, r->family, r->family == 4 ? rig_backend4 : rig_backend6, r->family == 4 ? rig_local4 : rig_local6,
+               &say);
     return pass(r, NAT_INSIDE, f);
 }
 
@@ -226,8 +133,8 @@ static void open_it(struct rig *r, uint16_t from, uint16_t to, uint16_t *local, 
     ck_assert_int_eq(way.drop, DROP_NONE);
     ck_assert_int_eq(way.side, NAT_INSIDE);
     ck_assert_uint_eq(way.adjacency, r->family == 4 ? 70 : 71);
-    ck_assert_mem_eq(source_of(&f), r->family == 4 ? local4 : local6, size);
-    ck_assert_mem_eq(dest_of(&f), r->family == 4 ? backend4 : backend6, size);
+    ck_assert_mem_eq(source_of(&f), r->family == 4 ? rig_local4 : rig_local6, size);
+    ck_assert_mem_eq(dest_of(&f), r->family == 4 ? rig_backend4 : rig_backend6, size);
     ck_assert_uint_eq(f.packet.dest, 8080);
     *local = f.packet.source;
     *isn = seq_of(&f);
@@ -236,8 +143,8 @@ static void open_it(struct rig *r, uint16_t from, uint16_t to, uint16_t *local, 
     ck_assert_int_eq(way.drop, DROP_NONE);
     ck_assert_int_eq(way.side, NAT_OUTSIDE);
     ck_assert_uint_eq(way.adjacency, 50);
-    ck_assert_mem_eq(source_of(&f), r->family == 4 ? vip4 : vip6, size);
-    ck_assert_mem_eq(dest_of(&f), r->family == 4 ? client4 : client6, size);
+    ck_assert_mem_eq(source_of(&f), r->family == 4 ? rig_vip4 : rig_vip6, size);
+    ck_assert_mem_eq(dest_of(&f), r->family == 4 ? rig_client4 : rig_client6, size);
     ck_assert_uint_eq(f.packet.source, to);
     ck_assert_uint_eq(f.packet.dest, from);
     ck_assert_uint_eq(seq_of(&f), 500);
@@ -315,7 +222,7 @@ START_TEST(the_clients_address_is_told)
         ck_assert_uint_eq(options[0], r->family == 4 ? 254 : 253);
         ck_assert_uint_eq(options[1], size);
         ck_assert_uint_eq(get16(options + 2), 40000);
-        ck_assert_mem_eq(options + 4, r->family == 4 ? client4 : client6, address);
+        ck_assert_mem_eq(options + 4, r->family == 4 ? rig_client4 : rig_client6, address);
         for (unsigned i = 0; i < sizeof lie; i++)
             ck_assert_uint_eq(options[size + i], 1);
         ck_assert_mem_eq(f.bytes + f.packet.payload, "hello", 5);
@@ -445,7 +352,7 @@ START_TEST(what_belongs_to_nothing_is_reset)
     way = client_says(r, &f, (struct said){.from = 4000, .to = 81, .seq = 77, .flags = TCP_SYN}); /* nobody is there */
     ck_assert_uint_eq(f.packet.tcp_flags, TCP_RST | TCP_ACK);
     struct said bad = {.from = 4000, .to = 80, .seq = 77, .ack = 88, .flags = TCP_ACK, .data = "x"};
-    frame_make(&f, r->family, r->family == 4 ? client4 : client6, r->family == 4 ? vip4 : vip6, &bad);
+    frame_make(&f, r->family, r->family == 4 ? rig_client4 : rig_client6, r->family == 4 ? rig_vip4 : rig_vip6, &bad);
     f.bytes[f.packet.size - 1] ^= 1;
     ck_assert_int_eq(packet_parse(&f.packet), DROP_NONE);
     ck_assert_int_eq(translate(r, NAT_OUTSIDE, 50, &f).drop, DROP_SESSION);
@@ -464,16 +371,17 @@ START_TEST(strangers_inside_are_none_of_the_session)
     open_it(r, 40000, 80, &port, &isn);
     struct said say = {.from = 8080, .to = port, .seq = 501, .ack = isn + 1, .flags = TCP_RST};
     uint8_t stranger[16];
-    memcpy(stranger, r->family == 4 ? backend4 : backend6, 16);
+    memcpy(stranger, r->family == 4 ? rig_backend4 : rig_backend6, 16);
     stranger[2] ^= 1;
-    frame_make(&f, r->family, stranger, r->family == 4 ? local4 : local6, &say);
+    frame_make(&f, r->family, stranger, r->family == 4 ? rig_local4 : rig_local6, &say);
     ck_assert_int_eq(pass(r, NAT_INSIDE, &f).drop, DROP_SESSION);
     say.flags = TCP_ACK; /* and nobody is reset in another's name */
-    frame_make(&f, r->family, r->family == 4 ? backend4 : backend6, stranger, &say);
+    frame_make(&f, r->family, r->family == 4 ? rig_backend4 : rig_backend6, stranger, &say);
     ck_assert_int_eq(pass(r, NAT_INSIDE, &f).drop, DROP_FOREIGN);
     say.flags = TCP_RST;
     say.from = 8081;
-    frame_make(&f, r->family, r->family == 4 ? backend4 : backend6, r->family == 4 ? local4 : local6, &say);
+    frame_make(&f, r->family, r->family == 4 ? rig_backend4 : rig_backend6, r->family == 4 ? rig_local4 : rig_local6,
+               &say);
     ck_assert_int_eq(pass(r, NAT_INSIDE, &f).drop, DROP_SESSION);
     ck_assert_uint_eq(r->nat.states[NAT_ESTABLISHED], 1);
     rig_free(r);
@@ -499,7 +407,8 @@ START_TEST(a_forged_reset_ends_nothing)
         {.from = 40000, .to = 80, .seq = 0xfffffff1, .ack = 501, .flags = TCP_ACK | TCP_FIN},
     };
     for (unsigned i = 0; i < 2; i++) { /* nor does one that was damaged on its way */
-        frame_make(&f, r->family, r->family == 4 ? client4 : client6, r->family == 4 ? vip4 : vip6, &ends[i]);
+        frame_make(&f, r->family, r->family == 4 ? rig_client4 : rig_client6, r->family == 4 ? rig_vip4 : rig_vip6,
+                   &ends[i]);
         f.bytes[f.packet.l4 + 15] ^= 1;
         ck_assert_int_eq(packet_parse(&f.packet), DROP_NONE);
         translate(r, NAT_OUTSIDE, 50, &f);
@@ -581,7 +490,8 @@ START_TEST(corrupted_in_corrupted_out)
     open_it(r, 40000, 443, &port, &isn);
     struct said say = {.from = 40000, .to = 443, .seq = 0xfffffff1, .ack = 501, .flags = TCP_ACK, .data = "hello"};
     for (unsigned bit = 0; bit < 40; bit++) {
-        frame_make(&f, r->family, r->family == 4 ? client4 : client6, r->family == 4 ? vip4 : vip6, &say);
+        frame_make(&f, r->family, r->family == 4 ? rig_client4 : rig_client6, r->family == 4 ? rig_vip4 : rig_vip6,
+                   &say);
         f.bytes[f.packet.size - 1 - bit / 8] ^= (uint8_t)(1u << bit % 8);
         ck_assert_int_eq(packet_parse(&f.packet), DROP_NONE);
         ck_assert_int_eq(translate(r, NAT_OUTSIDE, 50, &f).drop, DROP_NONE);
@@ -649,6 +559,88 @@ START_TEST(no_room_is_said_and_passes)
 }
 END_TEST
 
+/* A session that began with a cookie, whose backend is slow, remembers another connection, refuses. */
+START_TEST(backends_of_clients_that_are_there_already)
+{
+    struct frame f;
+    struct rig *r = rig_new(families[_i], SESSIONS);
+    r->nat.cookies_above = 0;
+    const struct said syn = {.from = 7, .to = 80, .seq = 1000, .flags = TCP_SYN};
+    struct nat_way way = client_says(r, &f, syn);
+    ck_assert_int_eq(way.side, NAT_OUTSIDE);
+    ck_assert_uint_eq(f.packet.tcp_flags, TCP_SYN | TCP_ACK);
+    ck_assert_uint_eq(ack_of(&f), 1001);
+    uint32_t cookie = seq_of(&f);
+    ck_assert_uint_eq(r->nat.created, 0);
+    const struct said ask = {.from = 7, .to = 80, .seq = 1001, .ack = cookie + 1, .flags = TCP_ACK, .data = "ask"};
+    struct said forged = ask;
+    forged.ack += 256;
+    ck_assert_int_eq(client_says(r, &f, forged).drop, DROP_COOKIE);
+    ck_assert_int_eq(client_says(r, &f, ask).side, NAT_INSIDE);
+    ck_assert_uint_eq(f.packet.tcp_flags, TCP_SYN);
+    uint32_t isn = seq_of(&f);
+    uint16_t port = f.packet.source;
+    ck_assert_uint_eq(r->nat.states[NAT_CONNECTING], 1);
+    /* It hears nothing: asked again, in the same words. */
+    r->now_us += SECOND / 4;
+    nat_expire(&r->nat, r->now_us, 10);
+    const struct nat_frame *out = nat_next_out(&r->nat);
+    ck_assert_ptr_nonnull(out);
+    ck_assert_uint_eq(get32(out->bytes + f.packet.l4 + 4), isn);
+    ck_assert_ptr_null(nat_next_out(&r->nat));
+    /* It remembers a connection of that port: that one is ended, and it is asked anew. */
+    way = backend_says(r, &f, (struct said){.from = 8080, .to = port, .seq = 9, .ack = isn - 77, .flags = TCP_ACK});
+    ck_assert_int_eq(way.side, NAT_INSIDE);
+    ck_assert_uint_eq(f.packet.tcp_flags, TCP_RST);
+    ck_assert_uint_eq(seq_of(&f), isn - 77);
+    nat_expire(&r->nat, r->now_us += WHEEL_TICK_US, 10);
+    out = nat_next_out(&r->nat);
+    ck_assert_ptr_nonnull(out);
+    ck_assert_uint_eq(out->bytes[f.packet.l4 + 13], TCP_SYN);
+    /* It takes it: what the client had said comes behind. */
+    way = backend_says(r, &f,
+                       (struct said){.from = 8080, .to = port, .seq = 500, .ack = isn + 1, .flags = TCP_SYN | TCP_ACK});
+    ck_assert_int_eq(way.side, NAT_INSIDE);
+    ck_assert_uint_eq(f.packet.tcp_flags, TCP_ACK);
+    ck_assert_uint_eq(seq_of(&f), isn + 1);
+    ck_assert_uint_eq(ack_of(&f), 501);
+    out = nat_next_out(&r->nat);
+    ck_assert_ptr_nonnull(out);
+    ck_assert_mem_eq(out->bytes + f.packet.payload, "ask", 3);
+    ck_assert_ptr_null(nat_next_out(&r->nat));
+    backend_says(
+        r, &f, (struct said){.from = 8080, .to = port, .seq = 501, .ack = isn + 4, .flags = TCP_ACK, .data = "answer"});
+    ck_assert_uint_eq(seq_of(&f), cookie + 1);
+    ck_assert_uint_eq(ack_of(&f), 1004);
+    /* Another one refuses: the client is told so, where it expects it. */
+    client_says(r, &f, (struct said){.from = 8, .to = 80, .seq = 1000, .flags = TCP_SYN});
+    cookie = seq_of(&f);
+    client_says(r, &f, (struct said){.from = 8, .to = 80, .seq = 1001, .ack = cookie + 1, .flags = TCP_ACK});
+    isn = seq_of(&f);
+    way = backend_says(r, &f,
+                       (struct said){.from = 8080, .to = f.packet.source, .ack = isn + 1, .flags = TCP_RST | TCP_ACK});
+    ck_assert_int_eq(way.side, NAT_OUTSIDE);
+    ck_assert_uint_eq(f.packet.tcp_flags, TCP_RST);
+    ck_assert_uint_eq(seq_of(&f), cookie + 1);
+    ck_assert_uint_eq(f.packet.dest, 8);
+    /* And one never answers. */
+    client_says(r, &f, (struct said){.from = 9, .to = 80, .seq = 1000, .flags = TCP_SYN});
+    cookie = seq_of(&f);
+    client_says(r, &f, (struct said){.from = 9, .to = 80, .seq = 1001, .ack = cookie + 1, .flags = TCP_ACK});
+    unsigned syns = 0, resets = 0;
+    for (int i = 0; i < 700; i++) {
+        nat_expire(&r->nat, r->now_us += WHEEL_TICK_US, 10);
+        while ((out = nat_next_out(&r->nat)) != NULL) {
+            syns += out->bytes[f.packet.l4 + 13] == TCP_SYN;
+            resets += out->bytes[f.packet.l4 + 13] == TCP_RST && out->way.side == NAT_OUTSIDE;
+        }
+    }
+    ck_assert_uint_eq(syns, 4);
+    ck_assert_uint_eq(resets, 1);
+    rig_free(r);
+}
+END_TEST
+
 /* Two backends, weights 1 to 3 by the table: in turn they have shares of 1 to 3; one that drains gets no more and keeps
  * what it has; one that is full leaves it to the other, until that is full too. */
 START_TEST(backends_take_their_share)
@@ -710,7 +702,8 @@ START_TEST(a_burst_is_as_its_packets_one_by_one)
     struct nat_way ways[NAT_BURST];
     for (uint16_t i = 0; i < NAT_BURST; i++) { /* each SYN twice */
         struct said say = {.from = (uint16_t)(500 + i / 2), .to = 80, .seq = 9, .flags = TCP_SYN};
-        frame_make(&frames[i], r->family, r->family == 4 ? client4 : client6, r->family == 4 ? vip4 : vip6, &say);
+        frame_make(&frames[i], r->family, r->family == 4 ? rig_client4 : rig_client6,
+                   r->family == 4 ? rig_vip4 : rig_vip6, &say);
         packets[i] = &frames[i].packet;
         ck_assert_int_eq(packet_parse(packets[i]), DROP_NONE);
         ways[i] = (struct nat_way){.adjacency = 50};
@@ -752,8 +745,9 @@ START_TEST(strange_packets)
             say.to = (uint16_t)(NAT_PORT_MIN + (seed >> 9) % 200);
         }
         frame_make(&f, r->family,
-                   outside ? (r->family == 4 ? client4 : client6) : (r->family == 4 ? backend4 : backend6),
-                   outside ? (r->family == 4 ? vip4 : vip6) : (r->family == 4 ? local4 : local6), &say);
+                   outside ? (r->family == 4 ? rig_client4 : rig_client6)
+                           : (r->family == 4 ? rig_backend4 : rig_backend6),
+                   outside ? (r->family == 4 ? rig_vip4 : rig_vip6) : (r->family == 4 ? rig_local4 : rig_local6), &say);
         if (packet_parse(&f.packet) != DROP_NONE)
             continue;
         f.packet.room = seed >> 3 & 31;
@@ -781,6 +775,7 @@ static void add(TCase *tcase)
     tcase_add_loop_test(tcase, corrupted_in_corrupted_out, 0, 2);
     tcase_add_loop_test(tcase, local_ports_rest_and_their_numbers_rise, 0, 2);
     tcase_add_loop_test(tcase, no_room_is_said_and_passes, 0, 2);
+    tcase_add_loop_test(tcase, backends_of_clients_that_are_there_already, 0, 2);
     tcase_add_loop_test(tcase, backends_take_their_share, 0, 2);
     tcase_add_loop_test(tcase, a_burst_is_as_its_packets_one_by_one, 0, 2);
     tcase_add_loop_test(tcase, strange_packets, 0, 2);

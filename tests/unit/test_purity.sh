@@ -16,7 +16,7 @@ libc="$libc"'|l*round|f(max|min|abs)|floor|ceil|pow|sqrt|log|log2|exp|isnan|isfi
 # Compiler and sanitizers.
 built='_GLOBAL_OFFSET_TABLE_|__stack_chk_fail|__(asan|ubsan|tsan|lsan|sanitizer|gcov)_.*|__gcc_.*'
 # Libraries; what of them is impure is named below.
-libs='g_.*|json_.*|yaml_.*|XXH32|crypto_generichash.*|crypto_auth_hmacsha256.*|sodium_(bin2hex|base642bin|memzero)'
+libs='g_.*|json_.*|yaml_.*|XXH32|crypto_(generichash|shorthash|auth_hmacsha256).*|sodium_(bin2hex|base642bin|memzero)'
 # The kinds of error are the one pure file of core/.
 core='sb_error_quark|error_[a-z_]*'
 allowed="^($libc|$built|$libs|$core)\$"
