@@ -66,7 +66,7 @@ START_TEST(wrong_words)
         {"apply -f empty", "found no object in it, expected some or a plan"},
         {"diff empty", "found no object in it"},
         {"apply -f /dev/zero", "/dev/zero is larger than"},
-        {"audit --limit 99999999999999999999", "expected a number from 1 to 1000"},
+        {"audit --limit 99999999999999999999", "usage: signalbox audit"},
         {"plan show $(head -c 70000 /dev/zero | tr '\\0' a)", "the server answered 414, what was asked is too long"},
         {"diff gen 1..99999999999999999999999", "usage: signalbox diff"},
     };
