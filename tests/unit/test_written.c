@@ -66,6 +66,7 @@ static const struct written {
     {"signalbox --server https://CONTROL:8440 --ca ca.pem --token-file admin.token status", ANYHOW,
      "signalbox --server SERVER --token-file ALICE status", 0, "room-a", NULL},
     {"signalbox apply -f site.yaml", ANYHOW, NULL, 0, "", NULL},
+    {"signalbox diff site.yaml", ANYHOW, NULL, 0, "nothing to change", NULL},
     {"signalbox export", ANYHOW, NULL, 0, "room-b", NULL},
     {"signalbox inventory kinds", ANYHOW, NULL, 0, "component", NULL},
     {"inventory used-by room room-a", ANYHOW, NULL, 0, "pop-a1", NULL},
