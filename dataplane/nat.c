@@ -63,10 +63,12 @@ void nat_services_init(struct nat_services *services, void *memory, const struct
 {
     services->services = service;
     services->n = n;
-    endpoint_init(&services->index, memory, n);
+    endpoint_init(&services->index, memory, 2 * n);
     for (uint32_t i = 0; i < n; i++) {
         struct endpoint at = {.port = service[i].port, .family = service[i].family, .proto = service[i].proto};
         memcpy(at.address, service[i].address, packet_address_size(at.family));
+        endpoint_add(&services->index, &at, i);
+        at.port = at.proto = 0; /* the address, whatever the port */
         endpoint_add(&services->index, &at, i);
     }
 }
@@ -314,7 +316,7 @@ static void key_of(const struct packet *p, struct flow_key *key)
     key->service_port = p->dest;
 }
 
-static struct nat_session *find_outside(const struct nat *nat, const struct flow_key *key, uint64_t hash)
+struct nat_session *nat_find(const struct nat *nat, const struct flow_key *key, uint64_t hash)
 {
     unsigned at = 0;
     uint32_t index;
@@ -337,15 +339,9 @@ static const struct nat_local *local_at(const struct nat *nat, const struct pack
     return l == ENDPOINT_NONE ? NULL : &nat->memory.locals[l];
 }
 
-/* Where the number of a port's session is; NULL: no session has such a port. */
-static const uint32_t *session_at(const struct nat_local *local, uint16_t port)
-{
-    return local != NULL && port >= NAT_PORT_MIN ? &local->by_port[port - NAT_PORT_MIN] : NULL;
-}
-
 static struct nat_session *find_inside(const struct nat *nat, const struct nat_local *local, const struct packet *p)
 {
-    const uint32_t *at = session_at(local, p->dest);
+    const uint32_t *at = nat_session_at(local, p->dest);
     struct nat_session *s = at == NULL || *at == FLOW_NONE ? NULL : &nat->memory.sessions[*at];
     bool same = s != NULL && s->proto == p->proto && s->backend_port == p->source &&
                 memcmp(s->backend, packet_source(p), packet_address_size(local->family)) == 0;
@@ -397,8 +393,18 @@ struct found {
     const struct nat_local *local; /* from inside; NULL: not for us */
 };
 
+/* Bytes that an IP packet may have by that neighbour. */
+static unsigned mtu_of(const struct nat *nat, uint32_t adjacency)
+{
+    const uint16_t *mtu = nat->services != NULL ? nat->services->mtu : NULL;
+    return mtu == NULL || mtu[adjacency] == 0 ? UINT16_MAX : mtu[adjacency];
+}
+
 struct nat_way nat_from_client(struct nat *nat, struct nat_session *s, struct packet *p, uint64_t now_us)
 {
+    unsigned mtu = mtu_of(nat, s->adjacency_in), more = s->toa || s->proxy ? translate_overhead(s) : 0;
+    if (p->size - p->l3 + more > mtu)
+        return nat_too_big(NAT_OUTSIDE, s->adjacency_out, p, mtu - more);
     if (!translate_fits(s, p))
         return (struct nat_way){.drop = DROP_UNTOLD};
     s->used_ms = (uint32_t)(now_us / 1000);
@@ -434,7 +440,7 @@ static struct nat_way from_nobody(struct nat *nat, uint32_t adjacency, struct pa
 static struct nat_way from_outside(struct nat *nat, uint32_t adjacency, struct packet *p, const struct found *found,
                                    uint64_t now_us)
 {
-    struct nat_session *s = find_outside(nat, &found->key, found->hash);
+    struct nat_session *s = nat_find(nat, &found->key, found->hash);
     if (s != NULL && makes_room(s, p)) {
         nat_end(nat, s);
         s = NULL;
@@ -455,6 +461,9 @@ static struct nat_way from_inside(struct nat *nat, uint32_t adjacency, struct pa
     if (s == NULL)
         return refuse(nat, NAT_INSIDE, adjacency, p, local == NULL ? DROP_FOREIGN : DROP_SESSION);
     s->used_ms = (uint32_t)(now_us / 1000);
+    unsigned mtu = mtu_of(nat, s->adjacency_out);
+    if (p->size - p->l3 > mtu)
+        return nat_too_big(NAT_INSIDE, adjacency, p, mtu);
     if (s->state == NAT_CONNECTING)
         return splice_from_backend(nat, s, adjacency, p, now_us);
     if (s->spliced && nat_is_answer(p))
@@ -476,7 +485,7 @@ static void find_place(const struct nat *nat, enum nat_side from, const struct p
         flow_prefetch(&nat->flows, found->hash);
     } else {
         found->local = local_at(nat, p);
-        __builtin_prefetch(session_at(found->local, p->dest)); /* NULL does no harm */
+        __builtin_prefetch(nat_session_at(found->local, p->dest)); /* NULL does no harm */
     }
 }
 
@@ -484,7 +493,7 @@ static void find_place(const struct nat *nat, enum nat_side from, const struct p
 static void fetch_session(const struct nat *nat, enum nat_side from, const struct packet *p, const struct found *found)
 {
     unsigned at = 0;
-    const uint32_t *port = from == NAT_OUTSIDE ? NULL : session_at(found->local, p->dest);
+    const uint32_t *port = from == NAT_OUTSIDE ? NULL : nat_session_at(found->local, p->dest);
     uint32_t index = from == NAT_OUTSIDE ? flow_find(&nat->flows, found->hash, &at) : port != NULL ? *port : FLOW_NONE;
     if (index == FLOW_NONE)
         return;

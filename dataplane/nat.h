@@ -85,11 +85,12 @@ struct nat_service {
 struct nat_services {
     const struct nat_service *services;
     uint32_t n;
-    uint64_t seed[2]; /* of choosing by client: the same at every gateway, so that each chooses the same backend */
+    const uint16_t *mtu; /* by adjacency: bytes of an IP packet at most, 0: any; NULL: of all of them */
+    uint64_t seed[2];    /* of choosing by client: the same at every gateway, so that each chooses the same backend */
     struct endpoints index;
 };
-/* Makes the index; keeps both arrays; the seed is set before or behind. memory: endpoint_size(n) bytes. Of two alike
- * the first serves. */
+/* Makes the index; keeps both arrays; the seed is set before or behind. memory: endpoint_size(2 * n) bytes. Of two
+ * alike the first serves. */
 void nat_services_init(struct nat_services *services, void *memory, const struct nat_service *service, uint32_t n);
 
 /* An address that backends are talked to from; all its ports are this core's. */
@@ -177,6 +178,9 @@ void nat_set_services(struct nat *nat, const struct nat_services *services);
 #define NAT_BURST 32u
 void nat_translate(struct nat *nat, enum nat_side from, struct packet *const *packets, struct nat_way *ways, unsigned n,
                    uint64_t now_us);
+/* ICMP, in place: an echo of a service's or an own address is answered; an error about a session's packet goes to who
+ * sent that. adjacency: as above. */
+struct nat_way nat_icmp(struct nat *nat, enum nat_side from, uint32_t adjacency, struct packet *p);
 /* What is to be sent besides: NULL when there is no more. To be asked behind nat_translate and nat_expire. Valid until
  * the next call; the Ethernet header is the caller's to write. */
 const struct nat_frame *nat_next_out(struct nat *nat);

@@ -1,5 +1,5 @@
-/* nat_private.h: what the files of the FULLNAT share: nat.c (sessions, their states and packets) and splice.c (those
- * that begin with a SYN cookie). Thread safety: that of nat.h.
+/* nat_private.h: what the files of the FULLNAT share: nat.c (sessions, their states and packets), splice.c (those
+ * that begin with a SYN cookie) and nat_icmp.c (errors about them). Thread safety: that of nat.h.
  */
 #ifndef DATAPLANE_NAT_PRIVATE_H
 #define DATAPLANE_NAT_PRIVATE_H
@@ -33,6 +33,17 @@ struct nat_session *nat_begin(struct nat *nat, const struct flow_key *key, uint6
                               uint32_t adjacency, uint64_t now_us, enum drop *drop);
 /* One packet of a session from outside; it was looked at by nobody yet. */
 struct nat_way nat_from_client(struct nat *nat, struct nat_session *s, struct packet *p, uint64_t now_us);
+
+struct nat_session *nat_find(const struct nat *nat, const struct flow_key *key, uint64_t hash);
+/* Where the number of a port's session is; NULL: no session has such a port. */
+static inline const uint32_t *nat_session_at(const struct nat_local *local, uint16_t port)
+{
+    return local != NULL && port >= NAT_PORT_MIN ? &local->by_port[port - NAT_PORT_MIN] : NULL;
+}
+
+/* nat_icmp.c: in the place of a packet that is bigger than its way allows, its sender is told so (RFC 1191, RFC 8201).
+ * adjacency: where it came from. */
+struct nat_way nat_too_big(enum nat_side from, uint32_t adjacency, struct packet *p, unsigned mtu);
 
 /* splice.c */
 void splice_init(struct nat *nat);

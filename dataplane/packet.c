@@ -190,14 +190,18 @@ bool packet_sum_good(const struct packet *packet)
     return csum_fold(covered(packet)) == 0xffff;
 }
 
+void packet_fill_ip4_sum(uint8_t *ip)
+{
+    memset(ip + 10, 0, 2);
+    uint16_t header = (uint16_t)~csum_fold(csum_add(0, ip, IP4_SIZE));
+    memcpy(ip + 10, &header, 2);
+}
+
 void packet_sum_fill(struct packet *packet)
 {
-    uint8_t *ip = packet->frame + packet->l3, *field = packet_sum_field(packet);
-    if (packet->kind == PACKET_IP4) {
-        memset(ip + 10, 0, 2);
-        uint16_t header = (uint16_t)~csum_fold(csum_add(0, ip, IP4_SIZE));
-        memcpy(ip + 10, &header, 2);
-    }
+    uint8_t *field = packet_sum_field(packet);
+    if (packet->kind == PACKET_IP4)
+        packet_fill_ip4_sum(packet->frame + packet->l3);
     memset(field, 0, 2);
     uint16_t sum = (uint16_t)~csum_fold(covered(packet));
     if (packet->proto == PROTO_UDP && sum == 0)
@@ -209,37 +213,40 @@ void packet_sum_fill(struct packet *packet)
 
 #define HOPS 64u
 
-static void make_ip(struct packet *packet, const uint8_t *source, const uint8_t *dest, uint32_t size)
+/* size: of what is behind the IP header. */
+static void make_ip(struct packet *packet, uint8_t family, uint8_t proto, const uint8_t *source, const uint8_t *dest,
+                    uint32_t size)
 {
-    uint8_t *ip = packet->frame + ETHER_SIZE, family = packet_family(packet), both[32];
+    uint8_t *ip = packet->frame + ETHER_SIZE, both[32];
+    uint32_t all = packet->size + packet->room, header = family == 4 ? IP4_SIZE : IP6_SIZE;
     unsigned address = packet_address_size(family);
     memcpy(both, source, address); /* they may lie in the header that is written now */
     memcpy(both + address, dest, address);
+    packet->kind = family == 4 ? PACKET_IP4 : PACKET_IP6;
+    packet->proto = proto;
+    packet->l3 = ETHER_SIZE;
+    packet->l4 = (uint16_t)(ETHER_SIZE + header);
+    packet->size = packet->l4 + size;
+    packet->room = all - packet->size;
     put16(packet->frame + 12, family == 4 ? TYPE_IP4 : TYPE_IP6);
-    memset(ip, 0, family == 4 ? IP4_SIZE : IP6_SIZE);
+    memset(ip, 0, header);
     ip[0] = family == 4 ? 0x45 : 0x60;
     put16(packet_length(packet), (uint16_t)(size + (family == 4 ? IP4_SIZE : 0)));
     if (family == 4)
         put16(ip + 6, IP4_DONT);
-    ip[family == 4 ? 9 : 6] = packet->proto;
+    ip[family == 4 ? 9 : 6] = proto;
     *packet_hops(packet) = HOPS;
     memcpy(packet_source(packet), both, 2 * address);
 }
 
 void packet_make_tcp(struct packet *packet, const struct tcp_segment *segment)
 {
-    uint32_t all = packet->size + packet->room, header = TCP_SIZE + segment->n_options;
-    packet->kind = segment->family == 4 ? PACKET_IP4 : PACKET_IP6;
-    packet->proto = PROTO_TCP;
+    uint32_t header = TCP_SIZE + segment->n_options;
+    make_ip(packet, segment->family, PROTO_TCP, segment->source, segment->dest, header);
     packet->tcp_flags = segment->flags;
-    packet->l3 = ETHER_SIZE;
-    packet->l4 = (uint16_t)(ETHER_SIZE + (segment->family == 4 ? IP4_SIZE : IP6_SIZE));
-    packet->payload = (uint16_t)(packet->l4 + header);
-    packet->size = packet->payload;
-    packet->room = all - packet->size;
+    packet->payload = (uint16_t)packet->size;
     packet->source = segment->from;
     packet->dest = segment->to;
-    make_ip(packet, segment->source, segment->dest, header);
     uint8_t *tcp = packet->frame + packet->l4;
     put16(tcp, segment->from);
     put16(tcp + 2, segment->to);
@@ -250,5 +257,20 @@ void packet_make_tcp(struct packet *packet, const struct tcp_segment *segment)
     put32(tcp + 16, 0);
     if (segment->n_options > 0)
         memcpy(tcp + TCP_SIZE, segment->options, segment->n_options);
+    packet_sum_fill(packet);
+}
+
+void packet_make_icmp(struct packet *packet, const struct icmp_message *message)
+{
+    uint8_t proto = message->family == 4 ? PROTO_ICMP : PROTO_ICMP6;
+    make_ip(packet, message->family, proto, message->source, message->dest, ICMP_SIZE + message->n_quote);
+    uint8_t *icmp = packet->frame + packet->l4;
+    packet->payload = (uint16_t)(packet->l4 + ICMP_SIZE);
+    packet->tcp_flags = 0;
+    packet->source = packet->dest = 0;
+    icmp[0] = message->type;
+    icmp[1] = message->code;
+    put32(icmp + 4, message->rest);
+    memcpy(icmp + ICMP_SIZE, message->quote, message->n_quote);
     packet_sum_fill(packet);
 }

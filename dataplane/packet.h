@@ -61,6 +61,18 @@ struct tcp_segment {
 /* Makes it behind the Ethernet header, in place of what is there; checksums too. frame, size and room are set, and hold
  * together enough for it. */
 void packet_make_tcp(struct packet *packet, const struct tcp_segment *segment);
+/* An ICMP message about a packet, likewise. */
+struct icmp_message {
+    uint8_t family;
+    const uint8_t *source, *dest;
+    uint8_t type, code;
+    uint32_t rest;        /* of its header */
+    const uint8_t *quote; /* not in the frame */
+    unsigned n_quote;
+};
+void packet_make_icmp(struct packet *packet, const struct icmp_message *message);
+/* Computes the checksum of an IPv4 header without options. */
+void packet_fill_ip4_sum(uint8_t *ip);
 
 /* The same fields of both families; IP packets only. */
 static inline uint8_t packet_family(const struct packet *packet)

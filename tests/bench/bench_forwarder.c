@@ -75,7 +75,7 @@ static void nat_make(void)
                              .local_index = memory(endpoint_size(1))};
     nat_init(&nat, &all, secret, 1000000);
     static struct nat_services services;
-    nat_services_init(&services, memory(endpoint_size(1)), &service, 1);
+    nat_services_init(&services, memory(endpoint_size(2)), &service, 1);
     nat_set_services(&nat, &services);
     nat.cookies_above = n;
 }

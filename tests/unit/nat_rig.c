@@ -60,7 +60,7 @@ struct rig *rig_new(uint8_t family, uint32_t sessions)
                                 .n_frames = RIG_FRAMES,
                                 .local_index = r->indices[1] = g_malloc(endpoint_size(2))};
     nat_init(&r->nat, &memory, secret, r->now_us);
-    nat_services_init(&r->all, r->indices[0] = g_malloc(endpoint_size(6)), r->services, 6);
+    nat_services_init(&r->all, r->indices[0] = g_malloc(endpoint_size(12)), r->services, 6);
     nat_set_services(&r->nat, &r->all);
     r->nat.cookies_above = sessions + 1;
     return r;
