@@ -20,6 +20,7 @@
 #include "server/api/paging.h"
 #include "server/api/tokens.h"
 #include "server/engine/executor.h"
+#include "server/store/journal.h"
 
 struct handler;
 struct call {
@@ -81,6 +82,8 @@ bool events_prepare(struct call *call, GError **error); /* handlers_events.c */
 bool events_read(struct call *call, GError **error);
 bool events_ready(struct call *call, struct turn *turn, bool last, GError **error);
 bool audit_rows(struct call *call, GError **error); /* handlers_audit.c */
+/* A row as the API shows it, a new reference; NULL: the journal is damaged. */
+json_t *audit_row_json(const struct journal_row *row, GError **error);
 bool audit_verify(struct call *call, GError **error);
 bool history_recordings(struct call *call, GError **error); /* handlers_history.c */
 bool history_recording(struct call *call, GError **error);

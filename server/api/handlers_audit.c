@@ -12,15 +12,22 @@
 
 /* ---- rows ---- */
 
-static bool add_audit_row(void *data, const struct journal_row *row, GError **error)
+json_t *audit_row_json(const struct journal_row *row, GError **error)
 {
     json_t *body = journal_row_body(row, error);
     if (body == NULL)
-        return false;
+        return NULL;
     json_object_set(body, "number", json_object_get(body, "seq"));
     json_object_set_new(body, "seq", json_integer((json_int_t)row->seq)); /* what ?after= takes */
-    json_array_append_new(data, body);
-    return true;
+    return body;
+}
+
+static bool add_audit_row(void *data, const struct journal_row *row, GError **error)
+{
+    json_t *body = audit_row_json(row, error);
+    if (body != NULL)
+        json_array_append_new(data, body);
+    return body != NULL;
 }
 
 /* Which way a page leads, and from where: key of a cursor. */

@@ -83,7 +83,7 @@ static bool take_entry(void *data, const struct journal_row *row, GError **error
 static bool take_audit(void *data, const struct journal_row *row, GError **error)
 {
     struct history *h = data;
-    json_t *body = row->seq <= h->until ? journal_row_body(row, error) : NULL;
+    json_t *body = row->seq <= h->until ? audit_row_json(row, error) : NULL;
     if (body != NULL)
         json_array_append_new(h->entries, body);
     return body != NULL;

@@ -66,7 +66,7 @@ static bool check_scopes(const json_t *scopes, GError **error)
 {
     size_t i;
     json_t *scope;
-    if (scopes == NULL || json_is_null(scopes))
+    if (scopes == NULL)
         return true;
     if (!json_is_array(scopes) || json_array_size(scopes) == 0 || json_array_size(scopes) > SCOPES_MAX)
         return wrong_member("scopes", scopes, "1 to 32 parts of the API", error);
@@ -79,7 +79,7 @@ static bool check_scopes(const json_t *scopes, GError **error)
 
 static bool check_expiry(const json_t *expires, int64_t wall_us, GError **error)
 {
-    if (expires == NULL || json_is_null(expires) || (json_is_integer(expires) && json_integer_value(expires) > wall_us))
+    if (expires == NULL || (json_is_integer(expires) && json_integer_value(expires) > wall_us))
         return true;
     return wrong_member("expires_us", expires, "a time to come, µs since 1970", error);
 }

@@ -30,15 +30,16 @@ static bool pin_read(const struct engine *engine, const json_t *body, struct pin
 {
     const json_t *life = json_object_get(body, "for_s");
     const char *purpose = json_text(json_object_get(body, "purpose"));
+    const json_t *user = json_object_get(body, "user");
     int choice = purpose != NULL ? choice_find(PIN_PURPOSES, purpose) : -1;
     pin->room = json_text(json_object_get(body, "room"));
-    pin->user = json_text(json_object_get(body, "user"));
+    pin->user = json_text(user);
     if (pin->room == NULL || INVENTORY_GET(engine->resolved->world->inventory, room, pin->room) == NULL)
         return refuse_member(body, "room", "the name of a room that exists", error);
     if (choice < 0)
         return refuse_member(body, "purpose", "one of user, staff, canary", error);
     pin->purpose = (enum pin_purpose)choice;
-    if (pin->purpose == PIN_USER ? pin->user == NULL || !user_valid(pin->user) : pin->user != NULL)
+    if (pin->purpose == PIN_USER ? pin->user == NULL || !user_valid(pin->user) : user != NULL && !json_is_null(user))
         return refuse_member(body, "user",
                              pin->purpose == PIN_USER
                                  ? "the user's id, 1 to 128 printable ASCII characters without blank \" , ; \\"

@@ -170,6 +170,8 @@ static bool read_origin(struct edge_report *report, const json_t *json, GError *
     const json_t *up = json_object_get(json, "up"), *latency = json_object_get(json, "latency_us");
     if (!json_is_boolean(up))
         return bad(error, "up", up, "true or false");
+    if (latency != NULL && !json_is_integer(latency))
+        return bad(error, "latency_us", latency, "an integer");
     origin->up = json_is_true(up);
     origin->latency_us = json_is_integer(latency) ? json_integer_value(latency) : -1;
     origin->since_us = report->at_us;
@@ -218,6 +220,16 @@ static bool read_hand_act(struct edge_report *report, const json_t *json, GError
     return bad(error, "verb", json_object_get(json, "verb"), "hold or override");
 }
 
+/* For logs of agents' own; nothing is derived from it, but a report is sound as a whole or not at all. */
+static bool read_event(struct edge_report *report, const json_t *json, GError **error)
+{
+    uint64_t at_us;
+    (void)report;
+    if (!json_is_string(json_object_get(json, "text")))
+        return bad(error, "text", json_object_get(json, "text"), "a string");
+    return read_count(json, "at_us", &at_us, error);
+}
+
 /* An absent list is empty. */
 static bool read_rows(struct edge_report *report, const json_t *json, const char *key,
                       bool (*read_row)(struct edge_report *, const json_t *, GError **), GError **error)
@@ -239,7 +251,8 @@ static bool read_rows(struct edge_report *report, const json_t *json, const char
 
 static bool read_head(struct edge_report *report, const json_t *json, GError **error)
 {
-    const json_t *applied = json_object_get(json, "applied"), *text = json_object_get(json, "error");
+    const json_t *applied = json_object_get(json, "applied"), *text = json_object_get(json, "error"),
+                 *haproxy = json_object_get(json, "haproxy");
     uint64_t window_us;
     if (!read_count(json, "promised", &report->promised, error) ||
         !read_count(applied, "epoch", &report->applied.epoch, error) ||
@@ -253,6 +266,8 @@ static bool read_head(struct edge_report *report, const json_t *json, GError **e
         return false;
     if (text != NULL && !json_is_null(text) && !json_is_string(text))
         return bad(error, "error", text, "a string or null");
+    if (haproxy != NULL && !json_is_object(haproxy))
+        return bad(error, "haproxy", haproxy, "an object");
     report->error = g_strdup(json_string_value(text));
     return true;
 }
@@ -270,7 +285,8 @@ static struct edge_report *edge_report_parse(const char *edge, const json_t *jso
     if (read_head(report, json, error) && read_rows(report, json, "counters", read_counter, error) &&
         read_rows(report, json, "origins", read_origin, error) && read_rows(report, json, "holds", read_hold, error) &&
         read_rows(report, json, "probes", read_probe, error) &&
-        read_rows(report, json, "break_glass", read_hand_act, error))
+        read_rows(report, json, "break_glass", read_hand_act, error) &&
+        read_rows(report, json, "events", read_event, error))
         return report;
     edge_report_free(report);
     return NULL;
