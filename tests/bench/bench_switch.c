@@ -15,6 +15,7 @@
 #include "core/error.h"
 #include "core/fileio.h"
 #include "core/loop.h"
+#include "tests/bench/figures.h"
 #include "tests/bench/loopback.h"
 
 #include <errno.h>
@@ -204,31 +205,9 @@ static bool yardstick_once(const struct bench *b, double *took_us, GError **erro
 
 /* ---- rounds ---- */
 
-struct figures {
-    double min, p50, p95, max; /* ms */
-};
 struct round {
     struct figures change, yard;
 };
-
-static int compare(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-/* Nearest rank; sorts. */
-static double percentile(double *samples, size_t n, unsigned percent)
-{
-    qsort(samples, n, sizeof *samples, compare);
-    return samples[MIN(n - 1, (n * percent + 99) / 100 - (percent > 0))];
-}
-
-static struct figures figures_of(double *samples_us, size_t n)
-{
-    return (struct figures){percentile(samples_us, n, 0) / 1e3, percentile(samples_us, n, 50) / 1e3,
-                            percentile(samples_us, n, 95) / 1e3, percentile(samples_us, n, 100) / 1e3};
-}
 
 static bool run_round(struct bench *b, unsigned n, struct round *round, GError **error)
 {
@@ -326,7 +305,8 @@ static struct spread spread_of(const struct round *rounds, unsigned n, size_t of
         memcpy(&divisor, round + by, sizeof divisor);
         values[i] = by == offset ? value : value / divisor;
     }
-    return (struct spread){percentile(values, n, 50), percentile(values, n, 0), percentile(values, n, 100)};
+    return (struct spread){figures_percentile(values, n, 50), figures_percentile(values, n, 0),
+                           figures_percentile(values, n, 100)};
 }
 
 static const struct {
@@ -342,11 +322,6 @@ static const struct {
     {"ratio_p95", "", MEMBER(change.p95), MEMBER(yard.p95)},
 #undef MEMBER
 };
-
-static json_t *figures_json(const struct figures *f)
-{
-    return json_pack("{s:f, s:f, s:f, s:f}", "min_ms", f->min, "p50_ms", f->p50, "p95_ms", f->p95, "max_ms", f->max);
-}
 
 static void report_json(const struct bench *b, const struct round *rounds, unsigned n, unsigned switches)
 {
@@ -366,19 +341,14 @@ static void report_json(const struct bench *b, const struct round *rounds, unsig
     json_decref(all);
 }
 
-static void print_figures(const char *name, const struct figures *f)
-{
-    printf("  %s min %.2f  p50 %.2f  p95 %.2f  max %.2f ms", name, f->min, f->p50, f->p95, f->max);
-}
-
 static void report_text(const struct bench *b, const struct round *rounds, unsigned n, unsigned switches)
 {
     printf("%u switches of %s %s; from the journal's commit to the read-back on the last of %u edges\n", n * switches,
            LEVER, b->room, b->n_edges);
     for (unsigned i = 0; i < n; i++) {
         printf("round %u", i + 1);
-        print_figures("switch", &rounds[i].change);
-        print_figures("| write", &rounds[i].yard);
+        figures_print("switch", &rounds[i].change);
+        figures_print("| write", &rounds[i].yard);
         printf("\n");
     }
     printf("write: write, fsync, rename, fsync of the folder, %zu bytes; median of %u rounds (least to most):\n",

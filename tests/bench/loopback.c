@@ -23,6 +23,7 @@
 #define AGENTS_PORT 8441
 #define OPERATORS_PORT 8440
 #define CALL_MS 5000
+#define LOG_MAX (256u << 20)
 #define WAIT_US (30 * G_USEC_PER_SEC)
 #define END_MS 5000 /* for a process to end by itself */
 
@@ -54,7 +55,7 @@ _Noreturn static void become(const char *const *argv, pid_t parent, int log_fd)
 }
 
 /* What it says goes to FOLDER/NAME.log. */
-static bool start(struct loopback *lo, const char *name, const char *const *argv, GError **error)
+bool loopback_start(struct loopback *lo, const char *name, const char *const *argv, GError **error)
 {
     g_autofree char *log_name = g_strdup_printf("%s.log", name);
     g_autofree char *path = below(lo, log_name);
@@ -116,6 +117,23 @@ json_t *loopback_call(const struct loopback *lo, const char *method, const char 
     free(text);
     httpc_reply_clear(&reply);
     return json;
+}
+
+int64_t loopback_committed_us(struct loopback *lo, GError **error)
+{
+    static const char field[] = " committed_us=";
+    g_autofree char *path = below(lo, "signalboxd.log");
+    size_t size = 0;
+    g_autofree char *log = file_read(path, LOG_MAX, &size, error);
+    int64_t at_us = 0;
+    if (log == NULL)
+        return 0;
+    for (const char *at = log + lo->log_at; (at = strstr(at, field)) != NULL; at++)
+        at_us = g_ascii_strtoll(at + strlen(field), NULL, 10);
+    lo->log_at = size;
+    if (at_us == 0)
+        g_set_error(error, SB_ERROR, SB_ERROR_IO, "no commit in %s", path);
+    return at_us;
 }
 
 bool loopback_wait(const struct loopback *lo, const char *what, bool (*ready)(void *data), void *data, GError **error)
@@ -213,6 +231,18 @@ static json_t *objects_on_loopback(struct loopback *lo, const json_t *objects)
     return moved;
 }
 
+/* Edges that nobody's HAProxy stands behind, like the site's first of their class. */
+static void add_agents(json_t *objects, unsigned n)
+{
+    for (unsigned i = 1; i <= n; i++) {
+        g_autofree char *name = g_strdup_printf("agent-%u", i);
+        g_autofree char *address = g_strdup_printf("10.%u.%u.%u", i >> 16, (i >> 8) & 0xff, i & 0xff);
+        json_array_append_new(objects,
+                              json_pack("{s:s, s:s, s:s, s:s, s:s, s:[s]}", "kind", "edge", "name", name, "class",
+                                        "public", "address", address, "region", "far", "carriers", "carrier-1"));
+    }
+}
+
 static bool site_load(struct loopback *lo, const char *path, GError **error)
 {
     g_autoptr(GPtrArray) findings = finding_list_new();
@@ -224,6 +254,11 @@ static bool site_load(struct loopback *lo, const char *path, GError **error)
     json_decref(documents);
     json_t *moved = json_pack("{s:o}", "objects", objects_on_loopback(lo, json_object_get(body, "objects")));
     json_decref(body);
+    if (lo->alone != NULL) {
+        add_agents(json_object_get(moved, "objects"), lo->alone->agents);
+        if (lo->alone->objects != NULL)
+            json_array_extend(json_object_get(moved, "objects"), lo->alone->objects);
+    }
     if (findings->len == 0)
         lo->site = inventory_from_json(moved, findings);
     json_decref(moved);
@@ -268,7 +303,7 @@ static bool origin_start(struct loopback *lo, const struct room *room, GError **
         if (strcmp(pop->room, room->o.name) == 0)
             listen_for(argv, &pop->origin, pop->o.name);
     g_ptr_array_add(argv, NULL);
-    return start(lo, room->o.name, (const char *const *)argv->pdata, error);
+    return loopback_start(lo, room->o.name, (const char *const *)argv->pdata, error);
 }
 
 static bool server_start(struct loopback *lo, GError **error)
@@ -277,12 +312,30 @@ static bool server_start(struct loopback *lo, GError **error)
     g_autofree char *signalboxd = program(lo, "server/signalboxd");
     g_autofree char *state = below(lo, "server");
     g_autofree char *listen = g_strdup_printf("%s:%d", address, OPERATORS_PORT);
-    g_autofree char *agents_listen = g_strdup_printf("%s:%d", address, AGENTS_PORT);
+    lo->agents = g_strdup_printf("%s:%d", address, AGENTS_PORT);
     /* --debug: the time of each commit is in the log */
-    const char *argv[] = {signalboxd, "--cluster",       CLUSTER,       "--state",  state,      "--listen",
-                          listen,     "--agents-listen", agents_listen, "--socket", lo->socket, "--node",
-                          "1",        "--debug",         NULL};
-    return start(lo, "signalboxd", argv, error) && loopback_wait(lo, "signalboxd answers", server_answers, lo, error);
+    bool tls = lo->alone != NULL && lo->alone->cert != NULL;
+    const char *argv[] = {signalboxd,
+                          "--cluster",
+                          CLUSTER,
+                          "--state",
+                          state,
+                          "--listen",
+                          listen,
+                          "--agents-listen",
+                          lo->agents,
+                          "--socket",
+                          lo->socket,
+                          "--node",
+                          "1",
+                          "--debug",
+                          tls ? "--tls-cert" : NULL,
+                          tls ? lo->alone->cert : NULL,
+                          "--tls-key",
+                          tls ? lo->alone->key : NULL,
+                          NULL};
+    return loopback_start(lo, "signalboxd", argv, error) &&
+           loopback_wait(lo, "signalboxd answers", server_answers, lo, error);
 }
 
 static char *token_file(const struct loopback *lo, const char *edge)
@@ -290,16 +343,20 @@ static char *token_file(const struct loopback *lo, const char *edge)
     return g_strdup_printf("%s/%s.token", lo->folder, edge);
 }
 
-static bool token_make(const struct loopback *lo, const char *edge, GError **error)
+char *loopback_token(const struct loopback *lo, const char *agent, GError **error)
 {
-    g_autofree char *path = token_file(lo, edge);
-    json_t *body = json_pack("{s:s, s:s, s:s}", "name", edge, "role", "agent", "reason", "bench");
+    json_t *body = json_pack("{s:s, s:s, s:s}", "name", agent, "role", "agent", "reason", "bench");
     json_t *answer = loopback_call(lo, "POST", "/v1/tokens", body, error);
-    const char *token = json_string_value(json_object_get(answer, "token"));
-    bool ok = token != NULL && file_write_atomic(path, token, strlen(token), 0600, error);
+    char *token = g_strdup(json_string_value(json_object_get(answer, "token")));
     json_decref(body);
     json_decref(answer);
-    return ok;
+    return token;
+}
+
+static bool token_make(const struct loopback *lo, const char *edge, GError **error)
+{
+    g_autofree char *path = token_file(lo, edge), *token = loopback_token(lo, edge, error);
+    return token != NULL && file_write_atomic(path, token, strlen(token), 0600, error);
 }
 
 static bool render(const GPtrArray *agent, GError **error)
@@ -353,7 +410,8 @@ static bool edge_start(struct loopback *lo, const struct edge *edge, GError **er
     g_autoptr(GPtrArray) agent = agent_arguments(lo, edge);
     const char *haproxy[] = {"haproxy", "-W", "-n", "1000", "-S", master, "-f", config, NULL};
     return file_mkdir(state, 0755, error) && token_make(lo, edge->o.name, error) && render(agent, error) &&
-           start(lo, haproxy_name, haproxy, error) && start(lo, edge->o.name, (const char *const *)agent->pdata, error);
+           loopback_start(lo, haproxy_name, haproxy, error) &&
+           loopback_start(lo, edge->o.name, (const char *const *)agent->pdata, error);
 }
 
 /* ---- up and down ---- */
@@ -365,10 +423,11 @@ static char *build_folder(void)
     return g_build_filename(bench, "../..", NULL);
 }
 
-bool loopback_up(struct loopback *lo, const char *site_path, const char *folder, volatile bool *cancelled,
-                 GError **error)
+bool loopback_up_server(struct loopback *lo, const char *site_path, const char *folder,
+                        const struct loopback_server *server, volatile bool *cancelled, GError **error)
 {
-    *lo = (struct loopback){.next_host = 2, .cancelled = cancelled, .pids = g_array_new(FALSE, FALSE, sizeof(pid_t))};
+    *lo = (struct loopback){
+        .next_host = 2, .alone = server, .cancelled = cancelled, .pids = g_array_new(FALSE, FALSE, sizeof(pid_t))};
     g_autofree char *template = g_build_filename(folder, "signalbox-bench-XXXXXX", NULL);
     if (mkdtemp(template) == NULL) {
         g_set_error(error, SB_ERROR, SB_ERROR_IO, "cannot make a folder in %s: %s", folder, g_strerror(errno));
@@ -377,7 +436,13 @@ bool loopback_up(struct loopback *lo, const char *site_path, const char *folder,
     lo->folder = g_steal_pointer(&template);
     lo->build = build_folder();
     lo->socket = below(lo, "signalboxd.sock");
-    if (!site_load(lo, site_path, error) || !server_start(lo, error) || !site_apply(lo, error))
+    return site_load(lo, site_path, error) && server_start(lo, error) && site_apply(lo, error);
+}
+
+bool loopback_up(struct loopback *lo, const char *site_path, const char *folder, volatile bool *cancelled,
+                 GError **error)
+{
+    if (!loopback_up_server(lo, site_path, folder, NULL, cancelled, error))
         return false;
     INVENTORY_FOREACH (lo->site, room, room)
         if (!origin_start(lo, room, error))
@@ -410,4 +475,5 @@ void loopback_down(struct loopback *lo)
     g_free(lo->folder);
     g_free(lo->build);
     g_free(lo->socket);
+    g_free(lo->agents);
 }

@@ -12,20 +12,39 @@
 #include "schema/inventory.h"
 
 struct loopback {
-    char *folder;             /* everything that is written */
-    char *build;              /* folder of the programs */
-    char *socket;             /* signalboxd's local socket */
-    struct inventory *site;   /* as applied */
-    unsigned next_host;       /* x of the next address */
-    GArray *pids;             /* of what was started, pid_t */
-    volatile bool *cancelled; /* ends every wait when it becomes true */
-    bool keep;                /* the folder stays, for its logs */
+    char *folder;                        /* everything that is written */
+    char *build;                         /* folder of the programs */
+    char *socket;                        /* signalboxd's local socket */
+    char *agents;                        /* where it listens for agents, ADDR:PORT */
+    struct inventory *site;              /* as applied */
+    unsigned next_host;                  /* x of the next address */
+    size_t log_at;                       /* bytes of signalboxd's log that were read */
+    GArray *pids;                        /* of what was started, pid_t */
+    const struct loopback_server *alone; /* or NULL */
+    volatile bool *cancelled;            /* ends every wait when it becomes true */
+    bool keep;                           /* the folder stays, for its logs */
 };
 
 /* Starts everything; returns when every edge has applied the site and sees every entrance up. below: folder for the
  * temporary one. On failure loopback_down is still needed. */
 bool loopback_up(struct loopback *lo, const char *site_path, const char *below, volatile bool *cancelled,
                  GError **error);
+/* What a server alone is started with. */
+struct loopback_server {
+    unsigned agents;        /* edges agent-1, agent-2, ... beside those of the site */
+    const char *cert, *key; /* TLS on its listeners, or NULL */
+    json_t *objects;        /* more objects, or NULL; borrowed */
+};
+/* signalboxd alone, with the site applied. */
+bool loopback_up_server(struct loopback *lo, const char *site_path, const char *below,
+                        const struct loopback_server *server, volatile bool *cancelled, GError **error);
+/* Makes a token for an agent; NULL with an error, g_free. */
+char *loopback_token(const struct loopback *lo, const char *agent, GError **error);
+/* When the newest generation was committed, µs of the wall clock, from what has come to signalboxd's log since the last
+ * call; 0 with an error: none. */
+int64_t loopback_committed_us(struct loopback *lo, GError **error);
+/* Starts another process, with a log of its own; it ends with the others. */
+bool loopback_start(struct loopback *lo, const char *name, const char *const *argv, GError **error);
 /* Ends the processes and removes the folder. */
 void loopback_down(struct loopback *lo);
 

@@ -2,9 +2,8 @@
 
 #include <gnutls/gnutls.h>
 #include <gnutls/x509.h>
+#include <glib.h>
 #include <time.h>
-
-#include "tests/unit/unit.h"
 
 struct authority {
     gnutls_x509_privkey_t key;
@@ -16,9 +15,9 @@ static gnutls_x509_privkey_t new_key(void)
 {
     gnutls_x509_privkey_t key;
     gnutls_x509_privkey_init(&key);
-    ck_assert_int_eq(gnutls_x509_privkey_generate(key, GNUTLS_PK_ECDSA,
-                                                  (unsigned)GNUTLS_CURVE_TO_BITS(GNUTLS_ECC_CURVE_SECP256R1), 0),
-                     0);
+    g_assert_cmpint(gnutls_x509_privkey_generate(key, GNUTLS_PK_ECDSA,
+                                                 (unsigned)GNUTLS_CURVE_TO_BITS(GNUTLS_ECC_CURVE_SECP256R1), 0),
+                    ==, 0);
     return key;
 }
 
@@ -39,7 +38,7 @@ static gnutls_x509_crt_t new_cert(gnutls_x509_privkey_t key, const char *name, u
 
 static void write_pem(const char *path, gnutls_datum_t *pem, int mode)
 {
-    ck_assert(
+    g_assert_true(
         g_file_set_contents_full(path, (char *)pem->data, (gssize)pem->size, G_FILE_SET_CONTENTS_NONE, mode, NULL));
     gnutls_free(pem->data);
 }
@@ -59,7 +58,8 @@ struct authority *authority_new(const char *ca_path)
     authority->cert = new_cert(authority->key, "signalbox test authority", 24, authority->serial);
     gnutls_x509_crt_set_basic_constraints(authority->cert, 1, 0);
     gnutls_x509_crt_set_key_usage(authority->cert, GNUTLS_KEY_KEY_CERT_SIGN | GNUTLS_KEY_CRL_SIGN);
-    ck_assert_int_eq(gnutls_x509_crt_sign2(authority->cert, authority->cert, authority->key, GNUTLS_DIG_SHA256, 0), 0);
+    g_assert_cmpint(gnutls_x509_crt_sign2(authority->cert, authority->cert, authority->key, GNUTLS_DIG_SHA256, 0), ==,
+                    0);
     write_cert(ca_path, authority->cert);
     return authority;
 }
@@ -79,7 +79,7 @@ void authority_issue(struct authority *authority, const char *name, unsigned hou
     gnutls_x509_crt_t cert = new_cert(key, name, hours, ++authority->serial);
     gnutls_datum_t pem;
     gnutls_x509_crt_set_subject_alt_name(cert, GNUTLS_SAN_IPADDRESS, loopback, sizeof loopback, 0);
-    ck_assert_int_eq(gnutls_x509_crt_sign2(cert, authority->cert, authority->key, GNUTLS_DIG_SHA256, 0), 0);
+    g_assert_cmpint(gnutls_x509_crt_sign2(cert, authority->cert, authority->key, GNUTLS_DIG_SHA256, 0), ==, 0);
     write_cert(cert_path, cert);
     gnutls_x509_privkey_export2(key, GNUTLS_X509_FMT_PEM, &pem);
     write_pem(key_path, &pem, 0600);

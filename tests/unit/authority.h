@@ -1,4 +1,5 @@
-/* authority.h: a certificate authority of a test's own, and what it vouches for, as PEM files. Failures end the test.
+/* authority.h: a certificate authority of a test's own, and what it vouches for, as PEM files. Failures end the
+ * process: a bench has no libcheck.
  */
 #ifndef TESTS_UNIT_AUTHORITY_H
 #define TESTS_UNIT_AUTHORITY_H

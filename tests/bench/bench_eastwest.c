@@ -1,0 +1,368 @@
+/* bench_eastwest: how long a switch inside the site takes until every instance that watches has it.
+ *
+ *   bench_eastwest [--instances N] [--connections N] [--rounds N] [--folder DIR] [--json]
+ *
+ * A real signalboxd and a real etcd on loopback. The instances are watches of etcd (POST /v3/watch of its JSON gateway,
+ * as eastwest/client does it), many on a connection, half of them callers in zone-1, half in zone-2; all call the same
+ * service, so that every one of them is told of every switch. A round moves lever service.eastwest of it, to and fro;
+ * the time of an instance is from `committed_us` of signalboxd's log (the journal's commit has returned) until its
+ * event has come. Ends with 1 when the 95th percentile of all instances in all rounds is above a second.
+ */
+#include "core/error.h"
+#include "core/httpc.h"
+#include "core/loop.h"
+#include "schema/addr.h"
+#include "tests/bench/figures.h"
+#include "tests/bench/loopback.h"
+
+#include <curl/curl.h>
+#include <getopt.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define WARM_UP 4                      /* even */
+#define ROUND_US (30 * G_USEC_PER_SEC) /* one that takes longer is a failure */
+#define LIMIT_MS 1000.0
+#define SERVICE "home"
+#define ETCD_PORT 2379
+
+static volatile bool cancelled;
+
+static void on_signal(int number)
+{
+    (void)number;
+    cancelled = true;
+}
+
+struct flags {
+    unsigned instances, connections, rounds;
+    const char *folder;
+    bool json, help;
+};
+struct connection {
+    struct bench *bench;
+    CURL *easy;
+    char *body;
+    GString *input;
+};
+struct bench {
+    const struct flags *flags;
+    struct loopback site;
+    struct loopback_server server;
+    json_t *objects;
+    char *etcd; /* ADDR:PORT */
+    CURLM *multi;
+    struct curl_slist *headers;
+    struct connection *connections;
+    unsigned created; /* watches that etcd has confirmed */
+    double *at_us;    /* of the events of this round, wall clock */
+    unsigned n_at;
+    bool ended; /* a connection has */
+};
+
+/* ---- the instances ---- */
+
+static void hear_line(struct bench *b, const char *line)
+{
+    if (strstr(line, "\"events\":") != NULL && b->n_at < b->flags->instances)
+        b->at_us[b->n_at++] = (double)wall_now_us();
+    else if (strstr(line, "\"created\":true") != NULL)
+        b->created++;
+    else
+        b->ended = true;
+}
+
+static size_t on_bytes(char *bytes, size_t size, size_t n, void *data)
+{
+    struct connection *c = data;
+    char *end;
+    g_string_append_len(c->input, bytes, (gssize)(size * n));
+    while ((end = strchr(c->input->str, '\n')) != NULL) {
+        *end = '\0';
+        hear_line(c->bench, c->input->str);
+        g_string_erase(c->input, 0, end + 1 - c->input->str);
+    }
+    return size * n;
+}
+
+static void add_watch(GString *body, unsigned instance)
+{
+    g_autofree char *key = g_strdup_printf("/signalbox/v1/service/" SERVICE "/zone-%u", 1 + instance % 2);
+    g_autofree char *encoded = g_base64_encode((const guchar *)key, strlen(key));
+    g_string_append_printf(body, "{\"create_request\":{\"key\":\"%s\"}}\n", encoded);
+}
+
+static void connect_one(struct bench *b, unsigned number)
+{
+    struct connection *c = &b->connections[number];
+    g_autofree char *url = g_strdup_printf("http://%s/v3/watch", b->etcd);
+    GString *body = g_string_new(NULL);
+    for (unsigned i = number; i < b->flags->instances; i += b->flags->connections)
+        add_watch(body, i / b->flags->connections); /* both zones on each connection */
+    *c = (struct connection){b, curl_easy_init(), g_string_free(body, FALSE), g_string_new(NULL)};
+    curl_easy_setopt(c->easy, CURLOPT_URL, url);
+    curl_easy_setopt(c->easy, CURLOPT_NOPROXY, "*");
+    curl_easy_setopt(c->easy, CURLOPT_NOSIGNAL, 1L);
+    curl_easy_setopt(c->easy, CURLOPT_POSTFIELDS, c->body);
+    curl_easy_setopt(c->easy, CURLOPT_HTTPHEADER, b->headers);
+    curl_easy_setopt(c->easy, CURLOPT_WRITEFUNCTION, on_bytes);
+    curl_easy_setopt(c->easy, CURLOPT_WRITEDATA, c);
+    curl_multi_add_handle(b->multi, c->easy);
+}
+
+/* Until *count is `wanted`. */
+static bool hear(struct bench *b, const unsigned *count, unsigned wanted, GError **error)
+{
+    int64_t until_us = loop_now_us() + ROUND_US;
+    int running = 1;
+    while (*count < wanted && !b->ended && running > 0 && !cancelled && loop_now_us() < until_us) {
+        curl_multi_perform(b->multi, &running);
+        if (*count < wanted)
+            curl_multi_poll(b->multi, NULL, 0, 1000, NULL);
+    }
+    if (*count >= wanted)
+        return true;
+    g_set_error(error, SB_ERROR, SB_ERROR_TIMEOUT, "found %u of %u instances %s", *count, wanted,
+                b->ended || running == 0 ? "when a watch ended" : "in time");
+    return false;
+}
+
+/* ---- one round ---- */
+
+/* An even round moves all callers to zone-2, an odd one to zone-1: each time both rows change. */
+static bool move_lever(struct bench *b, unsigned round, GError **error)
+{
+    json_t *body = json_pack("{s:s, s:s}", "value", round % 2 == 0 ? "*=zone-2:1" : "*=zone-1:1", "reason", "bench");
+    json_t *answer = loopback_call(&b->site, "PUT", "/v1/controls/service.eastwest/" SERVICE, body, error);
+    json_decref(body);
+    json_decref(answer);
+    return answer != NULL;
+}
+
+static bool at_rest(void *data)
+{
+    json_t *status = loopback_call(&((struct bench *)data)->site, "GET", "/v1/status", NULL, NULL);
+    const json_t *registry = json_array_get(json_object_get(status, "registries"), 0);
+    bool rest = json_integer_value(json_object_get(registry, "generation")) ==
+                    json_integer_value(json_object_get(status, "generation")) &&
+                g_strcmp0(json_string_value(json_object_get(registry, "state")), "converged") == 0;
+    json_decref(status);
+    return rest;
+}
+
+/* took_us: of each instance. */
+static bool switch_once(struct bench *b, unsigned round, double *took_us, GError **error)
+{
+    int64_t commit_us;
+    b->at_us = took_us;
+    b->n_at = 0;
+    if (!move_lever(b, round, error) || !hear(b, &b->n_at, b->flags->instances, error) ||
+        (commit_us = loopback_committed_us(&b->site, error)) == 0)
+        return false;
+    for (unsigned i = 0; i < b->n_at; i++)
+        took_us[i] -= (double)commit_us;
+    return loopback_wait(&b->site, "the registry has converged", at_rest, b, error);
+}
+
+/* ---- set-up ---- */
+
+static bool etcd_answers(void *data)
+{
+    g_autofree char *url = g_strdup_printf("http://%s", ((struct bench *)data)->etcd);
+    const struct httpc_target target = {.base_url = url};
+    struct httpc_reply reply = {0};
+    bool ok = httpc_call(&target, "GET", "/health", NULL, NULL, 1000, &reply, NULL) && reply.status == 200;
+    httpc_reply_clear(&reply);
+    return ok;
+}
+
+/* Beside the server, at the next address. */
+static bool etcd_start(struct bench *b, GError **error)
+{
+    g_autofree char *data = g_build_filename(b->site.folder, "etcd", NULL),
+                    *url = g_strdup_printf("http://%s", b->etcd);
+    g_autofree char *peer = g_strdup_printf("%.*s:%d", (int)(strrchr(url, ':') - url), url, ETCD_PORT + 1);
+    g_autofree char *cluster = g_strconcat("default=", peer, NULL);
+    const char *argv[] = {"etcd",  "--data-dir",
+                          data,    "--listen-client-urls",
+                          url,     "--advertise-client-urls",
+                          url,     "--listen-peer-urls",
+                          peer,    "--initial-advertise-peer-urls",
+                          peer,    "--initial-cluster",
+                          cluster, "--logger",
+                          "zap",   "--log-level",
+                          "warn",  NULL};
+    return loopback_start(&b->site, "etcd", argv, error) &&
+           loopback_wait(&b->site, "etcd answers", etcd_answers, b, error);
+}
+
+static bool bench_init(struct bench *b, GError **error)
+{
+    const struct flags *flags = b->flags;
+    g_autofree double *ignored = g_new(double, flags->instances);
+    b->etcd = g_strdup_printf("127.%d.%d.250:%d", 16 + (getpid() >> 8) % 200, getpid() & 0xff, ETCD_PORT);
+    b->objects = json_pack("[{s:s, s:s, s:s}]", "kind", "registry", "name", "disco", "address", b->etcd);
+    b->server.objects = b->objects;
+    if (!loopback_up_server(&b->site, BENCH_SITE, flags->folder, &b->server, &cancelled, error) ||
+        !etcd_start(b, error) || !move_lever(b, 1, error) ||
+        !loopback_wait(&b->site, "the registry has converged", at_rest, b, error))
+        return false;
+    b->multi = curl_multi_init();
+    b->headers = curl_slist_append(NULL, "Expect:");
+    b->connections = g_new0(struct connection, flags->connections);
+    for (unsigned i = 0; i < flags->connections; i++)
+        connect_one(b, i);
+    if (!hear(b, &b->created, flags->instances, error))
+        return false;
+    for (unsigned i = 0; i < WARM_UP; i++)
+        if (!switch_once(b, i, ignored, error))
+            return false;
+    return true;
+}
+
+static void bench_clear(struct bench *b)
+{
+    for (unsigned i = 0; b->connections != NULL && i < b->flags->connections; i++) {
+        struct connection *c = &b->connections[i];
+        curl_multi_remove_handle(b->multi, c->easy);
+        curl_easy_cleanup(c->easy);
+        g_string_free(c->input, TRUE);
+        g_free(c->body);
+    }
+    curl_multi_cleanup(b->multi);
+    curl_slist_free_all(b->headers);
+    loopback_down(&b->site);
+    json_decref(b->objects);
+    g_free(b->connections);
+    g_free(b->etcd);
+}
+
+/* ---- report ---- */
+
+static void report(const struct flags *flags, const struct figures *all, const struct figures *last)
+{
+    double load[3] = {0};
+    (void)getloadavg(load, 3);
+    if (flags->json) {
+        json_t *json =
+            json_pack("{s:o, s:o, s:f, s:i, s:i, s:i, s:f}", "instances_have_it", figures_json(all), "last_has_it",
+                      figures_json(last), "limit_p95_ms", LIMIT_MS, "instances", (int)flags->instances, "connections",
+                      (int)flags->connections, "rounds", (int)flags->rounds, "load", load[0]);
+        json_dumpf(json, stdout, JSON_COMPACT | JSON_REAL_PRECISION(5));
+        printf("\n");
+        json_decref(json);
+        return;
+    }
+    printf("%u switches of service.eastwest, %u instances on %u connections to etcd; load %.1f\n", flags->rounds,
+           flags->instances, flags->connections, load[0]);
+    figures_print("an instance has it  ", all);
+    printf("  (limit of p95 %.0f ms)", LIMIT_MS);
+    figures_print("\n  the last one has it ", last);
+    printf("\n");
+}
+
+/* ---- flags ---- */
+
+static void print_help(void)
+{
+    puts("usage: bench_eastwest [--instances N] [--connections N] [--rounds N] [--folder DIR] [--json]\n\n"
+         "Time from the journal's commit of a switch inside the site until instances that watch a real etcd have it.\n"
+         "Ends with 1 when that is above a second for one in twenty.\n\n"
+         "  --instances N    5000 when absent\n"
+         "  --connections N  50 when absent\n"
+         "  --rounds N       100 when absent\n"
+         "  --folder DIR     where the temporary folder is made ($TMPDIR or /tmp when absent)\n"
+         "  --json           the result as one line");
+}
+
+static bool parse_number(const char *text, unsigned *out)
+{
+    guint64 number;
+    bool ok = g_ascii_string_to_unsigned(text, 10, 1, 100000, &number, NULL);
+    *out = ok ? (unsigned)number : *out;
+    return ok;
+}
+
+static bool parse_flags(struct flags *flags, int argc, char **argv)
+{
+    static const struct option options[] = {{"instances", required_argument, NULL, 'i'},
+                                            {"connections", required_argument, NULL, 'c'},
+                                            {"rounds", required_argument, NULL, 'r'},
+                                            {"folder", required_argument, NULL, 'f'},
+                                            {"json", no_argument, NULL, 'j'},
+                                            {"help", no_argument, NULL, 'h'},
+                                            {NULL, 0, NULL, 0}};
+    int flag;
+    bool ok = true;
+    while (ok && (flag = getopt_long(argc, argv, "", options, NULL)) != -1) {
+        switch (flag) {
+        case 'i':
+            ok = parse_number(optarg, &flags->instances);
+            break;
+        case 'c':
+            ok = parse_number(optarg, &flags->connections);
+            break;
+        case 'r':
+            ok = parse_number(optarg, &flags->rounds);
+            break;
+        case 'f':
+            flags->folder = optarg;
+            break;
+        case 'j':
+            flags->json = true;
+            break;
+        case 'h':
+            flags->help = true;
+            break;
+        default:
+            ok = false;
+        }
+    }
+    return ok && optind == argc && flags->connections <= flags->instances;
+}
+
+static bool measure(struct bench *b, double *p95_ms, GError **error)
+{
+    unsigned n = b->flags->instances, rounds = b->flags->rounds;
+    g_autofree double *all_us = g_new(double, (gsize)n *rounds), *last_us = g_new(double, rounds);
+    if (!bench_init(b, error))
+        return false;
+    for (unsigned i = 0; i < rounds; i++) {
+        double *round_us = &all_us[(gsize)i * n];
+        if (!switch_once(b, i + WARM_UP, round_us, error))
+            return false;
+        last_us[i] = figures_percentile(round_us, n, 100);
+    }
+    struct figures all = figures_of(all_us, (size_t)n * rounds), last = figures_of(last_us, rounds);
+    *p95_ms = all.p95;
+    report(b->flags, &all, &last);
+    return true;
+}
+
+int main(int argc, char **argv)
+{
+    struct flags flags = {.instances = 5000, .connections = 50, .rounds = 100, .folder = g_get_tmp_dir()};
+    if (!parse_flags(&flags, argc, argv)) {
+        fprintf(stderr, "bench_eastwest: not understood; --help lists all flags\n");
+        return 2;
+    }
+    if (flags.help) {
+        print_help();
+        return 0;
+    }
+    struct sigaction action = {.sa_handler = on_signal}; /* no SA_RESTART: waits end */
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+    signal(SIGPIPE, SIG_IGN);
+    g_autoptr(GError) error = NULL;
+    struct bench bench = {.flags = &flags};
+    double p95_ms = 0;
+    bool ok = measure(&bench, &p95_ms, &error);
+    bench_clear(&bench);
+    if (!ok)
+        fprintf(stderr, "bench_eastwest: %s\n", error->message);
+    return ok && p95_ms <= LIMIT_MS ? 0 : 1;
+}
