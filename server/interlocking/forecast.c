@@ -25,6 +25,7 @@ struct teller {
     GHashTable *edges;    /* group or variant (the object of now) -> struct name_edges * */
     GHashTable *rows;     /* "kind name" -> struct forecast_row *, of out */
     GHashTable *rates;    /* service -> double *: requests per second of fresh reports */
+    GHashTable *pools;    /* "service/room" -> const char *: name of its pool, then or now */
 };
 /* One counter, in the terms of both worlds. */
 struct flow {
@@ -64,6 +65,22 @@ static struct forecast_row *entrance_row(struct teller *t, const char *room, con
 {
     g_autofree char *name = g_strdup_printf("%s/%s", room, via);
     return row_of(t, "entrance", name);
+}
+
+/* NULL: the inventory has no pool of the service there. */
+static struct forecast_row *pool_row(struct teller *t, const char *service, const char *room)
+{
+    if (g_hash_table_size(t->pools) == 0)
+        return NULL;
+    g_autofree char *name = g_strdup_printf("%s/%s", service, room);
+    const char *pool = g_hash_table_lookup(t->pools, name);
+    return pool != NULL ? row_of(t, "pool", pool) : NULL;
+}
+
+static void pools_collect(GHashTable *pools, const struct world *w)
+{
+    INVENTORY_FOREACH (w->inventory, pool, pool)
+        g_hash_table_replace(pools, g_strdup_printf("%s/%s", pool->service, pool->room), pool->o.name);
 }
 
 static void note(struct teller *t, const char *format, ...) G_GNUC_PRINTF(2, 3);
@@ -201,7 +218,10 @@ static bool entrance_stays(const GPtrArray *entrances, const char *via)
 
 static void arrive(struct teller *t, const struct flow *flow, const char *room, double rate)
 {
+    struct forecast_row *pool = pool_row(t, flow->service->o.name, room);
     row_of(t, "room", room)->after += rate;
+    if (pool != NULL)
+        pool->after += rate;
     g_autoptr(GPtrArray) entrances = world_room_entrances(t->then, flow->class_then, room);
     g_autoptr(GPtrArray) fallbacks = world_room_fallbacks(t->then, flow->class_then, room);
     if (strcmp(room, flow->counter->room) == 0 &&
@@ -270,8 +290,11 @@ static void flow_rooms_tell(struct teller *t, const struct flow *flow)
     const char *room = flow->counter->room;
     const char *row = room[0] != '\0' ? room : counter_by_edge(flow->counter) ? "degraded" : "closed";
     row_of(t, "room", row)->before += flow->ok + flow->fail;
+    struct forecast_row *pool = room[0] != '\0' ? pool_row(t, flow->service->o.name, room) : NULL;
     if (room[0] != '\0')
         entrance_row(t, room, flow->counter->via)->before += flow->ok + flow->fail;
+    if (pool != NULL)
+        pool->before += flow->ok + flow->fail;
 
     const struct shift *shift = shift_of(t, flow);
     bool own[SPLIT_ROOMS_MAX] = {false};
@@ -440,7 +463,11 @@ static bool reports_tell(struct teller *t, const struct observed *observed, int6
 
 static int kind_rank(const struct forecast_row *row)
 {
-    return strcmp(row->kind, "room") == 0 ? 0 : strcmp(row->kind, "entrance") == 0 ? 1 : 2;
+    static const char *const kinds[] = {"room", "entrance", "pool", NULL};
+    int rank = 0;
+    while (kinds[rank] != NULL && strcmp(kinds[rank], row->kind) != 0)
+        rank++;
+    return rank;
 }
 
 static gint row_compare(gconstpointer a, gconstpointer b)
@@ -478,7 +505,10 @@ struct forecast *forecast(const struct resolved *now, const struct resolved *the
         .edges = g_hash_table_new_full(NULL, NULL, NULL, name_edges_free),
         .rows = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL),
         .rates = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, g_free),
+        .pools = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL),
     };
+    pools_collect(t.pools, now->world);
+    pools_collect(t.pools, then->world);
     INVENTORY_FOREACH (then->world->inventory, room, room) {
         row_of(&t, "room", room->o.name);
     }
@@ -495,6 +525,7 @@ struct forecast *forecast(const struct resolved *now, const struct resolved *the
     g_hash_table_unref(t.edges);
     g_hash_table_unref(t.rows);
     g_hash_table_unref(t.rates);
+    g_hash_table_unref(t.pools);
     return out;
 }
 

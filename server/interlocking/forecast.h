@@ -28,8 +28,8 @@
 #define FORECAST_RATE_MIN 1.0 /* 1/s */
 
 struct forecast_row {
-    char *kind;           /* "room", "entrance" or "edge" */
-    char *name;           /* "room-a", "room-a/pop-a1", "edge-1"; "closed" for what nobody would answer */
+    char *kind;           /* "room", "entrance", "pool" or "edge" */
+    char *name;           /* "room-a", "room-a/pop-a1", "playback-b", "edge-1"; "closed" for what nobody would answer */
     double before, after; /* requests per second */
 };
 struct forecast {

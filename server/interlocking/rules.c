@@ -217,17 +217,25 @@ static void check_one_capacity(struct judging *j, const struct rule *rule, int64
                                  rule->o.name));
 }
 
+/* Of what the row is about, requests/s; 0: not known. */
+static int64_t row_capacity(const struct inventory *inv, const struct forecast_row *row)
+{
+    const char *slash = strchr(row->name, '/');
+    const struct room *room = strcmp(row->kind, "room") == 0 ? INVENTORY_GET(inv, room, row->name) : NULL;
+    const struct pool *pool = strcmp(row->kind, "pool") == 0 ? INVENTORY_GET(inv, pool, row->name) : NULL;
+    const struct pop *pop =
+        strcmp(row->kind, "entrance") == 0 && slash != NULL ? INVENTORY_GET(inv, pop, slash + 1) : NULL;
+    if (pool != NULL)
+        return pool->limit > 0 ? MIN(pool->limit, pool->capacity) : pool->capacity;
+    return room != NULL ? room->capacity : pop != NULL ? pop->capacity : 0;
+}
+
 static void check_capacity(struct judging *j, const struct rule *rule)
 {
     const struct forecast *forecast = j->change->forecast;
     for (guint i = 0; forecast->known && i < forecast->rows->len; i++) {
         const struct forecast_row *row = forecast->rows->pdata[i];
-        const char *slash = strchr(row->name, '/');
-        const struct inventory *inv = j->change->then->inventory;
-        const struct room *room = strcmp(row->kind, "room") == 0 ? INVENTORY_GET(inv, room, row->name) : NULL;
-        const struct pop *pop =
-            strcmp(row->kind, "entrance") == 0 && slash != NULL ? INVENTORY_GET(inv, pop, slash + 1) : NULL;
-        check_one_capacity(j, rule, room != NULL ? room->capacity : pop != NULL ? pop->capacity : 0, row);
+        check_one_capacity(j, rule, row_capacity(j->change->then->inventory, row), row);
     }
 }
 

@@ -259,6 +259,8 @@ static char *judge_row(const struct rule_row *row)
 
 #define RULE(rest) "[{\"kind\": \"rule\", \"name\": \"r-1\", " rest "}]"
 #define CAPACITY(kind, name, n) "[{\"kind\": \"" kind "\", \"name\": \"" name "\", \"capacity\": " #n "}]"
+#define POOL(rest)                                                                                                     \
+    "[{\"kind\": \"pool\", \"name\": \"playback-b\", \"service\": \"playback\", \"room\": \"room-b\", " rest "}]"
 #define ORDERS                                                                                                         \
     "[{\"kind\": \"component\", \"name\": \"orders\", \"type\": \"kv\", \"rooms\": [\"room-a\", \"room-b\"], "         \
     "\"primary\": \"room-a\"}, {\"kind\": \"component\", \"name\": \"views\", \"type\": \"topic\", \"rooms\": "        \
@@ -321,6 +323,18 @@ static const struct rule_row rule_rows[] = {
      0,
      0},
     {CAPACITY("pop", "pop-b1", 85), {0}, {CLOSED}, "", 30, 70, 0, 0},
+    {POOL("\"capacity\": 200, \"limit\": 99"),
+     {0},
+     {CLOSED},
+     "rule capacity-kept: playback-b would get 100 requests/s, 70.0/s now, at most 99.0/s may come (100 % of its "
+     "capacity of 99.0/s)",
+     30,
+     70,
+     0,
+     0},
+    {POOL("\"capacity\": 100"), {0}, {CLOSED}, "", 30, 70, 0, 0},
+    {POOL("\"capacity\": 10"), {CLOSED}, {0}, "", 0, 70, 0, 0},
+    {POOL("\"capacity\": 10"), {0}, {"pop/pop-b1=out"}, "", 30, 70, 0, 0}, /* it gets no more than before */
     /* moved, at once and in a time; and that which ships, made stricter */
     {"[{\"kind\": \"rule\", \"name\": \"share-moved\", \"check\": \"moved\", \"limit\": 20}]",
      {0},
