@@ -16,6 +16,7 @@ struct transfer {
     CURL *easy;
     struct curl_slist *headers;
     GByteArray *body;
+    GString *head;
     char *unix_socket; /* NULL: over the network; for messages */
     struct httpc_reply reply;
     char message[CURL_ERROR_SIZE];
@@ -40,6 +41,7 @@ void httpc_reply_clear(struct httpc_reply *reply)
     g_free(reply->body);
     g_free(reply->etag);
     g_free(reply->location);
+    g_free(reply->head);
     *reply = (struct httpc_reply){0};
 }
 
@@ -64,6 +66,9 @@ static void keep_header(char **slot, const char *line, size_t len, const char *n
 static size_t on_header(char *line, size_t size, size_t n, void *data)
 {
     struct transfer *t = data;
+    if (t->head->len + size * n > HTTPC_HEAD_MAX)
+        return 0; /* ends the transfer with an error */
+    g_string_append_len(t->head, line, (gssize)(size * n));
     keep_header(&t->reply.etag, line, size * n, "etag:");
     keep_header(&t->reply.location, line, size * n, "location:");
     return size * n;
@@ -74,6 +79,14 @@ static void global_init(void)
     curl_global_init(CURL_GLOBAL_DEFAULT);
 }
 
+static bool has_header(const char *const *headers, const char *begin)
+{
+    for (; headers != NULL && *headers != NULL; headers++)
+        if (strncasecmp(*headers, begin, strlen(begin)) == 0)
+            return true;
+    return false;
+}
+
 static void set_headers(struct transfer *t, const struct httpc_target *target, const char *const *headers,
                         const char *body)
 {
@@ -81,7 +94,9 @@ static void set_headers(struct transfer *t, const struct httpc_target *target, c
         g_autofree char *line = g_strdup_printf("Authorization: Bearer %s", target->token);
         t->headers = curl_slist_append(t->headers, line);
     }
-    if (body != NULL)
+    for (size_t i = 0; target->headers != NULL && target->headers[i] != NULL; i++)
+        t->headers = curl_slist_append(t->headers, target->headers[i]);
+    if (body != NULL && !has_header(target->headers, "Content-Type:"))
         t->headers = curl_slist_append(t->headers, "Content-Type: application/json");
     t->headers = curl_slist_append(t->headers, "Expect:"); /* no 100-continue: it costs a round trip */
     for (size_t i = 0; headers != NULL && headers[i] != NULL; i++)
@@ -94,7 +109,7 @@ static void transfer_init(struct transfer *t, const struct httpc_target *target,
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     pthread_once(&once, global_init);
-    *t = (struct transfer){.easy = curl_easy_init(), .body = g_byte_array_new()};
+    *t = (struct transfer){.easy = curl_easy_init(), .body = g_byte_array_new(), .head = g_string_new(NULL)};
     g_autofree char *url = g_strconcat(target->base_url, path, NULL);
     curl_easy_setopt(t->easy, CURLOPT_URL, url);
     curl_easy_setopt(t->easy, CURLOPT_PROTOCOLS_STR, "http,https");
@@ -135,6 +150,8 @@ static void transfer_clear(struct transfer *t)
     g_free(t->unix_socket);
     if (t->body != NULL)
         g_byte_array_unref(t->body);
+    if (t->head != NULL)
+        g_string_free(t->head, TRUE);
     httpc_reply_clear(&t->reply);
 }
 
@@ -164,6 +181,7 @@ static bool transfer_end(struct transfer *t, CURLcode code, GError **error)
     g_byte_array_append(t->body, (const guint8 *)"", 1);
     t->reply.body = (char *)g_byte_array_free(t->body, FALSE);
     t->body = NULL;
+    t->reply.head = g_string_free(g_steal_pointer(&t->head), FALSE);
     return true;
 }
 

@@ -10,15 +10,17 @@
 
 #include "core/loop.h"
 
-#define HTTPC_BODY_MAX (64u << 20) /* bytes; a table of 100,000 domains is about 6 MiB */
+#define HTTPC_HEAD_MAX (256u << 10) /* bytes */
+#define HTTPC_BODY_MAX (64u << 20)  /* bytes; a table of 100,000 domains is about 6 MiB */
 
 struct httpc_target {
-    const char *base_url;    /* "https://192.0.2.1:8443"; with a socket "http://localhost" */
-    const char *unix_socket; /* path or NULL */
-    const char *ca_file;     /* PEM, or NULL for the system's */
-    const char *cert_file;   /* PEM, of ours, or NULL: none is shown; files are read with each new connection */
-    const char *key_file;    /* PEM, its key, or NULL when cert_file has it */
-    const char *token;       /* bearer token or NULL */
+    const char *base_url;       /* "https://192.0.2.1:8443"; with a socket "http://localhost" */
+    const char *unix_socket;    /* path or NULL */
+    const char *ca_file;        /* PEM, or NULL for the system's */
+    const char *cert_file;      /* PEM, of ours, or NULL: none is shown; files are read with each new connection */
+    const char *key_file;       /* PEM, its key, or NULL when cert_file has it */
+    const char *token;          /* bearer token or NULL */
+    const char *const *headers; /* "Name: value" of every request, NULL-terminated; or NULL */
 };
 
 struct httpc_reply {
@@ -27,6 +29,7 @@ struct httpc_reply {
     size_t size;     /* bytes of body */
     char *etag;      /* value of ETag with its quotes, or NULL */
     char *location;  /* value of Location or NULL */
+    char *head;      /* all lines of the head, each with its end; "" when there was none */
     bool lost; /* of a failure: the connection was there and ended without a whole answer: who asked knows nothing */
 };
 void httpc_reply_clear(struct httpc_reply *reply);

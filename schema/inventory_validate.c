@@ -1,6 +1,7 @@
 /* inventory_validate.c: everything that no single object can know. One function for each kind that has such a rule. */
 #include "schema/field.h"
 #include "schema/rule.h"
+#include "schema/transaction.h"
 
 #include <string.h>
 
@@ -299,4 +300,5 @@ void inventory_validate(const struct inventory *inv, GPtrArray *findings)
         dnszone_validate(zone, findings);
     INVENTORY_FOREACH (inv, rule, rule)
         rule_validate(inv, rule, findings);
+    txrequests_validate(inv, findings);
 }

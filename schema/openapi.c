@@ -162,6 +162,12 @@ static json_t *step_schema(void)
         json_pack("{s:o, s:o, s:{s:s, s:s}, s:{s:s, s:o}}", "name", text_schema(FIELD_NAME), "needs", names, "timeout",
                   "type", "string", "description", "as 500ms, 10s or 2m; 30s, of a ramp 5m, of an approve 60m",
                   "on_failure", "type", "string", "enum", words_to_enum("stop|rollback|continue|ask"));
+    static const char *const of_transactions[][2] = {
+        {"room", "of verify: transactions: the room, $target, a parameter, or others: each open room but the target"},
+        {"transaction", "of verify: transactions: the one; absent: all that are about the target, or about none"}};
+    for (size_t i = 0; i < G_N_ELEMENTS(of_transactions); i++)
+        json_object_set_new(properties, of_transactions[i][0],
+                            json_pack("{s:s, s:s}", "type", "string", "description", of_transactions[i][1]));
     static const char *const checks[][2] = {{"pre", "checks that must hold before it begins"},
                                             {"post", "checks that must come to hold when it is done"}};
     for (size_t i = 0; i < G_N_ELEMENTS(checks); i++) {

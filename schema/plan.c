@@ -110,6 +110,17 @@ static void ramp_validate(const struct plan *plan, const struct plan_step *step,
     }
 }
 
+static void transactions_validate(const struct plan *plan, const struct plan_step *step, const struct inventory *inv,
+                                  GPtrArray *findings)
+{
+    const char *room = json_string_value(json_object_get(step->spec, "room"));
+    const char *name = json_string_value(json_object_get(step->spec, "transaction"));
+    if (room != NULL && room[0] != '$' && strcmp(room, "others") != 0 && INVENTORY_GET(inv, room, room) == NULL)
+        step_find(plan, step, "room", room, "the name of a room that exists", findings);
+    if (name != NULL && INVENTORY_GET(inv, transaction, name) == NULL)
+        step_find(plan, step, "transaction", name, "the name of a transaction that exists", findings);
+}
+
 /* Does `from` run `goal`, itself or by others? Each plan is looked at once. */
 static bool runs(const struct plan *from, const char *goal, GHashTable *plans, GHashTable *seen)
 {
@@ -139,6 +150,8 @@ static void plan_validate(const struct plan *plan, GHashTable *plans, const stru
             sets_validate(plan, step, inv, findings);
         if (step->kind == STEP_RAMP)
             ramp_validate(plan, step, inv, findings);
+        if (step->kind == STEP_VERIFY)
+            transactions_validate(plan, step, inv, findings);
     }
     g_autoptr(GHashTable) seen = g_hash_table_new(g_str_hash, g_str_equal);
     if (runs(plan, plan->name, plans, seen)) {

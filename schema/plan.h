@@ -19,6 +19,9 @@
  *                                                 # component: writes-stopped | consumption-stopped
  *     - {name: edges, wait: edges}                # edges | dns | eastwest | converged
  *     - {name: proof, verify: share}
+ *     - {name: golden, verify: transactions, room: $to, transaction: buy}   # down the real road, before anybody is
+ *                                     # moved; others: each open room but the target; without transaction: all that are
+ *                                     # about the target services, or about none. engine_transaction.c
  *     - {name: child, run: other-plan}            # what fails there for rollback is set back with the whole of this
  *     - {name: second, approve: "Read the forecast first.", timeout: 30m}     # a second person; see engine_act.c
  *     - name: shift                   # slots of users, in stages; engine_ramp.c
@@ -72,7 +75,8 @@ struct plan_step {
     enum on_failure on_failure;
     char *argument;     /* check, wait, verify: the word; run: the plan's name; approve: the text */
     GArray *sets;       /* SET: struct plan_set */
-    json_t *spec;       /* RAMP: as written, with defaults and times as "bake_us", "latency_us"; else NULL */
+    json_t *spec;       /* RAMP: as written, with defaults and times as "bake_us", "latency_us"; VERIFY of transactions:
+                         * "room", "transaction"; else NULL */
     char **pre, **post; /* words of checks; may be NULL */
 };
 struct plan {

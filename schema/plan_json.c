@@ -258,7 +258,7 @@ static void argument_read(const struct reader *r, const json_t *json, struct pla
 {
     static const char *const words[STEP_KINDS] = {
         [STEP_WAIT] = "edges|dns|eastwest|converged",
-        [STEP_VERIFY] = "share",
+        [STEP_VERIFY] = "share|transactions",
     };
     const char *key = step_kind_name(step->kind);
     const char *word = json_text(json_object_get(json, key));
@@ -345,6 +345,27 @@ static void ramp_read(const struct reader *r, const json_t *step_json, struct pl
     }
     json_object_set_new(step->spec, "on", json_string(on));
     json_object_set_new(step->spec, member, json_string(room));
+}
+
+/* Of a verify of transactions: which, and of which room. */
+static void transactions_read(const struct reader *r, const json_t *json, struct plan_step *step)
+{
+    const json_t *room = json_object_get(json, "room"), *name = json_object_get(json, "transaction");
+    bool asks = step->kind == STEP_VERIFY && g_strcmp0(step->argument, "transactions") == 0;
+    if (!asks) {
+        if (room != NULL || name != NULL)
+            find_member(r, json, step->name, room != NULL ? "room" : "transaction",
+                        "nothing: only verify: transactions has it");
+        return;
+    }
+    bool others = g_strcmp0(json_text(room), "others") == 0 && r->plan->target_kind == OBJECT_room;
+    if (!others && !stands_for(r, json_text(room), OBJECT_room))
+        find_member(r, json, step->name, "room",
+                    "the name of a room, $target, a parameter, or of a plan with a target room others");
+    else if (name != NULL && !is_name(json_text(name)))
+        find_member(r, json, step->name, "transaction", "the name of a golden transaction; absent: all");
+    else
+        step->spec = json_pack("{s:O, s:O*}", "room", room, "transaction", name);
 }
 
 /* Checks before or behind a step. */
@@ -439,7 +460,7 @@ static void needs_read(const struct reader *r, const json_t *json, const struct 
 
 static struct plan_step *step_read(const struct reader *r, const json_t *json, const struct plan_step *before)
 {
-    static const char *const known[] = {"name", "needs", "timeout", "on_failure", "pre", "post",
+    static const char *const known[] = {"name", "needs", "timeout", "on_failure", "pre", "post", "transaction", "room",
 #define STEP(symbol, key, ...) key,
 #include "schema/steps.def"
 #undef STEP
@@ -459,7 +480,7 @@ static struct plan_step *step_read(const struct reader *r, const json_t *json, c
     step->at = place_text(r, json);
     step->sets = g_array_new(FALSE, FALSE, sizeof(struct plan_set));
     g_array_set_clear_func(step->sets, set_clear);
-    find_unknown(r, json, name, known, "one of name, needs, timeout, on_failure, pre, post"
+    find_unknown(r, json, name, known, "one of name, needs, timeout, on_failure, pre, post, transaction, room"
 #define STEP(symbol, key, ...) ", " key
 #include "schema/steps.def"
 #undef STEP
@@ -477,6 +498,7 @@ static struct plan_step *step_read(const struct reader *r, const json_t *json, c
             ramp_read(r, json, step);
         else
             argument_read(r, json, step);
+        transactions_read(r, json, step);
     }
     return step;
 }

@@ -33,6 +33,24 @@ static json_int_t length_of(const struct phase *phase, const json_t *execution, 
     return us;
 }
 
+/* What golden transactions were asked and answered. */
+static json_t *evidence_of(const json_t *execution)
+{
+    json_t *list = json_array(), *step, *run, *row;
+    size_t i, j, k;
+    json_array_foreach (json_object_get(execution, "steps"), i, step)
+        json_array_foreach (json_object_get(json_object_get(step, "spec"), "runs"), j, run)
+            json_array_foreach (json_object_get(run, "evidence"), k, row) {
+                json_t *copy = json_copy(row);
+                json_object_set(copy, "answered_by", json_object_get(row, "room"));
+                json_object_set(copy, "step", json_object_get(step, "name"));
+                json_object_set(copy, "room", json_object_get(run, "room"));
+                json_object_set(copy, "edge", json_object_get(run, "edge"));
+                json_array_append_new(list, copy);
+            }
+    return list;
+}
+
 static json_t *report_of(const json_t *execution, int64_t fault_us)
 {
     json_t *rows = json_array();
@@ -45,12 +63,12 @@ static json_t *report_of(const json_t *execution, int64_t fault_us)
                                               us >= 0 ? json_integer(us) : json_null(), "ended_us",
                                               ended ? json_integer(at_us) : json_null(), "what", phases[i].what));
     }
-    return json_pack("{s:s, s:s, s:O, s:s, s:s, s:O, s:o, s:o, s:I}", "id", cli_text(execution, "id"), "plan",
+    return json_pack("{s:s, s:s, s:O, s:s, s:s, s:O, s:o, s:o, s:I, s:o}", "id", cli_text(execution, "id"), "plan",
                      cli_text(execution, "plan"), "target", json_object_get(execution, "target"), "actor",
                      cli_text(execution, "actor"), "state", cli_text(execution, "state"), "reason",
                      json_object_get(execution, "reason"), "fault_us",
                      fault_us > 0 ? json_integer(fault_us) : json_null(), "phases", rows, "total_us",
-                     (json_int_t)total_us);
+                     (json_int_t)total_us, "evidence", evidence_of(execution));
 }
 
 static void print_report(json_t *report)
@@ -70,6 +88,10 @@ static void print_report(json_t *report)
     }
     cli_print_table(json_object_get(report, "phases"),
                     (const char *const[]){"phase", "seconds=s", "until utc=until", "what", NULL});
+    if (json_array_size(json_object_get(report, "evidence")) > 0)
+        cli_print_table(json_object_get(report, "evidence"),
+                        (const char *const[]){"step", "request", "of=room", "by=edge", "good=ok", "status", "ms",
+                                              "answered by=answered_by", "why", NULL});
     printf("together %.3f s\n", (double)cli_number(report, "total_us") / G_USEC_PER_SEC);
 }
 

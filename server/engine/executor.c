@@ -222,6 +222,24 @@ static void on_registry_report(void *data, const char *registry, const struct re
                                                .names = status->names});
 }
 
+/* ---- golden transactions ---- */
+
+static void take_transactions(void *data, struct turn *turn)
+{
+    engine_transactions_done(turn->engine, data, turn->now.us, &turn->effects);
+}
+
+static void drop_json(void *data)
+{
+    json_decref(data);
+}
+
+/* Not in the midst of a turn, whose effect it may be that is over at once. */
+static void on_transactions(void *data, const json_t *result)
+{
+    executor_submit(data, take_transactions, drop_json, json_incref((json_t *)(uintptr_t)result));
+}
+
 /* ---- life ---- */
 
 static bool restore_entry(void *data, const struct journal_entry *entry, GError **error)
@@ -259,7 +277,8 @@ static bool open_all(struct executor *x, const struct executor_config *config, G
 {
     return file_mkdir(x->state_dir, 0700, error) && (x->lease = lease_open_folder(x->state_dir, error)) != NULL &&
            (x->ballast = ballast_new(x->state_dir, x->ballast_size)) != NULL && open_journal(x, error) &&
-           (start_recorder(x, config), restore_engine(x, error)) && (x->loop = loop_new(error)) != NULL;
+           (start_recorder(x, config), restore_engine(x, error)) && (x->loop = loop_new(error)) != NULL &&
+           (x->transactions = transactions_new(x->loop, on_transactions, x, error)) != NULL;
 }
 
 static void init_locks(struct executor *x)
@@ -352,6 +371,8 @@ static void stop(void *data, struct turn *turn)
     x->nameservers = NULL;
     registries_free(x->registries);
     x->registries = NULL;
+    transactions_free(x->transactions);
+    x->transactions = NULL;
     loop_post(x->loop, stop_loop, x);
 }
 
@@ -366,6 +387,7 @@ void executor_free(struct executor *x)
     }
     nameservers_free(x->nameservers);
     registries_free(x->registries);
+    transactions_free(x->transactions);
     outbox_free(x->outbox);
     loop_timer_free(x->timer);
     loop_free(x->loop);

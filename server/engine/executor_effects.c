@@ -149,8 +149,10 @@ bool carry_out(struct executor *x, struct effects *effects)
             recorder_done(x->recorder, effect);
         if (effect->kind == EFFECT_JOURNAL)
             ok = write_also(x, effect->entries);
-        else
+        else if (effect->kind == EFFECT_PUBLISH)
             publish(x, effect->resolved);
+        else if (x->transactions != NULL) /* else it is ending */
+            transactions_ask(x->transactions, effect->ask, &effect->resolved->world->pins);
         effect_free(effect);
     }
     ok = ok && write_alone(x);

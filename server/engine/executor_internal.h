@@ -13,6 +13,7 @@
 #include "server/engine/publication.h"
 #include "server/engine/recorder.h"
 #include "server/engine/registries.h"
+#include "server/engine/transactions.h"
 #include "server/store/ballast.h"
 #include "server/store/journal.h"
 #include "server/store/outbox.h"
@@ -40,6 +41,7 @@ struct executor {
     struct engine *engine;
     struct nameservers *nameservers;
     struct registries *registries;
+    struct transactions *transactions;
     GPtrArray *watchers;  /* struct watcher * */
     bool released;        /* nobody waits any more */
     bool news;            /* this turn wrote to the journal */

@@ -27,6 +27,7 @@ void effect_free(struct effect *effect)
         g_ptr_array_unref(effect->entries);
     if (effect->resolved != NULL)
         resolved_unref(effect->resolved);
+    json_decref(effect->ask);
     g_free(effect);
 }
 
@@ -43,5 +44,14 @@ void effects_publish(struct effects *out, struct resolved *resolved)
     struct effect *effect = g_new0(struct effect, 1);
     effect->kind = EFFECT_PUBLISH;
     effect->resolved = resolved_ref(resolved);
+    g_queue_push_tail(&out->queue, effect);
+}
+
+void effects_ask(struct effects *out, struct resolved *resolved, json_t *ask)
+{
+    struct effect *effect = g_new0(struct effect, 1);
+    effect->kind = EFFECT_ASK;
+    effect->resolved = resolved_ref(resolved);
+    effect->ask = ask;
     g_queue_push_tail(&out->queue, effect);
 }

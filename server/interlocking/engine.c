@@ -201,11 +201,9 @@ bool engine_restore(struct engine *engine, const struct journal_entry *entry, GE
     static const struct {
         const char *kind;
         bool (*restore)(struct engine *engine, const struct journal_entry *entry, GError **error);
-    } kinds[] = {{"object", restore_object},       {"control", restore_control},
-                 {"plan", restore_plan},           {"generation", restore_generation},
-                 {"execution", restore_execution}, {"event", restore_event},
-                 {"audit", restore_audit},         {"past", restore_past},
-                 {"pinkeys", restore_pins}};
+    } kinds[] = {{"object", restore_object},         {"control", restore_control},     {"plan", restore_plan},
+                 {"generation", restore_generation}, {"execution", restore_execution}, {"event", restore_event},
+                 {"audit", restore_audit},           {"past", restore_past},           {"pinkeys", restore_pins}};
     assert(!engine->started);
     tell_restore(engine, entry);
     for (size_t i = 0; i < G_N_ELEMENTS(kinds); i++)
@@ -257,7 +255,7 @@ static void resume(struct engine *engine, struct execution *ex)
         execution_note(ex, engine_wall_us(engine), NULL, "the server was restarted; going on");
 }
 
-static void advance_all(struct engine *engine, struct effects *out)
+void advance_all(struct engine *engine, struct effects *out)
 {
     if (engine->reading)
         return;

@@ -39,11 +39,13 @@ enum effect_kind {
     EFFECT_JOURNAL, /* write `entries` in one transaction; on failure, and when the journal knows a key already, the
                      * process must end and restore: the engine's memory is ahead of the journal */
     EFFECT_PUBLISH, /* give `resolved` to agents and drivers */
+    EFFECT_ASK,     /* run the golden transactions of `ask`, and tell the engine by engine_transactions_done */
 };
 struct effect {
     enum effect_kind kind;
     GPtrArray *entries;        /* JOURNAL: struct journal_entry * */
-    struct resolved *resolved; /* PUBLISH: a reference */
+    struct resolved *resolved; /* PUBLISH, and ASK, whose pins are signed with its keys: a reference */
+    json_t *ask;               /* ASK: see engine_transaction.c */
 };
 struct effects {
     GQueue queue; /* struct effect *, carried out from the head */
@@ -95,6 +97,10 @@ int64_t engine_tick(struct engine *engine, int64_t now_us, struct effects *out);
 bool engine_edge_report(struct engine *engine, const char *edge, const json_t *report, int64_t now_us,
                         struct effects *out, GError **error);
 void engine_server_report(struct engine *engine, struct server_report *report, int64_t now_us, struct effects *out);
+
+/* What came of an EFFECT_ASK: {"execution", "step", "asked", "runs": [{"transaction", "room", "edge", "evidence": [as
+ * txrequest_judge]}]}. Of a step that waits no more for it it is passed over. */
+void engine_transactions_done(struct engine *engine, const json_t *result, int64_t now_us, struct effects *out);
 
 /* Changes. On failure nothing has changed and *out is as it was. wall_us: wall clock, for audit and history. */
 struct now {

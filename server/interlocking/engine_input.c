@@ -68,6 +68,12 @@ void tell_edge(const struct engine *engine, const char *edge, const json_t *repo
                                (json_t *)(uintptr_t)report));
 }
 
+void tell_asked(const struct engine *engine, const json_t *result, int64_t now_us)
+{
+    if (engine->config.told != NULL)
+        tell(engine, json_pack("{s:s, s:I, s:O}", "in", "transactions", "at", (json_int_t)now_us, "result", result));
+}
+
 static json_t *stamp_json(struct stamp stamp)
 {
     return json_pack("{s:I, s:I}", "epoch", (json_int_t)stamp.epoch, "generation", (json_int_t)stamp.generation);
@@ -290,6 +296,13 @@ static bool input_server(struct engine *engine, const json_t *input, struct effe
     return true;
 }
 
+static bool input_transactions(struct engine *engine, const json_t *input, struct effects *out, GError **error)
+{
+    (void)error;
+    engine_transactions_done(engine, json_object_get(input, "result"), int_of(input, "at"), out);
+    return true;
+}
+
 /* Changes. */
 static bool input_change(struct engine *engine, const json_t *input, struct effects *out, GError **error)
 {
@@ -361,6 +374,7 @@ bool engine_input(struct engine *engine, const json_t *input, struct effects *ou
         {"tick", input_tick, false, false, {NULL}},
         {"edge", input_edge, false, true, {"edge"}},
         {"server", input_server, false, false, {NULL}},
+        {"transactions", input_transactions, false, false, {NULL}},
         {"apply", input_change, false, true, {"actor"}},
         {"set", input_change, false, true, {"actor"}},
         {"run", input_change, false, true, {"actor", "plan"}},

@@ -8,6 +8,7 @@
  *   engine_plan.c    starting a plan, owning levers, abort and undo
  *   engine_step.c    the steps of an execution
  *   engine_ramp.c    ramps: stages, bakes, guards
+ *   engine_transaction.c   golden transactions
  *   engine_pace.c    who is slower than usual
  *   engine_act.c     what people do to executions: approvals, pause, skip, force
  *   engine_check.c   the checks of plans
@@ -52,10 +53,12 @@ struct engine {
 /* engine.c: what was restored becomes the world in force. */
 void engine_take_restored(struct engine *engine, int64_t now_us);
 void engine_drop(struct engine *engine, struct execution *ex); /* out of memory; frees it */
+void advance_all(struct engine *engine, struct effects *out);
 
 /* effects.c */
 void effects_journal(struct effects *out, GPtrArray *entries); /* takes entries */
 void effects_publish(struct effects *out, struct resolved *resolved);
+void effects_ask(struct effects *out, struct resolved *resolved, json_t *ask); /* takes ask */
 
 /* engine_claim.c */
 void claim_begin(struct engine *engine);                        /* at the start, after the world was published */
@@ -104,6 +107,7 @@ void tell_restore(const struct engine *engine, const struct journal_entry *entry
 void tell_start(const struct engine *engine, uint64_t epoch, int64_t now_us);
 void tell_tick(const struct engine *engine, int64_t now_us);
 void tell_edge(const struct engine *engine, const char *edge, const json_t *report, int64_t now_us);
+void tell_asked(const struct engine *engine, const json_t *result, int64_t now_us);
 void tell_server(const struct engine *engine, const struct server_report *report, int64_t now_us);
 void tell_apply(const struct engine *engine, const json_t *body, bool dry_run, const struct asker *asker,
                 struct now now);
@@ -168,6 +172,17 @@ bool ramp_freeze(const struct engine *engine, struct execution_step *step, const
                  GError **error);
 /* What the largest stage moves of the whole, 0..1; 1 when an execution of the family sets levers otherwise too. */
 double ramp_largest(const GPtrArray *family);
+
+/* What a word of the plan stands for; NULL with an error. Borrowed. */
+const char *word_stands_for(const char *word, const char *target, const json_t *params, const char *step,
+                            GError **error);
+
+/* engine_transaction.c */
+bool look_transactions(struct engine *engine, struct execution *ex, struct execution_step *step, struct effects *out);
+bool transactions_freeze(const struct engine *engine, struct execution_step *step, const struct plan *plan,
+                         const char *target, const json_t *params, GError **error);
+/* What a dry run says that would be asked; g_free. */
+char *transactions_words(const struct engine *engine, const struct execution *ex, const struct execution_step *step);
 
 /* engine_act.c */
 bool look_approve(struct engine *engine, struct execution *ex, struct execution_step *step, struct effects *out);

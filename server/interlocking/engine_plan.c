@@ -201,6 +201,9 @@ static struct execution *freeze(struct freezing *f, const struct plan *plan, con
             return NULL;
         if (step->kind == STEP_RAMP && !freeze_ramp(f, step, target, error))
             return NULL;
+        if (step->kind == STEP_VERIFY && step->spec != NULL &&
+            !transactions_freeze(f->engine, step, plan, target, f->params, error))
+            return NULL;
         if (step->kind != STEP_RUN)
             continue;
         const struct plan *child = find_plan(f->engine, step->argument, error);
@@ -310,7 +313,13 @@ static json_t *dry_run_json(struct engine *engine, const struct freezing *f, con
                                     json_string(controls_value(engine->resolved->world->controls,
                                                                lever_class_find(lever)->lever, object)));
             }
-            json_object_set_new(step, "plan", json_string(((struct execution *)f->family->pdata[i])->plan));
+            const struct execution *ex = f->family->pdata[i];
+            const struct execution_step *frozen = ex->steps->pdata[j];
+            g_autofree char *asks =
+                frozen->kind == STEP_VERIFY && frozen->spec != NULL ? transactions_words(engine, ex, frozen) : NULL;
+            if (asks != NULL)
+                json_object_set_new(step, "text", json_string(asks));
+            json_object_set_new(step, "plan", json_string(ex->plan));
             json_array_append(steps, step);
         }
         json_decref(execution);

@@ -18,9 +18,8 @@
 
 /* ---- freezing ---- */
 
-/* What a word of the plan stands for; NULL with an error. Borrowed. */
-static const char *word_stands_for(const char *word, const char *target, const json_t *params, const char *step,
-                                   GError **error)
+const char *word_stands_for(const char *word, const char *target, const json_t *params, const char *step,
+                            GError **error)
 {
     if (word[0] != '$')
         return word;

@@ -24,15 +24,20 @@ static void add_number(GByteArray *bytes, uint64_t number)
     add_bytes(bytes, text);
 }
 
+static void add_json(GByteArray *bytes, const json_t *json)
+{
+    char *text = json_dumps(json, JSON_COMPACT | JSON_ENCODE_ANY);
+    add_bytes(bytes, text);
+    free(text);
+}
+
 static void add_entry(GByteArray *bytes, const struct journal_entry *entry)
 {
     json_t *body = told_body(entry);
-    char *text = json_dumps(body, JSON_COMPACT | JSON_ENCODE_ANY);
     add_bytes(bytes, entry->kind);
     add_bytes(bytes, entry->id);
     add_bytes(bytes, entry->key);
-    add_bytes(bytes, text);
-    free(text);
+    add_json(bytes, body);
     json_decref(body);
 }
 
@@ -98,11 +103,18 @@ static void effect_text(const struct effect *effect, GString *out)
     if (effect->kind == EFFECT_JOURNAL)
         for (guint i = 0; i < effect->entries->len; i++)
             add_entry(bytes, effect->entries->pdata[i]);
+    else if (effect->kind == EFFECT_ASK)
+        add_json(bytes, effect->ask);
     else
         add_resolved(bytes, effect->resolved);
     part_hash(bytes->data, bytes->len, hash);
     if (effect->kind == EFFECT_JOURNAL) {
         journal_text(effect, hash, out);
+        return;
+    }
+    if (effect->kind == EFFECT_ASK) {
+        g_string_append_printf(out, "ask %s/%s %s\n", json_string_value(json_object_get(effect->ask, "execution")),
+                               json_string_value(json_object_get(effect->ask, "step")), hash);
         return;
     }
     struct stamp stamp = effect->resolved->world->stamp;

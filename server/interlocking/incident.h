@@ -11,6 +11,7 @@
  *   {"in": "tick", "at"}                                         engine_tick; only those that had an effect
  *   {"in": "edge", "at", "edge", "report"}                       engine_edge_report
  *   {"in": "server", "at", "report"}                             engine_server_report
+ *   {"in": "transactions", "at", "result"}                       engine_transactions_done
  *   {"in": "apply", "at", "offset", "asker", "dry_run", "body"}
  *   {"in": "set", "at", "offset", "asker", "dry_run", "changes", "if_match"}
  *   {"in": "run", "at", "offset", "asker", "dry_run", "plan", "target"}
@@ -51,7 +52,8 @@ void engine_snapshot_free(struct engine_snapshot *snapshot);
  *   > journal 2 entries 0123...
  *   >   event x-1/2
  *   >   execution x-1
- *   > publish 2.17 0123...                EPOCH.GENERATION */
+ *   > publish 2.17 0123...                EPOCH.GENERATION
+ *   > ask x-1/golden 0123... */
 void effect_lines(const struct effect *effect, GString *out);
 
 /* Does any input on *engine, which a "config" replaces; effects and a refusal are appended as lines behind "> ". False:

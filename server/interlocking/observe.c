@@ -463,13 +463,12 @@ bool edge_report_overridden(const struct edge_report *report)
 json_t *edge_report_to_json(const struct edge_report *report, int64_t now_us)
 {
     json_t *json =
-        json_pack("{s:s, s:I, s:I, s:o, s:I, s:s, s:s?, s:I, s:o, s:o, s:o, s:o, s:o}", "edge", report->edge,
-                     "age_us", (json_int_t)(now_us - report->at_us), "promised", (json_int_t)report->promised,
-                     "applied", stamp_json(report->applied), "applied_for_us",
-                     (json_int_t)(now_us - report->applied_at_us), "state", report->state, "error", report->error,
-                     "window_us", (json_int_t)report->window_us, "counters", counters_json(report), "origins",
-                     origins_json(report, now_us), "holds", holds_json(report, now_us), "probes", probes_json(report),
-                     "break_glass", hand_acts_json(report));
+        json_pack("{s:s, s:I, s:I, s:o, s:I, s:s, s:s?, s:I, s:o, s:o, s:o, s:o, s:o}", "edge", report->edge, "age_us",
+                  (json_int_t)(now_us - report->at_us), "promised", (json_int_t)report->promised, "applied",
+                  stamp_json(report->applied), "applied_for_us", (json_int_t)(now_us - report->applied_at_us), "state",
+                  report->state, "error", report->error, "window_us", (json_int_t)report->window_us, "counters",
+                  counters_json(report), "origins", origins_json(report, now_us), "holds", holds_json(report, now_us),
+                  "probes", probes_json(report), "break_glass", hand_acts_json(report));
     if (report->pins_used + report->pins_passed_over > 0)
         json_object_set_new(json, "pins",
                             json_pack("{s:I, s:I}", "used", (json_int_t)report->pins_used, "passed_over",

@@ -39,18 +39,18 @@ struct hand_act {
 };
 struct edge_report {
     char *edge;
-    int64_t at_us;         /* server's clock, when it came */
-    uint64_t promised;     /* epoch */
-    struct stamp applied;  /* proven by read-back */
-    int64_t applied_at_us; /* server's clock: when this stamp was first reported */
-    char *state;           /* "applied", "applying", "refused", "failing", "held" */
-    char *error;           /* or NULL */
-    int64_t window_us;     /* of the rates */
-    GPtrArray *counters;   /* struct counter * */
-    GPtrArray *origins;    /* struct origin_health * */
-    GPtrArray *holds;      /* struct room_hold * */
-    GHashTable *probes;    /* policy -> room that answered the probe ("" failed); may be empty */
-    GPtrArray *hand_acts;  /* struct hand_act * */
+    int64_t at_us;                        /* server's clock, when it came */
+    uint64_t promised;                    /* epoch */
+    struct stamp applied;                 /* proven by read-back */
+    int64_t applied_at_us;                /* server's clock: when this stamp was first reported */
+    char *state;                          /* "applied", "applying", "refused", "failing", "held" */
+    char *error;                          /* or NULL */
+    int64_t window_us;                    /* of the rates */
+    GPtrArray *counters;                  /* struct counter * */
+    GPtrArray *origins;                   /* struct origin_health * */
+    GPtrArray *holds;                     /* struct room_hold * */
+    GHashTable *probes;                   /* policy -> room that answered the probe ("" failed); may be empty */
+    GPtrArray *hand_acts;                 /* struct hand_act * */
     uint64_t pins_used, pins_passed_over; /* requests with a pin, of clients that sent one within a day */
 };
 struct server_report { /* of one authoritative server, or of a registry, from its driver */

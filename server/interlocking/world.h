@@ -19,7 +19,7 @@ struct world {
     char *cause;        /* see struct manifest */
     struct inventory *inventory;
     struct controls *controls;
-    GHashTable *plans; /* name -> struct plan *, owned */
+    GHashTable *plans;    /* name -> struct plan *, owned */
     struct pin_keys pins; /* none after world_new; set before the world is shared */
 };
 /* Takes a reference of inventory and controls, copies the plans. plans may be NULL. */

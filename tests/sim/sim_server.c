@@ -310,7 +310,8 @@ static bool carry_out_one(struct sim *sim, struct server *server, struct effect 
     server->crash_in -= server->crash_in > 0;
     if (effect->kind == EFFECT_JOURNAL)
         return journal_write(sim, server, effect->entries);
-    publish(sim, server, effect->resolved);
+    if (effect->kind == EFFECT_PUBLISH)
+        publish(sim, server, effect->resolved);
     return true;
 }
 

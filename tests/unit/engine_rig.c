@@ -49,7 +49,10 @@ static bool carry_out(struct server *s)
             effect_lines(effect, s->done);
         if (effect->kind == EFFECT_JOURNAL)
             journal_write(s, effect->entries);
-        else {
+        else if (effect->kind == EFFECT_ASK) {
+            json_decref(s->asked);
+            s->asked = json_incref(effect->ask);
+        } else {
             g_clear_pointer(&s->published, resolved_unref);
             s->published = resolved_ref(effect->resolved);
         }
@@ -155,6 +158,7 @@ void server_free(struct server *s)
     effects_clear(&s->effects);
     g_clear_pointer(&s->published, resolved_unref);
     g_ptr_array_unref(s->journal);
+    json_decref(s->asked);
     g_free(s);
 }
 

@@ -20,6 +20,7 @@ struct server {
     GPtrArray *journal; /* struct journal_entry *, all that was ever written */
     struct effects effects;
     struct resolved *published;
+    json_t *asked; /* of the last EFFECT_ASK, or NULL */
     uint64_t epoch;
     int64_t now_us;
     int budget; /* effects until the crash; -1: none */

@@ -133,7 +133,7 @@ START_TEST(each_wrong_value_has_its_message)
         {"[]", "found a list of 0, expected an object with kind and name"},
         {"{\"name\": \"x\"}", "kind: found nothing, expected one of zone, room, carrier, pop, line, edge, service, "
                               "interface, pool, component, group, variant, domain, route, dnszone, nameserver, "
-                              "registry, rule"},
+                              "registry, transaction, txrequest, rule"},
         {"{\"kind\": \"zone\"}",
          "zone: name: found nothing, expected a name of 1 to 40 a-z 0-9 -, with a letter or digit at both ends"},
         {"{\"kind\": \"zone\", \"name\": 7}",

@@ -12,6 +12,8 @@
  *   tick SECONDS                            in steps of a tenth, all edges saying again what they said
  *   act WHO ACT [STEP] [bind|replay|override=RULE|-] [REASON...]   bind: with the binding asked for; replay: with that
  *                                           of the first run
+ *   key                                     a key for pins
+ *   answer good | answer bad REQUEST WHY... what came of the golden transactions that were asked last
  *   set WHO LEVER OBJECT VALUE | edit PLAN | abort WHO | restart
  * Beside plans the YAML may have objects: rules, or rooms as they are to be.
  */
@@ -152,6 +154,54 @@ static void do_act(struct play *play, char **words, unsigned n)
     settle(play->s);
 }
 
+static void do_key(struct play *play)
+{
+    json_t *body = json_pack("{s:s}", "act", "rotate");
+    json_t *json = engine_pin_keys(play->s->engine, body, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQR", &alice,
+                                   now(play->s), &play->s->effects, NULL);
+    ck_assert_ptr_nonnull(json);
+    json_decref(json);
+    json_decref(body);
+    settle(play->s);
+}
+
+/* Evidence as transactions.c gives it: the first that is bad ends its transaction. */
+static json_t *evidence(const json_t *requests, const char *bad, const char *why)
+{
+    json_t *list = json_array(), *request;
+    size_t i;
+    json_array_foreach (requests, i, request) {
+        bool good = g_strcmp0(member(request, "name"), bad) != 0;
+        json_array_append_new(list, json_pack("{s:s, s:b, s:i, s:i, s:s, s:s?}", "request", member(request, "name"),
+                                              "ok", good, "status", good ? 200 : 500, "ms", 3, "room", "room-b", "why",
+                                              good ? NULL : why));
+        if (!good)
+            break;
+    }
+    return list;
+}
+
+static void do_answer(struct play *play, char **words, unsigned n)
+{
+    if (play->s->asked == NULL) {
+        g_string_append(play->out, "            nothing was asked\n");
+        return;
+    }
+    g_autofree char *why = n > 3 ? g_strjoinv(" ", words + 3) : NULL;
+    json_t *result = json_deep_copy(play->s->asked), *run;
+    size_t i;
+    json_array_foreach (json_object_get(result, "runs"), i, run) {
+        g_string_append_printf(play->out, "            asked: %s of %s by %s at %s as %s, %zu requests\n",
+                               member(run, "transaction"), member(run, "room"), member(run, "edge"),
+                               member(run, "address"), member(run, "user"),
+                               json_array_size(json_object_get(run, "requests")));
+        json_object_set_new(run, "evidence", evidence(json_object_get(run, "requests"), n > 2 ? words[2] : NULL, why));
+    }
+    engine_transactions_done(play->s->engine, result, play->s->now_us, &play->s->effects);
+    json_decref(result);
+    settle(play->s);
+}
+
 static void do_other(struct play *play, char **words)
 {
     GError *error = NULL;
@@ -206,6 +256,10 @@ static void perform(struct play *play, const char *line)
         play->down = words[0][0] == 'd';
     else if (strcmp(words[0], "act") == 0)
         do_act(play, words, n);
+    else if (strcmp(words[0], "key") == 0)
+        do_key(play);
+    else if (strcmp(words[0], "answer") == 0)
+        do_answer(play, words, n);
     else if (strcmp(words[0], "tick") == 0)
         for (int tenth = 0; tenth < (int)(atof(words[1]) * 10 + 0.5); tenth++) {
             tick(play->s, SECOND / 10);
@@ -309,6 +363,10 @@ static const char *const files[] = {
     "continue.txt",
     "ask.txt",
     "stuck.txt",
+    "transaction.txt",
+    "transaction-restart.txt",
+    "transaction-silent.txt",
+    "transaction-none.txt",
     "promote.txt",
     "promote-abort.txt",
     "takeover.txt",
@@ -327,7 +385,7 @@ static const struct failing {
     const char *step;         /* what it is besides its name and on_failure */
     const char *before, *run; /* deeds before and behind the start, with "\n" at the end */
     const char *plans;        /* others, or NULL */
-} failings[STEP_KINDS] = {
+} failings[STEP_KINDS + 1] = {
     [STEP_CHECK] = {"check: entrances-healthy, timeout: 1s", "down\nsay all\n", "tick 1.5\n", NULL},
     [STEP_SET] = {"needs: [edges], set: [{control: room.ingress, on: room-a, value: closed}]", "old edge-2\n",
                   "set carol room.ingress room-b closed\nsay all\ntick 0.1\n", NULL},
@@ -338,13 +396,18 @@ static const struct failing {
     [STEP_APPROVE] = {"approve: Is it so, timeout: 1s", "", "tick 1.5\n", NULL},
     [STEP_RUN] = {"run: child", "old edge-2\n", "tick 1.5\n",
                   "---\nplan: child\ntarget: room\nsteps:\n  - {name: inner, wait: edges, timeout: 1s}\n"},
+    [STEP_KINDS] =
+        {"verify: transactions, room: room-b", "key\n", "say all\nanswer bad buy-2 status: found 500\n",
+         "---\ntransactions: [{name: buy}]\ntxrequests:\n"
+         "  - {name: buy-1, transaction: buy, order: 1, host: home.example.test, path: /}\n"
+         "  - {name: buy-2, transaction: buy, order: 2, host: home.example.test, path: /pay, method: post}\n"},
 };
 static const char *const on_failures[] = {"stop", "rollback", "continue", "ask"};
 
 START_TEST(each_kind_fails)
 {
     const struct failing *f = &failings[_i];
-    const char *kind = step_kind_name((enum step_kind)_i);
+    const char *kind = _i == STEP_KINDS ? "verify-transactions" : step_kind_name((enum step_kind)_i);
     g_autoptr(GString) out = g_string_new(NULL);
     ck_assert_msg(f->step != NULL, "a step %s that fails: expected how, in failings", kind);
     for (size_t i = 0; i < G_N_ELEMENTS(on_failures); i++) {
@@ -375,8 +438,9 @@ static void print_dry(GString *out, const json_t *answer)
     size_t i, j;
     json_t *step, *set, *refusal;
     json_array_foreach (json_object_get(answer, "steps"), i, step) {
-        g_string_append_printf(out, "  %-16s %-8s %s\n", member(step, "name"), member(step, "kind"),
-                               member(step, "argument"));
+        const char *text = member(step, "text");
+        g_string_append_printf(out, "  %-16s %-8s %s%s%s\n", member(step, "name"), member(step, "kind"),
+                               member(step, "argument"), text[0] != '\0' ? ": " : "", text);
         json_array_foreach (json_object_get(step, "sets"), j, set)
             g_string_append_printf(out, "      %s/%s: %s -> %s\n", member(set, "control"), member(set, "object"),
                                    member(set, "before"), member(set, "value"));
@@ -456,7 +520,7 @@ END_TEST
 static void add(TCase *tcase)
 {
     tcase_add_loop_test(tcase, runbooks_tried_dry, 0, G_N_ELEMENTS(sites));
-    tcase_add_loop_test(tcase, each_kind_fails, 0, STEP_KINDS);
+    tcase_add_loop_test(tcase, each_kind_fails, 0, STEP_KINDS + 1);
     tcase_add_loop_test(tcase, goes_as_it_went, 0, G_N_ELEMENTS(files));
 }
 
