@@ -274,3 +274,19 @@ void packet_make_icmp(struct packet *packet, const struct icmp_message *message)
     memcpy(icmp + ICMP_SIZE, message->quote, message->n_quote);
     packet_sum_fill(packet);
 }
+
+void packet_make_udp(struct packet *packet, const struct udp_datagram *datagram)
+{
+    uint32_t size = UDP_SIZE + datagram->n_data;
+    make_ip(packet, datagram->family, PROTO_UDP, datagram->source, datagram->dest, size);
+    uint8_t *udp = packet->frame + packet->l4;
+    packet->payload = (uint16_t)(packet->l4 + UDP_SIZE);
+    packet->tcp_flags = 0;
+    packet->source = datagram->from;
+    packet->dest = datagram->to;
+    put16(udp, datagram->from);
+    put16(udp + 2, datagram->to);
+    put16(udp + 4, (uint16_t)size);
+    memcpy(udp + UDP_SIZE, datagram->data, datagram->n_data);
+    packet_sum_fill(packet);
+}

@@ -61,6 +61,15 @@ struct tcp_segment {
 /* Makes it behind the Ethernet header, in place of what is there; checksums too. frame, size and room are set, and hold
  * together enough for it. */
 void packet_make_tcp(struct packet *packet, const struct tcp_segment *segment);
+/* A UDP datagram, likewise. */
+struct udp_datagram {
+    uint8_t family;
+    const uint8_t *source, *dest;
+    uint16_t from, to;   /* ports */
+    const uint8_t *data; /* not in the frame */
+    unsigned n_data;
+};
+void packet_make_udp(struct packet *packet, const struct udp_datagram *datagram);
 /* An ICMP message about a packet, likewise. */
 struct icmp_message {
     uint8_t family;
