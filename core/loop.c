@@ -97,6 +97,15 @@ struct timespec loop_deadline(int64_t us)
     return until;
 }
 
+void loop_cond_init(pthread_cond_t *cond)
+{
+    pthread_condattr_t attr;
+    pthread_condattr_init(&attr);
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    pthread_cond_init(cond, &attr);
+    pthread_condattr_destroy(&attr);
+}
+
 bool loop_watch(struct loop *loop, int fd, uint32_t events, loop_io_fn fn, void *data, GError **error)
 {
     struct epoll_event event = {.events = events, .data.fd = fd};

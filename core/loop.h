@@ -10,6 +10,7 @@
 #define CORE_LOOP_H
 
 #include "core/auto.h"
+#include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <time.h>
@@ -31,8 +32,9 @@ int64_t loop_now_us(void);
 /* Wall clock, µs since 1970, for records that people read; never for decisions. */
 int64_t wall_now_us(void);
 
-/* CLOCK_MONOTONIC in `us` microseconds, for pthread_cond_timedwait. */
+/* CLOCK_MONOTONIC in `us` microseconds, for pthread_cond_timedwait on a condition of loop_cond_init. */
 struct timespec loop_deadline(int64_t us);
+void loop_cond_init(pthread_cond_t *cond);
 
 /* Watches fd for `events`; a second call for the same fd replaces the first. The loop never closes fd. */
 bool loop_watch(struct loop *loop, int fd, uint32_t events, loop_io_fn fn, void *data, GError **error);

@@ -385,14 +385,10 @@ static void listener_release(struct listener *listener)
 struct listener *listener_new(const struct listener_config *config, GError **error)
 {
     struct listener *listener = g_new0(struct listener, 1);
-    pthread_condattr_t attr;
     listener->config = *config;
     listener->peers = peers_new(config->limits.strangers_max);
     pthread_mutex_init(&listener->lock, NULL);
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    pthread_cond_init(&listener->changed, &attr);
-    pthread_condattr_destroy(&attr);
+    loop_cond_init(&listener->changed);
     listener->daemon = start(listener);
     if (listener->daemon != NULL)
         return listener;

@@ -283,11 +283,7 @@ static bool open_all(struct executor *x, const struct executor_config *config, G
 
 static void init_locks(struct executor *x)
 {
-    pthread_condattr_t attr;
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    pthread_cond_init(&x->answered, &attr);
-    pthread_condattr_destroy(&attr);
+    loop_cond_init(&x->answered);
     pthread_mutex_init(&x->condition_lock, NULL);
     pthread_mutex_init(&x->listener_lock, NULL);
 }

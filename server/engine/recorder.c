@@ -499,18 +499,14 @@ static void *run(void *data)
 struct recorder *recorder_new(const struct recorder_config *config)
 {
     struct recorder *r = g_new0(struct recorder, 1);
-    pthread_condattr_t attr;
     r->folder = g_strdup(config->folder);
     r->size_max = config->size_max;
     r->file_max = config->file_max > 0 ? config->file_max : MIN(config->size_max / 16, FILE_MAX);
     r->age_max_us = config->age_max_us;
     r->dropping = true; /* until the first snapshot */
     atomic_init(&r->wanted, true);
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    pthread_cond_init(&r->cond, &attr);
-    pthread_cond_init(&r->flushed_cond, &attr);
-    pthread_condattr_destroy(&attr);
+    loop_cond_init(&r->cond);
+    loop_cond_init(&r->flushed_cond);
     pthread_mutex_init(&r->lock, NULL);
     g_queue_init(&r->queue);
     r->started = pthread_create(&r->thread, NULL, run, r) == 0;
