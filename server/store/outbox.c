@@ -167,6 +167,16 @@ static void *run(void *data)
     }
 }
 
+static void drop(struct outbox *outbox)
+{
+    pthread_cond_destroy(&outbox->cond);
+    pthread_mutex_destroy(&outbox->lock);
+    g_free(outbox->journal_path);
+    g_free(outbox->store_url);
+    g_free(outbox->shown);
+    g_free(outbox);
+}
+
 struct outbox *outbox_new(const char *journal_path, const char *store_url, unsigned node, GError **error)
 {
     struct outbox *outbox = g_new0(struct outbox, 1);
@@ -175,22 +185,13 @@ struct outbox *outbox_new(const char *journal_path, const char *store_url, unsig
     outbox->shown = db_url_shown(store_url);
     outbox->node = node;
     outbox->pending = true;
-    pthread_condattr_t attr;
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    pthread_cond_init(&outbox->cond, &attr);
-    pthread_condattr_destroy(&attr);
+    loop_cond_init(&outbox->cond);
     pthread_mutex_init(&outbox->lock, NULL);
     int rc = pthread_create(&outbox->thread, NULL, run, outbox);
     if (rc == 0)
         return outbox;
     g_set_error(error, SB_ERROR, SB_ERROR_IO, "cannot start the outbox thread: %s", g_strerror(rc));
-    pthread_cond_destroy(&outbox->cond);
-    pthread_mutex_destroy(&outbox->lock);
-    g_free(outbox->journal_path);
-    g_free(outbox->store_url);
-    g_free(outbox->shown);
-    g_free(outbox);
+    drop(outbox);
     return NULL;
 }
 
@@ -211,10 +212,5 @@ void outbox_free(struct outbox *outbox)
     pthread_cond_signal(&outbox->cond);
     pthread_mutex_unlock(&outbox->lock);
     pthread_join(outbox->thread, NULL);
-    pthread_cond_destroy(&outbox->cond);
-    pthread_mutex_destroy(&outbox->lock);
-    g_free(outbox->journal_path);
-    g_free(outbox->store_url);
-    g_free(outbox->shown);
-    g_free(outbox);
+    drop(outbox);
 }
