@@ -39,21 +39,16 @@ struct numbers {
 
 static bool read_numbers(struct db *db, struct numbers *out, GError **error)
 {
-    GError *failure = NULL;
-    sb_auto(db_rows) rows =
-        db_query(db,
-                 "select (select coalesce(max(value), 0) from meta where name = 'reigns'), "
-                 "(select epoch from entries order by seq desc limit 1), "
-                 "(select coalesce(max(cast(id as bigint)), 0) from state where kind = 'generation'), "
-                 "(select max(seq) from entries), (select value from meta where name = 'made_us')",
-                 NULL, 0, error);
-    if (rows == NULL)
+    sb_auto(db_rows) row = NULL;
+    if (!db_first(db,
+                  "select (select coalesce(max(value), 0) from meta where name = 'reigns'), "
+                  "(select epoch from entries order by seq desc limit 1), "
+                  "(select coalesce(max(cast(id as bigint)), 0) from state where kind = 'generation'), "
+                  "(select max(seq) from entries), (select value from meta where name = 'made_us')",
+                  NULL, 0, &row, error))
         return false;
-    if (db_next(rows, &failure))
-        *out = (struct numbers){db_int(rows, 0), db_int(rows, 1), db_int(rows, 2), db_int(rows, 3), db_int(rows, 4)};
-    if (failure != NULL)
-        g_propagate_error(error, failure);
-    return failure == NULL;
+    *out = (struct numbers){db_int(row, 0), db_int(row, 1), db_int(row, 2), db_int(row, 3), db_int(row, 4)};
+    return true;
 }
 
 static void note_numbers(struct backup_note *note, const struct numbers *numbers)
@@ -104,16 +99,14 @@ static bool sync_folder(const char *folder, GError **error)
 
 static bool check_sound(struct db *db, const char *file, GError **error)
 {
-    GError *failure = NULL;
-    sb_auto(db_rows) rows = db_query(db, "pragma quick_check(1)", NULL, 0, error);
-    if (rows == NULL)
+    sb_auto(db_rows) row = NULL;
+    if (!db_first(db, "pragma quick_check(1)", NULL, 0, &row, error))
         return false;
-    const char *found = db_next(rows, &failure) ? db_text(rows, 0) : "nothing";
-    if (failure != NULL)
-        g_propagate_error(error, failure);
-    else if (strcmp(found, "ok") != 0)
-        g_set_error(error, SB_ERROR, SB_ERROR_IO, "%s: the check found %s, expected ok", file, found);
-    return failure == NULL && strcmp(found, "ok") == 0;
+    const char *found = row != NULL ? db_text(row, 0) : "nothing";
+    if (strcmp(found, "ok") == 0)
+        return true;
+    g_set_error(error, SB_ERROR, SB_ERROR_IO, "%s: the check found %s, expected ok", file, found);
+    return false;
 }
 
 /* One file by itself, checked and durable: all is in it, and nobody needs its log, which others may lose. A checkpoint

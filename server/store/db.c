@@ -90,6 +90,18 @@ void db_rows_free(struct db_rows *rows)
         rows->db->driver->rows_free(rows);
 }
 
+bool db_first(struct db *db, const char *sql, const struct db_value *values, unsigned n, struct db_rows **row,
+              GError **error)
+{
+    GError *failure = NULL;
+    *row = db_query(db, sql, values, n, &failure);
+    if (*row != NULL && !db_next(*row, &failure))
+        g_clear_pointer(row, db_rows_free);
+    if (failure != NULL)
+        g_propagate_error(error, failure);
+    return failure == NULL;
+}
+
 const char *db_text(const struct db_rows *rows, unsigned column)
 {
     return rows->db->driver->text(rows, column);
@@ -126,18 +138,13 @@ void db_rollback(struct db *db)
 /* The last migration that the database has had; inside the transaction. */
 static bool schema_number(struct db *db, int64_t *number, GError **error)
 {
-    GError *failure = NULL;
+    sb_auto(db_rows) row = NULL;
     if ((db->driver->lock_schema != NULL && !db_exec(db, db->driver->lock_schema, error)) ||
-        !db_exec(db, "create table if not exists migrations (number bigint primary key)", error))
+        !db_exec(db, "create table if not exists migrations (number bigint primary key)", error) ||
+        !db_first(db, "select coalesce(max(number), 0) from migrations", NULL, 0, &row, error))
         return false;
-    sb_auto(db_rows) rows = db_query(db, "select coalesce(max(number), 0) from migrations", NULL, 0, error);
-    if (rows == NULL)
-        return false;
-    if (db_next(rows, &failure))
-        *number = db_int(rows, 0);
-    if (failure != NULL)
-        g_propagate_error(error, failure);
-    return failure == NULL;
+    *number = db_int(row, 0);
+    return true;
 }
 
 static bool migrate_one(struct db *db, const struct db_migration *migration, GError **error)

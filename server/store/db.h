@@ -65,6 +65,9 @@ struct db_rows *db_query(struct db *db, const char *sql, const struct db_value *
 bool db_next(struct db_rows *rows, GError **error);
 void db_rows_free(struct db_rows *rows); /* NULL is allowed */
 SB_AUTO_DEFINE(db_rows, db_rows_free)
+/* Such a statement's first row; *row NULL: there is none, and on failure. */
+bool db_first(struct db *db, const char *sql, const struct db_value *values, unsigned n, struct db_rows **row,
+              GError **error);
 /* Columns of the row, from 0. Text is the row's until the next step; NULL for SQL NULL. */
 const char *db_text(const struct db_rows *rows, unsigned column);
 int64_t db_int(const struct db_rows *rows, unsigned column); /* also of boolean: 0 or 1 */

@@ -21,13 +21,13 @@ struct journal_reader {
     bool still; /* db does not see what is written from now on */
 };
 
-/* Steps a query that gives one number; rows gone. False with *error set, or without one where there was no row. */
+/* Of a query that gives one number always. */
 static bool one_number(struct db *db, const char *sql, int64_t *number, GError **error)
 {
-    sb_auto(db_rows) rows = db_query(db, sql, NULL, 0, error);
-    if (rows == NULL || !db_next(rows, error))
+    sb_auto(db_rows) row = NULL;
+    if (!db_first(db, sql, NULL, 0, &row, error))
         return false;
-    *number = db_int(rows, 0);
+    *number = db_int(row, 0);
     return true;
 }
 
@@ -54,15 +54,11 @@ static int key_known(struct journal_file *file, const GPtrArray *entries, GError
         const struct journal_entry *entry = entries->pdata[i];
         if (entry->key == NULL)
             continue;
-        GError *failure = NULL;
         struct db_value key = DB_TEXT(entry->key);
-        sb_auto(db_rows) rows = db_query(file->db, "select seq from entries where key = $1", &key, 1, &failure);
-        bool found = rows != NULL && db_next(rows, &failure);
-        if (failure != NULL) {
-            g_propagate_error(error, failure);
+        sb_auto(db_rows) row = NULL;
+        if (!db_first(file->db, "select seq from entries where key = $1", &key, 1, &row, error))
             return -1;
-        }
-        if (found)
+        if (row != NULL)
             return 1;
     }
     return 0;
@@ -233,20 +229,17 @@ static const struct journal_ops reading_ops = {refuse_append, file_replay, reign
 
 static bool find_audit(struct journal_file *file, GError **error)
 {
-    GError *failure = NULL;
-    sb_auto(db_rows) rows =
-        db_query(file->db, "select body from entries where kind = 'audit' order by seq desc limit 1", NULL, 0, error);
-    if (rows == NULL)
+    sb_auto(db_rows) row = NULL;
+    if (!db_first(file->db, "select body from entries where kind = 'audit' order by seq desc limit 1", NULL, 0, &row,
+                  error))
         return false;
-    if (db_next(rows, &failure)) {
-        json_t *record = json_loads(db_text(rows, 0), 0, NULL);
+    if (row != NULL) {
+        json_t *record = json_loads(db_text(row, 0), 0, NULL);
         const char *hash = json_string_value(json_object_get(record, "hash"));
         g_strlcpy(file->audit, hash != NULL ? hash : "", sizeof file->audit);
         json_decref(record);
     }
-    if (failure != NULL)
-        g_propagate_error(error, failure);
-    return failure == NULL;
+    return true;
 }
 
 static bool begin_reign(struct journal_file *file, unsigned node, GError **error)

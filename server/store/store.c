@@ -33,17 +33,13 @@ void store_close(struct store *store)
 
 bool store_position(struct store *store, unsigned node, uint64_t *epoch, uint64_t *seq, GError **error)
 {
-    GError *failure = NULL;
     struct db_value value = DB_INT(node);
-    sb_auto(db_rows) rows = db_query(store->db, "select epoch, seq from drained where node = $1", &value, 1, error);
-    if (rows == NULL)
+    sb_auto(db_rows) row = NULL;
+    if (!db_first(store->db, "select epoch, seq from drained where node = $1", &value, 1, &row, error))
         return false;
-    bool found = db_next(rows, &failure);
-    *epoch = found ? (uint64_t)db_int(rows, 0) : 0;
-    *seq = found ? (uint64_t)db_int(rows, 1) : 0;
-    if (failure != NULL)
-        g_propagate_error(error, failure);
-    return failure == NULL;
+    *epoch = row != NULL ? (uint64_t)db_int(row, 0) : 0;
+    *seq = row != NULL ? (uint64_t)db_int(row, 1) : 0;
+    return true;
 }
 
 bool store_begin(struct store *store, GError **error)
