@@ -7,6 +7,7 @@
 #include <string.h>
 #include <strings.h>
 #include <sys/epoll.h>
+#include <sys/socket.h>
 
 /* A SYN that is lost is sent again after 1 s, then after 3 s: a new connection is sooner there than the third SYN. */
 #define CONNECT_TIMEOUT_MS 1500L
@@ -20,6 +21,10 @@ struct transfer {
     char *unix_socket; /* NULL: over the network; for messages */
     struct httpc_reply reply;
     char message[CURL_ERROR_SIZE];
+    size_t body_max;
+    bool (*guard)(void *guard_data, const struct sockaddr *address, GError **error);
+    void *guard_data;
+    GError *refused; /* by the guard, or NULL */
 };
 
 struct httpc {
@@ -48,10 +53,22 @@ void httpc_reply_clear(struct httpc_reply *reply)
 static size_t on_body(char *bytes, size_t size, size_t n, void *data)
 {
     struct transfer *t = data;
-    if (t->body->len + size * n > HTTPC_BODY_MAX)
+    if (t->body->len + size * n > t->body_max)
         return 0; /* ends the transfer with an error */
     g_byte_array_append(t->body, (const guint8 *)bytes, (guint)(size * n));
     return size * n;
+}
+
+static curl_socket_t on_open_socket(void *data, curlsocktype purpose, struct curl_sockaddr *address)
+{
+    struct transfer *t = data;
+    (void)purpose;
+    if (t->guard != NULL) {
+        g_clear_error(&t->refused);
+        if (!t->guard(t->guard_data, &address->addr, &t->refused))
+            return CURL_SOCKET_BAD;
+    }
+    return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
 }
 
 static void keep_header(char **slot, const char *line, size_t len, const char *name)
@@ -109,7 +126,12 @@ static void transfer_init(struct transfer *t, const struct httpc_target *target,
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     pthread_once(&once, global_init);
-    *t = (struct transfer){.easy = curl_easy_init(), .body = g_byte_array_new(), .head = g_string_new(NULL)};
+    *t = (struct transfer){.easy = curl_easy_init(),
+                           .body = g_byte_array_new(),
+                           .head = g_string_new(NULL),
+                           .body_max = target->body_max != 0 ? target->body_max : HTTPC_BODY_MAX,
+                           .guard = target->guard,
+                           .guard_data = target->guard_data};
     g_autofree char *url = g_strconcat(target->base_url, path, NULL);
     curl_easy_setopt(t->easy, CURLOPT_URL, url);
     curl_easy_setopt(t->easy, CURLOPT_PROTOCOLS_STR, "http,https");
@@ -124,6 +146,8 @@ static void transfer_init(struct transfer *t, const struct httpc_target *target,
     curl_easy_setopt(t->easy, CURLOPT_WRITEDATA, t);
     curl_easy_setopt(t->easy, CURLOPT_HEADERFUNCTION, on_header);
     curl_easy_setopt(t->easy, CURLOPT_HEADERDATA, t);
+    curl_easy_setopt(t->easy, CURLOPT_OPENSOCKETFUNCTION, on_open_socket);
+    curl_easy_setopt(t->easy, CURLOPT_OPENSOCKETDATA, t);
     t->unix_socket = g_strdup(target->unix_socket);
     if (target->unix_socket != NULL)
         curl_easy_setopt(t->easy, CURLOPT_UNIX_SOCKET_PATH, target->unix_socket);
@@ -148,6 +172,7 @@ static void transfer_clear(struct transfer *t)
     curl_easy_cleanup(t->easy);
     curl_slist_free_all(t->headers);
     g_free(t->unix_socket);
+    g_clear_error(&t->refused);
     if (t->body != NULL)
         g_byte_array_unref(t->body);
     if (t->head != NULL)
@@ -158,6 +183,10 @@ static void transfer_clear(struct transfer *t)
 /* Fills the reply after the transfer's end. */
 static bool transfer_end(struct transfer *t, CURLcode code, GError **error)
 {
+    if (code == CURLE_COULDNT_CONNECT && t->refused != NULL) {
+        g_propagate_error(error, g_steal_pointer(&t->refused));
+        return false;
+    }
     if (code != CURLE_OK) {
         const char *url = t->unix_socket;
         curl_off_t connected_us = 0;

@@ -10,6 +10,8 @@
 
 #include "core/loop.h"
 
+struct sockaddr;
+
 #define HTTPC_HEAD_MAX (256u << 10) /* bytes */
 #define HTTPC_BODY_MAX (64u << 20)  /* bytes; a table of 100,000 domains is about 6 MiB */
 
@@ -21,6 +23,12 @@ struct httpc_target {
     const char *key_file;       /* PEM, its key, or NULL when cert_file has it */
     const char *token;          /* bearer token or NULL */
     const char *const *headers; /* "Name: value" of every request, NULL-terminated; or NULL */
+    size_t body_max;            /* bytes of an answer; 0: HTTPC_BODY_MAX */
+    /* May this address be connected to? Asked of each before a connection is made, so what a name resolves to for the
+     * answer is what is connected to. False with the reason in *error, SB_ERROR_FORBIDDEN, which is the call's unless
+     * another address of the name is allowed. NULL: all may. Must live as long as the request. */
+    bool (*guard)(void *guard_data, const struct sockaddr *address, GError **error);
+    void *guard_data;
 };
 
 struct httpc_reply {

@@ -272,6 +272,13 @@ static void dnszone_validate(const struct dnszone *zone, GPtrArray *findings)
              strlen(zone->o.name));
 }
 
+static void webhook_validate(const struct webhook *webhook, GPtrArray *findings)
+{
+    for (char **event = webhook->events; event != NULL && *event != NULL; event++)
+        if (choice_find(WEBHOOK_EVENTS, *event) < 0)
+            find(findings, &webhook->o, "events", "some of audit, event, execution, generation", "\"%s\"", *event);
+}
+
 void inventory_validate(const struct inventory *inv, GPtrArray *findings)
 {
     for (unsigned kind = 0; kind < OBJECT_KINDS; kind++) {
@@ -298,6 +305,8 @@ void inventory_validate(const struct inventory *inv, GPtrArray *findings)
         nameserver_validate(inv, ns, findings);
     INVENTORY_FOREACH (inv, dnszone, zone)
         dnszone_validate(zone, findings);
+    INVENTORY_FOREACH (inv, webhook, webhook)
+        webhook_validate(webhook, findings);
     INVENTORY_FOREACH (inv, rule, rule)
         rule_validate(inv, rule, findings);
     txrequests_validate(inv, findings);

@@ -213,7 +213,7 @@ static bool is_list(const struct field_class *f)
 
 static bool is_text(const struct field_class *f)
 {
-    return f->type <= FIELD_PREFIX || f->type == FIELD_REF;
+    return f->type <= FIELD_URL || f->type == FIELD_REF;
 }
 
 struct object *object_copy(const struct object *object)

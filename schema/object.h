@@ -5,9 +5,9 @@
  *
  * Types of fields: NAME [a-z0-9-], 1..40, begins and ends with a letter or digit · FQDN lower case, labels 1..63 of
  * [a-z0-9-_], at most 253, no dot at the end · TEXT printable UTF-8 · PREFIX /a/b of [A-Za-z0-9._~-], no slash at the
- * end, at most 200 · ADDR, ENDPOINT addr.h · INT int64_t · BOOL · ENUM index into the choices · REF name of an object
- * of the given kinds · REFS, NAMES lists. Nothing else can come into a table, so a value can never hold a separator
- * of HAProxy's command line or of a zone file.
+ * end, at most 200 · URL http or https, no user, no fragment, at most 400 · ADDR, ENDPOINT addr.h · INT int64_t · BOOL
+ * · ENUM index into the choices · REF name of an object of the given kinds · REFS, NAMES lists. Nothing else can come
+ * into a table, so a value can never hold a separator of HAProxy's command line or of a zone file.
  *
  * Ownership: objects own their strings; object_free. Published objects are immutable; inventories share them by
  * reference count. Thread safety: pure; immutable objects may be read by any thread.
@@ -22,6 +22,7 @@
 /* No request waits longer at an edge than its client may (dcdn/render.c). */
 #define SERVICE_TIMEOUT_MIN_MS 100
 #define SERVICE_TIMEOUT_MAX_MS 30000
+#define WEBHOOK_EVENTS "audit|event|execution|generation" /* kinds of entries that it may be told */
 #define ANSWER_BODY_MAX 400 /* bytes of a static answer; as hex it fits a line of a part */
 
 enum object_kind {
@@ -40,6 +41,7 @@ enum field_type {
     FIELD_FQDN,
     FIELD_TEXT,
     FIELD_PREFIX,
+    FIELD_URL,
     FIELD_ADDR,
     FIELD_ENDPOINT,
     FIELD_INT,
@@ -62,6 +64,7 @@ struct object {
 #define CTYPE_FQDN char *
 #define CTYPE_TEXT char *
 #define CTYPE_PREFIX char *
+#define CTYPE_URL char *
 #define CTYPE_ADDR struct addr
 #define CTYPE_ENDPOINT struct endpoint
 #define CTYPE_INT int64_t
@@ -142,7 +145,7 @@ void finding_add(GPtrArray *findings, const char *at, const char *object, const 
 /* SB_ERROR_INVALID with the first finding's text and how many more; false always, for `return`. */
 bool findings_error(const GPtrArray *findings, GError **error);
 
-/* True if text is a valid value of the type (NAME, FQDN, TEXT, PREFIX). */
+/* True if text is a valid value of the type (NAME, FQDN, TEXT, PREFIX, URL). */
 bool text_valid(enum field_type type, const char *text);
 /* May it be the body of a static answer? It stands in HAProxy's configuration between single quotes. */
 bool answer_body_valid(const char *text);

@@ -44,6 +44,9 @@ static json_t *text_schema(enum field_type type)
         return json_pack("{s:s, s:i}", "type", "string", "maxLength", 253);
     case FIELD_PREFIX:
         return json_pack("{s:s, s:s, s:i}", "type", "string", "pattern", PATTERN_PREFIX, "maxLength", 200);
+    case FIELD_URL:
+        return json_pack("{s:s, s:s, s:s, s:i}", "type", "string", "format", "uri", "pattern", "^https?://",
+                         "maxLength", 400);
     default:
         return json_pack("{s:s}", "type", "string");
     }

@@ -121,6 +121,14 @@ static void transactions_validate(const struct plan *plan, const struct plan_ste
         step_find(plan, step, "transaction", name, "the name of a transaction that exists", findings);
 }
 
+static void notify_validate(const struct plan *plan, const struct plan_step *step, const struct inventory *inv,
+                            GPtrArray *findings)
+{
+    const char *to = json_string_value(json_object_get(step->spec, "to"));
+    if (inventory_get(inv, OBJECT_webhook, to) == NULL)
+        step_find(plan, step, "to", to, "the name of a webhook that exists", findings);
+}
+
 /* Does `from` run `goal`, itself or by others? Each plan is looked at once. */
 static bool runs(const struct plan *from, const char *goal, GHashTable *plans, GHashTable *seen)
 {
@@ -152,6 +160,8 @@ static void plan_validate(const struct plan *plan, GHashTable *plans, const stru
             ramp_validate(plan, step, inv, findings);
         if (step->kind == STEP_VERIFY)
             transactions_validate(plan, step, inv, findings);
+        if (step->kind == STEP_NOTIFY)
+            notify_validate(plan, step, inv, findings);
     }
     g_autoptr(GHashTable) seen = g_hash_table_new(g_str_hash, g_str_equal);
     if (runs(plan, plan->name, plans, seen)) {

@@ -34,6 +34,20 @@
  *         errors: 1                   # percent of requests that may fail more than before; default 1
  *         latency: 500ms              # of probes of the gaining rooms' entrances, their median; absent: not looked at
  *         requests: 50                # fewer in the gaining rooms prove nothing; default 50
+ *     - name: promote                 # an HTTP call; engine_hook.c
+ *       timeout: 2m                   # for all of it, and again for its undo
+ *       hook:
+ *         url: https://db.example/primary/$target      # the host is as it is written
+ *         key: db-operator            # signs it: NAME.whsec of the server's key folder, as for a webhook
+ *         method: PUT                 # GET POST PUT PATCH DELETE; default POST
+ *         body: {by: $actor, why: $reason}             # JSON; absent: none
+ *         headers: {X-Cluster: main}
+ *         status: [200, 202]          # that is right; default: any 2xx
+ *         member: state               # of the JSON answer, a.b is a member of a member
+ *         is: primary                 # what it must be; a GET is asked again until it is
+ *         repeat: false               # default true: the receiver knows Idempotency-Key, and may be asked twice
+ *         undo: {method: DELETE, url: ..., ...}        # for rollback and abort; key and repeat are those above
+ *     - {name: tell, notify: {to: WEBHOOK, text: "$plan $target: $error"}}    # to: a webhook of the inventory
  *
  * A plan may have parameters, `params: {to: room}`: names of objects of these kinds, given when it is started, that
  * stand for $to in a ramp, and rooms as the value of component.primary. A target of a plan may be several names,
@@ -42,6 +56,9 @@
  * Selectors, that stand for objects of the lever's kind when the plan is started: home=$target, groups or services of
  * single-room services at home in the target room, or none; carrier=$target, the variants of the target carrier, at
  * least one.
+ *
+ * Words in the texts of hook and notify (template.h): $plan $execution $step $target and $NAME of a parameter; in body
+ * and text $actor and $reason too; in text $error (what went wrong first) and $generation (the newest it has written).
  *
  * Ownership: struct plan owns all; plan_free. Thread safety: pure functions.
  */
@@ -76,7 +93,7 @@ struct plan_step {
     char *argument;     /* check, wait, verify: the word; run: the plan's name; approve: the text */
     GArray *sets;       /* SET: struct plan_set */
     json_t *spec;       /* RAMP: as written, with defaults and times as "bake_us", "latency_us"; VERIFY of transactions:
-                         * "room", "transaction"; else NULL */
+                         * "room", "transaction"; HOOK, NOTIFY: as written, with defaults; else NULL */
     char **pre, **post; /* words of checks; may be NULL */
 };
 struct plan {

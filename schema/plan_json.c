@@ -1,5 +1,5 @@
 /* plan_json.c: plans from JSON, with findings that name plan, step and line. */
-#include "schema/plan.h"
+#include "schema/plan_read.h"
 
 #include "schema/field.h"
 
@@ -9,16 +9,7 @@
 #define SETS_MAX 100
 #define STAGES_MAX 20
 #define NOTES_MAX 20
-#define SUMMARY_MAX 400 /* characters */
 #define TIMEOUT_MAX_US (24 * 3600 * (int64_t)G_USEC_PER_SEC)
-
-struct reader {
-    GPtrArray *findings;
-    const char *at; /* of the plan, or NULL */
-    char *file;     /* its part before ":line", or NULL */
-    char *label;    /* "plan room-isolated" */
-    struct plan *plan;
-};
 
 /* ---- findings ---- */
 
@@ -40,25 +31,23 @@ static char *place_text(const struct reader *r, const json_t *place)
                : g_strdup(r->at);
 }
 
-/* `place`: the mapping that is to blame, for its line. */
-static void find_text(const struct reader *r, const json_t *place, const char *step, const char *field,
-                      const char *found, const char *expected)
+void find_text(const struct reader *r, const json_t *place, const char *step, const char *field, const char *found,
+               const char *expected)
 {
     g_autofree char *at = place_text(r, place);
     g_autofree char *label = step != NULL ? g_strdup_printf("%s, step %s", r->label, step) : g_strdup(r->label);
     finding_add(r->findings, at, label, field, found, expected);
 }
 
-/* The value of a member of `place`. */
-static void find_member(const struct reader *r, const json_t *place, const char *step, const char *member,
-                        const char *expected)
+void find_member(const struct reader *r, const json_t *place, const char *step, const char *member,
+                 const char *expected)
 {
     g_autofree char *found = json_quote(json_object_get(place, member));
     find_text(r, place, step, member, found, expected);
 }
 
-static void find_unknown(const struct reader *r, const json_t *place, const char *step, const char *const *known,
-                         const char *expected)
+void find_unknown(const struct reader *r, const json_t *place, const char *step, const char *const *known,
+                  const char *expected)
 {
     const char *key;
     json_t *value;
@@ -90,7 +79,7 @@ static int64_t duration_parse(const char *text)
     return 0;
 }
 
-static bool is_name(const char *text)
+bool is_name(const char *text)
 {
     return text != NULL && text_valid(FIELD_NAME, text);
 }
@@ -496,6 +485,10 @@ static struct plan_step *step_read(const struct reader *r, const json_t *json, c
             sets_read(r, json, step);
         else if (step->kind == STEP_RAMP)
             ramp_read(r, json, step);
+        else if (step->kind == STEP_HOOK)
+            hook_read(r, json, step);
+        else if (step->kind == STEP_NOTIFY)
+            notify_read(r, json, step);
         else
             argument_read(r, json, step);
         transactions_read(r, json, step);
@@ -648,22 +641,24 @@ static void notes_read(const struct reader *r, const json_t *json)
                     "a list of at most 20 lines of printable text, each at most 400 characters");
 }
 
+static void lines_drop(json_t *json)
+{
+    const char *name;
+    json_t *item;
+    size_t i;
+    json_object_del(json, "@line");
+    json_object_foreach (json, name, item)
+        lines_drop(item);
+    json_array_foreach (json, i, item)
+        lines_drop(item);
+}
+
 /* As it was given, without what the reader of the file put in. */
-static json_t *source_of(const json_t *json, struct plan *plan)
+static json_t *source_of(const json_t *json)
 {
     json_t *source = json_deep_copy(json);
-    json_object_del(source, "@line");
     json_object_del(source, "at");
-    json_object_del(json_object_get(source, "params"), "@line");
-    for (guint i = 0; i < plan->steps->len; i++) {
-        json_t *step = json_array_get(json_object_get(source, "steps"), i);
-        size_t k;
-        json_t *set;
-        json_object_del(step, "@line");
-        json_object_del(json_object_get(step, "ramp"), "@line");
-        json_array_foreach (json_object_get(step, "set"), k, set)
-            json_object_del(set, "@line");
-    }
+    lines_drop(source);
     return source;
 }
 
@@ -699,7 +694,7 @@ struct plan *plan_from_json(const json_t *json, const char *at, GPtrArray *findi
         summary_read(&r, json);
         notes_read(&r, json);
         steps_read(&r, json);
-        r.plan->source = source_of(json, r.plan);
+        r.plan->source = source_of(json);
     }
     g_free(r.label);
     g_free(r.file);

@@ -7,6 +7,7 @@
 #define FQDN_MAX_LEN 253 /* RFC 1035, 2.3.4, as text without the dot at the end */
 #define LABEL_MAX_LEN 63
 #define PREFIX_MAX_LEN 200
+#define URL_MAX_LEN 400
 
 #define LOWER "abcdefghijklmnopqrstuvwxyz"
 #define UPPER "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -52,6 +53,40 @@ static bool prefix_valid(const char *text)
     return false;
 }
 
+/* "HOST", "HOST:PORT", "[V6]:PORT": nobody may read another host out of it than who asks there. */
+static bool authority_valid(const char *text)
+{
+    g_autofree char *host = g_strdup(text);
+    char *port = strchr(text[0] == '[' ? host + strcspn(host, "]") : host, ':');
+    struct addr addr;
+    if (port != NULL) {
+        *port++ = '\0';
+        if (strlen(port) > 5 || !g_ascii_string_to_unsigned(port, 10, 1, UINT16_MAX, NULL, NULL))
+            return false;
+    }
+    size_t len = strlen(host);
+    if (host[0] != '[')
+        return len >= 1 && strspn(host, LOWER UPPER DIGITS ".-_") == len;
+    if (len < 2 || host[len - 1] != ']')
+        return false;
+    host[len - 1] = '\0';
+    return addr_parse(host + 1, &addr) && addr.family == AF_INET6;
+}
+
+static bool url_valid(const char *text)
+{
+    const char *host = g_str_has_prefix(text, "https://")  ? text + strlen("https://")
+                       : g_str_has_prefix(text, "http://") ? text + strlen("http://")
+                                                           : NULL;
+    if (host == NULL || strlen(text) > URL_MAX_LEN)
+        return false;
+    for (const char *p = text; *p != '\0'; p++)
+        if (*p <= ' ' || *p > '~' || strchr("\"<>\\^`{|}#", *p) != NULL)
+            return false;
+    g_autofree char *authority = g_strndup(host, strcspn(host, "/?"));
+    return authority_valid(authority);
+}
+
 static bool printable_valid(const char *text)
 {
     if (!g_utf8_validate(text, -1, NULL))
@@ -71,6 +106,8 @@ bool text_valid(enum field_type type, const char *text)
         return fqdn_valid(text);
     case FIELD_PREFIX:
         return prefix_valid(text);
+    case FIELD_URL:
+        return url_valid(text);
     case FIELD_TEXT:
         return printable_valid(text);
     default:
@@ -96,6 +133,8 @@ const char *text_expected(enum field_type type)
         return "a domain name in lower case, labels of 1 to 63 a-z 0-9 - _, at most 253, no dot at the end";
     case FIELD_PREFIX:
         return "a path prefix as /a/b of A-Z a-z 0-9 . _ ~ -, at most 200, no slash at the end";
+    case FIELD_URL:
+        return "a URL as https://host.example/path, http or https, without user or fragment, at most 400 ASCII";
     case FIELD_TEXT:
         return "printable text";
     case FIELD_ADDR:

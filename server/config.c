@@ -5,6 +5,7 @@
 #include "schema/object.h"
 #include "schema/yamldoc.h"
 #include "server/api/api.h"
+#include "server/engine/outside.h"
 
 #include <getopt.h>
 #include <sodium.h>
@@ -248,6 +249,14 @@ static bool check_tls(struct config *config, GError **error)
            (config->cert_pem == NULL || api_check_tls(config->cert_pem, config->key_pem, error));
 }
 
+static bool check_allow(const struct config *config, GError **error)
+{
+    sb_auto(outside) outside = outside_new(config->call_allow, error);
+    if (outside == NULL)
+        g_prefix_error(error, "--call-allow: ");
+    return outside != NULL;
+}
+
 static bool check(struct config *config, GError **error)
 {
     return check_names(config, error) && check_ballast(config, error) && check_record(config, error) &&
@@ -256,7 +265,8 @@ static bool check(struct config *config, GError **error)
            check_tls(config, error) &&
            api_check_address("--listen", &config->listen_endpoint, config->cert_pem != NULL, error) &&
            api_check_address("--agents-listen", &config->agents_endpoint, config->cert_pem != NULL, error) &&
-           check_folder("keys", config->keys, error) && check_folder("runbooks", config->runbooks, error);
+           check_allow(config, error) && check_folder("keys", config->keys, error) &&
+           check_folder("runbooks", config->runbooks, error);
 }
 
 enum config_result config_load(struct config *config, int argc, char **argv, GError **error)

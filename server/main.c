@@ -32,6 +32,7 @@ static struct executor *start_executor(const struct config *config, struct kept 
         .state_dir = config->state,
         .store_url = config->store,
         .keys_dir = config->keys,
+        .call_allow = config->call_allow,
         .runbooks_dir = config->runbooks,
         .node = config->node_number,
         .ballast_size = config->ballast_size,

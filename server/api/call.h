@@ -81,6 +81,9 @@ bool agent_part(struct call *call, GError **error);
 bool events_prepare(struct call *call, GError **error); /* handlers_events.c */
 bool events_read(struct call *call, GError **error);
 bool events_ready(struct call *call, struct turn *turn, bool last, GError **error);
+bool webhooks_list(struct call *call, GError **error); /* handlers_webhooks.c */
+bool webhooks_deliveries(struct call *call, GError **error);
+void webhooks_tell(struct call *call, struct turn *turn, GError **error);
 bool audit_rows(struct call *call, GError **error); /* handlers_audit.c */
 /* A row as the API shows it, a new reference; NULL: the journal is damaged. */
 json_t *audit_row_json(const struct journal_row *row, GError **error);

@@ -240,6 +240,68 @@ static void on_transactions(void *data, const json_t *result)
     executor_submit(data, take_transactions, drop_json, json_incref((json_t *)(uintptr_t)result));
 }
 
+/* ---- the outside ---- */
+
+static void take_answer(void *data, struct turn *turn)
+{
+    engine_call_report(turn->engine, data, turn->now.us, &turn->effects);
+}
+
+static void on_answered(void *data, json_t *result)
+{
+    executor_submit(data, take_answer, drop_json, result);
+}
+
+struct disabling {
+    char *webhook, *why;
+};
+
+static void take_disabled(void *data, struct turn *turn)
+{
+    const struct disabling *disabling = data;
+    const struct asker asker = {.actor = "signalboxd", .reason = disabling->why, .automatic = true};
+    if (turn->unwritable == NULL)
+        engine_journal(turn->engine,
+                       journal_entry_new(
+                           "webhook", disabling->webhook, NULL,
+                           json_pack("{s:s, s:I}", "disabled", disabling->why, "at_us", (json_int_t)turn->now.wall_us)),
+                       "webhook disabled", &asker, turn->now, &turn->effects);
+}
+
+static void drop_disabling(void *data)
+{
+    struct disabling *disabling = data;
+    g_free(disabling->webhook);
+    g_free(disabling->why);
+    g_free(disabling);
+}
+
+static void on_disabled(void *data, const char *webhook, const char *why)
+{
+    struct disabling *disabling = g_new(struct disabling, 1);
+    *disabling = (struct disabling){g_strdup(webhook), g_strdup(why)};
+    executor_submit(data, take_disabled, drop_disabling, disabling);
+}
+
+void executor_retry_webhook(struct executor *x, const char *webhook)
+{
+    outgoing_retry(x->outgoing, webhook);
+}
+
+static bool start_outgoing(struct executor *x, GError **error)
+{
+    const struct outgoing_config config = {.cluster = x->cluster,
+                                           .state_dir = x->state_dir,
+                                           .journal_path = x->journal_path,
+                                           .keys_dir = x->keys_dir,
+                                           .allow = x->call_allow,
+                                           .answered = on_answered,
+                                           .disabled = on_disabled,
+                                           .data = x};
+    x->outgoing = outgoing_new(&config, error);
+    return x->outgoing != NULL;
+}
+
 /* ---- life ---- */
 
 static bool restore_entry(void *data, const struct journal_entry *entry, GError **error)
@@ -297,6 +359,8 @@ struct executor *executor_new(const struct executor_config *config, GError **err
     x->journal_path = g_strdup_printf("%s/journal.db", config->state_dir);
     x->store_url = g_strdup(config->store_url);
     x->runbooks_dir = g_strdup(config->runbooks_dir);
+    x->keys_dir = g_strdup(config->keys_dir);
+    x->call_allow = g_strdup(config->call_allow);
     x->node = config->node;
     x->restore = config->restore;
     x->restore_data = config->restore_data;
@@ -338,7 +402,7 @@ void begin_reign(void *data, struct turn *turn)
 
 bool executor_start(struct executor *x, GError **error)
 {
-    if ((x->outbox = outbox_new(x->journal_path, x->store_url, x->node, error)) == NULL)
+    if ((x->outbox = outbox_new(x->journal_path, x->store_url, x->node, error)) == NULL || !start_outgoing(x, error))
         return false;
     int rc = pthread_create(&x->thread, NULL, run, x);
     if (rc != 0) {
@@ -365,6 +429,8 @@ static void stop(void *data, struct turn *turn)
     (void)turn;
     nameservers_free(x->nameservers);
     x->nameservers = NULL;
+    outgoing_free(x->outgoing);
+    x->outgoing = NULL;
     registries_free(x->registries);
     x->registries = NULL;
     transactions_free(x->transactions);
@@ -382,6 +448,7 @@ void executor_free(struct executor *x)
         pthread_join(x->thread, NULL);
     }
     nameservers_free(x->nameservers);
+    outgoing_free(x->outgoing);
     registries_free(x->registries);
     transactions_free(x->transactions);
     outbox_free(x->outbox);
@@ -406,6 +473,8 @@ void executor_free(struct executor *x)
     g_free(x->store_url);
     g_free(x->recordings);
     g_free(x->runbooks_dir);
+    g_free(x->keys_dir);
+    g_free(x->call_allow);
     g_free(x);
 }
 

@@ -26,7 +26,8 @@ struct executor_config {
     const char *cluster;
     const char *state_dir;    /* holds journal.db, a lock and the ballast; made when absent */
     const char *store_url;    /* as db_open takes it */
-    const char *keys_dir;     /* TSIG keys and TLS files of registries, or NULL */
+    const char *keys_dir;     /* TSIG and signing keys, TLS files of registries, or NULL */
+    const char *call_allow;   /* addresses besides public ones that hooks and webhooks may have (outside.h), or NULL */
     const char *runbooks_dir; /* plans for a journal that has none, or NULL */
     unsigned node;            /* 0..65535 */
     uint64_t ballast_size;    /* bytes; 0: none */
@@ -61,6 +62,8 @@ void executor_flush_recording(struct executor *executor);
 const struct histogram *executor_append_times(const struct executor *executor);
 /* Why nothing can be written now, NULL: it can. g_free. */
 char *executor_unwritable(struct executor *executor);
+/* A webhook is tried now, also one that is disabled. */
+void executor_retry_webhook(struct executor *executor, const char *webhook);
 /* Appends what a person should know about disk and journal to an array of texts. */
 void executor_warn(struct executor *executor, json_t *warnings);
 

@@ -142,6 +142,7 @@ void executor_warn(struct executor *x, json_t *warnings)
         g_autofree char *text = g_strdup_printf("the black box does not record: %s", trouble);
         json_array_append_new(warnings, json_string(text));
     }
+    outgoing_warn(x->outgoing, warnings);
     pthread_mutex_lock(&x->condition_lock);
     if (x->unwritable != NULL) {
         g_autofree char *text = g_strdup_printf("the journal cannot be written, so changes are refused and what runs "

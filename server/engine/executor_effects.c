@@ -96,6 +96,8 @@ static bool write_journal(struct executor *x, const GPtrArray *entries)
     x->news = true;
     atomic_fetch_add(&x->writes, 1);
     outbox_wake(x->outbox);
+    if (x->outgoing != NULL)
+        outgoing_wake(x->outgoing);
     return true;
 }
 
@@ -120,6 +122,8 @@ static void publish(struct executor *x, struct resolved *resolved)
         nameservers_publish(x->nameservers, resolved);
     if (x->registries != NULL)
         registries_publish(x->registries, resolved);
+    if (x->outgoing != NULL)
+        outgoing_publish(x->outgoing, resolved);
     FAIL_POINT(AFTER_PUBLISH, resolved->world->cause);
 }
 
@@ -151,8 +155,10 @@ bool carry_out(struct executor *x, struct effects *effects)
             ok = write_also(x, effect->entries);
         else if (effect->kind == EFFECT_PUBLISH)
             publish(x, effect->resolved);
-        else if (x->transactions != NULL) /* else it is ending */
+        else if (effect->kind == EFFECT_ASK && x->transactions != NULL) /* else it is ending */
             transactions_ask(x->transactions, effect->ask, &effect->resolved->world->pins);
+        else if (effect->kind == EFFECT_CALL && x->outgoing != NULL)
+            outgoing_call(x->outgoing, effect->call);
         effect_free(effect);
     }
     ok = ok && write_alone(x);

@@ -10,6 +10,7 @@
 #include "server/engine/executor.h"
 #include "server/store/lease.h"
 #include "server/engine/nameservers.h"
+#include "server/engine/outgoing.h"
 #include "server/engine/publication.h"
 #include "server/engine/recorder.h"
 #include "server/engine/registries.h"
@@ -30,7 +31,7 @@ struct watcher {
 };
 
 struct executor {
-    char *cluster, *state_dir, *journal_path, *store_url, *runbooks_dir;
+    char *cluster, *state_dir, *journal_path, *store_url, *runbooks_dir, *keys_dir, *call_allow;
     unsigned node;
     struct lease *lease;
     bool (*restore)(void *data, const struct journal_entry *entry, GError **error);
@@ -42,11 +43,12 @@ struct executor {
     struct nameservers *nameservers;
     struct registries *registries;
     struct transactions *transactions;
-    GPtrArray *watchers;  /* struct watcher * */
-    bool released;        /* nobody waits any more */
-    bool news;            /* this turn wrote to the journal */
-    GPtrArray *also;      /* turn->also, not written yet, or NULL */
-    int64_t committed_us; /* wall clock when its newest commit returned */
+    struct outgoing *outgoing; /* any thread, until executor_free */
+    GPtrArray *watchers;       /* struct watcher * */
+    bool released;             /* nobody waits any more */
+    bool news;                 /* this turn wrote to the journal */
+    GPtrArray *also;           /* turn->also, not written yet, or NULL */
+    int64_t committed_us;      /* wall clock when its newest commit returned */
     struct loop *loop;
     struct loop_timer *timer;
     int64_t engine_wants_us; /* when the engine wants its next tick */

@@ -1,14 +1,11 @@
 #include "server/engine/nameservers.h"
 
 #include "core/error.h"
-#include "core/fileio.h"
 #include "core/log.h"
+#include "server/engine/keys.h"
 
 #include <sodium.h>
 #include <string.h>
-#include <sys/stat.h>
-
-#define SECRET_SIZE_MAX 512
 
 struct running {
     struct dns_server_config config;
@@ -55,22 +52,10 @@ static bool config_equal(const struct dns_server_config *a, const struct dns_ser
 
 static char *read_secret(const char *keys_dir, const char *key, GError **error)
 {
-    if (keys_dir == NULL) {
-        g_set_error(error, SB_ERROR, SB_ERROR_NOT_FOUND, "key %s: no folder of keys was given (--keys DIR)", key);
-        return NULL;
-    }
-    g_autofree char *path = g_strdup_printf("%s/%s.key", keys_dir, key);
-    struct stat st;
-    if (stat(path, &st) == 0 && (st.st_mode & 077) != 0) {
-        g_set_error(error, SB_ERROR, SB_ERROR_INVALID, "key %s: found mode %04o of %s, expected 0600", key,
-                    (unsigned)st.st_mode & 07777, path);
-        return NULL;
-    }
-    char *secret = file_read(path, SECRET_SIZE_MAX, NULL, error);
+    char *secret = key_read(keys_dir, key, "key", error);
     if (secret == NULL)
         return NULL;
-    g_strstrip(secret);
-    unsigned char raw[SECRET_SIZE_MAX];
+    unsigned char raw[KEY_SIZE_MAX];
     size_t size;
     bool ok = sodium_base642bin(raw, sizeof raw, secret, strlen(secret), NULL, &size, NULL,
                                 sodium_base64_VARIANT_ORIGINAL) == 0 &&
@@ -78,7 +63,7 @@ static char *read_secret(const char *keys_dir, const char *key, GError **error)
     sodium_memzero(raw, sizeof raw);
     if (ok)
         return secret;
-    g_set_error(error, SB_ERROR, SB_ERROR_INVALID, "key %s: %s is not one line of base64", key, path);
+    g_set_error(error, SB_ERROR, SB_ERROR_INVALID, "key %s: %s/%s.key is not one line of base64", key, keys_dir, key);
     sodium_memzero(secret, strlen(secret));
     g_free(secret);
     return NULL;

@@ -28,6 +28,7 @@ void effect_free(struct effect *effect)
     if (effect->resolved != NULL)
         resolved_unref(effect->resolved);
     json_decref(effect->ask);
+    json_decref(effect->call);
     g_free(effect);
 }
 
@@ -36,6 +37,14 @@ void effects_journal(struct effects *out, GPtrArray *entries)
     struct effect *effect = g_new0(struct effect, 1);
     effect->kind = EFFECT_JOURNAL;
     effect->entries = entries;
+    g_queue_push_tail(&out->queue, effect);
+}
+
+void effects_call(struct effects *out, json_t *call)
+{
+    struct effect *effect = g_new0(struct effect, 1);
+    effect->kind = EFFECT_CALL;
+    effect->call = call;
     g_queue_push_tail(&out->queue, effect);
 }
 

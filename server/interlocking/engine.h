@@ -40,12 +40,15 @@ enum effect_kind {
                      * process must end and restore: the engine's memory is ahead of the journal */
     EFFECT_PUBLISH, /* give `resolved` to agents and drivers */
     EFFECT_ASK,     /* run the golden transactions of `ask`, and tell the engine by engine_transactions_done */
+    EFFECT_CALL,    /* make `call` and say what came of it, engine_call_report; nobody waits for it meanwhile */
 };
 struct effect {
     enum effect_kind kind;
     GPtrArray *entries;        /* JOURNAL: struct journal_entry * */
     struct resolved *resolved; /* PUBLISH, and ASK, whose pins are signed with its keys: a reference */
     json_t *ask;               /* ASK: see engine_transaction.c */
+    json_t *call;              /* CALL: {"id", "key", "method", "url", "headers", "body"?, "member"?, "timeout_us"}: one
+                                * HTTP request with the header Idempotency-Key: ID, signed with `key` */
 };
 struct effects {
     GQueue queue; /* struct effect *, carried out from the head */
@@ -101,6 +104,10 @@ void engine_server_report(struct engine *engine, struct server_report *report, i
 /* What came of an EFFECT_ASK: {"execution", "step", "asked", "runs": [{"transaction", "room", "edge", "evidence": [as
  * txrequest_judge]}]}. Of a step that waits no more for it it is passed over. */
 void engine_transactions_done(struct engine *engine, const json_t *result, int64_t now_us, struct effects *out);
+
+/* What came of an effect CALL: {"id", "status": 0 where there was no answer, "value": text of the member asked for or
+ * null, "error": why there was none or null, "refused": true: nothing was sent, and never will be}. */
+void engine_call_report(struct engine *engine, const json_t *result, int64_t now_us, struct effects *out);
 
 /* Changes. On failure nothing has changed and *out is as it was. wall_us: wall clock, for audit and history. */
 struct now {

@@ -207,6 +207,8 @@ static void step_again(struct execution *ex, struct execution_step *step)
     step->state = STEP_STATE_PENDING;
     step->started_us = step->ended_us = step->baking_us = 0;
     step->posting = step->stuck = false;
+    step->tries = step->kind == STEP_HOOK; /* a person says so: also what is not to be repeated */
+    step->again_us = 0;
     g_clear_pointer(&step->binding, g_free);
     g_clear_pointer(&ex->error, g_free);
     ex->dirty = true;

@@ -39,8 +39,10 @@ json_t *told_body(const struct journal_entry *entry)
     struct pin_keys pins;
     if (strcmp(entry->kind, "pinkeys") == 0 && pin_keys_from_json(entry->body, &pins))
         return pin_keys_to_json(&pins, false);
-    bool secret = strcmp(entry->kind, "token") == 0 && !json_is_null(entry->body);
-    return secret ? json_object() : json_incref(entry->body);
+    /* Kinds that engine_journal is given. */
+    const char *const theirs[] = {"token", "message", "webhook", NULL};
+    bool untold = g_strv_contains(theirs, entry->kind) && !json_is_null(entry->body);
+    return untold ? json_object() : json_incref(entry->body);
 }
 
 void tell_restore(const struct engine *engine, const struct journal_entry *entry)
@@ -93,6 +95,13 @@ void tell_server(const struct engine *engine, const struct server_report *report
 {
     if (engine->config.told != NULL)
         tell(engine, server_json(report, now_us));
+}
+
+void tell_call(const struct engine *engine, const json_t *result, int64_t now_us)
+{
+    if (engine->config.told != NULL)
+        tell(engine, json_pack("{s:s, s:I, s:O}", "in", "call", "at", (json_int_t)now_us, "result",
+                               (json_t *)(uintptr_t)result));
 }
 
 /* What all changes have. */
@@ -303,6 +312,13 @@ static bool input_transactions(struct engine *engine, const json_t *input, struc
     return true;
 }
 
+static bool input_call(struct engine *engine, const json_t *input, struct effects *out, GError **error)
+{
+    (void)error;
+    engine_call_report(engine, json_object_get(input, "result"), int_of(input, "at"), out);
+    return true;
+}
+
 /* Changes. */
 static bool input_change(struct engine *engine, const json_t *input, struct effects *out, GError **error)
 {
@@ -375,6 +391,7 @@ bool engine_input(struct engine *engine, const json_t *input, struct effects *ou
         {"edge", input_edge, false, true, {"edge"}},
         {"server", input_server, false, false, {NULL}},
         {"transactions", input_transactions, false, false, {NULL}},
+        {"call", input_call, false, false, {NULL}},
         {"apply", input_change, false, true, {"actor"}},
         {"set", input_change, false, true, {"actor"}},
         {"run", input_change, false, true, {"actor", "plan"}},
@@ -417,14 +434,16 @@ static void entry_add(GPtrArray *entries, const char *kind, const char *id, json
 /* What an execution holds besides what is kept. */
 static json_t *execution_rest(const struct execution *ex)
 {
-    json_t *since = json_array(), *baking = json_array();
+    json_t *since = json_array(), *baking = json_array(), *calls = json_array();
     for (guint i = 0; i < ex->steps->len; i++) {
         const struct execution_step *step = ex->steps->pdata[i];
         json_array_append_new(since, json_integer(step->since_us));
         json_array_append_new(baking, json_integer(step->baking_us));
+        json_array_append_new(
+            calls, json_pack("[b, I, I]", step->calling, (json_int_t)step->tries, (json_int_t)step->again_us));
     }
-    return json_pack("{s:s, s:b, s:I, s:o, s:o}", "id", ex->id, "resumed", ex->resumed, "undo_since",
-                     (json_int_t)ex->undo_since_us, "since", since, "baking", baking);
+    return json_pack("{s:s, s:b, s:I, s:o, s:o, s:o}", "id", ex->id, "resumed", ex->resumed, "undo_since",
+                     (json_int_t)ex->undo_since_us, "since", since, "baking", baking, "calls", calls);
 }
 
 static void add_executions(const struct engine *engine, GPtrArray *entries, json_t *rests)
@@ -598,6 +617,10 @@ static bool take_running(struct engine *engine, const json_t *rows)
             struct execution_step *step = ex->steps->pdata[j];
             step->since_us = json_integer_value(json_array_get(since, j));
             step->baking_us = json_integer_value(json_array_get(json_object_get(row, "baking"), j));
+            const json_t *calls = json_array_get(json_object_get(row, "calls"), j);
+            step->calling = json_is_true(json_array_get(calls, 0));
+            step->tries = (unsigned)json_integer_value(json_array_get(calls, 1));
+            step->again_us = json_integer_value(json_array_get(calls, 2));
         }
     }
     return true;

@@ -9,6 +9,7 @@
  *   engine_step.c    the steps of an execution
  *   engine_ramp.c    ramps: stages, bakes, guards
  *   engine_transaction.c   golden transactions
+ *   engine_hook.c    notify, hook and its undo
  *   engine_pace.c    who is slower than usual
  *   engine_act.c     what people do to executions: approvals, pause, skip, force
  *   engine_check.c   the checks of plans
@@ -59,6 +60,7 @@ void advance_all(struct engine *engine, struct effects *out);
 void effects_journal(struct effects *out, GPtrArray *entries); /* takes entries */
 void effects_publish(struct effects *out, struct resolved *resolved);
 void effects_ask(struct effects *out, struct resolved *resolved, json_t *ask); /* takes ask */
+void effects_call(struct effects *out, json_t *call); /* takes call */
 
 /* engine_claim.c */
 void claim_begin(struct engine *engine);                        /* at the start, after the world was published */
@@ -101,7 +103,7 @@ void engine_audit(struct engine *engine, GPtrArray *entries, const struct audit 
 json_t *refusals_to_json(const GPtrArray *refusals);
 
 /* engine_input.c: hands an input on to config.told, if there is one. */
-json_t *told_body(const struct journal_entry *entry); /* what may be said of the body: a token's is {}; a reference */
+json_t *told_body(const struct journal_entry *entry); /* what may be said of the body: {} of what is not the engine's; a reference */
 void tell_config(const struct engine *engine);
 void tell_restore(const struct engine *engine, const struct journal_entry *entry);
 void tell_start(const struct engine *engine, uint64_t epoch, int64_t now_us);
@@ -109,6 +111,7 @@ void tell_tick(const struct engine *engine, int64_t now_us);
 void tell_edge(const struct engine *engine, const char *edge, const json_t *report, int64_t now_us);
 void tell_asked(const struct engine *engine, const json_t *result, int64_t now_us);
 void tell_server(const struct engine *engine, const struct server_report *report, int64_t now_us);
+void tell_call(const struct engine *engine, const json_t *result, int64_t now_us);
 void tell_apply(const struct engine *engine, const json_t *body, bool dry_run, const struct asker *asker,
                 struct now now);
 void tell_set(const struct engine *engine, const json_t *changes, int64_t if_match, bool dry_run,
@@ -183,6 +186,18 @@ bool transactions_freeze(const struct engine *engine, struct execution_step *ste
                          const char *target, const json_t *params, GError **error);
 /* What a dry run says that would be asked; g_free. */
 char *transactions_words(const struct engine *engine, const struct execution *ex, const struct execution_step *step);
+/* engine_hook.c */
+bool look_hook(struct engine *engine, struct execution *ex, struct execution_step *step, struct effects *out);
+bool look_notify(struct engine *engine, struct execution *ex, struct execution_step *step, struct effects *out);
+bool hook_freeze(const struct execution *ex, struct execution_step *step, GError **error); /* fills its texts */
+char *hook_would(const struct execution *ex, const struct execution_step *step);           /* a dry run; g_free */
+/* Of the family: calls that stand are to be undone; how many can be. */
+unsigned hooks_undo(struct engine *engine, struct execution *root);
+bool hooks_undone(struct engine *engine, struct execution *root, struct effects *out); /* goes on with it */
+bool hooks_undoing(const struct engine *engine, const struct execution *root);
+/* When to look again: at a step, at the undo calls of a family. */
+int64_t hook_next_us(const struct execution_step *step);
+int64_t hooks_undo_next_us(const struct engine *engine, const struct execution *root);
 
 /* engine_act.c */
 bool look_approve(struct engine *engine, struct execution *ex, struct execution_step *step, struct effects *out);

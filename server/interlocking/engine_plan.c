@@ -204,6 +204,8 @@ static struct execution *freeze(struct freezing *f, const struct plan *plan, con
         if (step->kind == STEP_VERIFY && step->spec != NULL &&
             !transactions_freeze(f->engine, step, plan, target, f->params, error))
             return NULL;
+        if (step->kind == STEP_HOOK && !hook_freeze(ex, step, error))
+            return NULL;
         if (step->kind != STEP_RUN)
             continue;
         const struct plan *child = find_plan(f->engine, step->argument, error);
@@ -315,10 +317,13 @@ static json_t *dry_run_json(struct engine *engine, const struct freezing *f, con
             }
             const struct execution *ex = f->family->pdata[i];
             const struct execution_step *frozen = ex->steps->pdata[j];
-            g_autofree char *asks =
-                frozen->kind == STEP_VERIFY && frozen->spec != NULL ? transactions_words(engine, ex, frozen) : NULL;
-            if (asks != NULL)
-                json_object_set_new(step, "text", json_string(asks));
+            bool tells = frozen->kind == STEP_HOOK || frozen->kind == STEP_NOTIFY;
+            g_autofree char *would = tells ? hook_would(ex, frozen)
+                                     : frozen->kind == STEP_VERIFY && frozen->spec != NULL
+                                         ? transactions_words(engine, ex, frozen)
+                                         : NULL;
+            if (would != NULL)
+                json_object_set_new(step, "text", json_string(would));
             json_object_set_new(step, "plan", json_string(ex->plan));
             json_array_append(steps, step);
         }
@@ -711,9 +716,12 @@ bool execution_undo(struct engine *engine, struct execution *ex, const struct as
     stop_family(engine, ex);
     for (guint i = 0; i < left->len; i++)
         execution_note(ex, engine_wall_us(engine), NULL, "%s", (char *)left->pdata[i]);
+    unsigned calls = hooks_undo(engine, ex);
+    ex->undo_since_us = engine->now_us;
     if (moves->len == 0) {
         resolved_unref(draft);
-        execution_end(engine, ex, EXECUTION_ABORTED, ex->error);
+        if (calls == 0)
+            execution_end(engine, ex, EXECUTION_ABORTED, ex->error);
         execution_flush_family(engine, ex, &audit, out);
         return true;
     }
@@ -737,9 +745,9 @@ void execution_undo_resume(struct engine *engine, struct execution *ex, struct e
     g_autoptr(GPtrArray) left = g_ptr_array_new_with_free_func(g_free);
     g_autoptr(GArray) moves = undo_moves(engine, writes, left);
     struct audit who = {.actor = ex->actor, .reason = ex->reason, .execution = ex->id};
-    if (moves->len == 0)
+    if (moves->len == 0 && !hooks_undoing(engine, ex))
         execution_end(engine, ex, EXECUTION_ABORTED, ex->error);
-    else
+    else if (moves->len > 0)
         undo_commit(engine, ex, moves, engine_draft_moves(engine, moves, ex->actor, ex->id, key), &who, writes, out);
 }
 

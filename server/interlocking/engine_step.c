@@ -539,8 +539,9 @@ static bool look(struct engine *engine, struct execution *ex, struct execution_s
 {
     static bool (*const looks[STEP_KINDS])(struct engine *, struct execution *, struct execution_step *,
                                            struct effects *) = {
-        [STEP_CHECK] = look_check,   [STEP_SET] = look_set,         [STEP_RAMP] = look_ramp, [STEP_WAIT] = look_wait,
-        [STEP_VERIFY] = look_verify, [STEP_APPROVE] = look_approve, [STEP_RUN] = look_run,
+        [STEP_CHECK] = look_check, [STEP_SET] = look_set,       [STEP_RAMP] = look_ramp,
+        [STEP_WAIT] = look_wait,   [STEP_VERIFY] = look_verify, [STEP_APPROVE] = look_approve,
+        [STEP_RUN] = look_run,     [STEP_HOOK] = look_hook,     [STEP_NOTIFY] = look_notify,
     };
     return step->posting ? look_post(engine, ex, step) : looks[step->kind](engine, ex, step, out);
 }
@@ -625,18 +626,23 @@ static void finish(struct engine *engine, struct execution *ex, struct effects *
     execution_end(engine, ex, result(ex), text);
 }
 
-/* An undo is proved by the edges, or says by which it is not. */
-static void look_undo(struct engine *engine, struct execution *ex)
+/* Levers that were set back are proved by the edges, or it says by which they are not; hooks answer for themselves. */
+static void look_undo(struct engine *engine, struct execution *ex, struct effects *out)
 {
+    bool calls = hooks_undone(engine, ex, out), levers = ex->undo_generation == 0;
     struct proof proof;
-    proof_edges(engine, ex->undo_generation, &proof);
-    bool proven = proof.missing->len == 0;
-    if (proven || engine->now_us - ex->undo_since_us >= UNDO_WAIT_US) {
-        execution_note(ex, engine_wall_us(engine), NULL, "undo: %s", proof.text);
-        take_late(engine, ex, proof.missing);
-        execution_end(engine, ex, EXECUTION_ABORTED, ex->error);
+    if (!levers) {
+        proof_edges(engine, ex->undo_generation, &proof);
+        levers = proof.missing->len == 0 || engine->now_us - ex->undo_since_us >= UNDO_WAIT_US;
+        if (calls && levers) {
+            execution_note(ex, engine_wall_us(engine), NULL, "undo: %s", proof.text);
+            take_late(engine, ex, proof.missing);
+        }
+        proof_clear(&proof);
     }
-    proof_clear(&proof);
+    if (calls && levers)
+        execution_end(engine, ex, EXECUTION_ABORTED, ex->error);
+    execution_flush_family(engine, ex, NULL, out);
 }
 
 void execution_advance(struct engine *engine, struct execution *ex, struct effects *out)
@@ -651,15 +657,16 @@ void execution_advance(struct engine *engine, struct execution *ex, struct effec
         finish(engine, ex, out);
     pace_look(engine, ex);
     if (ex->state == EXECUTION_ABORTING)
-        look_undo(engine, ex);
+        look_undo(engine, ex, out);
     execution_flush(engine, ex, out);
 }
 
 int64_t execution_next_us(const struct engine *engine, const struct execution *ex)
 {
     int64_t next_us = pace_next_us(engine, ex);
+    int64_t proof_us = ex->undo_since_us + UNDO_WAIT_US;
     if (ex->state == EXECUTION_ABORTING)
-        return ex->undo_since_us + UNDO_WAIT_US;
+        return MIN(hooks_undo_next_us(engine, ex), proof_us > engine->now_us ? proof_us : INT64_MAX);
     for (guint i = 0; ex->state == EXECUTION_RUNNING && i < ex->steps->len; i++) {
         const struct execution_step *step = ex->steps->pdata[i];
         bool timed = step->state == STEP_STATE_RUNNING && (step->kind == STEP_CHECK || step->kind == STEP_VERIFY ||
@@ -670,6 +677,7 @@ int64_t execution_next_us(const struct engine *engine, const struct execution *e
         /* A ramp's stage may last longer than that, and is looked at often enough. */
         if (step->state == STEP_STATE_RUNNING && step->kind != STEP_RUN && step->kind != STEP_RAMP)
             next_us = MIN(next_us, step->since_us + step->timeout_us);
+        next_us = MIN(next_us, hook_next_us(step));
     }
     return next_us;
 }

@@ -196,7 +196,10 @@ static void step_rest_to_json(const struct execution_step *step, json_t *json)
     const struct {
         const char *name;
         bool is;
-    } flags[] = {{"posting", step->posting}, {"stuck", step->stuck}, {"passed_over", step->passed_over}};
+    } flags[] = {{"posting", step->posting},
+                 {"stuck", step->stuck},
+                 {"passed_over", step->passed_over},
+                 {"called", step->called}};
     for (size_t i = 0; i < G_N_ELEMENTS(flags); i++)
         if (flags[i].is)
             json_object_set_new(json, flags[i].name, json_true());
@@ -208,6 +211,8 @@ static void step_rest_to_json(const struct execution_step *step, json_t *json)
         json_object_set_new(json, "post", strv_to_json(step->post));
     if (step->binding != NULL)
         json_object_set_new(json, "binding", json_string(step->binding));
+    if (step->undo != WRITE_STANDS)
+        json_object_set_new(json, "undo", json_string(undo_states[step->undo]));
     if (step->review != NULL)
         json_object_set_new(json, "review", json_string(step->review));
     if (step->kind == STEP_RAMP) {
@@ -355,6 +360,8 @@ static bool step_from_json(struct execution *ex, const json_t *json)
     step->posting = json_is_true(json_object_get(json, "posting"));
     step->stuck = json_is_true(json_object_get(json, "stuck"));
     step->passed_over = json_is_true(json_object_get(json, "passed_over"));
+    step->called = json_is_true(json_object_get(json, "called"));
+    step->undo = (enum write_undo)MAX(INDEX_OF(json, "undo", undo_states), WRITE_STANDS);
     step->binding = g_strdup(text_of(json, "binding"));
     step->review = g_strdup(text_of(json, "review"));
     size_t i;

@@ -61,21 +61,27 @@ struct execution_step {
     enum on_failure on_failure;
     char *argument; /* check, wait, verify: the word; run: the plan's name; approve: the text */
     GArray *sets;   /* struct execution_set */
-    json_t *spec;   /* ramp: as plan.h has it, with names for $NAME, and "gains": rooms that get slots; else NULL */
+    json_t *spec;   /* ramp: as plan.h has it, with names for $NAME, and "gains": rooms that get slots; hook: the same,
+                     * its texts filled; notify: as it is written; else NULL */
     char **pre, **post;
-    unsigned stage;   /* ramp: the one that was written last; 0: none yet */
-    double baseline;  /* ramp: share of requests that failed before it */
-    bool posting;     /* it is done, and waits for its post-conditions */
-    bool stuck;       /* it takes longer than it should, and somebody was told */
-    bool passed_over; /* a person said to go on without it */
-    char *binding;    /* approve: what is approved, as a word that changes with it */
-    char *review;     /* approve: who passed it in an emergency and why, until a second person has looked; or NULL */
-    char *child;      /* run: id of the child */
+    unsigned stage;       /* ramp: the one that was written last; 0: none yet */
+    double baseline;      /* ramp: share of requests that failed before it */
+    bool posting;         /* it is done, and waits for its post-conditions */
+    bool stuck;           /* it takes longer than it should, and somebody was told */
+    bool passed_over;     /* a person said to go on without it */
+    char *binding;        /* approve: what is approved, as a word that changes with it */
+    bool called;          /* hook: it was asked for, or may have been, and was not refused */
+    enum write_undo undo; /* hook: of what it was asked for */
+    char *review; /* approve: who passed it in an emergency and why, until a second person has looked; or NULL */
+    char *child;  /* run: id of the child */
     enum step_state state;
     int64_t started_us, ended_us; /* wall clock; 0: not yet */
     char *text;                   /* newest progress or result, or NULL */
     GPtrArray *stragglers;        /* char *: who has not proved it */
     int64_t since_us;             /* when it (of a ramp: its stage) began in this reign; not kept */
+    bool calling;                 /* hook: a call is under way; not kept */
+    unsigned tries;               /* hook: answers that did not help, in this reign; not kept */
+    int64_t again_us;             /* hook: when it is asked again; 0: at once; not kept */
     int64_t baking_us;            /* ramp: when all edges had proved the stage; 0: not yet; not kept */
 };
 struct execution_event {

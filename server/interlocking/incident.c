@@ -96,8 +96,20 @@ static void journal_text(const struct effect *effect, const char *hash, GString 
     }
 }
 
+/* Its body and headers are a plan's, and stand in the journal entries beside it. */
+static void call_text(const struct effect *effect, GString *out)
+{
+    g_string_append_printf(out, "call %s %s %s\n", json_string_value(json_object_get(effect->call, "id")),
+                           json_string_value(json_object_get(effect->call, "method")),
+                           json_string_value(json_object_get(effect->call, "url")));
+}
+
 static void effect_text(const struct effect *effect, GString *out)
 {
+    if (effect->kind == EFFECT_CALL) {
+        call_text(effect, out);
+        return;
+    }
     g_autoptr(GByteArray) bytes = g_byte_array_new();
     char hash[PART_HASH_SIZE];
     if (effect->kind == EFFECT_JOURNAL)

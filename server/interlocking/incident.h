@@ -12,6 +12,7 @@
  *   {"in": "edge", "at", "edge", "report"}                       engine_edge_report
  *   {"in": "server", "at", "report"}                             engine_server_report
  *   {"in": "transactions", "at", "result"}                       engine_transactions_done
+ *   {"in": "call", "at", "result"}                               engine_call_report
  *   {"in": "apply", "at", "offset", "asker", "dry_run", "body"}
  *   {"in": "set", "at", "offset", "asker", "dry_run", "changes", "if_match"}
  *   {"in": "run", "at", "offset", "asker", "dry_run", "plan", "target"}

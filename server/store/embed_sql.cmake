@@ -1,6 +1,6 @@
-# cmake -DSQL=DIR -DOUT=FILE -P embed_sql.cmake: writes migrations.c from DIR/{journal,store}-NNN.sql, in their order.
+# cmake -DSQL=DIR -DOUT=FILE -P embed_sql.cmake: writes migrations.c from DIR/{journal,store,webhooks}-NNN.sql, in their order.
 set(text "#include \"server/store/migrations.h\"\n")
-foreach(database IN ITEMS journal store)
+foreach(database IN ITEMS journal store webhooks)
   string(APPEND text "\nconst struct db_migration ${database}_migrations[] = {\n")
   file(GLOB files ${SQL}/${database}-*.sql)
   list(SORT files)

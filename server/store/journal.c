@@ -64,16 +64,22 @@ static int key_known(struct journal_file *file, const GPtrArray *entries, GError
     return 0;
 }
 
-/* Audit is history only: a restart needs the newest entry at most, and state would hold all of it for ever. */
+static bool is_audit(const struct journal_entry *entry)
+{
+    return strcmp(entry->kind, "audit") == 0;
+}
+
+/* Audit is history only: a restart needs the newest entry at most, and state would hold all of it for ever. Messages
+ * are for those who read the entries. */
 static bool has_state(const struct journal_entry *entry)
 {
-    return strcmp(entry->kind, "audit") != 0;
+    return !is_audit(entry) && strcmp(entry->kind, "message") != 0;
 }
 
 /* Records of the audit are chained in the order of writing; a new reference. */
 static json_t *body_to_write(struct journal_file *file, const struct journal_entry *entry)
 {
-    if (has_state(entry))
+    if (!is_audit(entry))
         return json_incref(entry->body);
     json_t *sealed = audit_seal(entry->body, file->journal.epoch, file->audit);
     g_strlcpy(file->audit, json_string_value(json_object_get(sealed, "hash")), sizeof file->audit);

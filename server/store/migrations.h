@@ -6,5 +6,6 @@
 
 extern const struct db_migration journal_migrations[]; /* journal-001.sql, ... */
 extern const struct db_migration store_migrations[];   /* store-001.sql, ... */
+extern const struct db_migration webhooks_migrations[]; /* webhooks-001.sql, ... */
 
 #endif

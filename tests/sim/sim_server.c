@@ -312,7 +312,7 @@ static bool carry_out_one(struct sim *sim, struct server *server, struct effect 
         return journal_write(sim, server, effect->entries);
     if (effect->kind == EFFECT_PUBLISH)
         publish(sim, server, effect->resolved);
-    return true;
+    return true; /* a call is lost: no plan of the simulation makes one, nor asks anything */
 }
 
 /* Goes on where it was stopped, though much may have happened meanwhile. */

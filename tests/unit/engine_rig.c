@@ -11,6 +11,11 @@ const char *const servers[3] = {"ns-1", "ns-2", "ns-3"};
 const struct asker alice = {.actor = "alice", .reason = "test"};
 const struct asker robot = {.actor = "robot", .automatic = true};
 
+static void drop_json(gpointer json)
+{
+    json_decref(json);
+}
+
 struct now now(const struct server *s)
 {
     return (struct now){.us = s->now_us, .wall_us = s->now_us + 1000 * SECOND};
@@ -33,6 +38,23 @@ static void journal_write(struct server *s, GPtrArray *entries)
     }
 }
 
+/* "EXECUTION/STEP/call": nobody is asked for what a restart would know nothing of. */
+static void expect_intended(const struct server *s, const char *id)
+{
+    g_auto(GStrv) words = g_strsplit(id, "/", 3);
+    for (guint i = s->journal->len; i-- > 0;) {
+        const struct journal_entry *entry = s->journal->pdata[i];
+        if (strcmp(entry->kind, "execution") != 0 || strcmp(entry->id, words[0]) != 0)
+            continue;
+        const json_t *step = step_of(entry->body, words[1]);
+        if (strcmp(words[2], "undo") == 0)
+            ck_assert_str_eq(member(step, "undo"), "intended");
+        ck_assert(json_is_true(json_object_get(step, "called")));
+        return;
+    }
+    ck_abort_msg("call %s: found no entry of its execution", id);
+}
+
 /* Carries the effects out, or some of them: then the process is dead, and false comes back. */
 static bool carry_out(struct server *s)
 {
@@ -52,6 +74,10 @@ static bool carry_out(struct server *s)
         else if (effect->kind == EFFECT_ASK) {
             json_decref(s->asked);
             s->asked = json_incref(effect->ask);
+        } else if (effect->kind == EFFECT_CALL) {
+            expect_intended(s, member(effect->call, "id"));
+            g_ptr_array_add(s->calls, json_incref(effect->call));
+            g_string_append_printf(s->called, "%s\n", member(effect->call, "id"));
         } else {
             g_clear_pointer(&s->published, resolved_unref);
             s->published = resolved_ref(effect->resolved);
@@ -77,6 +103,7 @@ void start(struct server *s)
         config.told_data = s->inputs;
     }
     engine_free(s->engine);
+    g_ptr_array_set_size(s->calls, 0);
     s->engine = engine_new(&config);
     for (guint i = 0; i < s->journal->len; i++) {
         bool newest = true;
@@ -143,6 +170,8 @@ struct server *server_new(void)
 {
     struct server *s = g_new0(struct server, 1);
     s->journal = entries_new();
+    s->calls = g_ptr_array_new_with_free_func(drop_json);
+    s->called = g_string_new(NULL);
     effects_init(&s->effects);
     s->budget = -1;
     s->now_us = 1000 * SECOND;
@@ -159,6 +188,8 @@ void server_free(struct server *s)
     g_clear_pointer(&s->published, resolved_unref);
     g_ptr_array_unref(s->journal);
     json_decref(s->asked);
+    g_ptr_array_unref(s->calls);
+    g_string_free(s->called, TRUE);
     g_free(s);
 }
 
@@ -232,6 +263,21 @@ void say_all(struct server *s)
         say(s, edges[i], (struct saying){0});
     for (size_t i = 0; i < G_N_ELEMENTS(servers); i++)
         confirm(s, servers[i], "converged");
+}
+
+void answer_call(struct server *s, int status, const char *value, const char *error)
+{
+    ck_assert_uint_gt(s->calls->len, 0);
+    json_t *call = g_ptr_array_steal_index(s->calls, 0);
+    json_t *result = json_pack("{s:O, s:i, s:s?, s:s?, s:b}", "id", json_object_get(call, "id"), "status", status,
+                               "value", value, "error", error, "refused", status == 0 && error == NULL);
+    if (status == 0 && error == NULL)
+        json_object_set_new(result, "error",
+                            json_string("127.0.0.1 is a loopback address, which --call-allow does not hold"));
+    engine_call_report(s->engine, result, s->now_us, &s->effects);
+    json_decref(result);
+    json_decref(call);
+    settle(s);
 }
 
 char *run_ok(struct server *s, const char *plan, const char *target)

@@ -25,6 +25,8 @@ struct server {
     int64_t now_us;
     int budget; /* effects until the crash; -1: none */
     unsigned carried;
+    GPtrArray *calls;       /* json_t *, of effects CALL: those without an answer, of this life */
+    GString *called;        /* ids of all that were ever made, a line each */
     GString *inputs,
         *done; /* the black box: what the engine is told, as incident.h has it, and effect_lines; or NULL */
 };
@@ -65,6 +67,9 @@ void confirm(struct server *s, const char *nameserver, const char *state);
 
 /* Of engine_told_fn: a line of a recording; data: GString *. */
 void record_input(void *data, const json_t *input);
+
+/* The oldest call without an answer gets one; error: none came, and why. status 0: refused before it was sent. */
+void answer_call(struct server *s, int status, const char *value, const char *error);
 
 /* Asking. */
 char *run_ok(struct server *s, const char *plan, const char *target);

@@ -261,6 +261,60 @@ START_TEST(crash_around_an_approval)
 }
 END_TEST
 
+static unsigned lines_like(const char *text, const char *line)
+{
+    g_auto(GStrv) lines = g_strsplit(text, "\n", -1);
+    unsigned n = 0;
+    for (char **each = lines; *each != NULL; each++)
+        n += strcmp(*each, line) == 0;
+    return n;
+}
+
+/* The receiver knows the keys, so what is asked twice is done once: whatever crashes, each call is made, under its own
+ * key and no other, and each that was made is undone; a message is in the journal once. */
+START_TEST(crash_around_calls)
+{
+    struct server *s = server_new();
+    GError *error = NULL;
+    say_all(s);
+    add_plan(s, "webhooks: [{name: ops, url: \"https://chat.example.test/\", key: ops}]\n---\n"
+                "plan: calls\ntarget: room\nsteps:\n  - {name: tell, notify: {to: ops, text: begins}}\n"
+                "  - {name: one, hook: {url: \"https://a.test/\", key: db, undo: {url: \"https://a.test/u\"}}}\n"
+                "  - {name: out, set: [{control: room.ingress, on: $target, value: closed}]}\n"
+                "  - {name: two, hook: {url: \"https://b.test/\", key: db, status: [204], undo: {url: "
+                "\"https://b.test/u\"}}, on_failure: rollback}\n");
+    s->budget = _i;
+    json_t *json = engine_run_plan(s->engine, "calls", "room-a", NULL, false, &alice, now(s), &s->effects, &error);
+    ck_assert_ptr_nonnull(json);
+    json_decref(json);
+    settle(s);
+    for (int i = 0; i < 8; i++) {
+        while (s->calls->len > 0)
+            answer_call(s, 200, NULL, NULL);
+        drive_to_end(s);
+    }
+    g_autofree char *id = only_execution(s);
+    if (id == NULL) {
+        ck_assert_int_eq(_i, 0);
+    } else {
+        static const char *const made[] = {"one/call", "two/call", "two/undo", "one/undo"};
+        unsigned all = 0;
+        expect_state(s, id, "aborted");
+        expect_undone(s);
+        for (size_t i = 0; i < G_N_ELEMENTS(made); i++) {
+            g_autofree char *key = g_strdup_printf("%s/%s", id, made[i]);
+            unsigned n = lines_like(s->called->str, key);
+            ck_assert_msg(n >= 1 && n <= 2, "%s: made %u times", key, n);
+            all += n;
+        }
+        g_auto(GStrv) lines = g_strsplit(s->called->str, "\n", -1);
+        ck_assert_uint_eq(g_strv_length(lines), all + 1); /* and nothing else */
+        ck_assert_uint_eq(count_entries(s, "message"), 1);
+    }
+    server_free(s);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("engine_crash");
@@ -274,6 +328,7 @@ int main(void)
     tcase_add_loop_test(tc, crash_while_the_guard_goes_back, 0, 40);
     tcase_add_loop_test(tc, crash_while_stages_look_alike, 0, 80);
     tcase_add_loop_test(tc, crash_around_an_approval, 0, 6);
+    tcase_add_loop_test(tc, crash_around_calls, 0, 30);
     suite_add_tcase(suite, tc);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);

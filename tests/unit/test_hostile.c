@@ -161,11 +161,11 @@ START_TEST(hostile_json)
         {OBJECTS("{\"kind\": \"zones\", \"name\": \"z\"}"), 0,
          "kind: found \"zones\", expected one of zone, room, carrier, pop, line, edge, service, interface, pool, "
          "component, group, variant, "
-         "domain, route, dnszone, nameserver, registry, rule"},
+         "domain, route, dnszone, nameserver, registry, transaction, txrequest, webhook, rule"},
         {OBJECTS("{\"kind\": [[]], \"name\": \"z\"}"), 0,
          "kind: found a list of 1, expected one of zone, room, carrier, pop, line, edge, service, interface, pool, "
          "component, group, variant, "
-         "domain, route, dnszone, nameserver, registry, rule"},
+         "domain, route, dnszone, nameserver, registry, transaction, txrequest, webhook, rule"},
         {OBJECTS("{\"kind\": \"zone\", \"name\": \"z\", \"at\": \"evil\\nlog line\", \"x\": 1}"), 0,
          "zone z: found unknown field \"x\", expected one of name"},
         {OBJECTS("{\"kind\": \"zone\", \"name\": \"z\", \"a\\nb\": 1}"), 0,

@@ -151,9 +151,9 @@ START_TEST(what_is_wrong_is_found_with_its_line)
         {HEAD "  - word\n",
          "p.yaml:1: plan p: steps: found \"word\", expected a mapping with the step's name and what it does"},
         {HEAD "  - {name: a}\n",
-         AT "found 0 of them, expected exactly one of check, set, ramp, wait, verify, approve, run"},
+         AT "found 0 of them, expected exactly one of check, set, ramp, wait, verify, approve, run, hook, notify"},
         {HEAD "  - {name: a, wait: dns, check: forecast}\n",
-         AT "found 2 of them, expected exactly one of check, set, ramp, wait, verify, approve, run"},
+         AT "found 2 of them, expected exactly one of check, set, ramp, wait, verify, approve, run, hook, notify"},
         {HEAD "  - {name: a, check: room-shut}\n",
          AT "check: found \"room-shut\", expected one of room-open, forecast, entrances-healthy"},
         {HEAD "  - {name: a, wait: 5}\n", AT "wait: found 5, expected one of edges, dns, eastwest, converged"},
@@ -209,6 +209,37 @@ START_TEST(what_is_wrong_is_found_with_its_line)
          "consumption-stopped"},
         {"plan: p\nsteps:\n  - {name: a, check: room-open}\n",
          "p.yaml:3: plan p, step a: check: found \"room-open\", expected one of forecast"},
+        {HEAD "  - {name: a, hook: x}\n", AT "hook: found \"x\", expected {url: URL, key: NAME, ...}"},
+        {HEAD "  - {name: a, hook: {url: \"https://x.test/\"}}\n",
+         AT "key: found nothing, expected a name of 1 to 40 a-z 0-9 -, with a letter or digit at both ends"},
+        {HEAD "  - {name: a, hook: {url: \"https://$target/\", key: k}}\n", AT
+         "url: found \"https://$target/\", expected a URL as https://host.example/path, http or https, without user or "
+         "fragment, at most 400 ASCII"},
+        {HEAD "  - {name: a, hook: {url: \"https://x.test/$reason\", key: k}}\n",
+         AT "url: found \"$reason\", expected $$ for a $, or a word of the plan: $plan $execution $step $target"},
+        {HEAD "  - {name: a, hook: {url: \"https://x.test/\", key: k, method: LOOK}}\n",
+         AT "method: found \"LOOK\", expected one of GET, POST, PUT, PATCH, DELETE"},
+        {HEAD "  - {name: a, hook: {url: \"https://x.test/\", key: k, body: [1]}}\n",
+         AT "body: found a list of 1, expected an object of at most 4096 bytes as JSON"},
+        {HEAD "  - {name: a, hook: {url: \"https://x.test/\", key: k, body: {a: [\"${b}\"]}}}\n",
+         AT "body: found \"${b}\", expected $$ for a $, or a word of the plan: $plan $execution $step $target $actor "
+            "$reason"},
+        {HEAD "  - {name: a, hook: {url: \"https://x.test/\", key: k, headers: {host: y}}}\n", AT
+         "headers: found an object, expected at most 10 names with values of printable ASCII; not Host, Content-Type, "
+         "Idempotency-Key and the like, which are ours"},
+        {HEAD "  - {name: a, hook: {url: \"https://x.test/\", key: k, headers: {X-A: \"b\\r\\nHost: y\"}}}\n", AT
+         "headers: found an object, expected at most 10 names with values of printable ASCII; not Host, Content-Type, "
+         "Idempotency-Key and the like, which are ours"},
+        {HEAD "  - {name: a, hook: {url: \"https://x.test/\", key: k, status: [99]}}\n",
+         AT "status: found a list of 1, expected a list of 1 to 10 statuses from 200 to 599"},
+        {HEAD "  - {name: a, hook: {url: \"https://x.test/\", key: k, member: state}}\n",
+         AT "member: found \"state\", expected a member of the answer, with is: what it must be, both texts"},
+        {HEAD "  - {name: a, hook: {url: \"https://x.test/\", key: k, undo: {url: \"https://x.test/\", key: k}}}\n",
+         AT "found unknown key \"key\", expected one of url, method, body, headers, status, member, is"},
+        {HEAD "  - {name: a, notify: {to: ops, text: \"5 $\"}}\n", AT
+         "text: found \"$\", expected $$ for a $, or a word of the plan: $plan $execution $step $target $actor $reason "
+         "$error $generation"},
+        {HEAD "  - {name: a, notify: ops}\n", AT "notify: found \"ops\", expected {to: WEBHOOK, text: TEXT}"},
     };
     for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {
         g_autoptr(GPtrArray) findings = finding_list_new();

@@ -14,6 +14,11 @@
  *                                           of the first run
  *   key                                     a key for pins
  *   answer good | answer bad REQUEST WHY... what came of the golden transactions that were asked last
+ *   reply STATUS [VALUE]                    to the oldest call without one, with the member asked for
+ *   lose WHY... | refuse                    no answer comes; it was not sent
+ *   dry PLAN TARGET|- [NAME=OBJECT ...]     what a run would do
+ *   remove KIND/NAME ...                    objects and plans, in one apply
+ *   messages                                those of notify steps, as the journal has them
  *   set WHO LEVER OBJECT VALUE | edit PLAN | abort WHO | restart
  * Beside plans the YAML may have objects: rules, or rooms as they are to be.
  */
@@ -33,6 +38,7 @@ struct play {
     bool old[G_N_ELEMENTS(edges)], down;
     int64_t began_us;
     json_int_t seen; /* events that were printed */
+    size_t called;   /* of s->called, printed */
 };
 
 static void print_news(struct play *play)
@@ -50,6 +56,34 @@ static void print_news(struct play *play)
         g_string_append_printf(play->out, "%8.1f s  %-10s %s\n", at, member(event, "step"), member(event, "text"));
     }
     json_decref(json);
+}
+
+static void print_calls(struct play *play)
+{
+    g_auto(GStrv) ids = g_strsplit(play->s->called->str + play->called, "\n", -1);
+    for (char **id = ids; *id != NULL && **id != '\0'; id++)
+        g_string_append_printf(play->out, "            call %s\n", *id);
+    play->called = play->s->called->len;
+}
+
+static void print_messages(struct play *play)
+{
+    for (guint i = 0; i < play->s->journal->len; i++) {
+        const struct journal_entry *entry = play->s->journal->pdata[i];
+        if (strcmp(entry->kind, "message") != 0)
+            continue;
+        char *body = json_dumps(entry->body, JSON_COMPACT | JSON_SORT_KEYS);
+        g_string_append_printf(play->out, "            message %s %s\n", entry->id, body);
+        free(body);
+    }
+}
+
+static void do_reply(struct play *play, char **words, unsigned n)
+{
+    g_autofree char *rest = n > 1 ? g_strjoinv(" ", words + 1) : NULL;
+    bool answered = strcmp(words[0], "reply") == 0;
+    answer_call(play->s, answered ? atoi(words[1]) : 0, answered && n > 2 ? words[2] : NULL,
+                strcmp(words[0], "lose") == 0 ? rest : NULL);
 }
 
 static void report_all(struct play *play)
@@ -90,20 +124,43 @@ static void do_say(struct play *play, char **words, unsigned n, bool old)
     report_all(play);
 }
 
+static void print_dry(GString *out, const json_t *answer)
+{
+    size_t i, j;
+    json_t *step, *set, *refusal;
+    json_array_foreach (json_object_get(answer, "steps"), i, step) {
+        const char *text = member(step, "text");
+        g_string_append_printf(out, "  %-16s %-8s %s%s%s\n", member(step, "name"), member(step, "kind"),
+                               member(step, "argument"), text[0] != '\0' ? ": " : "", text);
+        json_array_foreach (json_object_get(step, "sets"), j, set)
+            g_string_append_printf(out, "      %s/%s: %s -> %s\n", member(set, "control"), member(set, "object"),
+                                   member(set, "before"), member(set, "value"));
+    }
+    g_string_append(out, member(json_object_get(answer, "forecast"), "text"));
+    json_array_foreach (json_object_get(answer, "refusals"), i, refusal)
+        g_string_append_printf(out, "refused by %s: %s\n", member(refusal, "rule"), member(refusal, "figures"));
+}
+
 static void do_run(struct play *play, char **words, unsigned n)
 {
     GError *error = NULL;
     json_t *params = n > 3 ? json_object() : NULL;
+    bool dry = strcmp(words[0], "dry") == 0;
     for (unsigned i = 3; i < n; i++) {
         g_auto(GStrv) pair = g_strsplit(words[i], "=", 2);
         json_object_set_new(params, pair[0], json_string(pair[1]));
     }
-    json_t *json = engine_run_plan(play->s->engine, words[1], strcmp(words[2], "-") == 0 ? NULL : words[2], params,
-                                   false, &alice, now(play->s), &play->s->effects, &error);
+    json_t *json = engine_run_plan(play->s->engine, words[1], strcmp(words[2], "-") == 0 ? NULL : words[2], params, dry,
+                                   &alice, now(play->s), &play->s->effects, &error);
     json_decref(params);
     if (json == NULL) {
         g_string_append_printf(play->out, "            refused: %s\n", error->message);
         g_clear_error(&error);
+        return;
+    }
+    if (dry) {
+        print_dry(play->out, json);
+        json_decref(json);
         return;
     }
     g_free(play->id);
@@ -219,6 +276,16 @@ static void do_other(struct play *play, char **words)
             g_string_append_printf(play->out, "            refused: %s\n", error->message);
         json_decref(json);
         settle(s);
+    } else if (strcmp(words[0], "remove") == 0) {
+        json_t *names = json_array(), *body = json_pack("{s:o}", "remove", names);
+        for (char **name = words + 1; *name != NULL; name++)
+            json_array_append_new(names, json_string(*name));
+        json_t *json = engine_apply(s->engine, body, false, &alice, now(s), &s->effects, &error);
+        if (json == NULL)
+            g_string_append_printf(play->out, "            refused: %s\n", error->message);
+        json_decref(json);
+        json_decref(body);
+        settle(s);
     } else if (strcmp(words[0], "edit") == 0) {
         json_t *plan = plan_to_json(g_hash_table_lookup(engine_world(s->engine)->plans, words[1]));
         json_object_set_new(plan, "summary", json_string("edited"));
@@ -248,7 +315,7 @@ static void perform(struct play *play, const char *line)
     g_auto(GStrv) words = g_strsplit(line, " ", -1);
     unsigned n = g_strv_length(words);
     g_string_append_printf(play->out, "> %s\n", line);
-    if (strcmp(words[0], "run") == 0)
+    if (strcmp(words[0], "run") == 0 || strcmp(words[0], "dry") == 0)
         do_run(play, words, n);
     else if (strcmp(words[0], "say") == 0 || strcmp(words[0], "old") == 0)
         do_say(play, words, n, words[0][0] == 'o');
@@ -260,6 +327,10 @@ static void perform(struct play *play, const char *line)
         do_key(play);
     else if (strcmp(words[0], "answer") == 0)
         do_answer(play, words, n);
+    else if (g_strv_contains((const char *const[]){"reply", "lose", "refuse", NULL}, words[0]))
+        do_reply(play, words, n);
+    else if (strcmp(words[0], "messages") == 0)
+        print_messages(play);
     else if (strcmp(words[0], "tick") == 0)
         for (int tenth = 0; tenth < (int)(atof(words[1]) * 10 + 0.5); tenth++) {
             tick(play->s, SECOND / 10);
@@ -269,6 +340,7 @@ static void perform(struct play *play, const char *line)
     else
         do_other(play, words);
     print_news(play);
+    print_calls(play);
 }
 
 /* How it stands at the end: the execution, its steps, the levers that are off their defaults. */
@@ -370,6 +442,19 @@ static const char *const files[] = {
     "promote.txt",
     "promote-abort.txt",
     "takeover.txt",
+    "notify.txt",
+    "notify-gone.txt",
+    "hook.txt",
+    "hook-waits.txt",
+    "hook-stop.txt",
+    "hook-rollback.txt",
+    "hook-continue.txt",
+    "hook-ask.txt",
+    "hook-once.txt",
+    "hook-late.txt",
+    "hook-undo-left.txt",
+    "hook-restart.txt",
+    "hook-child.txt",
 };
 
 START_TEST(goes_as_it_went)
@@ -396,6 +481,12 @@ static const struct failing {
     [STEP_APPROVE] = {"approve: Is it so, timeout: 1s", "", "tick 1.5\n", NULL},
     [STEP_RUN] = {"run: child", "old edge-2\n", "tick 1.5\n",
                   "---\nplan: child\ntarget: room\nsteps:\n  - {name: inner, wait: edges, timeout: 1s}\n"},
+    [STEP_HOOK] = {"hook: {url: \"https://db.example.test/\", key: db, undo: {url: \"https://db.example.test/back\"}, "
+                   "status: [204]}",
+                   "", "reply 200\n", NULL},
+    [STEP_NOTIFY] = {"needs: [edges], notify: {to: ops, text: it goes on}", "old edge-2\n",
+                     "remove plan/p webhook/ops\nsay all\ntick 0.1\n",
+                     "---\nwebhooks: [{name: ops, url: \"https://chat.example.test/\", key: ops}]\n"},
     [STEP_KINDS] =
         {"verify: transactions, room: room-b", "key\n", "say all\nanswer bad buy-2 status: found 500\n",
          "---\ntransactions: [{name: buy}]\ntxrequests:\n"
@@ -418,11 +509,14 @@ START_TEST(each_kind_fails)
                             "  - {name: first, set: [{control: pop, on: pop-a1, value: out}]}\n"
                             "%s  - {name: failing, %s, on_failure: %s}\n"
                             "  - {name: next, needs: [failing], set: [{control: pop, on: pop-b1, value: out}]}\n%s",
-                            _i == STEP_SET ? "  - {name: edges, wait: edges}\n" : "", f->step, on_failures[i],
-                            f->plans != NULL ? f->plans : "");
+                            _i == STEP_SET || _i == STEP_NOTIFY ? "  - {name: edges, wait: edges}\n" : "", f->step,
+                            on_failures[i], f->plans != NULL ? f->plans : "");
         bool asks = strcmp(on_failures[i], "ask") == 0;
+        bool undone = _i == STEP_HOOK && strcmp(on_failures[i], "rollback") == 0;
         g_autofree char *deeds = g_strdup_printf("%srun p room-a\n%ssay all\ntick 1%s", f->before, f->run,
-                                                 asks ? "\nact bob skip failing - it is known" : "");
+                                                 asks     ? "\nact bob skip failing - it is known"
+                                                 : undone ? "\nreply 200"
+                                                          : "");
         g_string_append_printf(out, "==== %s, on_failure %s\n%s", kind, on_failures[i], plans);
         play_deeds(plans, deeds, out);
     }
@@ -432,23 +526,6 @@ START_TEST(each_kind_fails)
 END_TEST
 
 /* ---- the runbooks that ship, tried dry ---- */
-
-static void print_dry(GString *out, const json_t *answer)
-{
-    size_t i, j;
-    json_t *step, *set, *refusal;
-    json_array_foreach (json_object_get(answer, "steps"), i, step) {
-        const char *text = member(step, "text");
-        g_string_append_printf(out, "  %-16s %-8s %s%s%s\n", member(step, "name"), member(step, "kind"),
-                               member(step, "argument"), text[0] != '\0' ? ": " : "", text);
-        json_array_foreach (json_object_get(step, "sets"), j, set)
-            g_string_append_printf(out, "      %s/%s: %s -> %s\n", member(set, "control"), member(set, "object"),
-                                   member(set, "before"), member(set, "value"));
-    }
-    g_string_append(out, member(json_object_get(answer, "forecast"), "text"));
-    json_array_foreach (json_object_get(answer, "refusals"), i, refusal)
-        g_string_append_printf(out, "refused by %s: %s\n", member(refusal, "rule"), member(refusal, "figures"));
-}
 
 /* Rates of a site at rest: users of room-a and room-b, through public edges. */
 static void say_rates(struct server *s)
