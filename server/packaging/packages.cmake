@@ -15,22 +15,29 @@ set(CPACK_DEBIAN_PACKAGE_SHLIBDEPS ON)
 set(CPACK_DEBIAN_PACKAGE_SECTION net)
 set(CPACK_DEBIAN_PACKAGE_CONTROL_STRICT_PERMISSION ON)
 
+# A manual page, from what the program says of itself (man.sh).
+function(sb_page component program section line name)
+  set(page ${out}/${name}.${section}.gz)
+  add_custom_command(OUTPUT ${page} DEPENDS ${program} ${here}/man.sh ${CMAKE_SOURCE_DIR}/server/cli/commands.def
+    COMMAND sh -c "\"$1\" \"$2\" $3 \"$4\" $6 | gzip -9n >\"$5\"" sh ${here}/man.sh $<TARGET_FILE:${program}> ${section} ${line} ${page} "${ARGN}"
+    VERBATIM)
+  add_custom_target(${name}-page DEPENDS ${page})
+  add_dependencies(package-files ${name}-page)
+  install(FILES ${page} DESTINATION share/man/man${section} COMPONENT ${component})
+endfunction()
+
 # What every package has: copyright, changelog, a manual page for each program.
 function(sb_package component program section line)
   set(name signalbox-${component})
-  set(page ${out}/${program}.${section}.gz)
   string(TOUPPER ${component} upper)
-  add_custom_command(OUTPUT ${page} DEPENDS ${program} ${here}/man.sh
-    COMMAND sh -c "\"$1\" \"$2\" $3 \"$4\" $6 | gzip -9n >\"$5\"" sh ${here}/man.sh $<TARGET_FILE:${program}> ${section} ${line} ${page} "${ARGN}"
-    VERBATIM)
+  sb_page(${component} ${program} ${section} ${line} ${program} ${ARGN})
   set(changelog ${out}/${name}/changelog.gz)
   add_custom_command(OUTPUT ${changelog} DEPENDS ${CMAKE_SOURCE_DIR}/CHANGELOG.md ${here}/changelog.sh
     COMMAND ${CMAKE_COMMAND} -E make_directory ${out}/${name}
     COMMAND sh -c "\"$1\" $2 $3 \"$4\" <\"$5\" | gzip -9n >\"$6\"" sh ${here}/changelog.sh ${name}
       ${CPACK_PACKAGE_VERSION} ${CPACK_PACKAGE_CONTACT} ${CMAKE_SOURCE_DIR}/CHANGELOG.md ${changelog} VERBATIM)
-  add_custom_target(${name}-files DEPENDS ${page} ${changelog})
+  add_custom_target(${name}-files DEPENDS ${changelog})
   add_dependencies(package-files ${name}-files)
-  install(FILES ${page} DESTINATION share/man/man${section} COMPONENT ${component})
   install(FILES ${changelog} ${here}/copyright DESTINATION share/doc/${name} COMPONENT ${component})
   set(CPACK_DEBIAN_${upper}_PACKAGE_NAME ${name} PARENT_SCOPE)
 endfunction()
@@ -55,8 +62,10 @@ endfunction()
 
 add_custom_target(package-files)
 sb_package(server signalboxd 8 "control server of a multi-active site")
+sb_page(server signalboxd 5 "settings of signalboxd" signalboxd.yaml ${CMAKE_SOURCE_DIR}/server/signalboxd.yaml)
 sb_package_units(server /var/lib/signalbox signalboxd.service)
 sb_package(edge signalbox-edge 8 "agent of an edge, beside its HAProxy")
+sb_page(edge signalbox-edge 5 "settings of signalbox-edge" edge.conf ${CMAKE_SOURCE_DIR}/dcdn/edge.conf)
 sb_package_units(edge /var/lib/signalbox-edge signalbox-edge.service signalbox-haproxy.service)
 string(APPEND CPACK_DEBIAN_EDGE_PACKAGE_DEPENDS ", haproxy (>= 2.6)")
 set(CPACK_DEBIAN_SERVER_PACKAGE_RECOMMENDS signalbox-cli)

@@ -3,6 +3,7 @@
 #include "core/loop.h"
 #include "schema/object.h"
 #include "schema/yamldoc.h"
+#include "server/store/db.h"
 
 #include <check.h>
 #include <errno.h>
@@ -31,6 +32,19 @@ static int free_port(void)
     return ntohs(sa.sin_port);
 }
 
+/* A database of its own where the program was told to keep history (with_postgres.c); NULL: it was not. */
+static char *store_new(int port)
+{
+    const char *server = g_getenv("SERVED_STORE");
+    if (server == NULL)
+        return NULL;
+    g_autofree char *any = g_strconcat(server, "postgres", NULL);
+    g_autofree char *sql = g_strdup_printf("create database t%d_%d", (int)getpid(), port);
+    sb_auto(db) db = db_open(any, NULL);
+    ck_assert(db != NULL && db_exec(db, sql, NULL));
+    return g_strdup_printf("%st%d_%d", server, (int)getpid(), port);
+}
+
 void served_new(struct served *served)
 {
     memset(served, 0, sizeof *served);
@@ -41,6 +55,7 @@ void served_new(struct served *served)
     served->agents_port = free_port();
     served->operators = g_strdup_printf("http://127.0.0.1:%d", served->port);
     served->agents = g_strdup_printf("http://127.0.0.1:%d", served->agents_port);
+    served->store = store_new(served->port);
     served->log = g_string_new(NULL);
     served->log_fd = -1;
 }
@@ -54,6 +69,9 @@ static void run_child(const struct served *served, const char *const *env, const
     const char *argv[32] = {
         SIGNALBOXD, "--cluster=two-rooms", state, socket, listen, agents, "--runbooks=" SOURCE_DIR "/runbooks"};
     int n = 7;
+    g_autofree char *store = g_strdup_printf("--store=%s", served->store);
+    if (served->store != NULL)
+        argv[n++] = store; /* a flag behind it outweighs it */
     for (; flags != NULL && *flags != NULL; flags++)
         argv[n++] = *flags;
     for (; env != NULL && *env != NULL; env++)
@@ -137,6 +155,7 @@ void served_clear(struct served *served)
     g_string_free(served->log, TRUE);
     g_free(served->operators);
     g_free(served->agents);
+    g_free(served->store);
 }
 
 static unsigned call(const struct httpc_target *target, const char *method, const char *path, const char *if_match,

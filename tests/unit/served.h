@@ -14,6 +14,7 @@ struct served {
     int log_fd;
     GString *log;             /* what it wrote to standard error until it was ready */
     char *operators, *agents; /* base URLs */
+    char *store;              /* URL of its history, or NULL: its own file (with_postgres.c) */
 };
 /* env: NULL-terminated "NAME=value" besides ours, or NULL. flags: NULL-terminated more flags, or NULL. */
 void served_new(struct served *served);

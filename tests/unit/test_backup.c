@@ -51,7 +51,7 @@ static void expect_lever(const char *lever, const char *value)
 /* Until the store has been given what the journal has. */
 static void await_stored(const char *like, int64_t expected)
 {
-    g_autofree char *store = in_dir("state/store.db");
+    g_autofree char *store = served.store != NULL ? g_strdup(served.store) : in_dir("state/store.db");
     struct db_value pattern = DB_TEXT(like);
     for (int64_t until_us = loop_now_us() + PATIENCE_US;; poll(NULL, 0, 5)) {
         sb_auto(db) db = db_open_reading(store, NULL, NULL);
