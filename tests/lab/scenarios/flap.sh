@@ -70,6 +70,7 @@ for form in "${forms[@]}"; do
         within $((hold_s + 11 * stage_s + 5)) "all users of room-a at $edge are home" said_more $edge "no longer" "${ended[$edge]}"
     done
     home=$(now_us)
+    within 5 "every user is asked once more" past $((home + 2500000))
     traffic_quiet "$form" 2
     to=$(now_us)
     traffic_stop "$form"
