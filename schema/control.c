@@ -153,6 +153,7 @@ bool control_rate_parse(const char *value, int64_t *rate)
 bool lever_value_parses(const struct lever_class *class, const char *value, GError **error)
 {
     struct split split = {0};
+    struct split_pins pins = {0};
     bool good = true;
     int64_t rate;
     if (strcmp(value, "default") == 0)
@@ -161,7 +162,10 @@ bool lever_value_parses(const struct lever_class *class, const char *value, GErr
         g_autoptr(GPtrArray) weights = weights_parse(value, error);
         return weights != NULL;
     }
-    if (class->type == LEVER_TYPE_SPLIT) {
+    if (class->type == LEVER_TYPE_PIN) {
+        good = split_pins_parse(value, &pins, error);
+        split_clear(&pins.slots);
+    } else if (class->type == LEVER_TYPE_SPLIT) {
         good = split_parse(value, &split, error);
         if (good)
             split_clear(&split);
@@ -179,6 +183,8 @@ char *lever_value_expected(const struct lever_class *class)
 {
     if (class->type == LEVER_TYPE_SPLIT)
         return g_strdup("default or ranges as 0-499=room-a,500-999=room-b");
+    if (class->type == LEVER_TYPE_PIN)
+        return g_strdup("default or ranges of slots and an end as " SPLIT_PINS_EXAMPLE);
     if (class->type == LEVER_TYPE_WEIGHTS)
         return g_strdup("default or rows as " WEIGHTS_EXAMPLE);
     if (class->type == LEVER_TYPE_RATE)
@@ -209,6 +215,21 @@ static bool split_validate(const struct inventory *inv, enum lever lever, const 
     if (good)
         *canonical = split_format(&split);
     split_clear(&split);
+    return good;
+}
+
+static bool pins_validate(const struct inventory *inv, enum lever lever, const char *object, const char *value,
+                          char **canonical, GError **error)
+{
+    struct split_pins pins;
+    if (!split_pins_parse(value, &pins, NULL))
+        return false;
+    bool good = true;
+    for (unsigned i = 0; good && i < pins.slots.n_rooms; i++)
+        good = must_exist(inv, OBJECT_room, lever, object, pins.slots.rooms[i], error);
+    if (good)
+        *canonical = split_pins_format(&pins);
+    split_clear(&pins.slots);
     return good;
 }
 
@@ -279,8 +300,12 @@ bool control_validate(const struct inventory *inv, enum lever lever, const char 
                     class->name, quoted, object_class(class->kind)->name);
         return false;
     }
-    bool by_place =
-        (class->type == LEVER_TYPE_SPLIT || class->type == LEVER_TYPE_WEIGHTS) && strcmp(value, "default") != 0;
+    bool (*const by_type[])(const struct inventory *, enum lever, const char *, const char *, char **, GError **) = {
+        [LEVER_TYPE_SPLIT] = split_validate,
+        [LEVER_TYPE_WEIGHTS] = weights_validate,
+        [LEVER_TYPE_PIN] = pins_validate,
+    };
+    bool by_place = by_type[class->type] != NULL && strcmp(value, "default") != 0;
     if (by_place && is_single(inv, class->kind, object))
         return refuse(error, SB_ERROR_INVALID, lever, object, "found a single %s, expected a multi %s",
                       object_class(class->kind)->name, object_class(class->kind)->name);
@@ -289,8 +314,7 @@ bool control_validate(const struct inventory *inv, enum lever lever, const char 
         return false;
     }
     if (by_place)
-        return (class->type == LEVER_TYPE_SPLIT ? split_validate : weights_validate)(inv, lever, object, value,
-                                                                                     canonical, error);
+        return by_type[class->type](inv, lever, object, value, canonical, error);
     if (!stale_is_kept(inv, lever, object, value, error) || !component_takes(inv, lever, object, value, error))
         return false;
     *canonical = g_strdup(value);

@@ -2,6 +2,7 @@
 
 #include "core/error.h"
 #include "schema/object.h"
+#include "schema/rule.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -36,14 +37,14 @@ static bool slot_parse(const char **text, unsigned *out)
     return true;
 }
 
-/* One range, FIRST-LAST=ROOM, which must begin at *next. */
-static bool range_parse(const char *range, unsigned *next, struct split *split, GError **error)
+/* One range, FIRST-LAST=ROOM, which must begin at *next; with gaps, there or later. */
+static bool range_parse(const char *range, unsigned *next, bool gaps, struct split *split, GError **error)
 {
     unsigned first, last;
     const char *p = range;
     bool numbers = slot_parse(&p, &first) && *p++ == '-' && slot_parse(&p, &last) && *p++ == '=';
     g_autofree char *quoted = text_quote(range);
-    if (!numbers || first != *next || last < first || !text_valid(FIELD_NAME, p)) {
+    if (!numbers || (gaps ? first < *next : first != *next) || last < first || !text_valid(FIELD_NAME, p)) {
         g_set_error(error, SB_ERROR, SB_ERROR_INVALID, "split: found %s, expected %u-LAST=ROOM, LAST from %u to %u",
                     quoted, *next, *next, SLOT_COUNT - 1);
         return false;
@@ -66,7 +67,7 @@ bool split_parse(const char *text, struct split *out, GError **error)
     g_auto(GStrv) ranges = g_strsplit(text, ",", SLOT_COUNT + 1);
     bool good = true;
     for (char **range = ranges; good && *range != NULL && next < SLOT_COUNT; range++) {
-        good = range_parse(*range, &next, &split, error);
+        good = range_parse(*range, &next, false, &split, error);
         if (good && next == SLOT_COUNT && range[1] != NULL) {
             g_autofree char *quoted = text_quote(range[1]);
             g_set_error(error, SB_ERROR, SB_ERROR_INVALID, "split: found %s behind slot %u, expected nothing", quoted,
@@ -94,11 +95,54 @@ char *split_format(const struct split *split)
         unsigned last = first;
         while (last + 1 < SLOT_COUNT && split->room_of[last + 1] == split->room_of[first])
             last++;
-        g_string_append_printf(text, "%s%u-%u=%s", first == 0 ? "" : ",", first, last,
-                               split->rooms[split->room_of[first]]);
+        if (split->room_of[first] != SPLIT_UNPINNED)
+            g_string_append_printf(text, "%s%u-%u=%s", text->len == 0 ? "" : ",", first, last,
+                                   split->rooms[split->room_of[first]]);
         first = last + 1;
     }
     return g_string_free(text, FALSE);
+}
+
+/* ---- pins ---- */
+
+bool split_pins_parse(const char *text, struct split_pins *out, GError **error)
+{
+    struct split_pins pins = {0};
+    unsigned next = 0;
+    const char *at = strchr(text, '@');
+    bool good = at != NULL && at != text && rule_time_parse(at + 1, &pins.until_us);
+    g_autofree char *slots = good ? g_strndup(text, (gsize)(at - text)) : g_strdup("");
+    g_auto(GStrv) ranges = g_strsplit(slots, ",", SLOT_COUNT + 1);
+    memset(pins.slots.room_of, SPLIT_UNPINNED, sizeof pins.slots.room_of);
+    for (char **range = ranges; good && *range != NULL; range++)
+        good = range_parse(*range, &next, true, &pins.slots, NULL);
+    if (good) {
+        *out = pins;
+        return true;
+    }
+    g_autofree char *quoted = text_quote(text);
+    g_set_error(error, SB_ERROR, SB_ERROR_INVALID,
+                "found %s, expected ranges of slots and an end as " SPLIT_PINS_EXAMPLE, quoted);
+    split_clear(&pins.slots);
+    return false;
+}
+
+char *split_pins_format(const struct split_pins *pins)
+{
+    g_autofree char *slots = split_format(&pins->slots);
+    g_autoptr(GDateTime) until = g_date_time_new_from_unix_utc(pins->until_us / G_USEC_PER_SEC);
+    g_autofree char *time = g_date_time_format(until, "%Y-%m-%dT%H:%M:%SZ");
+    return g_strdup_printf("%s@%s", slots, time);
+}
+
+void split_pin(struct split *split, const struct split_pins *pins)
+{
+    for (unsigned slot = 0; slot < SLOT_COUNT; slot++) {
+        unsigned pinned = pins->slots.room_of[slot];
+        int room = pinned != SPLIT_UNPINNED ? room_index(split, pins->slots.rooms[pinned]) : -1;
+        if (room >= 0)
+            split->room_of[slot] = (uint8_t)room;
+    }
 }
 
 static void rooms_set(struct split *split, const char *const *rooms, unsigned n)

@@ -23,6 +23,19 @@ char *split_format(const struct split *split); /* g_free */
 /* Even over `rooms` (n names, in this order), contiguous ranges. */
 void split_even(const char *const *rooms, unsigned n, struct split *out);
 
+/* Slots that are somewhere else than their split says, until a time: "0-49=room-b,100-119=room-c@2026-11-22T08:00:00Z".
+ * Ranges in order, UTC. */
+#define SPLIT_UNPINNED 255u
+#define SPLIT_PINS_EXAMPLE "0-49=room-b@2026-11-22T08:00:00Z"
+struct split_pins {
+    struct split slots; /* room_of is SPLIT_UNPINNED where none is pinned */
+    int64_t until_us;   /* wall clock */
+};
+bool split_pins_parse(const char *text, struct split_pins *out, GError **error); /* split_clear(&out->slots) */
+char *split_pins_format(const struct split_pins *pins);                          /* g_free */
+/* The split with the pins in force; a room that would be one too many is left out. */
+void split_pin(struct split *split, const struct split_pins *pins);
+
 /* The split nearest to `from` in which rooms[i] has shares[i] slots (sum SLOT_COUNT): only slots that must move do,
  * from rooms above their share to rooms below it, highest slots first; no slot moves between two rooms that both
  * keep or gain. For a ramp in stages towards the same shares no slot moves twice. */

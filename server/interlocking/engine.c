@@ -260,6 +260,7 @@ void advance_all(struct engine *engine, struct effects *out)
     if (engine->reading)
         return;
     claim_look(engine, out);
+    pins_end(engine, out);
     for (guint i = 0; i < engine->order->len; i++) {
         struct execution *ex = engine->order->pdata[i];
         if (!execution_ended(ex) && ex->parent == NULL)
@@ -318,6 +319,8 @@ int64_t engine_tick(struct engine *engine, int64_t now_us, struct effects *out)
     if (g_queue_get_length(&out->queue) != effects || engine->claiming != claiming)
         tell_tick(engine, now_us);
     int64_t next_us = engine->claiming ? engine->started_us + CLAIM_WAIT_US : INT64_MAX;
+    if (!engine->reading)
+        next_us = MIN(next_us, pins_next_us(engine));
     for (guint i = 0; !engine->reading && i < engine->order->len; i++) {
         const struct execution *ex = engine->order->pdata[i];
         next_us = MIN(next_us, execution_next_us(engine, ex));

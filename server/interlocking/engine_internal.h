@@ -129,6 +129,10 @@ void tell_journal(const struct engine *engine, const struct journal_entry *entry
 /* engine_change.c */
 json_t *forecast_answer(const struct forecast *forecast); /* forecast_to_json with "text" */
 
+/* engine_pin.c: slots whose pin is over go back to their split. */
+void pins_end(struct engine *engine, struct effects *out);
+int64_t pins_next_us(const struct engine *engine); /* when the next one is over; INT64_MAX: none */
+
 /* engine_plan.c */
 struct execution *engine_find(const struct engine *engine, const char *id); /* or NULL */
 struct execution *execution_root(const struct engine *engine, struct execution *ex);

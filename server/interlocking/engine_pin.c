@@ -1,5 +1,5 @@
 /* engine_pin.c: pins and their keys. A pin is nothing that is kept: who holds it has it, until it ends or its key goes.
- */
+ * Pinned slots are a lever, split.pin, which is set back when its time is over. */
 #include "server/interlocking/engine_internal.h"
 
 #include "core/error.h"
@@ -128,4 +128,53 @@ json_t *engine_pin_keys(struct engine *engine, const json_t *body, const char *s
     engine_audit(engine, entries, &audit);
     engine_commit(engine, engine_draft_pins(engine, &keys), entries, NULL, out);
     return engine_pin_keys_json(engine);
+}
+
+/* ---- slots ---- */
+
+/* When the pin of a service ends, wall clock; INT64_MAX: none is set. */
+static int64_t pin_until_us(const struct world *world, const char *service)
+{
+    struct split_pins pins;
+    if (!split_pins_parse(controls_value(world->controls, LEVER_SPLIT_PIN, service), &pins, NULL))
+        return INT64_MAX;
+    split_clear(&pins.slots);
+    return pins.until_us;
+}
+
+int64_t pins_next_us(const struct engine *engine)
+{
+    int64_t next_us = INT64_MAX;
+    INVENTORY_FOREACH (engine->resolved->world->inventory, service, service)
+        next_us = MIN(next_us, pin_until_us(engine->resolved->world, service->o.name));
+    return next_us == INT64_MAX ? INT64_MAX : next_us - engine->wall_offset_us;
+}
+
+void pins_end(struct engine *engine, struct effects *out)
+{
+    const struct world *world = engine->resolved->world;
+    g_autoptr(GArray) moves = moves_new();
+    INVENTORY_FOREACH (world->inventory, service, service) {
+        if (pin_until_us(world, service->o.name) <= engine_wall_us(engine))
+            moves_add(moves, LEVER_SPLIT_PIN, service->o.name, "default");
+    }
+    if (moves->len == 0)
+        return;
+    static const char who[] = "signalbox";
+    struct resolved *draft = engine_draft_moves(engine, moves, who, NULL, "");
+    GPtrArray *entries = entries_new();
+    entries_add_moves(entries, moves, draft);
+    for (guint i = 0; i < moves->len; i++) {
+        const char *service = g_array_index(moves, struct move, i).object;
+        g_autofree char *lever = lever_text(LEVER_SPLIT_PIN, service);
+        struct audit audit = {.actor = who,
+                              .reason = "its time is over",
+                              .what = "pin ended",
+                              .object = lever,
+                              .before = controls_value(world->controls, LEVER_SPLIT_PIN, service),
+                              .after = "default",
+                              .generation = engine->generation + 1};
+        engine_audit(engine, entries, &audit);
+    }
+    engine_commit(engine, draft, entries, NULL, out);
 }

@@ -125,7 +125,7 @@ static bool freeze_service(const struct engine *engine, struct execution_step *s
                     "found %s, expected a multi-active service: others have no slots to move", name);
         return false;
     }
-    world_service_split(world, service, &from);
+    world_service_unpinned(world, service, &from);
     if (!split_end(world, &from, to, away, &end, error)) {
         split_clear(&from);
         return false;

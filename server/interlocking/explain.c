@@ -250,6 +250,21 @@ static char *slots_words(const struct split *split, unsigned room)
     return g_string_free(text, FALSE);
 }
 
+/* Of a slot that is pinned the pin, else the split; of all slots both. */
+static char *why_wanted(const struct journey *j)
+{
+    g_autofree char *why = lever_or(j->w, LEVER_SPLIT, j->service->o.name, "even over the rooms");
+    g_autofree char *pin = world_lever_words(j->w, LEVER_SPLIT_PIN, j->service->o.name);
+    struct split_pins pins;
+    if (!world_service_pins(j->w, j->service, &pins))
+        return g_steal_pointer(&why);
+    bool pinned = j->has_slot && pins.slots.room_of[j->slot] != SPLIT_UNPINNED;
+    split_clear(&pins.slots);
+    return pinned         ? g_strdup_printf("pinned by %s", pin)
+           : !j->has_slot ? g_strdup_printf("%s; pinned by %s", why, pin)
+                          : g_steal_pointer(&why);
+}
+
 static void turn_wanted(struct journey *j, const struct split *split, unsigned room)
 {
     if (j->service->active == SERVICE_SINGLE) {
@@ -257,7 +272,7 @@ static void turn_wanted(struct journey *j, const struct split *split, unsigned r
         return;
     }
     g_autofree char *slots = slots_words(split, room);
-    g_autofree char *why = lever_or(j->w, LEVER_SPLIT, j->service->o.name, "even over the rooms");
+    g_autofree char *why = why_wanted(j);
     turn(j, "wanted", split->rooms[room], "%s of multi-active service %s: %s", slots, j->service->o.name, why);
 }
 
@@ -354,7 +369,8 @@ static void turns_rooms(struct journey *j)
         turns_room(j, &split, split.room_of[j->slot]);
     else
         for (unsigned i = 0; i < split.n_rooms; i++)
-            turns_room(j, &split, i);
+            if (memchr(split.room_of, (int)i, sizeof split.room_of) != NULL) /* not all are pinned elsewhere */
+                turns_room(j, &split, i);
     split_clear(&split);
 }
 

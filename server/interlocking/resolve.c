@@ -71,17 +71,26 @@ static void split_use_free(gpointer data)
     g_free(use);
 }
 
-/* What the lever says and world_service_split had to pass over. */
-static void split_lever_check(struct fast *f, const struct service *service, const struct split *in_force)
+/* What levers say and world_service_split had to pass over. */
+static void split_levers_check(struct fast *f, const struct service *service)
 {
-    const struct control *control = controls_get(f->w->controls, LEVER_SPLIT, service->o.name);
-    if (control == NULL || strcmp(control->value, "default") == 0)
+    const char *expected =
+        service->active == SERVICE_SINGLE ? "default: a single-room service is at home" : "rooms that exist";
+    const char *value = controls_value(f->w->controls, LEVER_SPLIT, service->o.name),
+               *pin = controls_value(f->w->controls, LEVER_SPLIT_PIN, service->o.name);
+    struct split split;
+    struct split_pins pins;
+    world_service_unpinned(f->w, service, &split);
+    g_autofree char *text = strcmp(value, "default") != 0 && split.n_rooms > 0 ? split_format(&split) : g_strdup(value);
+    split_clear(&split);
+    if (strcmp(text, value) != 0)
+        finding_value_on(f->out->findings, &service->o, "split", value, expected);
+    if (strcmp(pin, "default") == 0)
         return;
-    g_autofree char *text = split_format(in_force);
-    if (strcmp(text, control->value) != 0)
-        finding_value_on(f->out->findings, &service->o, "split", control->value,
-                         service->active == SERVICE_SINGLE ? "default: a single-room service is at home"
-                                                           : "rooms that exist");
+    if (world_service_pins(f->w, service, &pins))
+        split_clear(&pins.slots);
+    else
+        finding_value_on(f->out->findings, &service->o, "split.pin", pin, expected);
 }
 
 static void degrade_lever_check(struct fast *f, const struct service *service)
@@ -132,7 +141,7 @@ static void split_collect(struct fast *f, const struct service *service)
     degrade_lever_check(f, service);
     struct split_use *use = g_new0(struct split_use, 1);
     world_service_split(f->w, service, &use->split);
-    split_lever_check(f, service, &use->split);
+    split_levers_check(f, service);
     if (use->split.n_rooms == 0) {
         finding_value_on(f->out->findings, &service->o, "home", service->home != NULL ? service->home : "", "a room");
         split_use_free(use);

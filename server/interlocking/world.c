@@ -131,7 +131,29 @@ static bool split_of_lever(const struct world *w, const struct service *service,
     return false;
 }
 
+bool world_service_pins(const struct world *w, const struct service *service, struct split_pins *out)
+{
+    const struct control *control = controls_get(w->controls, LEVER_SPLIT_PIN, service->o.name);
+    if (service->active == SERVICE_SINGLE || control == NULL || !split_pins_parse(control->value, out, NULL))
+        return false;
+    if (split_rooms_exist(w->inventory, &out->slots))
+        return true;
+    split_clear(&out->slots);
+    return false;
+}
+
 void world_service_split(const struct world *w, const struct service *service, struct split *out)
+{
+    struct split_pins pins;
+    world_service_unpinned(w, service, out);
+    if (!world_service_pins(w, service, &pins))
+        return;
+    if (out->n_rooms > 0)
+        split_pin(out, &pins);
+    split_clear(&pins.slots);
+}
+
+void world_service_unpinned(const struct world *w, const struct service *service, struct split *out)
 {
     const char *names[SPLIT_ROOMS_MAX];
     unsigned n = 0;

@@ -63,9 +63,14 @@ int64_t world_room_limit_passes(const struct world *w, const char *room);
 const char *component_value(const struct component *component, enum lever lever, const char *value);
 /* The same, in force. */
 const char *world_component_value(const struct world *w, const struct component *component, enum lever lever);
-/* Split of a service in force. multi: lever, else even over all rooms (the first SPLIT_ROOMS_MAX by name); a lever that
- * names a room which is no more counts as default. single: all slots at home, whatever the lever says. n_rooms is 0
- * when there is no room to send anybody to. split_clear. */
+/* Slots of a service that are pinned (lever split.pin); false: none, or a room of the pin is no more. split_clear of
+ * its slots. Whether its time is over is the engine's matter, which then sets the lever back. */
+bool world_service_pins(const struct world *w, const struct service *service, struct split_pins *out);
+/* The same as below, without them. */
+void world_service_unpinned(const struct world *w, const struct service *service, struct split *out);
+/* Split of a service in force, pinned slots too. multi: lever, else even over all rooms (the first SPLIT_ROOMS_MAX by
+ * name); a lever that names a room which is no more counts as default. single: all slots at home, whatever the lever
+ * says. n_rooms is 0 when there is no room to send anybody to. split_clear. */
 void world_service_split(const struct world *w, const struct service *service, struct split *out);
 /* Room that answers where `room` is wanted: itself when usable; else, for multi-active services, the next usable room
  * in the order of names, after the last the first again; NULL: nobody. Borrowed from the world, or `room` as it was

@@ -43,6 +43,64 @@ START_TEST(without_a_fault_nothing_was_decided)
 }
 END_TEST
 
+static unsigned slots_in(const struct server *s, const char *service, const char *room)
+{
+    const struct world *world = engine_world(s->engine);
+    struct split split;
+    unsigned n = 0;
+    world_service_split(world, INVENTORY_GET(world->inventory, service, service), &split);
+    for (unsigned slot = 0; slot < SLOT_COUNT; slot++)
+        n += strcmp(split.rooms[split.room_of[slot]], room) == 0;
+    split_clear(&split);
+    return n;
+}
+
+/* The clock of people is 1000 s before that of the rig, both from 1970. */
+static char *pin_until(const struct server *s, int64_t after_s)
+{
+    g_autoptr(GDateTime) until = g_date_time_new_from_unix_utc(now(s).wall_us / SECOND + after_s);
+    g_autofree char *text = g_date_time_format(until, "%Y-%m-%dT%H:%M:%SZ");
+    return g_strdup_printf("0-49=room-b@%s", text);
+}
+
+/* Pinned slots are where the pin says, through a ramp as well, until its time is over, however long nobody was there.
+ */
+START_TEST(pinned_slots_go_back_by_themselves)
+{
+    for (int stopped = 0; stopped < 2; stopped++) {
+        struct server *s = server_new();
+        say_all(s);
+        g_autofree char *pin = pin_until(s, 60);
+        ck_assert_uint_eq(slots_in(s, "home", "room-b"), 500);
+        set_ok(s, "split.pin", "home", pin);
+        ck_assert_uint_eq(slots_in(s, "home", "room-b"), 550);
+        set_ok(s, "split", "home", "0-499=room-a,500-599=room-b,600-999=room-a");
+        ck_assert_uint_eq(slots_in(s, "home", "room-b"), 150);
+        tick(s, 59 * SECOND);
+        settle(s);
+        ck_assert_str_eq(lever(s, LEVER_SPLIT_PIN, "home"), pin);
+        uint64_t before = generation(s);
+        struct effects none;
+        effects_init(&none);
+        ck_assert_int_eq(engine_tick(s->engine, s->now_us, &none), s->now_us + SECOND); /* it wants to be there */
+        effects_clear(&none);
+        s->now_us += SECOND;
+        if (stopped)
+            start(s);
+        else
+            tick(s, 0);
+        settle(s);
+        ck_assert_str_eq(lever(s, LEVER_SPLIT_PIN, "home"), "default");
+        ck_assert_uint_eq(slots_in(s, "home", "room-b"), 100);
+        ck_assert_uint_eq(generation(s), before + 1); /* once */
+        tick(s, SECOND);
+        settle(s);
+        ck_assert_uint_eq(generation(s), before + 1);
+        server_free(s);
+    }
+}
+END_TEST
+
 static const char pop_out[] = "plan: pop-out\nsummary: x\ntarget: pop\nsteps:\n"
                               "  - {name: out, set: [{control: pop, on: $target, value: out}]}\n";
 static const char pop_in[] = "plan: pop-in\nsummary: x\ntarget: pop\nsteps:\n"
@@ -166,6 +224,7 @@ static void add(TCase *tcase)
     tcase_add_test(tcase, rules_look_back_over_a_restart);
     tcase_add_test(tcase, the_time_to_decide_begins_with_the_fault);
     tcase_add_test(tcase, without_a_fault_nothing_was_decided);
+    tcase_add_test(tcase, pinned_slots_go_back_by_themselves);
     tcase_add_test(tcase, old_runs_are_forgotten);
 }
 

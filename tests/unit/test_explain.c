@@ -96,6 +96,10 @@ START_TEST(reasons)
     sb_auto(observed) o = observed_new();
     golden("every-slot", LEVERS("split/home=0-99=room-b,100-799=room-a,800-999=room-b", "pop/pop-b2=out by carol"), o,
            (struct explain_query){.url = "https://Search.example.test:8443/a?b=c"});
+    golden("pinned", LEVERS("split.pin/home=0-399=room-b@2026-11-22T08:00:00Z by carol"), o,
+           (struct explain_query){.url = "home.example.test", .user = "3"});
+    golden("pinned-every-slot", LEVERS("split.pin/home=0-499=room-b@2026-11-22T08:00:00Z by carol"), o,
+           (struct explain_query){.url = "home.example.test"});
     golden("closed-room", LEVERS("room.ingress/room-a=closed", "service.auto_dr/home=on by carol in x-9"), o,
            (struct explain_query){.url = "home.example.test", .user = "3"});
     golden("nobody", LEVERS("room.compute/room-a=quarantined", "edge/edge-1=out"), o, UPLOAD);

@@ -63,6 +63,10 @@ static char *random_lever(GRand *rand, const struct inventory *inv)
         return g_strdup_printf("!%s/%s=0-%d=room-c,%d-999=room-%c", class->name, object->name, cut - 1, cut,
                                'a' + g_rand_int_range(rand, 0, 2));
     }
+    if (class->type == LEVER_TYPE_PIN)
+        return g_strdup_printf("!%s/%s=%d-%d=room-%c@2026-11-22T08:00:00Z", class->name, object->name,
+                               g_rand_int_range(rand, 0, 500), g_rand_int_range(rand, 500, 1000),
+                               'a' + g_rand_int_range(rand, 0, 3));
     if (class->type == LEVER_TYPE_RATE)
         return g_strdup_printf("%s/%s=%d", class->name, object->name, g_rand_int_range(rand, 1, 1000001));
     if (class->type == LEVER_TYPE_ROOM)
