@@ -36,6 +36,8 @@ void commands_help(FILE *out);
  * stand before commands. */
 int commands_check(struct cli *cli, char **argv, const struct option *before, char ***words);
 int commands_run(struct cli *cli, char **words);
+/* Of a word before the command that getopt has refused: says what may be meant. EXIT_USAGE. */
+int commands_flag(const char *word, const struct option *before);
 /* Prints the words that may stand at the end of an unfinished command line, of which the last, perhaps empty, is typed
  * so far. */
 void commands_complete(struct cli *cli, int argc, char **argv, const struct option *before);
@@ -95,7 +97,7 @@ json_int_t cli_number(const json_t *json, const char *path); /* 0 when absent */
  * with `flag` was printed. */
 bool cli_time(const char *flag, const char *text, int64_t *us);
 int64_t cli_duration(const char *text); /* "30d", "12h", "90m" in seconds; 0: it is none */
-char *cli_time_text(int64_t us); /* as it is shown, UTC, to the millisecond; g_free */
+char *cli_time_text(int64_t us);        /* as it is shown, UTC, to the millisecond; g_free */
 
 /* Ends with the exit code of an error, after printing it. */
 int cli_error(const GError *error);

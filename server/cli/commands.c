@@ -71,6 +71,17 @@ static char **option_names(const struct option *options)
     return (char **)g_ptr_array_free(names, FALSE);
 }
 
+int commands_flag(const char *word, const struct option *before)
+{
+    g_auto(GStrv) names = option_names(before);
+    g_autofree char *name = g_strndup(word, strcspn(word, "="));
+    const char *meant = usage_nearest(name, (const char *const *)names);
+    bool other = meant != NULL && strcmp(meant, name) != 0;
+    fprintf(stderr, "signalbox: %s%s%ssignalbox --help lists the flags\n", other ? "did you mean " : "",
+            other ? meant : "", other ? "? " : "");
+    return EXIT_USAGE;
+}
+
 static int unknown(const char *name)
 {
     g_autofree char *found = text_quote(name);

@@ -43,8 +43,7 @@ static int flags_read(struct cli_flags *flags, int argc, char **argv)
             commands_help(stdout);
             return EXIT_OK;
         } else {
-            fputs("signalbox --help lists the flags\n", stderr);
-            return EXIT_USAGE;
+            return commands_flag(argv[optind - 1], options);
         }
     }
     return -1;

@@ -42,6 +42,8 @@ START_TEST(wrong_words)
         const char *words, *err; /* words: a shell would split them so */
     } rows[] = {
         {"satus", "no command \"satus\", did you mean status?"},
+        {"--sever x status", "did you mean --server? signalbox --help lists the flags"},
+        {"--token-file", "signalbox: signalbox --help lists the flags"},
         {"dance", "no command \"dance\"; signalbox --help lists them"},
         {"plan rnu", "signalbox plan: verb: found \"rnu\", expected list, show, run; did you mean run?"},
         {"audit verfy", "expected verify; did you mean verify?"},
