@@ -21,7 +21,7 @@ libs='g_.*|json_.*|yaml_.*|XXH32|crypto_(generichash|shorthash|auth_hmacsha256).
 core='sb_error_quark|error_[a-z_]*'
 allowed="^($libc|$built|$libs|$core)\$"
 
-glib='g_(get_(real|monotonic|current)_time|date_time_new_now.*|timer_.*|usleep|rand(om)?_.*|uuid_.*|file_.*|mkstemp.*'
+glib='g_(get_(real|monotonic|current)_time|date_time_new_now.*|timer_.*|usleep|rand(om)?_.*|uuid_.*|file_[^e].*|file_error_from_errno|mkstemp.*'
 glib="$glib"'|open|fopen|creat|unlink|remove|rename|mkdir.*|dir_.*|stat|access|spawn_.*|shell_.*|io_channel_.*|socket_.*'
 glib="$glib"'|getenv|setenv|get_environ|get_(home|tmp|current|user|host).*|thread_.*|mutex_.*|rw_lock_.*|cond_.*|once_.*'
 glib="$glib"'|async_queue_.*|main_.*|timeout_.*|idle_.*|print|printerr)'
