@@ -220,7 +220,8 @@ static void wait_events(struct loop *loop)
     const struct loop_timer *first = earliest(loop);
     struct timespec timeout, *limit = NULL;
     if (first != NULL) {
-        int64_t left = MAX(first->at_us - loop_now_us(), 0);
+        int64_t left = first->at_us - loop_now_us();
+        left = MAX(left, 0);
         timeout = (struct timespec){left / 1000000, left % 1000000 * 1000};
         limit = &timeout;
     }

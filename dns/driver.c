@@ -92,7 +92,8 @@ void driver_wait(struct dns_driver *driver, int64_t until_us)
         int64_t now_us = loop_now_us(), due_us = until_us;
         unsigned n = 2;
         if (driver->notify != NULL) {
-            due_us = MIN(due_us, notify_turn(driver->notify, (uint64_t)time(NULL), now_us));
+            int64_t notify_us = notify_turn(driver->notify, (uint64_t)time(NULL), now_us); /* once: MIN asks twice */
+            due_us = MIN(due_us, notify_us);
             n += notify_fds(driver->notify, fds + 2);
         }
         fds[0] = (struct pollfd){.fd = driver->stop_fd, .events = POLLIN};
@@ -185,9 +186,9 @@ static int64_t converged(struct dns_driver *driver)
 {
     driver->status.confirmed = driver->stamp;
     driver->settled = driver->proven = true;
+    int64_t gone_us = loop_now_us() + (int64_t)driver->replaced_ttl * 1000000;
     if (driver->replaced_ttl > 0)
-        driver->status.residual_until_us =
-            MAX(driver->status.residual_until_us, loop_now_us() + (int64_t)driver->replaced_ttl * 1000000);
+        driver->status.residual_until_us = MAX(driver->status.residual_until_us, gone_us);
     driver->replaced_ttl = 0;
     forget_change(driver);
     driver->beaten = false;

@@ -25,8 +25,8 @@ static void take_answer(void *data, struct rrset *set)
     if (old != NULL && !update_same(old, set)) {
         driver->status.names++;
         /* The old set may have been given out until a moment ago. */
-        driver->status.residual_until_us =
-            MAX(driver->status.residual_until_us, loop_now_us() + (int64_t)lifetime_s(driver, old) * 1000000);
+        int64_t gone_us = loop_now_us() + (int64_t)lifetime_s(driver, old) * 1000000;
+        driver->status.residual_until_us = MAX(driver->status.residual_until_us, gone_us);
     }
     g_hash_table_remove(driver->doubt, key);
     g_hash_table_replace(driver->seen, key, set);

@@ -350,7 +350,8 @@ static void load(struct callee *callee)
     if (g_file_get_contents(callee->cache, &text, NULL, &error) &&
         callee_table_load(callee->table, text, now_us, &written_us, &error)) {
         callee_table_settle(callee->table, now_us);
-        callee->heard_us = now_us - MAX(0, g_get_real_time() - written_us);
+        int64_t age_us = g_get_real_time() - written_us;
+        callee->heard_us = now_us - MAX(0, age_us);
     }
     complain_locked(callee, error);
 }

@@ -249,7 +249,8 @@ char *served_raw(int port, const char *text, size_t size, int limit_ms)
     send(fd, text, size, MSG_NOSIGNAL); /* who is refused early does not take all of it */
     for (;;) {
         struct pollfd wait = {.fd = fd, .events = POLLIN};
-        if (poll(&wait, 1, (int)MAX(0, (until_us - loop_now_us()) / 1000)) != 1) {
+        int64_t left_us = until_us - loop_now_us();
+        if (poll(&wait, 1, (int)(MAX(0, left_us) / 1000)) != 1) {
             g_string_append(got, "[still open]");
             break;
         }
