@@ -1,6 +1,6 @@
 -- The journal: what is committed. Always a local SQLite file.
 create table meta (
-    name text primary key, -- "reigns": how many epochs this journal has begun
+    name text primary key, -- "reigns": how many epochs this journal has begun; "emptied": see server/store/journal.h
     value bigint not null
 );
 

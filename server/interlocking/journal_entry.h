@@ -1,6 +1,6 @@
 /* journal_entry.h: what the engine asks the journal to make durable. The engine decides, the journal only writes.
  *
- * An entry sets the newest state of (kind, id) and is kept for ever in the order of writing. A list of entries is one
+ * An entry sets the newest state of (kind, id) and is kept in the order of writing (server/store/journal.h). A list of entries is one
  * transaction. `key`: an entry whose key is already in the journal makes the whole list a repetition: nothing is
  * written and the journal says so (idempotency).
  *

@@ -8,10 +8,13 @@
 
 #include <string.h>
 
+#define EMPTY_STEP 32 /* entries */
+
 struct journal_file {
     struct journal journal;
     struct db *db;
     int64_t seq;                 /* of the last entry */
+    int64_t emptied;             /* until which superseded bodies are gone */
     char audit[AUDIT_HASH_SIZE]; /* hash of the last record of the audit; "": none has one */
 };
 
@@ -122,6 +125,49 @@ static bool write_state(struct journal_file *file, const struct journal_entry *e
                   values, 5, error);
 }
 
+/* Kinds of which only the newest body is asked for. */
+#define SQL_PASSING "kind in ('execution', 'answer', 'token', 'past') and body <> 'null'"
+
+/* Of what this entry supersedes, where empty_old has passed already. The last state of an execution is for the store.
+ */
+static bool empty_before(struct journal_file *file, const struct journal_entry *entry, GError **error)
+{
+    struct db_value values[] = {DB_TEXT(entry->kind), DB_TEXT(entry->id), DB_INT(file->emptied)};
+    if (file->emptied == 0 || (json_is_null(entry->body) && strcmp(entry->kind, "execution") == 0))
+        return true;
+    return db_run(file->db,
+                  "update entries set body = 'null' where kind = $1 and id = $2 and seq <= $3 and " SQL_PASSING, values,
+                  3, error);
+}
+
+/* Keeps up with what is appended, in steps: a step costs a commit some milliseconds at most. Behind a restore numbers
+ * have a gap (backup.h). */
+static bool empty_old(struct journal_file *file, int64_t last, int64_t n, GError **error)
+{
+    int64_t old = last - JOURNAL_TAIL;
+    if (old - file->emptied < EMPTY_STEP)
+        return true;
+    struct db_value values[] = {DB_INT(file->emptied), DB_INT(old), DB_INT(MAX(EMPTY_STEP, 2 * n))};
+    sb_auto(db_rows) row = NULL;
+    if (!db_first(file->db,
+                  "select coalesce(max(seq), cast($2 as bigint)) from "
+                  "(select seq from entries where seq > $1 and seq <= $2 order by seq limit $3) as step",
+                  values, 3, &row, error))
+        return false;
+    file->emptied = db_int(row, 0);
+    values[1] = DB_INT(file->emptied);
+    return db_run(file->db,
+                  "update entries set body = 'null' where seq > $1 and seq <= $2 and " SQL_PASSING
+                  " and exists (select 1 from entries as newer where newer.kind = entries.kind and "
+                  "newer.id = entries.id and newer.seq > entries.seq and "
+                  "(newer.body <> 'null' or newer.kind <> 'execution'))",
+                  values, 2, error) &&
+           db_run(file->db,
+                  "insert into meta (name, value) values ('emptied', $1) "
+                  "on conflict (name) do update set value = excluded.value",
+                  &values[1], 1, error);
+}
+
 static bool write_entry(struct journal_file *file, const struct journal_entry *entry, int64_t seq, int64_t wall_us,
                         GError **error)
 {
@@ -136,7 +182,7 @@ static bool write_entry(struct journal_file *file, const struct journal_entry *e
                      "insert into entries (seq, epoch, kind, id, key, body, at_us) "
                      "values ($1, $2, $3, $4, $5, $6, $7)",
                      values, G_N_ELEMENTS(values), error) &&
-              (!has_state(entry) || write_state(file, entry, seq, body, error));
+              (!has_state(entry) || (write_state(file, entry, seq, body, error) && empty_before(file, entry, error)));
     free(body);
     return ok;
 }
@@ -152,7 +198,9 @@ static enum journal_result append_in_transaction(struct journal_file *file, uint
     for (guint i = 0; i < entries->len; i++)
         if (!write_entry(file, entries->pdata[i], file->seq + 1 + (int64_t)i, wall_us, error))
             return JOURNAL_FAILED;
-    return db_commit(file->db, error) ? JOURNAL_WRITTEN : JOURNAL_FAILED;
+    return empty_old(file, file->seq + entries->len, entries->len, error) && db_commit(file->db, error)
+               ? JOURNAL_WRITTEN
+               : JOURNAL_FAILED;
 }
 
 static enum journal_result file_append(struct journal *journal, uint64_t epoch, const GPtrArray *entries,
@@ -160,6 +208,7 @@ static enum journal_result file_append(struct journal *journal, uint64_t epoch, 
 {
     struct journal_file *file = (struct journal_file *)journal;
     char audit[AUDIT_HASH_SIZE];
+    int64_t emptied = file->emptied;
     if (!db_begin(file->db, error))
         return JOURNAL_FAILED;
     memcpy(audit, file->audit, sizeof audit);
@@ -168,6 +217,7 @@ static enum journal_result file_append(struct journal *journal, uint64_t epoch, 
         file->seq += entries->len;
     } else {
         memcpy(file->audit, audit, sizeof audit);
+        file->emptied = emptied;
         db_rollback(file->db);
     }
     return result;
@@ -262,6 +312,8 @@ static bool begin_reign(struct journal_file *file, unsigned node, GError **error
                    "on conflict (name) do update set value = excluded.value",
                    &next, 1, error) &&
             one_number(file->db, "select coalesce(max(seq), 0) from entries", &file->seq, error) &&
+            one_number(file->db, "select coalesce(max(value), 0) from meta where name = 'emptied'", &file->emptied,
+                       error) &&
             find_audit(file, error) && db_commit(file->db, error)) {
             FAIL_POINT(AFTER_REIGN, "");
             return true;

@@ -9,6 +9,13 @@
  * process must end and restore (fsync is never tried again). Opening writes anew what the log holds: after a failed
  * fsync it may be in the kernel's memory only, and look sound.
  *
+ * What is kept: the newest state of each thing, all that a start reads, so that one takes as long behind a million
+ * entries as behind a hundred; and every entry, for the store, for who reads events, and for worlds and records of old.
+ * Of executions, answers, tokens and `past`, which are most of the bytes, nobody asks for what was superseded: when it
+ * is JOURNAL_TAIL entries old its body becomes null, a few entries at a time, in the transaction of an append. The line
+ * stays, so that who reads on from it finds his place. The last state of an execution keeps its body: a store that has
+ * been away, or is new, is given it.
+ *
  * Records of kind "audit" are chained as they are written (audit_chain.h).
  *
  * Thread safety: a journal belongs to one thread at a time. A reader has its own connection and may be used beside
@@ -21,6 +28,8 @@
 #include "server/interlocking/journal_entry.h"
 #include <stdbool.h>
 #include <stdint.h>
+
+#define JOURNAL_TAIL 10000 /* newest entries, which are whole */
 
 enum journal_result {
     JOURNAL_WRITTEN,  /* durable */

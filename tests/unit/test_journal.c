@@ -211,6 +211,135 @@ START_TEST(a_failed_write_is_an_error_and_nothing_is_written)
 }
 END_TEST
 
+/* ---- what is superseded ---- */
+
+static int64_t number(const char *sql)
+{
+    sb_auto(db) db = db_open_reading(journal_path, NULL, NULL);
+    sb_auto(db_rows) row = NULL;
+    ck_assert(db_first(db, sql, NULL, 0, &row, NULL) && row != NULL);
+    return db_int(row, 0);
+}
+
+/* Entries `from`.., as a site has them: ten states of an execution, an answer, an event, a control of each kind. */
+static void fill(struct journal *journal, int from, int n)
+{
+    g_autoptr(GPtrArray) entries = entries_new();
+    g_autofree char *filling = g_strnfill(800, 'x');
+    for (int i = from; i < from + n; i++) {
+        static const char *const kinds[] = {"execution", "answer", "event", "control"};
+        int kind = i % 4;
+        g_autofree char *id = kind == 3 ? g_strdup("c") : g_strdup_printf("%d", kind == 0 ? i / 40 : i);
+        entries_add(entries, kinds[kind], id, NULL, json_pack("{s:i, s:s}", "i", i, "filling", filling));
+    }
+    ck_assert_int_eq(journal->ops->append(journal, journal->epoch, entries, 0, NULL), JOURNAL_WRITTEN);
+}
+
+#define SUPERSEDED                                                                                                     \
+    "kind in ('execution', 'answer') and exists (select 1 from entries n where n.kind = e.kind and n.id = e.id and "   \
+    "n.seq > e.seq and (n.body <> 'null' or n.kind = 'answer'))"
+#define EMPTIED "(select coalesce(max(value), 0) from meta where name = 'emptied')"
+
+/* Until where it has come all that is superseded is empty, and nothing else is; a restart finds what it needs. */
+static void expect_emptied(void)
+{
+    int64_t emptied = number("select " EMPTIED), last = number("select max(seq) from entries");
+    ck_assert_int_le(emptied, last - JOURNAL_TAIL);
+    ck_assert_int_eq(
+        number("select count(*) from entries e where seq <= " EMPTIED " and body <> 'null' and " SUPERSEDED), 0);
+    ck_assert_int_eq(number("select count(*) from entries where body = 'null' and kind in ('event', 'control')"), 0);
+    ck_assert_int_eq(number("select count(*) from entries where body = 'null' and seq > " EMPTIED
+                            " and kind = 'execution' and id not in ('0', '1')"),
+                     0);
+    ck_assert_int_eq(number("select count(*) from state s join entries e on e.seq = s.seq where s.body <> e.body"), 0);
+    ck_assert_int_eq(number("select count(distinct id) from entries where kind = 'execution'"),
+                     number("select count(distinct id) from entries where kind = 'execution' and body <> 'null'"));
+}
+
+START_TEST(what_is_superseded_is_emptied)
+{
+    struct journal *journal = journal_open(journal_path, 0, NULL);
+    int n = 0;
+    for (; n < JOURNAL_TAIL; n += 1000)
+        fill(journal, n, 1000);
+    append(journal, journal->epoch, "execution", "0", NULL, json_null(), NULL);
+    ck_assert_int_eq(number("select " EMPTIED), 0);
+    for (; n < JOURNAL_TAIL + 3000; n += 1000)
+        fill(journal, n, 1000);
+    ck_assert_int_eq(number("select " EMPTIED), 3001);
+    ck_assert_int_eq(number("select count(*) from entries where kind = 'execution' and body <> 'null' and seq <= 3000"),
+                     3000 / 40);
+    ck_assert_int_eq(number("select count(*) from entries where body = 'null' and kind = 'answer'"),
+                     0); /* they stand */
+    expect_emptied();
+    /* What ends, or moves on, behind that is emptied with what comes. */
+    append(journal, journal->epoch, "answer", "1", NULL, json_null(), NULL);
+    append(journal, journal->epoch, "execution", "1", NULL, json_string("later"), NULL);
+    append(journal, journal->epoch, "execution", "1", NULL, json_null(), NULL);
+    ck_assert_int_eq(number("select count(*) from entries where kind = 'answer' and id = '1' and body <> 'null'"), 0);
+    ck_assert_int_eq(number("select count(*) from entries where kind = 'execution' and id = '1' and body <> 'null'"),
+                     1);
+    expect_emptied();
+    g_autofree char *text = states(journal);
+    journal_close(journal);
+    journal = journal_open(journal_path, 0, NULL);
+    expect_states(journal, text);
+    fill(journal, n, 1000);
+    ck_assert_int_gt(number("select " EMPTIED), 3900);
+    expect_emptied();
+    journal_close(journal);
+    /* A store that has nothing yet is given all that one has that was there all the time. */
+    struct outbox *outbox = outbox_new(journal_path, store_url, 0, NULL);
+    ck_assert_ptr_nonnull(outbox);
+    outbox_free(outbox);
+    sb_auto(db) db = db_open(store_url, NULL);
+    sb_auto(db_rows) row = NULL;
+    ck_assert(db_first(db,
+                       "select (select count(*) from events), (select count(*) from executions where body <> 'null'), "
+                       "(select body from executions where id = '1')",
+                       NULL, 0, &row, NULL));
+    ck_assert_int_eq(db_int(row, 0), (n + 1000) / 4);
+    ck_assert_int_eq(db_int(row, 1), (n + 1000) / 40);
+    ck_assert_str_eq(db_text(row, 2), "\"later\"");
+}
+END_TEST
+
+/* Killed at any moment while it empties: what is emptied and how far it says to have come go together. */
+START_TEST(emptying_survives_sigkill)
+{
+    struct journal *journal = journal_open(journal_path, 0, NULL);
+    for (int n = 0; n < JOURNAL_TAIL + 1000; n += 1000)
+        fill(journal, n, 1000);
+    journal_close(journal);
+    int64_t before = number("select " EMPTIED);
+    for (int round = 0; round < 10; round++) {
+        int said[2], last;
+        ck_assert_int_eq(pipe(said), 0);
+        pid_t child = fork();
+        if (child == 0) {
+            journal = journal_open(journal_path, 0, NULL);
+            for (int i = (int)number("select max(seq) from entries");; i += 32) {
+                fill(journal, i, 32);
+                if (write(said[1], &i, sizeof i) != sizeof i)
+                    _exit(1);
+            }
+        }
+        close(said[1]);
+        for (int i = 0; i < 3 + round; i++)
+            ck_assert_int_eq(read(said[0], &last, sizeof last), sizeof last);
+        kill(child, SIGKILL);
+        waitpid(child, NULL, 0);
+        close(said[0]);
+        expect_emptied();
+        sb_auto(db) db = db_open(journal_path, NULL);
+        sb_auto(db_rows) row = NULL;
+        ck_assert(db_first(db, "pragma integrity_check(1)", NULL, 0, &row, NULL));
+        ck_assert_str_eq(db_text(row, 0), "ok");
+    }
+    ck_assert_int_ge(number("select " EMPTIED), before + 10 * 3 * 32);
+}
+END_TEST
+
 /* -1: nobody answers, or there are no tables yet. */
 static int64_t count(const char *sql)
 {
@@ -385,6 +514,8 @@ static void add(TCase *tcase)
     tcase_add_test(tcase, old_generations_have_no_state);
     tcase_add_test(tcase, an_older_reign_cannot_write);
     tcase_add_test(tcase, what_was_said_to_be_written_survives_sigkill);
+    tcase_add_test(tcase, what_is_superseded_is_emptied);
+    tcase_add_test(tcase, emptying_survives_sigkill);
     tcase_add_test(tcase, a_failed_write_is_an_error_and_nothing_is_written);
     tcase_add_loop_test(tcase, the_store_gets_each_entry_once, 0, ENGINES);
     tcase_add_test(tcase, a_store_of_another_journal_is_left_alone);
