@@ -24,7 +24,7 @@ struct server {
 struct link {
     struct httpc *http;
     struct link_callbacks callbacks;
-    char *edge, *ca_file, *token;
+    char *edge, *ca_file, *cert_file, *key_file, *token;
     unsigned n_servers;
     struct server servers[LINK_SERVERS_MAX];
     struct httpc_request *poll; /* or NULL */
@@ -46,7 +46,14 @@ struct link *link_new(struct loop *loop, const struct link_config *config, const
     link->fetches = g_ptr_array_new_with_free_func(g_free);
     link->edge = g_strdup(config->edge);
     link->ca_file = g_strdup(config->ca_file);
+    link->cert_file = g_strdup(config->cert_file);
+    link->key_file = g_strdup(config->key_file);
     link->token = g_strdup(config->token);
+    if ((link->cert_file == NULL) != (link->key_file == NULL)) {
+        g_set_error(error, SB_ERROR, SB_ERROR_INVALID, "found only one of certificate and key, expected both or none");
+        link_free(link);
+        return NULL;
+    }
     for (unsigned i = 0; config->servers[i] != NULL; i++) {
         const char *url = config->servers[i];
         if (i == LINK_SERVERS_MAX || !(g_str_has_prefix(url, "https://") || g_str_has_prefix(url, "http://"))) {
@@ -81,6 +88,8 @@ void link_free(struct link *link)
     }
     g_free(link->edge);
     g_free(link->ca_file);
+    g_free(link->cert_file);
+    g_free(link->key_file);
     g_free(link->token);
     g_free(link);
 }
@@ -92,7 +101,11 @@ unsigned link_servers(const struct link *link)
 
 static struct httpc_target target_of(const struct link *link, unsigned server)
 {
-    return (struct httpc_target){.base_url = link->servers[server].url, .ca_file = link->ca_file, .token = link->token};
+    return (struct httpc_target){.base_url = link->servers[server].url,
+                                 .ca_file = link->ca_file,
+                                 .cert_file = link->cert_file,
+                                 .key_file = link->key_file,
+                                 .token = link->token};
 }
 
 static void give_failure(struct link *link, enum agent_event_kind kind, const char *hash, const char *url,

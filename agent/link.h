@@ -16,9 +16,10 @@
 
 struct link_config {
     const char *edge;
-    const char *const *servers; /* base URLs, NULL-terminated */
-    const char *ca_file;        /* or NULL */
-    const char *token;          /* or NULL */
+    const char *const *servers;       /* base URLs, NULL-terminated */
+    const char *ca_file;              /* or NULL */
+    const char *cert_file, *key_file; /* the agent's own certificate and its key, PEM; or NULL */
+    const char *token;                /* or NULL */
 };
 struct link_callbacks {
     void *data;

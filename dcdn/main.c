@@ -15,7 +15,7 @@
 
 static struct edge_settings settings = {.relay_allowance = EDGE_RELAY_ALLOWANCE};
 static struct {
-    char **servers, *ca, *token_file, *socket;
+    char **servers, *ca, *cert, *key, *token_file, *socket;
     gboolean render_only, version, verbose;
     gint hold_s, hold_stage_s;
 } flags = {.hold_s = HOLD_US / G_USEC_PER_SEC, .hold_stage_s = HOLD_STAGE_US / G_USEC_PER_SEC};
@@ -25,6 +25,8 @@ static const GOptionEntry entries[] = {
     {"cluster", 0, 0, G_OPTION_ARG_STRING, &settings.cluster, "cluster whose tables it obeys", "NAME"},
     {"server", 0, 0, G_OPTION_ARG_STRING_ARRAY, &flags.servers, "agents' listener of a server; may be repeated", "URL"},
     {"ca", 0, 0, G_OPTION_ARG_FILENAME, &flags.ca, "certificates that servers are checked with (PEM)", "FILE"},
+    {"cert", 0, 0, G_OPTION_ARG_FILENAME, &flags.cert, "certificate of this edge, if servers ask (PEM)", "FILE"},
+    {"key", 0, 0, G_OPTION_ARG_FILENAME, &flags.key, "its key (PEM)", "FILE"},
     {"token-file", 0, 0, G_OPTION_ARG_FILENAME, &flags.token_file, "bearer token of this edge", "FILE"},
     {"state", 0, 0, G_OPTION_ARG_FILENAME, &settings.state_dir,
      "folder of last-good, maps and haproxy.cfg (/var/lib/signalbox-edge)", "DIR"},
@@ -82,7 +84,6 @@ static bool parse_flags(int argc, char **argv, GError **error)
 
 static bool run(GError **error)
 {
-    static const char *const none[] = {NULL};
     g_autofree char *token = NULL;
     if (flags.token_file != NULL && (token = file_read(flags.token_file, 4096, NULL, error)) == NULL)
         return false;
@@ -90,7 +91,9 @@ static bool run(GError **error)
         g_strstrip(token);
     struct shell_config config = {
         .cluster = settings.cluster,
-        .link = {settings.name, flags.servers != NULL ? (const char *const *)flags.servers : none, flags.ca, token},
+        .link = {settings.name,
+                 flags.servers != NULL ? (const char *const *)flags.servers : (const char *const[]){NULL}, flags.ca,
+                 flags.cert, flags.key, token},
         .state_dir = settings.state_dir,
     };
     struct loop *loop = loop_new(error);

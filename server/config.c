@@ -1,21 +1,17 @@
 #include "server/config.h"
 
 #include "core/error.h"
-#include "core/fileio.h"
 #include "schema/object.h"
 #include "schema/yamldoc.h"
 #include "server/api/api.h"
 #include "server/engine/outside.h"
 
 #include <getopt.h>
-#include <sodium.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-
-#define PEM_SIZE_MAX (1u << 20)
 
 static const struct setting {
     size_t offset;
@@ -164,22 +160,15 @@ static bool parse_endpoint(const char *name, const char *text, struct endpoint *
     return false;
 }
 
-static bool read_pem(const char *flag, const char *path, bool secret, char **out, GError **error)
+/* Nobody else may read a secret. */
+static bool check_mode(const char *flag, const char *path, GError **error)
 {
     struct stat st;
-    if (path == NULL)
+    if (path == NULL || stat(path, &st) != 0 || (st.st_mode & 077) == 0)
         return true;
-    *out = file_read(path, PEM_SIZE_MAX, NULL, error);
-    if (*out == NULL) {
-        g_prefix_error(error, "--%s: ", flag);
-        return false;
-    }
-    if (secret && stat(path, &st) == 0 && (st.st_mode & 077) != 0) {
-        g_set_error(error, SB_ERROR, SB_ERROR_INVALID, "--%s: found mode %04o of %s, expected 0600: chmod 600 %s", flag,
-                    (unsigned)st.st_mode & 07777, path, path);
-        return false;
-    }
-    return true;
+    g_set_error(error, SB_ERROR, SB_ERROR_INVALID, "--%s: found mode %04o of %s, expected 0600: chmod 600 %s", flag,
+                (unsigned)st.st_mode & 07777, path, path);
+    return false;
 }
 
 static bool check_folder(const char *flag, const char *path, GError **error)
@@ -244,9 +233,18 @@ static bool check_tls(struct config *config, GError **error)
                     "found only one of --tls-cert and --tls-key, expected both or none");
         return false;
     }
-    return read_pem("tls-cert", config->tls_cert, false, &config->cert_pem, error) &&
-           read_pem("tls-key", config->tls_key, true, &config->key_pem, error) &&
-           (config->cert_pem == NULL || api_check_tls(config->cert_pem, config->key_pem, error));
+    if ((config->agents_ca != NULL && config->tls_cert == NULL) ||
+        (config->agents_revoked != NULL && config->agents_ca == NULL)) {
+        g_set_error(error, SB_ERROR, SB_ERROR_INVALID,
+                    config->agents_ca != NULL ? "found --agents-ca, expected --tls-cert and --tls-key beside it"
+                                              : "found --agents-revoked, expected --agents-ca beside it");
+        return false;
+    }
+    if (config->tls_cert == NULL)
+        return true;
+    const struct tls_files files = {config->tls_cert, config->tls_key, config->agents_ca, config->agents_revoked};
+    sb_auto(tls) tls = check_mode("tls-key", config->tls_key, error) ? tls_new(&files, error) : NULL;
+    return tls != NULL;
 }
 
 static bool check_allow(const struct config *config, GError **error)
@@ -263,8 +261,8 @@ static bool check(struct config *config, GError **error)
            parse_endpoint("listen", config->listen, &config->listen_endpoint, error) &&
            parse_endpoint("agents-listen", config->agents_listen, &config->agents_endpoint, error) &&
            check_tls(config, error) &&
-           api_check_address("--listen", &config->listen_endpoint, config->cert_pem != NULL, error) &&
-           api_check_address("--agents-listen", &config->agents_endpoint, config->cert_pem != NULL, error) &&
+           api_check_address("--listen", &config->listen_endpoint, config->tls_cert != NULL, error) &&
+           api_check_address("--agents-listen", &config->agents_endpoint, config->tls_cert != NULL, error) &&
            check_allow(config, error) && check_folder("keys", config->keys, error) &&
            check_folder("runbooks", config->runbooks, error);
 }
@@ -291,8 +289,4 @@ void config_clear(struct config *config)
 {
     for (size_t i = 0; i < G_N_ELEMENTS(settings); i++)
         g_clear_pointer(slot(config, &settings[i]), g_free);
-    if (config->key_pem != NULL)
-        sodium_memzero(config->key_pem, strlen(config->key_pem));
-    g_clear_pointer(&config->key_pem, g_free);
-    g_clear_pointer(&config->cert_pem, g_free);
 }

@@ -19,7 +19,6 @@ struct config {
     uint64_t record_size;  /* bytes; 0: off */
     int64_t record_us;     /* that it goes back */
     struct endpoint listen_endpoint, agents_endpoint;
-    char *cert_pem, *key_pem; /* or NULL */
     bool check_only, debug;
 };
 enum config_result {

@@ -56,8 +56,7 @@ static struct api *start_api(const struct config *config, struct executor *execu
         .listen = config->listen_endpoint,
         .agents_listen = config->agents_endpoint,
         .socket = config->socket,
-        .cert = config->cert_pem,
-        .key = config->key_pem,
+        .tls = {config->tls_cert, config->tls_key, config->agents_ca, config->agents_revoked},
     };
     return api_new(&api_config, executor, kept->tokens, kept->answers, error);
 }
@@ -68,7 +67,7 @@ static void say_ready(const struct config *config, struct tokens *tokens)
         log_info("there is no token yet; the first is made on this machine with this command",
                  "command=\"signalbox --socket %s token create --name admin --role admin\"", config->socket);
     log_info("ready", "cluster=%s listen=%s agents_listen=%s socket=%s tls=%s", config->cluster, config->listen,
-             config->agents_listen, config->socket, config->cert_pem != NULL ? "yes" : "no");
+             config->agents_listen, config->socket, config->tls_cert != NULL ? "yes" : "no");
     notify("READY=1");
 }
 

@@ -7,7 +7,6 @@
 #include "server/api/dispatch.h"
 
 #include <arpa/inet.h>
-#include <gnutls/gnutls.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -42,21 +41,6 @@ bool api_check_address(const char *flag, const struct endpoint *address, bool tl
     return false;
 }
 
-bool api_check_tls(const char *cert, const char *key, GError **error)
-{
-    gnutls_certificate_credentials_t credentials;
-    gnutls_datum_t c = {(unsigned char *)(uintptr_t)cert, (unsigned)strlen(cert)};
-    gnutls_datum_t k = {(unsigned char *)(uintptr_t)key, (unsigned)strlen(key)};
-    gnutls_certificate_allocate_credentials(&credentials);
-    int rc = gnutls_certificate_set_x509_key_mem(credentials, &c, &k, GNUTLS_X509_FMT_PEM);
-    gnutls_certificate_free_credentials(credentials);
-    if (rc >= 0)
-        return true;
-    g_set_error(error, SB_ERROR, SB_ERROR_INVALID,
-                "--tls-cert, --tls-key: expected a certificate and its key in PEM: %s", gnutls_strerror(rc));
-    return false;
-}
-
 /* ---- the clock ---- */
 
 static void on_clock(void *data)
@@ -67,6 +51,8 @@ static void on_clock(void *data)
     for (int i = 0; i < LISTENERS; i++)
         if (api->listeners[i] != NULL)
             listener_reap(api->listeners[i], now_us);
+    if (api->tls != NULL)
+        tls_look(api->tls);
     loop_timer_arm(api->clock_timer, now_us + CLOCK_US);
 }
 
@@ -170,7 +156,7 @@ static unsigned raise_limit(void)
 }
 
 static bool listen_on(struct api *api, int which, int fd, const char *name, const struct listener_limits *limits,
-                      const struct api_config *config, GError **error)
+                      GError **error)
 {
     if (fd < 0)
         return false;
@@ -178,8 +164,8 @@ static bool listen_on(struct api *api, int which, int fd, const char *name, cons
         .name = name,
         .which = which,
         .fd = fd,
-        .cert = which == LISTENER_LOCAL ? NULL : config->cert,
-        .key = config->key,
+        .tls = which == LISTENER_LOCAL ? NULL : api->tls,
+        .asks_certificates = which == LISTENER_AGENTS && api->tls != NULL && tls_asks_agents(api->tls),
         .limits = *limits,
         .local = which == LISTENER_LOCAL,
         .begin = dispatch_begin,
@@ -208,9 +194,9 @@ static bool listen_all(struct api *api, const struct api_config *config, GError 
         return false;
     }
     api->socket = g_strdup(config->socket);
-    return listen_on(api, LISTENER_OPERATORS, fds[0], "operators", &operators, config, error) &&
-           listen_on(api, LISTENER_AGENTS, fds[1], "agents", &agents, config, error) &&
-           listen_on(api, LISTENER_LOCAL, fds[2], "local", &local, config, error);
+    return listen_on(api, LISTENER_OPERATORS, fds[0], "operators", &operators, error) &&
+           listen_on(api, LISTENER_AGENTS, fds[1], "agents", &agents, error) &&
+           listen_on(api, LISTENER_LOCAL, fds[2], "local", &local, error);
 }
 
 /* ---- life ---- */
@@ -223,10 +209,9 @@ static void on_publish(void *data)
 struct api *api_new(const struct api_config *config, struct executor *executor, struct tokens *tokens,
                     struct answers *answers, GError **error)
 {
-    bool tls = config->cert != NULL;
+    bool tls = config->tls.cert != NULL;
     if (!api_check_address("--listen", &config->listen, tls, error) ||
-        !api_check_address("--agents-listen", &config->agents_listen, tls, error) ||
-        (tls && !api_check_tls(config->cert, config->key, error)))
+        !api_check_address("--agents-listen", &config->agents_listen, tls, error))
         return NULL;
     struct api *api = g_new0(struct api, 1);
     api->executor = executor;
@@ -234,7 +219,8 @@ struct api *api_new(const struct api_config *config, struct executor *executor, 
     api->answers = answers;
     api->waiters = waiters_new();
     executor_on_publish(executor, on_publish, api);
-    if ((api->reader = journal_reader_open(executor_journal_path(executor), error)) != NULL &&
+    if ((!tls || (api->tls = tls_new(&config->tls, error)) != NULL) &&
+        (api->reader = journal_reader_open(executor_journal_path(executor), error)) != NULL &&
         (api->reading = loop_new(error)) != NULL && start_reading(api, error) &&
         (api->clock = loop_new(error)) != NULL && listen_all(api, config, error) && start_clock(api, error)) {
         atomic_store(&api->listening, true);
@@ -264,6 +250,7 @@ void api_free(struct api *api)
             listener_free(api->listeners[i]);
     if (api->socket != NULL)
         unlink(api->socket);
+    tls_free(api->tls);
     waiters_free(api->waiters);
     journal_reader_close(api->reader);
     g_free(api->socket);

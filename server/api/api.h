@@ -8,13 +8,14 @@
 
 #include "schema/addr.h"
 #include "server/api/answers.h"
+#include "server/api/tls.h"
 #include "server/api/tokens.h"
 #include "server/engine/executor.h"
 
 struct api_config {
     struct endpoint listen, agents_listen;
-    const char *socket;     /* path of the local socket */
-    const char *cert, *key; /* PEM text, or NULL: addresses must be loopback */
+    const char *socket;   /* path of the local socket */
+    struct tls_files tls; /* cert NULL: none, and addresses must be loopback */
 };
 struct api;
 /* Begins to answer. executor is started; tokens and answers hold what the journal had. All must outlive the api. */
@@ -25,7 +26,5 @@ void api_free(struct api *api);
 
 /* TLS is needed for any address but loopback. The message says what mends it. */
 bool api_check_address(const char *flag, const struct endpoint *address, bool tls, GError **error);
-/* Do certificate and key (PEM text) belong together? */
-bool api_check_tls(const char *cert, const char *key, GError **error);
 
 #endif

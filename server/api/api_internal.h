@@ -17,6 +17,7 @@ enum { LISTENER_OPERATORS, LISTENER_AGENTS, LISTENER_LOCAL, LISTENERS };
 struct api {
     char *socket;
     struct executor *executor;
+    struct tls *tls; /* or NULL */
     struct tokens *tokens;
     struct answers *answers;
     struct listener *listeners[LISTENERS];

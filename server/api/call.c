@@ -64,6 +64,11 @@ static bool check_role(const struct call *call, enum route_role have, GError **e
                     call->request->path, route_role_name(have), expected);
         return false;
     }
+    const struct tls_peer *certificate = call->request->certificate;
+    if (certificate != NULL && !g_strv_contains((const char *const *)certificate->names, call->who)) {
+        tls_refuse_name(call->api->tls, certificate, call->who, error);
+        return false;
+    }
     bool named = want == ROUTE_AGENT && strstr(call->route->path, "{name}") != NULL;
     if (!named || strcmp(call->params.value[0], call->who) == 0)
         return true;

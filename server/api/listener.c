@@ -33,7 +33,9 @@ struct listener {
 
 /* What is kept of a connection between its requests. */
 struct channel {
+    struct listener *listener;
     struct peer *peer;
+    struct tls_peer certificate;
     uid_t uid;
     size_t uri_size; /* of the request that is being read */
 };
@@ -53,6 +55,7 @@ static struct channel *channel_new(struct listener *listener, struct MHD_Connect
     int fd = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
     if (listener->config.local)
         getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &credentials, &size);
+    channel->listener = listener;
     channel->uid = credentials.uid;
     channel->peer =
         peers_add(listener->peers, fd, !listener->config.local, loop_now_us() + listener->config.limits.headers_us);
@@ -68,6 +71,7 @@ static void on_connection(void *data, struct MHD_Connection *connection, void **
         *context = channel_new(listener, connection);
     } else { /* its descriptor is still open */
         peers_remove(listener->peers, channel->peer);
+        tls_peer_clear(&channel->certificate);
         g_free(channel);
     }
 }
@@ -210,6 +214,22 @@ static void refuse_size(struct request *request)
     refuse(request, SB_ERROR_TOO_LARGE, text);
 }
 
+/* Does the client show a certificate that is good at this moment? What it is refused with has no quotes in it. */
+static bool check_certificate(struct listener *listener, struct request *request)
+{
+    g_autoptr(GError) error = NULL;
+    struct tls_peer *certificate = &request->channel->certificate;
+    if (!listener->config.asks_certificates)
+        return true;
+    void *session = MHD_get_connection_info(request->connection, MHD_CONNECTION_INFO_GNUTLS_SESSION)->tls_session;
+    if (!tls_check_peer(listener->config.tls, session, certificate, wall_now_us(), &error)) {
+        refuse(request, SB_ERROR_UNAUTHORIZED, error->message);
+        return false;
+    }
+    request->certificate = certificate;
+    return true;
+}
+
 /* The first call of a request. libmicrohttpd closes the connection when it is answered here, so only a request that is
  * to be cut off is: one that cannot be trusted to end where it says, or a refused one whose body nobody wants. */
 static enum MHD_Result begin(struct listener *listener, struct request *request, const char *version)
@@ -221,6 +241,8 @@ static enum MHD_Result begin(struct listener *listener, struct request *request,
         refuse(request, SB_ERROR_INVALID, wrong);
         return answer(request);
     }
+    if (!check_certificate(listener, request))
+        return answer(request);
     request->reply.close = framing.chunked; /* framing.h */
     listener->config.begin(listener->config.data, request);
     if (request->reply.status == 0 && framing.content_length > request->body_size_max)
@@ -352,26 +374,39 @@ static size_t unescape(void *data, struct MHD_Connection *connection, char *text
     return strlen(text);
 }
 
+/* The certificate to show; libmicrohttpd gives its connection as the session's pointer. */
+static int on_handshake(gnutls_session_t session, const gnutls_datum_t *authorities, int n_authorities,
+                        const gnutls_pk_algorithm_t *algorithms, int n_algorithms, gnutls_pcert_st **chain,
+                        unsigned *n_chain, gnutls_privkey_t *key)
+{
+    (void)authorities, (void)n_authorities, (void)algorithms, (void)n_algorithms;
+    const struct channel *channel = channel_of(gnutls_session_get_ptr(session));
+    tls_show(channel->listener->config.tls, chain, n_chain, key);
+    return 0;
+}
+
 static struct MHD_Daemon *start(struct listener *listener)
 {
     const struct listener_config *config = &listener->config;
     const struct listener_limits *limits = &config->limits;
-    struct MHD_OptionItem tls[] = {
-        {MHD_OPTION_HTTPS_MEM_CERT, 0, (void *)(uintptr_t)config->cert},
-        {MHD_OPTION_HTTPS_MEM_KEY, 0, (void *)(uintptr_t)config->key},
+    struct tls *tls = config->tls;
+    struct MHD_OptionItem options[] = {
+        {MHD_OPTION_HTTPS_CERT_CALLBACK, 0, (void *)(intptr_t)on_handshake},
         {MHD_OPTION_HTTPS_PRIORITIES, 0, (void *)(uintptr_t) "SECURE128:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2"},
+        {config->asks_certificates ? MHD_OPTION_HTTPS_MEM_TRUST : MHD_OPTION_END, 0,
+         config->asks_certificates ? (void *)(uintptr_t)tls_agents_ca(tls) : NULL},
         {MHD_OPTION_END, 0, NULL},
     };
     unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG;
     return MHD_start_daemon(
-        config->cert != NULL ? flags | MHD_USE_TLS : flags, 0, NULL, NULL, on_request, listener,
-        MHD_OPTION_EXTERNAL_LOGGER, on_log, listener, MHD_OPTION_LISTEN_SOCKET, config->fd, MHD_OPTION_CONNECTION_LIMIT,
-        limits->connections_max, MHD_OPTION_PER_IP_CONNECTION_LIMIT, limits->per_address_max,
-        MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)(limits->idle_us / G_USEC_PER_SEC) + 1,
-        MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY_SIZE, MHD_OPTION_STRICT_FOR_CLIENT, 1,
-        MHD_OPTION_NOTIFY_COMPLETED, on_completed, listener, MHD_OPTION_NOTIFY_CONNECTION, on_connection, listener,
-        MHD_OPTION_URI_LOG_CALLBACK, on_uri, NULL, MHD_OPTION_UNESCAPE_CALLBACK, unescape, NULL, MHD_OPTION_ARRAY,
-        config->cert != NULL ? tls : &tls[3], MHD_OPTION_END);
+        tls != NULL ? flags | MHD_USE_TLS : flags, 0, NULL, NULL, on_request, listener, MHD_OPTION_EXTERNAL_LOGGER,
+        on_log, listener, MHD_OPTION_LISTEN_SOCKET, config->fd, MHD_OPTION_CONNECTION_LIMIT, limits->connections_max,
+        MHD_OPTION_PER_IP_CONNECTION_LIMIT, limits->per_address_max, MHD_OPTION_CONNECTION_TIMEOUT,
+        (unsigned)(limits->idle_us / G_USEC_PER_SEC) + 1, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+        (size_t)CONNECTION_MEMORY_SIZE, MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_NOTIFY_COMPLETED, on_completed,
+        listener, MHD_OPTION_NOTIFY_CONNECTION, on_connection, listener, MHD_OPTION_URI_LOG_CALLBACK, on_uri, NULL,
+        MHD_OPTION_UNESCAPE_CALLBACK, unescape, NULL, MHD_OPTION_ARRAY, tls != NULL ? options : &options[3],
+        MHD_OPTION_END);
 }
 
 static void listener_release(struct listener *listener)
@@ -392,8 +427,7 @@ struct listener *listener_new(const struct listener_config *config, GError **err
     listener->daemon = start(listener);
     if (listener->daemon != NULL)
         return listener;
-    g_set_error(error, SB_ERROR, SB_ERROR_IO, "cannot start the %s listener%s", config->name,
-                config->cert != NULL ? "; do certificate and key fit?" : "");
+    g_set_error(error, SB_ERROR, SB_ERROR_IO, "cannot start the %s listener", config->name);
     close(config->fd);
     listener_release(listener);
     return NULL;

@@ -18,6 +18,7 @@
 #define API_LISTENER_H
 
 #include "server/api/peers.h"
+#include "server/api/tls.h"
 #include "server/interlocking/resolve.h"
 #include <sys/types.h>
 
@@ -49,6 +50,7 @@ struct request {
     const char *bearer;                                     /* token of the Authorization header, or NULL */
     const char *if_match, *idempotency_key, *last_event_id; /* headers, or NULL */
     uid_t peer_uid;                                         /* of a local socket */
+    const struct tls_peer *certificate;                     /* of the client, checked; or NULL: none is asked for */
     GByteArray *body;
     /* Set by the user of the listener. */
     size_t body_size_max; /* begin may raise it; BODY_SIZE_MAX */
@@ -78,7 +80,8 @@ struct listener_config {
     const char *name;       /* for messages: "operators" */
     int which;              /* the user's own number for it */
     int fd;                 /* listening socket; taken */
-    const char *cert, *key; /* PEM text, or NULL: no TLS */
+    struct tls *tls;        /* or NULL: none */
+    bool asks_certificates; /* of its clients: requests of those that have no good one are refused */
     struct listener_limits limits;
     bool local; /* a socket of this machine: peers have a uid */
     void (*begin)(void *data, struct request *request);

@@ -218,6 +218,15 @@ static void add_cut(GString *out, struct api *api, const struct listener_figures
     }
 }
 
+static void add_certificates(GString *out, struct api *api)
+{
+    open_metric(out, METRIC_CERTIFICATES);
+    for (unsigned i = 0; api->tls != NULL && i < TLS_REFUSED_KINDS; i++) {
+        g_autofree char *labels = label("reason", tls_refusal_name((enum tls_refusal)i));
+        add_whole(out, METRIC_CERTIFICATES, labels, tls_refused(api->tls, (enum tls_refusal)i));
+    }
+}
+
 static void add_traffic(GString *out, struct api *api)
 {
     g_autofree struct listener_figures *figures = g_new0(struct listener_figures, LISTENERS);
@@ -235,6 +244,7 @@ static void add_traffic(GString *out, struct api *api)
     add_listeners(out, METRIC_STRANGERS, api, strangers);
     add_listeners(out, METRIC_PARKED, api, parked);
     add_listeners(out, METRIC_ACCEPTED, api, accepted);
+    add_certificates(out, api);
     add_cut(out, api, figures);
 }
 

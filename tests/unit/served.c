@@ -82,8 +82,7 @@ static void run_child(const struct served *served, const char *const *env, const
     _exit(127);
 }
 
-/* Reads the log until `text` stands in it, or until its end. */
-static bool read_log(struct served *served, const char *text)
+bool served_says(struct served *served, const char *text)
 {
     char buffer[4096];
     while (text == NULL || strstr(served->log->str, text) == NULL) {
@@ -109,13 +108,13 @@ void served_start(struct served *served, const char *const *env, const char *con
     if (served->pid == 0)
         run_child(served, env, flags, fds[1]);
     close(fds[1]);
-    read_log(served, ">ready ");
+    served_says(served, ">ready ");
 }
 
 int served_wait(struct served *served)
 {
     int status = 0;
-    read_log(served, NULL); /* it ends when the process does */
+    served_says(served, NULL); /* it ends when the process does */
     ck_assert_int_eq(waitpid(served->pid, &status, 0), served->pid);
     served->pid = 0;
     return status;

@@ -22,6 +22,8 @@ void served_start(struct served *served, const char *const *env, const char *con
 /* Sends the signal and waits; returns the status of wait(2). */
 int served_end(struct served *served, int number);
 int served_wait(struct served *served);
+/* Reads the log until `text` stands in it, or until its end: false. NULL: until its end. */
+bool served_says(struct served *served, const char *text);
 void served_clear(struct served *served); /* the folder goes */
 
 /* One call. token NULL: none; socket: on the local socket. Returns the status; *answer (or NULL) is the parsed body. */
