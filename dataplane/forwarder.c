@@ -151,7 +151,7 @@ static bool is_ours(const struct forwarder *f, unsigned port, uint8_t family, co
             return true;
     }
     return endpoint_find(&f->nat.local_index, &at) != ENDPOINT_NONE ||
-           (f->table != NULL && endpoint_find(&f->table->services.index, &at) != ENDPOINT_NONE);
+           endpoint_find(&f->table->services.index, &at) != ENDPOINT_NONE;
 }
 
 static struct forwarder_neighbor *neighbor_at(struct forwarder *f, unsigned port, uint8_t family,
@@ -343,7 +343,7 @@ static bool receive_other(struct forwarder *f, unsigned port, struct packet *p, 
         return dropped(f, DROP_LENGTH), true;
     if (hear_bfd(f, port, p, now_us))
         return dropped(f, DROP_TAKEN), true;
-    return f->table == NULL ? dropped(f, DROP_SERVICE), true : false;
+    return false;
 }
 
 void forwarder_receive(struct forwarder *f, unsigned port, struct packet *packets, unsigned n, int *ports,
@@ -352,6 +352,11 @@ void forwarder_receive(struct forwarder *f, unsigned port, struct packet *packet
     struct batch batches[2] = {0};
     assert(n <= FORWARDER_BURST && port < f->n_ports);
     f->received += n;
+    if (f->table == NULL) {
+        f->drops[DROP_SERVICE] += n;
+        memset(ports, 0xff, n * sizeof *ports); /* FORWARDER_DROPPED */
+        return;
+    }
     for (unsigned i = 0; i < n; i++) {
         struct packet *p = &packets[i];
         if (receive_other(f, port, p, &ports[i], now_us))
@@ -397,6 +402,10 @@ static void credit_stall(struct forwarder *f, uint64_t now_us)
 
 void forwarder_turn(struct forwarder *f, uint64_t now_us)
 {
+    if (f->table == NULL) {
+        f->next_us = now_us + ASK_US;
+        return;
+    }
     credit_stall(f, now_us);
     nat_expire(&f->nat, now_us, EXPIRE_MOST);
     send_what_nat_says(f);
@@ -413,7 +422,7 @@ void forwarder_turn(struct forwarder *f, uint64_t now_us)
         send_bfd(f, n, now_us);
         next = earlier(next, bfd_next_us(&n->bfd));
     }
-    for (unsigned g = 0; f->table != NULL && g < f->table->header.n_groups; g++) {
+    for (unsigned g = 0; g < f->table->header.n_groups; g++) {
         lines_turn(&f->groups[g].lines, now_us);
         next = earlier(next, lines_next_us(&f->groups[g].lines, now_us));
     }

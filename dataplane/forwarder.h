@@ -50,7 +50,8 @@ struct forwarder {
     void *context;
 };
 
-/* mac: of each port. nat is initialised with the table's local addresses by the caller. */
+/* mac: of each port. Until its first table it drops what comes; before that is set, `nat` is initialised by the caller,
+ * with the table's local addresses. */
 void forwarder_init(struct forwarder *forwarder, const uint8_t (*mac)[ETHER_ADDRESS], unsigned n_ports,
                     uint32_t random);
 /* A table that may follow the one in force, which is not used any more on return. What has stayed the same keeps its
