@@ -129,6 +129,25 @@ static void notify_validate(const struct plan *plan, const struct plan_step *ste
         step_find(plan, step, "to", to, "the name of a webhook that exists", findings);
 }
 
+static void warm_validate(const struct plan *plan, const struct plan_step *step, const struct inventory *inv,
+                          GPtrArray *findings)
+{
+    const char *room = json_string_value(json_object_get(step->spec, "room"));
+    json_t *text;
+    size_t i;
+    if (room[0] != '$' && INVENTORY_GET(inv, room, room) == NULL)
+        step_find(plan, step, "room", room, "the name of a room that exists", findings);
+    json_array_foreach (json_object_get(step->spec, "edges"), i, text)
+        if (INVENTORY_GET(inv, edge, json_string_value(text)) == NULL)
+            step_find(plan, step, "edges", json_string_value(text), "the name of an edge that exists", findings);
+    json_array_foreach (json_object_get(step->spec, "urls"), i, text) {
+        const char *host = json_string_value(text) + strlen("http://");
+        g_autofree char *name = g_strndup(host, strcspn(host, "/"));
+        if (INVENTORY_GET(inv, domain, name) == NULL)
+            step_find(plan, step, "urls", json_string_value(text), "the name of a domain that exists", findings);
+    }
+}
+
 /* Does `from` run `goal`, itself or by others? Each plan is looked at once. */
 static bool runs(const struct plan *from, const char *goal, GHashTable *plans, GHashTable *seen)
 {
@@ -158,6 +177,8 @@ static void plan_validate(const struct plan *plan, GHashTable *plans, const stru
             sets_validate(plan, step, inv, findings);
         if (step->kind == STEP_RAMP)
             ramp_validate(plan, step, inv, findings);
+        if (step->kind == STEP_WARM)
+            warm_validate(plan, step, inv, findings);
         if (step->kind == STEP_VERIFY)
             transactions_validate(plan, step, inv, findings);
         if (step->kind == STEP_NOTIFY)

@@ -22,6 +22,13 @@
  *     - {name: golden, verify: transactions, room: $to, transaction: buy}   # down the real road, before anybody is
  *                                     # moved; others: each open room but the target; without transaction: all that are
  *                                     # about the target services, or about none. engine_transaction.c
+ *     - name: warm                    # pages that the room is to have at hand before users come; engine_warm.c
+ *       warm:
+ *         room: $to                   # each request carries a pin to it
+ *         urls: ["http://play.example.test/list"]      # names are domains; edges are asked, over HTTP
+ *         edges: [edge-1, edge-2]     # each for all of them; absent: one public edge
+ *         rate: 20                    # requests/s at most; default 10
+ *         share: 90                   # percent that the room must answer with 200; default 95
  *     - {name: child, run: other-plan}            # what fails there for rollback is set back with the whole of this
  *     - {name: second, approve: "Read the forecast first.", timeout: 30m}     # a second person; see engine_act.c
  *     - name: shift                   # slots of users, in stages; engine_ramp.c
@@ -93,7 +100,7 @@ struct plan_step {
     char *argument;     /* check, wait, verify: the word; run: the plan's name; approve: the text */
     GArray *sets;       /* SET: struct plan_set */
     json_t *spec;       /* RAMP: as written, with defaults and times as "bake_us", "latency_us"; VERIFY of transactions:
-                         * "room", "transaction"; HOOK, NOTIFY: as written, with defaults; else NULL */
+                         * "room", "transaction"; HOOK, NOTIFY, WARM: as written, with defaults; else NULL */
     char **pre, **post; /* words of checks; may be NULL */
 };
 struct plan {

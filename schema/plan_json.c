@@ -336,6 +336,58 @@ static void ramp_read(const struct reader *r, const json_t *step_json, struct pl
     json_object_set_new(step->spec, member, json_string(room));
 }
 
+/* "http://play.example.test/list?n=1": a name and what may stand in a request's first line. */
+static bool is_warm_url(const char *url)
+{
+    if (url == NULL || !g_str_has_prefix(url, "http://") || strlen(url) > SUMMARY_MAX)
+        return false;
+    const char *path = strchr(url + strlen("http://"), '/');
+    g_autofree char *host = path != NULL ? g_strndup(url + strlen("http://"), (gsize)(path - url) - 7) : NULL;
+    bool good = host != NULL && text_valid(FIELD_FQDN, host);
+    for (const char *p = path; good && *p != '\0'; p++)
+        good = *p > ' ' && *p < 0x7f;
+    return good;
+}
+
+/* A list of different texts, into the spec. */
+static void texts_read(const struct reader *r, const json_t *json, struct plan_step *step, const char *member,
+                       bool (*valid)(const char *text), size_t max, const char *expected)
+{
+    const json_t *list = json_object_get(json, member);
+    size_t n = json_array_size(list);
+    bool good = n >= 1 && n <= max;
+    for (size_t i = 0; good && i < n; i++) {
+        const char *text = json_text(json_array_get(list, i));
+        good = valid(text);
+        for (size_t k = 0; good && k < i; k++)
+            good = strcmp(json_text(json_array_get(list, k)), text) != 0;
+    }
+    if (good)
+        json_object_set(step->spec, member, (json_t *)(uintptr_t)list);
+    else
+        find_member(r, json, step->name, member, expected);
+}
+
+static void warm_read(const struct reader *r, const json_t *step_json, struct plan_step *step)
+{
+    static const char *const known[] = {"room", "urls", "edges", "rate", "share", NULL};
+    const json_t *json = json_object_get(step_json, "warm");
+    const char *room = json_text(json_object_get(json, "room"));
+    if (!json_is_object(json)) {
+        find_member(r, step_json, step->name, "warm", "{room: ROOM, urls: [URL, ...], ...}");
+        return;
+    }
+    find_unknown(r, json, step->name, known, "one of room, urls, edges, rate, share");
+    json_int_t rate = number_read(r, json, step->name, "rate", 1000, 10);
+    step->spec = json_pack("{s:I, s:I, s:s}", "rate", MAX(rate, 1), "share",
+                           number_read(r, json, step->name, "share", 100, 95), "room", room != NULL ? room : "");
+    if (!stands_for(r, room, OBJECT_room))
+        find_member(r, json, step->name, "room", "the name of a room, $target or a parameter");
+    texts_read(r, json, step, "urls", is_warm_url, 100, "1 to 100 different http://HOST/PATH of printable ASCII");
+    if (json_object_get(json, "edges") != NULL)
+        texts_read(r, json, step, "edges", is_name, 16, "1 to 16 different names of edges");
+}
+
 /* Of a verify of transactions: which, and of which room. */
 static void transactions_read(const struct reader *r, const json_t *json, struct plan_step *step)
 {
@@ -489,6 +541,8 @@ static struct plan_step *step_read(const struct reader *r, const json_t *json, c
             hook_read(r, json, step);
         else if (step->kind == STEP_NOTIFY)
             notify_read(r, json, step);
+        else if (step->kind == STEP_WARM)
+            warm_read(r, json, step);
         else
             argument_read(r, json, step);
         transactions_read(r, json, step);

@@ -8,6 +8,7 @@
 #define SPARE_MS 200 /* a late answer is said to be late, not missing */
 
 struct transactions {
+    struct loop *loop;
     struct httpc *client;
     transactions_fn done;
     void *data;
@@ -22,6 +23,8 @@ struct asking {
     json_t *vars;
     struct pin_key key;
     int64_t until_s, began_us;
+    int64_t pace_us, next_us; /* between two requests; when the next may begin */
+    struct loop_timer *timer; /* of the pace */
 };
 
 static void asking_free(void *data)
@@ -29,6 +32,7 @@ static void asking_free(void *data)
     struct asking *asking = data;
     json_decref(asking->result);
     json_decref(asking->vars);
+    loop_timer_free(asking->timer);
     g_free(asking);
 }
 
@@ -38,7 +42,7 @@ struct transactions *transactions_new(struct loop *loop, transactions_fn done, v
     if (client == NULL)
         return NULL;
     struct transactions *transactions = g_new(struct transactions, 1);
-    *transactions = (struct transactions){client, done, data, g_ptr_array_new_with_free_func(asking_free)};
+    *transactions = (struct transactions){loop, client, done, data, g_ptr_array_new_with_free_func(asking_free)};
     return transactions;
 }
 
@@ -139,6 +143,11 @@ static void go_on(struct asking *asking)
         go_on(asking);
         return;
     }
+    if (asking->next_us > loop_now_us()) {
+        loop_timer_arm(asking->timer, asking->next_us);
+        return;
+    }
+    asking->next_us = asking->pace_us > 0 ? loop_now_us() + asking->pace_us : 0;
     struct txrequest_filled filled;
     g_autoptr(GError) error = NULL;
     if (txrequest_fill(request, asking->vars, &filled, &error)) {
@@ -149,6 +158,11 @@ static void go_on(struct asking *asking)
     }
 }
 
+static void go_on_later(void *data)
+{
+    go_on(data);
+}
+
 void transactions_ask(struct transactions *transactions, const json_t *ask, const struct pin_keys *keys)
 {
     struct asking *asking = g_new(struct asking, 1);
@@ -157,8 +171,11 @@ void transactions_ask(struct transactions *transactions, const json_t *ask, cons
                         .result = json_deep_copy(ask),
                         .vars = json_object(),
                         .key = keys->key[0],
+                        .pace_us = json_integer_value(json_object_get(ask, "pace_us")),
                         .until_s = wall_now_us() / G_USEC_PER_SEC + json_integer_value(json_object_get(ask, "for_s"))};
     json_object_del(asking->result, "for_s");
+    json_object_del(asking->result, "pace_us");
+    asking->timer = loop_timer_new(transactions->loop, go_on_later, asking);
     g_ptr_array_add(transactions->asked, asking);
     go_on(asking);
 }

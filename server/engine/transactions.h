@@ -1,5 +1,5 @@
 /* transactions.h: asks what an EFFECT_ASK says (server/interlocking/engine_transaction.c): the requests of golden
- * transactions, one after the other, of edges, over HTTP.
+ * transactions, and pages that are to be warmed, one after the other, at the pace that it says, of edges, over HTTP.
  *
  * Cookies of a request: uid, where the transaction runs as a user, and a pin to the room. At the first request that is
  * not as it should be the transaction ends; the next begins. No name is resolved, no redirect followed, and no request

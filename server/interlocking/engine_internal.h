@@ -8,7 +8,7 @@
  *   engine_plan.c    starting a plan, owning levers, abort and undo
  *   engine_step.c    the steps of an execution
  *   engine_ramp.c    ramps: stages, bakes, guards
- *   engine_transaction.c   golden transactions
+ *   engine_transaction.c   golden transactions; engine_warm.c: pages that a room is to have at hand
  *   engine_hook.c    notify, hook and its undo
  *   engine_pace.c    who is slower than usual
  *   engine_act.c     what people do to executions: approvals, pause, skip, force
@@ -190,6 +190,25 @@ bool transactions_freeze(const struct engine *engine, struct execution_step *ste
                          const char *target, const json_t *params, GError **error);
 /* What a dry run says that would be asked; g_free. */
 char *transactions_words(const struct engine *engine, const struct execution *ex, const struct execution_step *step);
+/* An edge of the class that is there and has the table in force, and with it the key for pins; NULL: none. */
+const struct edge *transaction_edge(const struct engine *engine, int edge_class);
+/* One run of EFFECT_ASK. user: NULL, none; port: 0, the usual one; takes requests. */
+json_t *transaction_run(const char *name, const char *room, const char *user, const struct edge *edge, int64_t port,
+                        json_t *requests);
+/* Asks for all of it; the step is then told by engine_transactions_done. pace_us: between two requests, 0: none. */
+void transactions_send(struct engine *engine, struct execution *ex, struct execution_step *step, json_t *runs,
+                       int64_t pace_us, struct effects *out);
+/* "buy in room-b by edge-1: buy-2: status: found 500, expected 200", or NULL when all of the run is good; g_free. */
+char *transaction_failure(const json_t *run);
+#define PINS_LACK "there is no key that a pin could be signed with: signalbox pin rotate"
+
+/* engine_warm.c */
+bool look_warm(struct engine *engine, struct execution *ex, struct execution_step *step, struct effects *out);
+bool warm_freeze(const struct engine *engine, struct execution_step *step, const char *target, const json_t *params,
+                 GError **error);
+char *warm_words(const struct engine *engine, const struct execution_step *step); /* as transactions_words */
+void warm_conclude(struct engine *engine, struct execution *ex, struct execution_step *step, const json_t *runs);
+
 /* engine_hook.c */
 bool look_hook(struct engine *engine, struct execution *ex, struct execution_step *step, struct effects *out);
 bool look_notify(struct engine *engine, struct execution *ex, struct execution_step *step, struct effects *out);

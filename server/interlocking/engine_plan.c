@@ -201,6 +201,8 @@ static struct execution *freeze(struct freezing *f, const struct plan *plan, con
             return NULL;
         if (step->kind == STEP_RAMP && !freeze_ramp(f, step, target, error))
             return NULL;
+        if (step->kind == STEP_WARM && !warm_freeze(f->engine, step, target, f->params, error))
+            return NULL;
         if (step->kind == STEP_VERIFY && step->spec != NULL &&
             !transactions_freeze(f->engine, step, plan, target, f->params, error))
             return NULL;
@@ -318,7 +320,8 @@ static json_t *dry_run_json(struct engine *engine, const struct freezing *f, con
             const struct execution *ex = f->family->pdata[i];
             const struct execution_step *frozen = ex->steps->pdata[j];
             bool tells = frozen->kind == STEP_HOOK || frozen->kind == STEP_NOTIFY;
-            g_autofree char *would = tells ? hook_would(ex, frozen)
+            g_autofree char *would = tells                       ? hook_would(ex, frozen)
+                                     : frozen->kind == STEP_WARM ? warm_words(engine, frozen)
                                      : frozen->kind == STEP_VERIFY && frozen->spec != NULL
                                          ? transactions_words(engine, ex, frozen)
                                          : NULL;

@@ -539,9 +539,9 @@ static bool look(struct engine *engine, struct execution *ex, struct execution_s
 {
     static bool (*const looks[STEP_KINDS])(struct engine *, struct execution *, struct execution_step *,
                                            struct effects *) = {
-        [STEP_CHECK] = look_check, [STEP_SET] = look_set,       [STEP_RAMP] = look_ramp,
-        [STEP_WAIT] = look_wait,   [STEP_VERIFY] = look_verify, [STEP_APPROVE] = look_approve,
-        [STEP_RUN] = look_run,     [STEP_HOOK] = look_hook,     [STEP_NOTIFY] = look_notify,
+        [STEP_CHECK] = look_check,   [STEP_SET] = look_set,         [STEP_RAMP] = look_ramp, [STEP_WAIT] = look_wait,
+        [STEP_VERIFY] = look_verify, [STEP_APPROVE] = look_approve, [STEP_RUN] = look_run,   [STEP_HOOK] = look_hook,
+        [STEP_NOTIFY] = look_notify, [STEP_WARM] = look_warm,
     };
     return step->posting ? look_post(engine, ex, step) : looks[step->kind](engine, ex, step, out);
 }
@@ -669,8 +669,9 @@ int64_t execution_next_us(const struct engine *engine, const struct execution *e
         return MIN(hooks_undo_next_us(engine, ex), proof_us > engine->now_us ? proof_us : INT64_MAX);
     for (guint i = 0; ex->state == EXECUTION_RUNNING && i < ex->steps->len; i++) {
         const struct execution_step *step = ex->steps->pdata[i];
-        bool timed = step->state == STEP_STATE_RUNNING && (step->kind == STEP_CHECK || step->kind == STEP_VERIFY ||
-                                                           step->kind == STEP_RAMP || step->posting);
+        bool timed =
+            step->state == STEP_STATE_RUNNING && (step->kind == STEP_CHECK || step->kind == STEP_VERIFY ||
+                                                  step->kind == STEP_WARM || step->kind == STEP_RAMP || step->posting);
         timed |= step->state == STEP_STATE_PENDING && step->started_us != 0; /* waits for what is before it */
         if (timed || (step->state == STEP_STATE_PENDING && ex->resumed && engine_blind(engine)))
             next_us = MIN(next_us, engine->now_us + LOOK_US);

@@ -4,9 +4,10 @@
  *     running --a table with the keys is applied by an edge--> asked (EFFECT_ASK) --engine_transactions_done-->
  *     succeeded | failed; timed-out when no answer comes
  *
- * What is asked: {"execution", "step", "asked", "for_s", "runs": [{"transaction", "room", "user", "edge", "address",
- * "requests": as transaction_requests}]}. `asked` tells one asking from another. After a restart it is asked again: a
- * golden transaction is made to be asked any number of times. A site that has none loses nothing by the step.
+ * What is asked: {"execution", "step", "asked", "for_s", "pace_us"?: between two requests at least, "runs":
+ * [{"transaction", "room", "user", "edge", "address", "requests": as transaction_requests}]}. `asked` tells one asking
+ * from another. After a restart it is asked again: a golden transaction is made to be asked any number of times. A site
+ * that has none loses nothing by the step.
  */
 #include "server/interlocking/engine_internal.h"
 #include "server/interlocking/words.h"
@@ -77,8 +78,7 @@ static GPtrArray *wanted_rooms(const struct world *world, const struct execution
     return rooms;
 }
 
-/* An edge of the class that is there and has the table in force, and with it the key; NULL: none. */
-static const struct edge *asked_edge(const struct engine *engine, int edge_class)
+const struct edge *transaction_edge(const struct engine *engine, int edge_class)
 {
     INVENTORY_FOREACH (engine->resolved->world->inventory, edge, edge) {
         const struct edge_report *report = observed_edge(engine->observed, edge->o.name);
@@ -90,15 +90,13 @@ static const struct edge *asked_edge(const struct engine *engine, int edge_class
     return NULL;
 }
 
-static json_t *run_json(const struct engine *engine, const struct transaction *transaction, const char *room,
-                        const struct edge *edge)
+json_t *transaction_run(const char *name, const char *room, const char *user, const struct edge *edge, int64_t port,
+                        json_t *requests)
 {
-    struct endpoint endpoint = {.addr = edge->address,
-                                .port = (uint16_t)(transaction->port > 0 ? transaction->port : EDGE_PORT)};
+    struct endpoint endpoint = {.addr = edge->address, .port = (uint16_t)(port > 0 ? port : EDGE_PORT)};
     char address[ENDPOINT_TEXT_SIZE];
-    return json_pack("{s:s, s:s, s:s*, s:s, s:s, s:o}", "transaction", transaction->o.name, "room", room, "user",
-                     transaction->user, "edge", edge->o.name, "address", endpoint_format(&endpoint, address),
-                     "requests", transaction_requests(engine->resolved->world->inventory, transaction->o.name));
+    return json_pack("{s:s, s:s, s:s*, s:s, s:s, s:o}", "transaction", name, "room", room, "user", user, "edge",
+                     edge->o.name, "address", endpoint_format(&endpoint, address), "requests", requests);
 }
 
 /* All runs of the step. *lacking: class of edges of which none can be asked, -1: no class. */
@@ -112,11 +110,13 @@ static json_t *runs_json(const struct engine *engine, const struct execution *ex
     INVENTORY_FOREACH (world->inventory, transaction, transaction) {
         if (!is_wanted(step, transaction))
             continue;
-        const struct edge *edge = asked_edge(engine, transaction->class);
+        const struct edge *edge = transaction_edge(engine, transaction->class);
         if (edge == NULL)
             *lacking = transaction->class;
         for (guint i = 0; edge != NULL && i < rooms->len; i++)
-            json_array_append_new(runs, run_json(engine, transaction, rooms->pdata[i], edge));
+            json_array_append_new(runs, transaction_run(transaction->o.name, rooms->pdata[i], transaction->user, edge,
+                                                        transaction->port,
+                                                        transaction_requests(world->inventory, transaction->o.name)));
     }
     return runs;
 }
@@ -146,16 +146,16 @@ static bool end(struct engine *engine, struct execution *ex, struct execution_st
     return true;
 }
 
-static void ask(struct engine *engine, struct execution *ex, struct execution_step *step, json_t *runs,
-                struct effects *out)
+void transactions_send(struct engine *engine, struct execution *ex, struct execution_step *step, json_t *runs,
+                       int64_t pace_us, struct effects *out)
 {
-    execution_step_text(ex, step, engine_wall_us(engine), "golden transactions asked: %zu", json_array_size(runs));
     step->baking_us = engine->now_us;
     execution_flush(engine, ex, out); /* the intent first */
     effects_ask(out, engine->resolved,
-                json_pack("{s:s, s:s, s:I, s:I, s:O}", "execution", ex->id, "step", step->name, "asked",
+                json_pack("{s:s, s:s, s:I, s:I, s:o*, s:O}", "execution", ex->id, "step", step->name, "asked",
                           (json_int_t)step->baking_us, "for_s",
-                          (json_int_t)(step->timeout_us / G_USEC_PER_SEC + PIN_SPARE_S), "runs", runs));
+                          (json_int_t)(step->timeout_us / G_USEC_PER_SEC + PIN_SPARE_S), "pace_us",
+                          pace_us > 0 ? json_integer(pace_us) : NULL, "runs", runs));
 }
 
 bool look_transactions(struct engine *engine, struct execution *ex, struct execution_step *step, struct effects *out)
@@ -179,10 +179,10 @@ bool look_transactions(struct engine *engine, struct execution *ex, struct execu
         bool none = strstr(text, "nothing is asked") != NULL;
         end(engine, ex, step, none ? STEP_STATE_SUCCEEDED : STEP_STATE_FAILED, text);
     } else if (engine->resolved->world->pins.n == 0) {
-        end(engine, ex, step, STEP_STATE_FAILED,
-            "there is no key that a pin could be signed with: signalbox pin rotate");
+        end(engine, ex, step, STEP_STATE_FAILED, PINS_LACK);
     } else {
-        ask(engine, ex, step, runs, out);
+        execution_step_text(ex, step, engine_wall_us(engine), "golden transactions asked: %zu", json_array_size(runs));
+        transactions_send(engine, ex, step, runs, 0, out);
         ended = false;
     }
     json_decref(runs);
@@ -191,8 +191,7 @@ bool look_transactions(struct engine *engine, struct execution *ex, struct execu
 
 /* ---- what came of it ---- */
 
-/* "buy in room-b by edge-1: buy-2: status: found 500, expected 200", or NULL when all of it is good. g_free */
-static char *failure_of(const json_t *run)
+char *transaction_failure(const json_t *run)
 {
     const json_t *rows = json_object_get(run, "evidence"), *row;
     size_t i;
@@ -209,7 +208,7 @@ static void conclude(struct engine *engine, struct execution *ex, struct executi
     size_t i, requests = 0;
     json_t *run;
     json_array_foreach (runs, i, run) {
-        char *failure = failure_of(run);
+        char *failure = transaction_failure(run);
         requests += json_array_size(json_object_get(run, "evidence"));
         if (failure != NULL)
             g_ptr_array_add(failures, failure);
@@ -234,9 +233,11 @@ void engine_transactions_done(struct engine *engine, const json_t *result, int64
     json_int_t asked = json_integer_value(json_object_get(result, "asked"));
     struct execution *ex = engine_find(engine, id);
     struct execution_step *step = ex != NULL && name != NULL ? execution_step(ex, name) : NULL;
-    bool waits = step != NULL && step->kind == STEP_VERIFY && step->state == STEP_STATE_RUNNING && !step->posting &&
-                 step->spec != NULL && step->baking_us != 0 && step->baking_us == asked;
-    if (waits && !execution_ended(ex) && json_array_size(json_object_get(result, "runs")) > 0)
-        conclude(engine, ex, step, json_object_get(result, "runs"));
+    bool asks = step != NULL && (step->kind == STEP_VERIFY || step->kind == STEP_WARM) && step->spec != NULL;
+    bool waits =
+        asks && step->state == STEP_STATE_RUNNING && !step->posting && step->baking_us != 0 && step->baking_us == asked;
+    const json_t *runs = json_object_get(result, "runs");
+    if (waits && !execution_ended(ex) && json_array_size(runs) > 0)
+        (step->kind == STEP_WARM ? warm_conclude : conclude)(engine, ex, step, runs);
     advance_all(engine, out);
 }

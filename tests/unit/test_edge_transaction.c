@@ -26,6 +26,8 @@ static void done(void *data, const json_t *result)
     loop_stop(waiting->loop);
 }
 
+static json_int_t pace_us; /* of what is asked */
+
 /* requests: JSON of a list, with ' for "; to `address`, or to the stage. Evidence of all; a new reference. */
 static json_t *asked(struct stage *s, const char *address, const char *requests)
 {
@@ -36,9 +38,9 @@ static json_t *asked(struct stage *s, const char *address, const char *requests)
     json_t *list = json_loads(text->str, 0, NULL);
     ck_assert_msg(list != NULL, "%s", text->str);
     json_t *ask =
-        json_pack("{s:s, s:s, s:i, s:i, s:[{s:s, s:s, s:s, s:s, s:s, s:o}]}", "execution", "x-1", "step", "golden",
-                  "asked", 7, "for_s", 60, "runs", "transaction", "t", "room", "room-b", "user", "golden", "edge",
-                  "edge-1", "address", address != NULL ? address : s->listen, "requests", list);
+        json_pack("{s:s, s:s, s:i, s:i, s:I, s:[{s:s, s:s, s:s, s:s, s:s, s:o}]}", "execution", "x-1", "step", "golden",
+                  "asked", 7, "for_s", 60, "pace_us", pace_us, "runs", "transaction", "t", "room", "room-b", "user",
+                  "golden", "edge", "edge-1", "address", address != NULL ? address : s->listen, "requests", list);
     transactions_ask(transactions, ask, &keys);
     if (waiting.result == NULL)
         loop_run(waiting.loop);
@@ -121,10 +123,29 @@ START_TEST(finds_what_is_broken)
 }
 END_TEST
 
+/* As a step warm asks: never faster than it says, each of the pinned room. */
+START_TEST(keeps_to_its_pace)
+{
+    struct stage s;
+    stage_begin(&s);
+    stage_must_apply(&s, 7, &(struct edge_table_text){.splits = SPLITS, .rooms = ROOMS});
+    unsigned before = stage_room_requests(&s, POP_B1);
+    int64_t began_us = loop_now_us();
+    pace_us = 50000;
+    expect(
+        asked(&s, NULL, "[" GET("/1", "") "," GET("/2", "") "," GET("/3", "") "," GET("/4", "") "," GET("/5", "") "]"),
+        5, NULL);
+    ck_assert_int_ge(loop_now_us() - began_us, 4 * pace_us);
+    ck_assert_uint_eq(stage_room_requests(&s, POP_B1) - before, 5);
+    stage_end(&s);
+}
+END_TEST
+
 static void add(TCase *tcase)
 {
     tcase_add_test(tcase, asks_the_pinned_room);
     tcase_add_test(tcase, finds_what_is_broken);
+    tcase_add_test(tcase, keeps_to_its_pace);
 }
 
 int main(void)

@@ -435,6 +435,9 @@ static const char *const files[] = {
     "continue.txt",
     "ask.txt",
     "stuck.txt",
+    "warm.txt",
+    "warm-share.txt",
+    "warm-silent.txt",
     "transaction.txt",
     "transaction-restart.txt",
     "transaction-silent.txt",
@@ -487,6 +490,8 @@ static const struct failing {
     [STEP_NOTIFY] = {"needs: [edges], notify: {to: ops, text: it goes on}", "old edge-2\n",
                      "remove plan/p webhook/ops\nsay all\ntick 0.1\n",
                      "---\nwebhooks: [{name: ops, url: \"https://chat.example.test/\", key: ops}]\n"},
+    [STEP_WARM] = {"warm: {room: room-b, urls: [\"http://home.example.test/\"], share: 50}", "key\n",
+                   "say all\nanswer bad http://home.example.test/ status: found 500\n", NULL},
     [STEP_KINDS] =
         {"verify: transactions, room: room-b", "key\n", "say all\nanswer bad buy-2 status: found 500\n",
          "---\ntransactions: [{name: buy}]\ntxrequests:\n"
