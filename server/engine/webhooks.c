@@ -48,6 +48,7 @@ struct webhooks {
     struct journal_reader *reader;
     struct db *db;  /* NULL: it could not be opened yet */
     bool told;      /* that it could not, or failed */
+    bool cleaned;   /* of webhooks that are no more */
     int64_t number; /* of the last delivery */
     pthread_mutex_t lock;
     GPtrArray *warnings; /* char *; under lock */
@@ -583,8 +584,37 @@ static void forget_gone(struct webhooks *w, const struct inventory *inv)
         say_state(w);
 }
 
+static bool list_names(struct webhooks *w, GPtrArray *names, GError **error)
+{
+    GError *failure = NULL;
+    sb_auto(db_rows) rows = db_query(w->db, "select name from webhooks", NULL, 0, error);
+    if (rows == NULL)
+        return false;
+    while (db_next(rows, &failure))
+        g_ptr_array_add(names, g_strdup(db_text(rows, 0)));
+    if (failure != NULL)
+        g_propagate_error(error, failure);
+    return failure == NULL;
+}
+
+/* Once: those that were removed when a server ended before it could forget them. Added again they are new. */
+static void forget_strangers(struct webhooks *w, const struct inventory *inv)
+{
+    GError *error = NULL;
+    g_autoptr(GPtrArray) names = g_ptr_array_new_with_free_func(g_free);
+    if (w->cleaned || !g_file_test(w->path, G_FILE_TEST_EXISTS) || !is_open(w))
+        return;
+    w->cleaned = list_names(w, names, &error);
+    if (error != NULL)
+        complain(w, error);
+    for (guint i = 0; i < names->len; i++)
+        if (INVENTORY_GET(inv, webhook, names->pdata[i]) == NULL)
+            forget(w, names->pdata[i]);
+}
+
 void webhooks_fit(struct webhooks *w, const struct inventory *inv)
 {
+    forget_strangers(w, inv);
     forget_gone(w, inv);
     INVENTORY_FOREACH (inv, webhook, object) {
         struct hook *hook = g_hash_table_lookup(w->hooks, object->o.name);

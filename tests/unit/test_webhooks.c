@@ -2,6 +2,7 @@
  * happens to receivers that fail. */
 #include "core/fileio.h"
 #include "core/loop.h"
+#include "server/store/db.h"
 #include "tests/unit/receiver.h"
 #include "tests/unit/served_cli.h"
 #include "tests/unit/unit.h"
@@ -288,6 +289,30 @@ START_TEST(who_fails_for_long_is_disabled_and_audited)
 }
 END_TEST
 
+/* One that was removed when the server ended, before it could be forgotten; its name is used again later. */
+START_TEST(a_name_that_is_used_again_begins_anew)
+{
+    put_webhook("ops", &one, "\"generation\"", "");
+    move("out");
+    receiver_wait(&one, 0);
+    served_end(&served, SIGKILL);
+    g_autofree char *path = g_strdup_printf("%s/state/webhooks.db", served.dir);
+    sb_auto(db) db = db_open(path, NULL);
+    ck_assert(db_exec(db,
+                      "insert into webhooks (name, seq, attempts, failing_us, next_us, disabled) "
+                      "values ('late', 1, 0, 0, 0, 0)",
+                      NULL));
+    start_server("127.0.0.0/8");
+    receiver_wait(&one, 1); /* the new reign's generation: it works again, and so has looked at its file */
+    put_webhook("late", &two, "\"generation\"", "");
+    move("in");
+    json_t *status = get("/v1/status"), *event = event_of(receiver_wait(&two, 0));
+    ck_assert_int_ge(atoi(text_at(event, "subject")), number_at(status, "generation"));
+    json_decref(event);
+    json_decref(status);
+}
+END_TEST
+
 START_TEST(who_is_slow_holds_up_nobody)
 {
     receiver_hold(&one, true);
@@ -462,6 +487,7 @@ static void add(TCase *tcase)
     tcase_add_test(tcase, killed_in_mid_delivery_it_tells_again_under_the_same_id);
     tcase_add_test(tcase, what_fails_is_tried_again_and_logged);
     tcase_add_test(tcase, who_fails_for_long_is_disabled_and_audited);
+    tcase_add_test(tcase, a_name_that_is_used_again_begins_anew);
     tcase_add_test(tcase, who_is_slow_holds_up_nobody);
     tcase_add_test(tcase, nobody_is_led_inside);
     tcase_add_test(tcase, a_hook_is_called_and_undone);
