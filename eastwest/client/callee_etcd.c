@@ -19,6 +19,7 @@ struct callee {
     /* The thread's own. */
     guint member;     /* of members: the one that is asked */
     int64_t revision; /* all up to this one was heard */
+    unsigned created; /* watches of this stream, of two */
     bool doubt;       /* the watch has ended, or said something that needs a look */
     GString *input;   /* bytes of the answer that are not taken yet */
     int backoff_ms;
@@ -159,6 +160,7 @@ static bool hear_look(struct callee *callee, const char *body)
 
 static void hear_events(struct callee *callee, const json_t *result)
 {
+    callee->created += json_is_true(json_object_get(result, "created"));
     json_t *event;
     size_t i;
     int64_t now_us = g_get_monotonic_time();
@@ -172,7 +174,7 @@ static void hear_events(struct callee *callee, const json_t *result)
             hear_locked(callee, key, value, now_us);
     }
     settle_locked(callee, now_us);
-    callee->state.watching = true;
+    callee->state.watching = callee->created == 2;
     pthread_mutex_unlock(&callee->lock);
 }
 
@@ -257,6 +259,8 @@ static long post(struct callee *callee, const char *path, const char *body, long
     CURL *easy = curl_easy_init();
     /* A member that has lost its leader ends its watches; without this they would be silent. */
     struct curl_slist *headers = curl_slist_append(NULL, "Grpc-Metadata-hasleader: true");
+    /* Without this etcd's HTTP server may throw away the rest of a body, a watch, when it begins to answer. */
+    headers = curl_slist_append(headers, "Connection: close");
     g_autofree char *url = g_strconcat(callee->members[callee->member], path, NULL);
     message[0] = '\0';
     g_string_truncate(callee->input, 0);
@@ -303,6 +307,7 @@ static bool watch(struct callee *callee)
     char message[CURL_ERROR_SIZE];
     g_autofree char *body = watch_body(callee);
     callee->doubt = false;
+    callee->created = 0;
     post(callee, "/v3/watch", body, CALLEE_WATCH_S * 1000, on_watch, message);
     pthread_mutex_lock(&callee->lock);
     bool watched = callee->state.watching;
