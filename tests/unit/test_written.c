@@ -132,6 +132,7 @@ static const struct written {
     {"control set service.eastwest home zone-1=zone-1:0+zone-2:1", ANYHOW, NULL, 0, "", NULL},
 
     {"control set split.pin home 0-49=room-b@2027-01-01T00:00:00Z", ANYHOW, NULL, 0, "", NULL},
+    {"signalbox webhook list", ANYHOW, NULL, 0, "", NULL},
     {"signalbox pin rotate", ANYHOW, NULL, 0, "", NULL},
     {"pin issue --room room-b --for 1h --user 42", ANYHOW, NULL, 0, "", NULL},
     {"pin revoke", ANYHOW, "signalbox pin revoke --reason TEXT", 0, "", NULL},
