@@ -175,6 +175,8 @@ START_TEST(completion)
         struct run run = complete_run("plan show ''");
         ck_assert_str_eq(run.out, "");
         ck_assert_str_eq(run.err, "");
+        g_free(run.out);
+        g_free(run.err);
         ck_assert_int_lt(loop_now_us() - start_us, 10 * G_USEC_PER_SEC); /* twice, on a busy machine; without: 60 s */
         kill(served.pid, SIGCONT);
     }
