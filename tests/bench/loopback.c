@@ -311,7 +311,7 @@ static bool server_start(struct loopback *lo, GError **error)
     g_autofree char *address = host(1);
     g_autofree char *signalboxd = program(lo, "server/signalboxd");
     g_autofree char *state = below(lo, "server");
-    g_autofree char *listen = g_strdup_printf("%s:%d", address, OPERATORS_PORT);
+    lo->operators = g_strdup_printf("%s:%d", address, OPERATORS_PORT);
     lo->agents = g_strdup_printf("%s:%d", address, AGENTS_PORT);
     /* --debug: the time of each commit is in the log */
     bool tls = lo->alone != NULL && lo->alone->cert != NULL;
@@ -321,7 +321,7 @@ static bool server_start(struct loopback *lo, GError **error)
                           "--state",
                           state,
                           "--listen",
-                          listen,
+                          lo->operators,
                           "--agents-listen",
                           lo->agents,
                           "--socket",
@@ -475,5 +475,6 @@ void loopback_down(struct loopback *lo)
     g_free(lo->folder);
     g_free(lo->build);
     g_free(lo->socket);
+    g_free(lo->operators);
     g_free(lo->agents);
 }

@@ -15,7 +15,7 @@ struct loopback {
     char *folder;                        /* everything that is written */
     char *build;                         /* folder of the programs */
     char *socket;                        /* signalboxd's local socket */
-    char *agents;                        /* where it listens for agents, ADDR:PORT */
+    char *operators, *agents;            /* where it listens for them, ADDR:PORT */
     struct inventory *site;              /* as applied */
     unsigned next_host;                  /* x of the next address */
     size_t log_at;                       /* bytes of signalboxd's log that were read */

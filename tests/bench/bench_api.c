@@ -1,0 +1,374 @@
+/* bench_api: what the API costs above what it stands on.
+ *
+ *   bench_api [--rounds N] [--seconds S] [--writes N] [--site FILE] [--folder DIR] [--json]
+ *
+ * Reads: one lever of a real signalboxd (GET /v1/controls/..., with a token), against bare libmicrohttpd with the same
+ * bytes in a process of its own (bare.h): requests per second of 16 connections that are kept, each asking again as
+ * soon as it is answered. Writes: one lever moved durably (PUT, one after the other), against one row in a transaction
+ * of the same engine in the same folder (SQLite, synchronous=FULL): medians. Each round does all four, so that what
+ * else the machine does meets all alike; the load of the host stands beside.
+ */
+#include "core/error.h"
+#include "core/loop.h"
+#include "server/store/db.h"
+#include "tests/bench/bare.h"
+#include "tests/bench/figures.h"
+#include "tests/bench/loopback.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define CONNECTIONS 16
+#define ANSWER_MS 10000 /* one that takes longer is a failure */
+#define READS_MIN 0.5   /* of bare libmicrohttpd */
+#define WRITES_MAX 3.0  /* times a bare commit */
+#define BARE_PATH "/agent/v1/parts/lever"
+
+static volatile bool cancelled;
+
+static void on_signal(int number)
+{
+    (void)number;
+    cancelled = true;
+}
+
+struct flags {
+    unsigned rounds, seconds, writes;
+    const char *site, *folder;
+    bool json, help;
+};
+
+struct bench {
+    const struct flags *flags;
+    struct loopback site;
+    struct bare *bare;
+    char *bare_listen, *token, *lever; /* lever: path of the one that is read and moved */
+    struct db *db;
+    GHashTable *parts;
+    unsigned moves;
+};
+
+/* ---- connections ---- */
+
+struct client {
+    int fd;
+    char answer[8192];
+    size_t size;
+};
+
+static bool client_open(struct client *client, const char *listen, GError **error)
+{
+    struct endpoint endpoint;
+    struct sockaddr_storage address;
+    int one = 1;
+    endpoint_parse(listen, &endpoint);
+    socklen_t size = endpoint_sockaddr(&endpoint, &address);
+    client->size = 0;
+    client->fd = socket(address.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    setsockopt(client->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    if (connect(client->fd, (struct sockaddr *)&address, size) == 0)
+        return true;
+    g_set_error(error, SB_ERROR, SB_ERROR_UNREACHABLE, "%s: %s", listen, g_strerror(errno));
+    return false;
+}
+
+/* Takes what has come. 1: a whole answer of 2xx, 0: not yet, -1: failed. */
+static int client_read(struct client *client, GError **error)
+{
+    ssize_t n = read(client->fd, client->answer + client->size, sizeof client->answer - 1 - client->size);
+    if (n > 0)
+        client->answer[client->size += (size_t)n] = '\0';
+    const char *end = n > 0 ? strstr(client->answer, "\r\n\r\n") : NULL, *length;
+    if (n > 0 && (end == NULL || (length = strcasestr(client->answer, "\r\nContent-Length:")) == NULL))
+        return 0;
+    if (n > 0 && strncmp(client->answer, "HTTP/1.1 2", 10) == 0) {
+        size_t whole = (size_t)(end + 4 - client->answer) + strtoul(length + strlen("\r\nContent-Length:"), NULL, 10);
+        if (client->size >= whole)
+            client->size = 0;
+        return client->size == 0;
+    }
+    g_set_error(error, SB_ERROR, SB_ERROR_IO, "found \"%.300s\", expected an answer of 2xx",
+                n > 0 ? client->answer : "");
+    return -1;
+}
+
+static bool client_send(const struct client *client, const char *text, GError **error)
+{
+    if (send(client->fd, text, strlen(text), MSG_NOSIGNAL) == (ssize_t)strlen(text))
+        return true;
+    g_set_error(error, SB_ERROR, SB_ERROR_IO, "a request could not be sent: %s", g_strerror(errno));
+    return false;
+}
+
+/* ---- reads ---- */
+
+/* All ask, again and again, until the time is over; how many answers came. */
+static bool read_for(struct client *clients, const char *request, int64_t until_us, uint64_t *answers, GError **error)
+{
+    struct pollfd waits[CONNECTIONS];
+    for (unsigned i = 0; i < CONNECTIONS; i++) {
+        waits[i] = (struct pollfd){.fd = clients[i].fd, .events = POLLIN};
+        if (!client_send(&clients[i], request, error))
+            return false;
+    }
+    while (!cancelled && loop_now_us() < until_us) {
+        if (poll(waits, CONNECTIONS, ANSWER_MS) <= 0) {
+            g_set_error(error, SB_ERROR, SB_ERROR_TIMEOUT, "no answer for %d ms", ANSWER_MS);
+            return false;
+        }
+        for (unsigned i = 0; i < CONNECTIONS; i++) {
+            int got = waits[i].revents != 0 ? client_read(&clients[i], error) : 0;
+            if (got < 0 || (got > 0 && !client_send(&clients[i], request, error)))
+                return false;
+            *answers += got > 0;
+        }
+    }
+    return !cancelled;
+}
+
+/* Answers per second. */
+static bool read_rate(const struct bench *b, const char *listen, const char *request, double *rate, GError **error)
+{
+    struct client clients[CONNECTIONS] = {0};
+    uint64_t answers = 0;
+    unsigned open = 0;
+    bool ok = true;
+    while (ok && open < CONNECTIONS)
+        ok = client_open(&clients[open++], listen, error);
+    int64_t start_us = loop_now_us();
+    ok = ok && read_for(clients, request, start_us + b->flags->seconds * G_USEC_PER_SEC, &answers, error);
+    *rate = (double)answers * G_USEC_PER_SEC / (double)(loop_now_us() - start_us);
+    for (unsigned i = 0; i < open; i++)
+        close(clients[i].fd);
+    return ok;
+}
+
+/* ---- writes ---- */
+
+static bool write_once(struct bench *b, struct client *client, double *took_us, GError **error)
+{
+    const char *body = b->moves++ % 2 == 0 ? "{\"value\":\"out\"}" : "{\"value\":\"in\"}";
+    g_autofree char *request =
+        g_strdup_printf("PUT %s HTTP/1.1\r\nHost: bench\r\nAuthorization: Bearer %s\r\nIf-Match: *\r\n"
+                        "Content-Type: application/json\r\nContent-Length: %zu\r\n\r\n%s",
+                        b->lever, b->token, strlen(body), body);
+    int64_t start_us = loop_now_us();
+    int got = 0;
+    if (!client_send(client, request, error))
+        return false;
+    while (got == 0 && !cancelled)
+        got = client_read(client, error);
+    *took_us = (double)(loop_now_us() - start_us);
+    return got > 0;
+}
+
+static bool commit_once(struct bench *b, double *took_us, GError **error)
+{
+    static int64_t number;
+    const struct db_value values[] = {DB_INT(++number),
+                                      DB_TEXT("{\"control\":\"pop\",\"object\":\"pop-a1\",\"value\":\"out\"}")};
+    int64_t start_us = loop_now_us();
+    bool ok = db_begin(b->db, error) && db_run(b->db, "insert into bare (n, body) values ($1, $2)", values, 2, error) &&
+              db_commit(b->db, error);
+    *took_us = (double)(loop_now_us() - start_us);
+    return ok;
+}
+
+/* One of each in turn; their medians. */
+static bool write_round(struct bench *b, double *write_us, double *commit_us, GError **error)
+{
+    unsigned n = b->flags->writes;
+    g_autofree double *writes = g_new(double, n), *commits = g_new(double, n);
+    struct client client;
+    bool ok = client_open(&client, b->site.operators, error);
+    for (unsigned i = 0; ok && i < n; i++)
+        ok = commit_once(b, &commits[i], error) && write_once(b, &client, &writes[i], error);
+    if (ok) {
+        *write_us = figures_percentile(writes, n, 50);
+        *commit_us = figures_percentile(commits, n, 50);
+    }
+    close(client.fd);
+    return ok;
+}
+
+/* ---- set-up ---- */
+
+static bool make_bare(struct bench *b, GError **error)
+{
+    static const char *const tables[2] = {"", ""};
+    json_t *answer = loopback_call(&b->site, "GET", b->lever, NULL, error);
+    if (answer == NULL)
+        return false;
+    char *text = json_dumps(answer, JSON_COMPACT);
+    json_decref(answer);
+    b->parts = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, (GDestroyNotify)g_bytes_unref);
+    g_hash_table_insert(b->parts, (char *)(uintptr_t) "lever", g_bytes_new(text, strlen(text)));
+    free(text);
+    g_auto(GStrv) parts = g_strsplit(b->site.operators, ":", 2);
+    b->bare_listen = g_strdup_printf("%s:%d", parts[0], atoi(parts[1]) + 10);
+    b->bare = bare_new(b->bare_listen, tables, b->parts, NULL, NULL, 64, error);
+    return b->bare != NULL;
+}
+
+static bool bench_init(struct bench *b, GError **error)
+{
+    static const struct loopback_server server = {0};
+    if (!loopback_up_server(&b->site, b->flags->site, b->flags->folder, &server, &cancelled, error))
+        return false;
+    const char *pop = ((const struct object *)inventory_list(b->site.site, OBJECT_pop)->pdata[0])->name;
+    b->lever = g_strdup_printf("/v1/controls/pop/%s", pop);
+    json_t *asked = json_pack("{s:s, s:s}", "name", "bench", "role", "operator"),
+           *answer = loopback_call(&b->site, "POST", "/v1/tokens", asked, error);
+    b->token = g_strdup(json_string_value(json_object_get(answer, "token")));
+    json_decref(asked);
+    json_decref(answer);
+    g_autofree char *path = g_build_filename(b->site.folder, "bare.db", NULL);
+    return b->token != NULL && make_bare(b, error) && (b->db = db_open(path, error)) != NULL &&
+           db_exec(b->db, "create table bare (n bigint primary key, body text)", error);
+}
+
+static void bench_clear(struct bench *b)
+{
+    bare_free(b->bare);
+    db_close(b->db);
+    g_clear_pointer(&b->parts, g_hash_table_unref);
+    loopback_down(&b->site);
+    g_free(b->bare_listen);
+    g_free(b->token);
+    g_free(b->lever);
+}
+
+/* ---- report ---- */
+
+enum { API_READS, BARE_READS, READ_RATIO, API_WRITES, BARE_COMMITS, WRITE_RATIO, SERIES };
+static const char *const names[SERIES] = {"reads_per_s", "bare_reads_per_s", "reads_of_bare",
+                                          "write_us",    "bare_commit_us",   "writes_of_bare"};
+
+static bool measure(struct bench *b, double *series[static SERIES], GError **error)
+{
+    g_autofree char *request =
+        g_strdup_printf("GET %s HTTP/1.1\r\nHost: bench\r\nAuthorization: Bearer %s\r\n\r\n", b->lever, b->token);
+    const char *bare = "GET " BARE_PATH " HTTP/1.1\r\nHost: bench\r\nAuthorization: Bearer sb_\r\n\r\n";
+    for (unsigned i = 0; i < b->flags->rounds; i++) {
+        if (!read_rate(b, b->bare_listen, bare, &series[BARE_READS][i], error) ||
+            !read_rate(b, b->site.operators, request, &series[API_READS][i], error) ||
+            !write_round(b, &series[API_WRITES][i], &series[BARE_COMMITS][i], error))
+            return false;
+        series[READ_RATIO][i] = series[API_READS][i] / series[BARE_READS][i];
+        series[WRITE_RATIO][i] = series[API_WRITES][i] / series[BARE_COMMITS][i];
+    }
+    return true;
+}
+
+static void report(const struct flags *flags, double *series[static SERIES])
+{
+    double p50[SERIES], min[SERIES], max[SERIES], load[3] = {0};
+    getloadavg(load, 3);
+    json_t *json = json_object();
+    for (unsigned s = 0; s < SERIES; s++) {
+        p50[s] = figures_percentile(series[s], flags->rounds, 50);
+        min[s] = figures_percentile(series[s], flags->rounds, 0);
+        max[s] = figures_percentile(series[s], flags->rounds, 100);
+        json_object_set_new(json, names[s], json_pack("{s:f, s:f, s:f}", "p50", p50[s], "min", min[s], "max", max[s]));
+    }
+    bool within = p50[READ_RATIO] >= READS_MIN && p50[WRITE_RATIO] <= WRITES_MAX;
+    json_object_set_new(json, "rounds", json_integer((json_int_t)flags->rounds));
+    json_object_set_new(json, "load", json_real(load[0]));
+    json_object_set_new(json, "within", json_boolean(within));
+    if (flags->json) {
+        char *text = json_dumps(json, JSON_COMPACT | JSON_REAL_PRECISION(6));
+        puts(text);
+        free(text);
+    } else {
+        printf("small read: %.2f of bare libmicrohttpd (%.2f to %.2f; at least %.1f): %.0f/s against %.0f/s\n",
+               p50[READ_RATIO], min[READ_RATIO], max[READ_RATIO], READS_MIN, p50[API_READS], p50[BARE_READS]);
+        printf("durable write: %.2f times a bare commit (%.2f to %.2f; at most %.1f): %.0f µs against %.0f µs\n",
+               p50[WRITE_RATIO], min[WRITE_RATIO], max[WRITE_RATIO], WRITES_MAX, p50[API_WRITES], p50[BARE_COMMITS]);
+        printf("medians of %u rounds, interleaved; load of the host %.1f: %s\n", flags->rounds, load[0],
+               within ? "within the limits" : "NOT within the limits");
+    }
+    json_decref(json);
+}
+
+static void print_help(void)
+{
+    puts("usage: bench_api [--rounds N] [--seconds S] [--writes N] [--site FILE] [--folder DIR] [--json]\n\n"
+         "What the API costs above what it stands on: a small read against bare libmicrohttpd, a durable write against "
+         "a\n"
+         "bare commit of the same engine. --rounds: 7; --seconds: of reads a round, each kind, 2; --writes: a round, "
+         "100;\n"
+         "--folder: where both databases are, on the disk that matters. Exit code 1: it could not be measured.");
+}
+
+static bool parse_number(const char *text, unsigned *out)
+{
+    guint64 number;
+    bool ok = g_ascii_string_to_unsigned(text, 10, 1, 100000, &number, NULL);
+    *out = ok ? (unsigned)number : *out;
+    return ok;
+}
+
+static bool parse_flags(struct flags *flags, int argc, char **argv)
+{
+    static const struct option options[] = {
+        {"rounds", required_argument, NULL, 'r'}, {"seconds", required_argument, NULL, 's'},
+        {"writes", required_argument, NULL, 'w'}, {"site", required_argument, NULL, 'S'},
+        {"folder", required_argument, NULL, 'f'}, {"json", no_argument, NULL, 'j'},
+        {"help", no_argument, NULL, 'h'},         {NULL, 0, NULL, 0}};
+    int flag;
+    bool ok = true;
+    while (ok && (flag = getopt_long(argc, argv, "", options, NULL)) != -1) {
+        if (flag == 'r' || flag == 's' || flag == 'w')
+            ok = parse_number(optarg, flag == 'r' ? &flags->rounds : flag == 's' ? &flags->seconds : &flags->writes);
+        else if (flag == 'S')
+            flags->site = optarg;
+        else if (flag == 'f')
+            flags->folder = optarg;
+        else if (flag == 'j')
+            flags->json = true;
+        else if (flag == 'h')
+            flags->help = true;
+        else
+            ok = false;
+    }
+    return ok && optind == argc;
+}
+
+int main(int argc, char **argv)
+{
+    struct flags flags = {.rounds = 7, .seconds = 2, .writes = 100, .site = BENCH_SITE, .folder = g_get_tmp_dir()};
+    if (!parse_flags(&flags, argc, argv)) {
+        fprintf(stderr, "bench_api: not understood; --help lists all flags\n");
+        return 2;
+    }
+    if (flags.help) {
+        print_help();
+        return 0;
+    }
+    struct sigaction action = {.sa_handler = on_signal}; /* no SA_RESTART: waits end */
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+    g_autoptr(GError) error = NULL;
+    struct bench bench = {.flags = &flags};
+    double *series[SERIES];
+    for (unsigned s = 0; s < SERIES; s++)
+        series[s] = g_new0(double, flags.rounds);
+    bool ok = bench_init(&bench, &error) && measure(&bench, series, &error);
+    if (ok)
+        report(&flags, series);
+    else
+        fprintf(stderr, "bench_api: %s\n", error != NULL ? error->message : "cancelled");
+    bench_clear(&bench);
+    for (unsigned s = 0; s < SERIES; s++)
+        g_free(series[s]);
+    return ok ? 0 : 1;
+}
