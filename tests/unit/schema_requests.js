@@ -168,6 +168,7 @@ const paramValues = {
   '/v1/executions': { id: () => pick(pool.executions.concat('none')) },
   '/v1/recordings': { name: () => pick(pool.recordings.concat('none')) },
   '/v1/tokens': { name: () => pick(pool.tokens.concat('none')) },
+  '/v1/webhooks': { name: () => pick((pool.object.webhook || []).concat('none')) },
   '/agent/v1/edges': { name: () => 'edge-1' },
   '/agent/v1/parts': { hash: () => pick(pool.parts.concat('0123')) },
 };

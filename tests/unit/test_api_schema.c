@@ -15,6 +15,8 @@ START_TEST(requests_by_the_schema)
     const char *seed = g_getenv("SIGNALBOX_SEED");
     served_apply_site(&served);
     apply_pop_plans();
+    served_apply(&served, json_pack("{s:[{s:s, s:s, s:s, s:s}]}", "objects", "kind", "webhook", "name", "hook-1", "url",
+                                    "https://hook.invalid/", "key", "none")); /* without a key nothing is sent */
     admin = served_token(&served, "keep-admin", "admin");
     agent = served_token(&served, "edge-1", "agent");
     g_setenv("NODE_PATH", "/usr/share/nodejs", TRUE); /* where Debian's packages are, for a node of any origin */
