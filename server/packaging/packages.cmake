@@ -67,7 +67,7 @@ sb_package_units(server /var/lib/signalbox signalboxd.service)
 sb_package(edge signalbox-edge 8 "agent of an edge, beside its HAProxy")
 sb_page(edge signalbox-edge 5 "settings of signalbox-edge" edge.conf ${CMAKE_SOURCE_DIR}/dcdn/edge.conf)
 sb_package_units(edge /var/lib/signalbox-edge signalbox-edge.service signalbox-haproxy.service)
-string(APPEND CPACK_DEBIAN_EDGE_PACKAGE_DEPENDS ", haproxy (>= 2.6)")
+string(APPEND CPACK_DEBIAN_EDGE_PACKAGE_DEPENDS ", haproxy (>= 2.6), procps") # kill, to reload HAProxy
 set(CPACK_DEBIAN_SERVER_PACKAGE_RECOMMENDS signalbox-cli)
 file(STRINGS ${CMAKE_SOURCE_DIR}/server/cli/commands.def commands REGEX "^COMMAND\\(")
 list(TRANSFORM commands REPLACE "^COMMAND\\(([a-z-]+),.*" "\\1")
