@@ -1,13 +1,16 @@
 #!/usr/bin/env bash
-# The Debian packages, installed into a copy of this system that is thrown away (an overlay in namespaces of its own, so
-# that nothing of it is left): users, units, the first token, apply, a plan, the edge's files, upgrade, purge.
+# The Debian packages on a clean Debian that is thrown away (debootstrap into a tmpfs, in namespaces of its own, so that
+# nothing of it is left): installed as README says, first token, apply, a plan, an edge that obeys; then the next version
+# over it, with all state kept; removed; purged.
 set -euo pipefail
 cd "$(dirname "$(readlink -f "$0")")/../.."
 
-if [[ ${1:-} != --inside ]]; then
+# 1: builds; 2: installs, with the network; 3: runs, in a network of its own, whose ports are nobody else's.
+part=${1:-build} root=${2:-} system=${2:-}/root
+if [[ $part == build ]]; then
     [[ $(id -u) == 0 ]] || { echo "packages: needs root" >&2; exit 77; }
     ./dev package
-    exec unshare --mount --pid --fork --net "$0" --inside
+    exec unshare --mount --pid --fork "$0" --install
 fi
 
 fail() {
@@ -15,20 +18,7 @@ fail() {
     exit 1
 }
 
-root=$(mktemp -d)
-trap 'cd /; umount -R -l "$root"; rmdir "$root"' EXIT
-mount -t tmpfs none "$root"
-mkdir "$root"/{upper,work,root}
-system=$root/root
-mount -t overlay overlay -o "lowerdir=/,upperdir=$root/upper,workdir=$root/work" "$system"
-mount -t proc proc "$system/proc"
-mount --rbind /dev "$system/dev"
-mount -t tmpfs none "$system/run"
-mkdir "$system/debs"
-cp build/release/*.deb tests/lab/sites/two-rooms.yaml "$system/debs"
-ip link set lo up
 inside() { chroot "$system" "$@"; }
-as() { inside setpriv --reuid "$1" --regid "$1" --clear-groups "${@:2}"; }
 
 # wait_for SECONDS COMMAND...
 wait_for() {
@@ -39,64 +29,147 @@ wait_for() {
     done
 }
 
-echo "== install"
-inside sh -c 'dpkg -i /debs/*.deb' >/dev/null 2>"$root/install.log" || fail "dpkg -i: $(<"$root/install.log")"
-for unit in signalboxd signalbox-edge signalbox-haproxy; do
-    inside systemd-analyze verify "/lib/systemd/system/$unit.service" || fail "systemd-analyze verify $unit"
-    exposure=$(inside systemd-analyze security --offline=true "/lib/systemd/system/$unit.service" | awk '/Overall/ { print $(NF - 2) }')
-    awk -v e="$exposure" 'BEGIN { exit !(e > 0 && e <= 2.5) }' || fail "$unit: exposure $exposure, expected at most 2.5"
-    echo "$unit: exposure $exposure"
-done
-inside man -w signalboxd signalbox signalbox-edge >/dev/null || fail "manual pages"
-# shellcheck disable=SC2016
-[[ $(inside bash -c '. /usr/share/bash-completion/completions/signalbox; COMP_WORDS=(signalbox pl); COMP_CWORD=1; _signalbox; echo "${COMPREPLY[*]}"') == plan ]] ||
-    fail "completion of \`signalbox pl\`"
-
-echo "== server, as its unit starts it"
-mkdir -p "$system/etc/signalbox" "$system/run/signalbox" "$system/var/lib/signalbox" "$system/var/lib/signalbox-edge"
-inside cp /usr/share/doc/signalbox-server/examples/signalboxd.yaml /etc/signalbox/
-inside chown signalbox:signalbox /run/signalbox /var/lib/signalbox
-inside chown signalbox-edge:signalbox-edge /var/lib/signalbox-edge
-mapfile -t starts < <(sed -n 's/^ExecStart\(Pre\)\?=//p' "$system/lib/systemd/system/signalboxd.service")
-read -ra check <<<"${starts[0]}"
-read -ra start <<<"${starts[1]}"
-as signalbox "${check[@]}" >/dev/null
-mkdir -m 0777 "$system/run/notify"
-inside socat -u UNIX-RECV:/run/notify/socket,mode=666 OPEN:/run/notify/told,creat,append &
-wait_for 5 test -S "$system/run/notify/socket" || fail "no notify socket"
-serve() {
-    : >"$system/run/notify/told"
-    # Not by `as`: $! is to be the server, which gets the signal.
-    chroot "$system" setpriv --reuid signalbox --regid signalbox --clear-groups env NOTIFY_SOCKET=/run/notify/socket \
-        WATCHDOG_USEC=1000000 "${start[@]}" 2>>"$root/signalboxd.log" &
-    server=$!
-    wait_for 10 grep -q READY=1 "$system/run/notify/told" || fail "no READY=1: $(<"$root/signalboxd.log")"
-    wait_for 5 grep -q WATCHDOG=1WATCHDOG=1 "$system/run/notify/told" || fail "no WATCHDOG=1"
+# install FOLDER: the packages of /FOLDER, and what they depend on.
+install() {
+    inside sh -c "cd /$1 && apt-get install -y -q ./signalbox-*.deb" >"$root/install.log" 2>&1 ||
+        fail "apt install ./signalbox-*.deb: $(tail -20 "$root/install.log")"
 }
-serve
-inside signalbox token create --name admin --role admin | grep -q . || fail "no token"
-inside signalbox apply -f /debs/two-rooms.yaml >/dev/null
+
+if [[ $part == --install ]]; then
+    root=$(mktemp -d) system=$root/root
+    trap 'cd /; umount -R -l "$root"; rmdir "$root"' EXIT
+    mount -t tmpfs -o mode=755 none "$root"
+    echo "== a clean Debian"
+    debootstrap --variant=minbase bookworm "$system" >"$root/debootstrap.log" 2>&1 ||
+        fail "debootstrap: $(tail -5 "$root/debootstrap.log")"
+    mount -t proc proc "$system/proc"
+    mount --rbind /dev "$system/dev"
+    mount -t tmpfs none "$system/run"
+    printf '#!/bin/sh\nexit 101\n' >"$system/usr/sbin/policy-rc.d" # HAProxy's own service does not start
+    chmod +x "$system/usr/sbin/policy-rc.d"
+    mkdir "$system/debs" "$system/next"
+    cp build/release/*.deb "$system/debs"
+    cp tests/lab/sites/two-rooms.yaml "$system/root/site.yaml"
+    for deb in build/release/*.deb; do
+        dpkg-deb -R "$deb" "$root/tree"
+        sed -i 's/^Version: .*/&+next/' "$root/tree/DEBIAN/control"
+        dpkg-deb -b "$root/tree" "$system/next/" >/dev/null
+        rm -r "$root/tree"
+    done
+
+    echo "== install"
+    export DEBIAN_FRONTEND=noninteractive
+    install debs
+    for unit in signalboxd signalbox-edge signalbox-haproxy; do
+        inside systemd-analyze verify --man=no "/lib/systemd/system/$unit.service" || fail "systemd-analyze verify $unit"
+        exposure=$(inside systemd-analyze security --offline=true "/lib/systemd/system/$unit.service" | awk '/Overall/ { print $(NF - 2) }')
+        awk -v e="$exposure" 'BEGIN { exit !(e > 0 && e <= 2.5) }' || fail "$unit: exposure $exposure, expected at most 2.5"
+        echo "$unit: exposure $exposure"
+    done
+    for page in man8/signalboxd.8 man5/signalboxd.yaml.5 man1/signalbox.1 man8/signalbox-edge.8 man5/edge.conf.5; do
+        [[ -s $system/usr/share/man/$page.gz ]] || fail "no manual page $page"
+    done
+    # shellcheck disable=SC2016
+    [[ $(inside bash -c '. /usr/share/bash-completion/completions/signalbox; COMP_WORDS=(signalbox pl); COMP_CWORD=1; _signalbox; echo "${COMPREPLY[*]}"') == plan ]] ||
+        fail "completion of \`signalbox pl\`"
+    unshare --net "$0" --run "$root"
+    exit
+fi
+
+# ---- --run ----
+ip link set lo up
+mkdir -m 0777 "$system/run/notify"
+mkdir -p "$system/etc/signalbox"
+
+# unit NAME USER KEY: the words of its lines KEY=, with EDGE_OPTIONS of edge.conf in their place.
+unit() {
+    local options=''
+    [[ ! -e $system/etc/signalbox/edge.conf ]] || options=$(sed -e ':a; /\\$/ { N; s/\\\n//; ba }' "$system/etc/signalbox/edge.conf" | sed -n 's/^EDGE_OPTIONS=//p')
+    sed -n "s/^$2=//p" "$system/lib/systemd/system/$1.service" | sed "s|\$EDGE_OPTIONS|$options|"
+}
+
+# start UNIT USER: as its unit does; its process is $started. What it must say to the service manager, it has said.
+start() {
+    local command told=$system/run/notify/$1
+    rm -f "$told" "$told.socket"
+    socat -u "UNIX-RECV:$told.socket,mode=666" "OPEN:$told,creat,append" &
+    wait_for 5 test -S "$told.socket" || fail "no notify socket"
+    inside install -d -m 0700 -o "$2" -g "$2" "/var/lib/$(unit "$1" StateDirectory)"
+    [[ -z $(unit "$1" RuntimeDirectory) ]] || inside install -d -m 0750 -o "$2" -g "$2" "/run/$(unit "$1" RuntimeDirectory)"
+    local as=(setpriv --reuid "$2" --regid "$2" --clear-groups --inh-caps +net_bind_service --ambient-caps +net_bind_service)
+    while read -ra command; do
+        chroot "$system" "${as[@]}" "${command[@]}" >>"$root/$1.log" 2>&1 || fail "$1: ExecStartPre: $(tail -5 "$root/$1.log")"
+    done < <(unit "$1" ExecStartPre)
+    read -ra command < <(unit "$1" ExecStart)
+    chroot "$system" "${as[@]}" env "NOTIFY_SOCKET=/run/notify/$1.socket" WATCHDOG_USEC=1000000 "${command[@]}" >>"$root/$1.log" 2>&1 &
+    started=$!
+    wait_for 10 grep -q READY=1 "$told" || fail "$1: no READY=1: $(tail -5 "$root/$1.log")"
+    [[ $1 == signalbox-haproxy ]] || wait_for 5 grep -q 'WATCHDOG=1.*WATCHDOG=1' "$told" || fail "$1: no WATCHDOG=1"
+}
+
+# stop PROCESS
+stop() {
+    kill "$1"
+    wait "$1" || fail "a process ended with $?"
+}
+
+echo "== server, as README says"
+inside cp /usr/share/doc/signalbox-server/examples/signalboxd.yaml /etc/signalbox/
+start signalboxd signalbox
+server=$started
+# shellcheck disable=SC2016 # the plan's parameter, not the shell's
+inside sh -ec 'cd /root; signalbox apply -f site.yaml >/dev/null
+    (umask 077; signalbox token create --name admin --role admin >admin.token)
+    (umask 077; signalbox token create --name edge-1 --role agent >/etc/signalbox/edge.token)
+    printf "plan: pop-out\ntarget: pop\nsteps:\n  - name: out\n    set: [{control: pop, on: \$target, value: out}]\n" >pop-out.yaml
+    signalbox apply -f pop-out.yaml' >/dev/null
+inside chown signalbox-edge: /etc/signalbox/edge.token
 inside signalbox plan run room-isolated --confirm room-a --dry-run >/dev/null || fail "plan run --dry-run"
+inside signalbox plan run pop-out --confirm pop-a1 >"$root/plan.log" 2>&1 || fail "plan run: $(<"$root/plan.log")"
+grep -q succeeded "$root/plan.log" || fail "plan run: $(<"$root/plan.log")"
 
 echo "== edge"
 inside cp /usr/share/doc/signalbox-edge/examples/edge.conf /etc/signalbox/
-sed -i -e 's# --ca /etc/signalbox/ca.pem##' -e 's# --token-file [^ ]*##' "$system/etc/signalbox/edge.conf"
-mapfile -t options < <(sed -e ':a; /\\$/ { N; s/\\\n//; ba }' "$system/etc/signalbox/edge.conf" | sed -n 's/^EDGE_OPTIONS=//p' | xargs -n 1)
-as signalbox-edge signalbox-edge "${options[@]}" --render-only
-as signalbox-edge haproxy -c -f /var/lib/signalbox-edge/haproxy.cfg >/dev/null || fail "HAProxy refuses the edge's file"
+sed -i -e 's# --ca /etc/signalbox/ca.pem##' -e 's#https://192.0.2.1:8441#http://127.0.0.1:8441#' "$system/etc/signalbox/edge.conf"
+start signalbox-haproxy signalbox-edge
+haproxy=$started
+start signalbox-edge signalbox-edge
+agent=$started
 
-echo "== upgrade keeps data"
-kill "$server"
-wait "$server" || fail "signalboxd ended with $?"
-inside sh -c 'dpkg -i /debs/signalbox-server_*.deb' >/dev/null 2>&1
-serve
-inside signalbox export | grep -q room-a || fail "the inventory is gone"
-kill "$server"
-wait "$server"
+# The edge has applied what the server has.
+generation() { inside signalbox status | sed -n 's/^my-site *generation \([0-9]*\) .*/\1/p'; }
+obeys() { [[ $(inside signalbox agents | awk '$1 == "edge-1" { print $3, $5 }') == "applied $(generation)" ]]; }
+wait_for 20 obeys || fail "edge-1 does not obey: $(inside signalbox agents; tail -5 "$root/signalbox-edge.log")"
+
+echo "== the next version keeps all, and the edge obeys"
+before=$(inside signalbox export --plans | sha256sum) records=$(inside signalbox audit --all)
+stop "$server"
+stop "$agent"
+install next
+[[ $(inside dpkg-query -s signalbox-server) == *+next* ]] || fail "the next version is not installed"
+kill -0 "$haproxy" || fail "HAProxy of the edge has ended"
+start signalboxd signalbox
+server=$started
+start signalbox-edge signalbox-edge
+agent=$started
+[[ $(inside signalbox export --plans | sha256sum) == "$before" ]] || fail "the inventory is another"
+[[ $(inside signalbox audit --all) == "$records"* ]] || fail "the audit is another"
+inside signalbox control get pop pop-a1 | grep -q out || fail "a lever is another"
+inside signalbox audit verify >/dev/null || fail "audit verify: $(inside signalbox audit verify)"
+inside signalbox --server http://127.0.0.1:8440 --token-file /root/admin.token status >/dev/null || fail "the token is gone"
+at=$(generation)
+inside signalbox control set pop pop-a1 in >/dev/null 2>&1 || fail "control set"
+[[ $(generation) -gt $at ]] || fail "no new generation"
+wait_for 20 obeys || fail "edge-1 does not obey: $(inside signalbox agents; tail -5 "$root/signalbox-edge.log")"
+stop "$agent"
+stop "$server"
+kill "$haproxy"
+wait "$haproxy" || [[ $? == 143 ]] || fail "HAProxy ended with $?"
 
 echo "== remove keeps data, purge does not"
 inside dpkg -r signalbox-server >/dev/null 2>&1
 [[ -s $system/var/lib/signalbox/journal.db ]] || fail "removing took the journal"
 inside dpkg -P signalbox-server signalbox-edge signalbox-cli >/dev/null 2>&1
-[[ ! -e $system/var/lib/signalbox && ! -e $system/lib/systemd/system/signalboxd.service ]] || fail "purging left something"
+[[ ! -e $system/var/lib/signalbox && ! -e $system/var/lib/signalbox-edge ]] || fail "purging left state"
+[[ ! -e $system/lib/systemd/system/signalboxd.service ]] || fail "purging left something"
 echo "packages: ok"
