@@ -11,7 +11,8 @@
 
 #include <string.h>
 
-#define SAMPLE "show info; show table st_answered; show table st_unanswered; show table st_pins; show stat be_health 4 -1\n"
+#define SAMPLE                                                                                                         \
+    "show info; show table st_answered; show table st_unanswered; show table st_pins; show stat be_health 4 -1\n"
 
 struct edge {
     struct loop *loop;

@@ -17,7 +17,14 @@ enum lever {
 #undef CONTROL
     LEVERS
 };
-enum lever_type { LEVER_TYPE_ENUM, LEVER_TYPE_SPLIT, LEVER_TYPE_WEIGHTS, LEVER_TYPE_RATE, LEVER_TYPE_ROOM, LEVER_TYPE_PIN };
+enum lever_type {
+    LEVER_TYPE_ENUM,
+    LEVER_TYPE_SPLIT,
+    LEVER_TYPE_WEIGHTS,
+    LEVER_TYPE_RATE,
+    LEVER_TYPE_ROOM,
+    LEVER_TYPE_PIN
+};
 struct lever_class {
     enum lever lever;
     const char *name;      /* "room.ingress" */
