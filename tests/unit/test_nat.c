@@ -67,10 +67,12 @@ static void frame_make(struct frame *f, uint8_t family, const uint8_t *source, c
 static void check(struct frame *f)
 {
     struct packet again = {.frame = f->bytes, .size = f->packet.size};
-    ck_assert_int_eq(packet_parse(&again), DROP_NONE);
-    ck_assert_uint_eq(again.size, f->packet.size);
-    ck_assert_uint_eq(again.payload, f->packet.payload);
-    ck_assert(packet_sum_good(&again));
+    /* Called a million times, and libcheck writes a line for each. */
+    bool ok = packet_parse(&again) == DROP_NONE && again.size == f->packet.size && again.payload == f->packet.payload &&
+              packet_sum_good(&again);
+    if (!ok)
+        ck_abort_msg("found %u bytes, payload at %u, expected %u and %u, and good sums", again.size, again.payload,
+                     f->packet.size, f->packet.payload);
     f->packet.source = again.source;
     f->packet.dest = again.dest;
     f->packet.tcp_flags = again.tcp_flags;
@@ -86,7 +88,8 @@ static struct nat_way translate(struct rig *r, enum nat_side from, uint32_t adja
 
 static struct nat_way pass(struct rig *r, enum nat_side from, struct frame *f)
 {
-    ck_assert_int_eq(packet_parse(&f->packet), DROP_NONE);
+    if (packet_parse(&f->packet) != DROP_NONE)
+        ck_abort_msg("what is sent is no packet");
     struct nat_way way = translate(r, from, from == NAT_OUTSIDE ? 50 : 60, f);
     if (way.drop == DROP_NONE)
         check(f);
@@ -897,7 +900,7 @@ static void add(TCase *tcase)
     tcase_add_loop_test(tcase, a_client_that_begins_anew, 0, 2);
     tcase_add_loop_test(tcase, the_address_is_in_front, 0, 2);
     tcase_add_loop_test(tcase, corrupted_in_corrupted_out, 0, 2);
-    tcase_add_loop_test(tcase, local_ports_rest_and_their_numbers_rise, 0, 2);
+    tcase_add_loop_test(tcase, local_ports_rest_and_their_numbers_rise, 0, 1); /* ports are of no family */
     tcase_add_loop_test(tcase, no_room_is_said_and_passes, 0, 2);
     tcase_add_loop_test(tcase, backends_of_clients_that_are_there_already, 0, 2);
     tcase_add_loop_test(tcase, errors_go_to_who_sent, 0, 2);
