@@ -82,10 +82,10 @@ static void flood(struct site *site)
         packet_make_tcp(&p, &syn);
         struct nat_way way = {.adjacency = 2};
         nat_translate(&site->r->nat, NAT_OUTSIDE, packets, &way, 1, site->now_us);
-        ck_assert_int_eq(way.drop, DROP_NONE);
         struct packet again = {.frame = frame, .size = p.size};
-        ck_assert_int_eq(packet_parse(&again), DROP_NONE);
-        ck_assert(packet_sum_good(&again));
+        /* Not ck_assert: libcheck writes a line for each, and there are a million. */
+        if (way.drop != DROP_NONE || packet_parse(&again) != DROP_NONE || !packet_sum_good(&again))
+            ck_abort_msg("found %s, expected a whole SYN or SYN-ACK", drop_name(way.drop));
         site->strangers += way.side == NAT_OUTSIDE;
     }
 }
