@@ -82,7 +82,7 @@ static void set_neighbor(struct forwarder *f, unsigned i, const struct dp_adjace
         bfd_configure(&n->bfd, &bfd, now_us);
 }
 
-static void set_group(struct forwarder *f, unsigned g, const struct table *table, bool changed, uint64_t now_us)
+static void set_group(struct forwarder *f, unsigned g, const struct fib *table, bool changed, uint64_t now_us)
 {
     struct forwarder_group *group = &f->groups[g];
     struct line_config lines[LINES_MAX];
@@ -106,9 +106,9 @@ static void set_group(struct forwarder *f, unsigned g, const struct table *table
 }
 
 /* Are the lines of a group, or how they are chosen, other than they were? */
-static bool group_changes(const struct forwarder *f, unsigned g, const struct table *table)
+static bool group_changes(const struct forwarder *f, unsigned g, const struct fib *table)
 {
-    const struct table *before = f->table;
+    const struct fib *before = f->table;
     if (before == NULL || g >= before->header.n_groups ||
         memcmp(&table->groups[g], &before->groups[g], sizeof *table->groups) != 0)
         return true;
@@ -122,7 +122,7 @@ static bool group_changes(const struct forwarder *f, unsigned g, const struct ta
     return false;
 }
 
-void forwarder_set_table(struct forwarder *f, const struct table *table, uint64_t now_us)
+void forwarder_set_table(struct forwarder *f, const struct fib *table, uint64_t now_us)
 {
     bool changes[DP_GROUPS];
     for (unsigned g = 0; g < table->header.n_groups; g++)

@@ -13,7 +13,7 @@
 #include "dataplane/bfd.h"
 #include "dataplane/lines.h"
 #include "dataplane/neighbor.h"
-#include "dataplane/table.h"
+#include "dataplane/fib.h"
 
 #define FORWARDER_BURST NAT_BURST
 #define FORWARDER_DROPPED (-1)
@@ -35,7 +35,7 @@ struct forwarder_group {
 };
 struct forwarder {
     struct nat nat;
-    const struct table *table; /* NULL: none yet */
+    const struct fib *table; /* NULL: none yet */
     uint8_t mac[DP_PORTS][ETHER_ADDRESS];
     unsigned n_ports;
     struct forwarder_neighbor neighbors[DP_ADJACENCIES];
@@ -56,7 +56,7 @@ void forwarder_init(struct forwarder *forwarder, const uint8_t (*mac)[ETHER_ADDR
                     uint32_t random);
 /* A table that may follow the one in force, which is not used any more on return. What has stayed the same keeps its
  * state. */
-void forwarder_set_table(struct forwarder *forwarder, const struct table *table, uint64_t now_us);
+void forwarder_set_table(struct forwarder *forwarder, const struct fib *table, uint64_t now_us);
 /* Frames that came in together by a port, at most FORWARDER_BURST, changed in place; frame, size and room are set.
  * ports: by which port each of them leaves; FORWARDER_DROPPED. */
 void forwarder_receive(struct forwarder *forwarder, unsigned port, struct packet *packets, unsigned n, int *ports,

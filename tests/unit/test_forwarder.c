@@ -24,7 +24,7 @@ struct site {
     struct forwarder *f;
     struct rig *rig; /* its nat is not used, only its memory's sizes are alike */
     struct dptable pieces;
-    struct table *table;
+    struct fib *table;
     struct wire wire;
     struct tcpend client, backend;
     struct far far[PORTS];
@@ -190,11 +190,11 @@ static void table_make(struct site *s)
                     8080, DP_GROUP | 0);
 }
 
-static struct table *table_of(const struct dptable *pieces)
+static struct fib *table_of(const struct dptable *pieces)
 {
-    char reason[TABLE_REASON];
+    char reason[FIB_REASON];
     GByteArray *message = dptable_message(pieces);
-    struct table *table = table_new(message->data, message->len, PORTS, reason);
+    struct fib *table = fib_new(message->data, message->len, PORTS, reason);
     ck_assert_msg(table != NULL, "%s", reason);
     g_byte_array_unref(message);
     return table;
@@ -278,7 +278,7 @@ static void site_clear(struct site *s)
         nat_expire(&s->rig->nat, s->now_us += SECOND, 64);
     memset(s->rig->backend_sessions, 0, sizeof s->rig->backend_sessions);
     rig_free(s->rig);
-    table_free(s->table);
+    fib_free(s->table);
     g_free(s->f);
 }
 
@@ -378,11 +378,11 @@ START_TEST(tables_come_and_go)
     for (unsigned i = 0; i < 300 && !talked(&s); i++) {
         s.pieces.header.generation++;
         s.pieces.backends[0].weight = 1 + i % 5;
-        struct table *table = table_of(&s.pieces);
-        char reason[TABLE_REASON];
-        ck_assert(table_may_follow(table, s.table, reason));
+        struct fib *table = table_of(&s.pieces);
+        char reason[FIB_REASON];
+        ck_assert(fib_may_follow(table, s.table, reason));
         forwarder_set_table(s.f, table, s.now_us);
-        table_free(s.table);
+        fib_free(s.table);
         s.table = table;
         run_until(&s, s.now_us + 10000);
     }
@@ -401,28 +401,28 @@ START_TEST(bad_tables_are_refused_whole)
     GByteArray *message = dptable_message(&s.pieces);
     unsigned refused = 0;
     for (guint size = 0; size < message->len; size += 7) {
-        char reason[TABLE_REASON] = "";
-        ck_assert_ptr_null(table_new(message->data, size, PORTS, reason));
+        char reason[FIB_REASON] = "";
+        ck_assert_ptr_null(fib_new(message->data, size, PORTS, reason));
         ck_assert_str_ne(reason, "");
     }
     for (guint at = 0; at < message->len; at++)
         for (int k = 0; k < 3; k++) {
-            char reason[TABLE_REASON] = "";
+            char reason[FIB_REASON] = "";
             uint8_t before = message->data[at];
             message->data[at] ^= (uint8_t[]){0xff, 0x80, 0x01}[k];
-            struct table *table = table_new(message->data, message->len, PORTS, reason);
+            struct fib *table = fib_new(message->data, message->len, PORTS, reason);
             message->data[at] = before;
             refused += table == NULL;
             ck_assert_int_eq(table == NULL, reason[0] != '\0');
-            table_free(table);
+            fib_free(table);
         }
     ck_assert_uint_gt(refused, 200);
-    char reason[TABLE_REASON];
+    char reason[FIB_REASON];
     s.pieces.locals[0].address[3] ^= 1;
-    struct table *other = table_of(&s.pieces);
-    ck_assert(!table_may_follow(other, s.table, reason));
+    struct fib *other = table_of(&s.pieces);
+    ck_assert(!fib_may_follow(other, s.table, reason));
     ck_assert_str_eq(reason, "other local addresses than those that are in use: that takes a restart");
-    table_free(other);
+    fib_free(other);
     g_byte_array_unref(message);
     run_until(&s, s.now_us + 60 * SECOND);
     check_heard(&s);

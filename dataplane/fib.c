@@ -1,4 +1,4 @@
-#include "dataplane/table.h"
+#include "dataplane/fib.h"
 
 #include "dataplane/lines.h"
 #include "dataplane/maglev.h"
@@ -17,7 +17,7 @@ struct parts {
     const struct dp_backend *backends;
 };
 
-#define REFUSE(...) return snprintf(reason, TABLE_REASON, __VA_ARGS__), false
+#define REFUSE(...) return snprintf(reason, FIB_REASON, __VA_ARGS__), false
 
 static bool is_family(unsigned family)
 {
@@ -142,7 +142,7 @@ static void compile_backends(const struct parts *p, struct nat_backend *backends
     for (uint32_t i = 0; i < p->header->n_backends; i++) {
         const struct dp_backend *b = &p->backends[i];
         backends[i] =
-            (struct nat_backend){.port = b->port, .adjacency = table_way(b->way), .slot = b->slot, .limit = b->limit};
+            (struct nat_backend){.port = b->port, .adjacency = fib_way(b->way), .slot = b->slot, .limit = b->limit};
         memcpy(backends[i].address, b->address, sizeof b->address);
     }
 }
@@ -174,7 +174,7 @@ static void compile_mtu(const struct parts *p, uint16_t *mtu)
     }
 }
 
-struct table *table_new(const void *message, size_t size, unsigned n_ports, char reason[static TABLE_REASON])
+struct fib *fib_new(const void *message, size_t size, unsigned n_ports, char reason[static FIB_REASON])
 {
     if (!check_header(message, size, reason))
         return NULL;
@@ -182,9 +182,9 @@ struct table *table_new(const void *message, size_t size, unsigned n_ports, char
     size_t pick = (MAGLEV_SIZE * sizeof(uint16_t) + 7) / 8 * 8;
     size_t more = size + 8 + h->n_backends * sizeof(struct nat_backend) +
                   h->n_services * (sizeof(struct nat_service) + pick) + endpoint_size(2 * h->n_services);
-    struct table *table = calloc(1, sizeof *table + more + 64);
+    struct fib *table = calloc(1, sizeof *table + more + 64);
     if (table == NULL) {
-        snprintf(reason, TABLE_REASON, "out of memory");
+        snprintf(reason, FIB_REASON, "out of memory");
         return NULL;
     }
     uint8_t *memory = table->memory;
@@ -210,12 +210,12 @@ struct table *table_new(const void *message, size_t size, unsigned n_ports, char
     return table;
 }
 
-void table_free(struct table *table)
+void fib_free(struct fib *table)
 {
     free(table);
 }
 
-bool table_may_follow(const struct table *table, const struct table *before, char reason[static TABLE_REASON])
+bool fib_may_follow(const struct fib *table, const struct fib *before, char reason[static FIB_REASON])
 {
     if (table->header.n_locals != before->header.n_locals ||
         memcmp(table->locals, before->locals, table->header.n_locals * sizeof *table->locals) != 0)
