@@ -1,7 +1,5 @@
 /* bench_api: what the API costs above what it stands on.
  *
- *   bench_api [--rounds N] [--seconds S] [--writes N] [--site FILE] [--folder DIR] [--json]
- *
  * Reads: one lever of a real signalboxd (GET /v1/controls/..., with a token), against bare libmicrohttpd with the same
  * bytes in a process of its own (bare.h): requests per second of 16 connections that are kept, each asking again as
  * soon as it is answered. Writes: one lever moved durably (PUT, one after the other), against one row in a transaction
@@ -13,14 +11,13 @@
 #include "server/store/db.h"
 #include "tests/bench/bare.h"
 #include "tests/bench/figures.h"
+#include "tests/bench/flags.h"
 #include "tests/bench/loopback.h"
 
 #include <errno.h>
-#include <getopt.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -33,22 +30,16 @@
 #define WRITES_MAX 3.0  /* times a bare commit */
 #define BARE_PATH "/agent/v1/parts/lever"
 
-static volatile bool cancelled;
-
-static void on_signal(int number)
-{
-    (void)number;
-    cancelled = true;
-}
-
-struct flags {
-    unsigned rounds, seconds, writes;
-    const char *site, *folder;
-    bool json, help;
-};
+static struct flags flags = {.rounds = 7};
+static struct {
+    unsigned seconds, writes; /* of reads of each kind, and writes, a round */
+} own = {2, 100};
+static const GOptionEntry entries[] = {
+    {"seconds", 0, 0, G_OPTION_ARG_INT, &own.seconds, "of reads a round, each kind; 2 when absent", "S"},
+    {"writes", 0, 0, G_OPTION_ARG_INT, &own.writes, "a round; 100 when absent", "N"},
+    G_OPTION_ENTRY_NULL};
 
 struct bench {
-    const struct flags *flags;
     struct loopback site;
     struct bare *bare;
     char *bare_listen, *token, *lever; /* lever: path of the one that is read and moved */
@@ -120,7 +111,7 @@ static bool read_for(struct client *clients, const char *request, int64_t until_
         if (!client_send(&clients[i], request, error))
             return false;
     }
-    while (!cancelled && loop_now_us() < until_us) {
+    while (!flags_cancelled && loop_now_us() < until_us) {
         if (poll(waits, CONNECTIONS, ANSWER_MS) <= 0) {
             g_set_error(error, SB_ERROR, SB_ERROR_TIMEOUT, "no answer for %d ms", ANSWER_MS);
             return false;
@@ -132,11 +123,11 @@ static bool read_for(struct client *clients, const char *request, int64_t until_
             *answers += got > 0;
         }
     }
-    return !cancelled;
+    return !flags_cancelled;
 }
 
 /* Answers per second. */
-static bool read_rate(const struct bench *b, const char *listen, const char *request, double *rate, GError **error)
+static bool read_rate(const char *listen, const char *request, double *rate, GError **error)
 {
     struct client clients[CONNECTIONS] = {0};
     uint64_t answers = 0;
@@ -145,7 +136,7 @@ static bool read_rate(const struct bench *b, const char *listen, const char *req
     while (ok && open < CONNECTIONS)
         ok = client_open(&clients[open++], listen, error);
     int64_t start_us = loop_now_us();
-    ok = ok && read_for(clients, request, start_us + b->flags->seconds * G_USEC_PER_SEC, &answers, error);
+    ok = ok && read_for(clients, request, start_us + own.seconds * G_USEC_PER_SEC, &answers, error);
     *rate = (double)answers * G_USEC_PER_SEC / (double)(loop_now_us() - start_us);
     for (unsigned i = 0; i < open; i++)
         close(clients[i].fd);
@@ -165,7 +156,7 @@ static bool write_once(struct bench *b, struct client *client, double *took_us, 
     int got = 0;
     if (!client_send(client, request, error))
         return false;
-    while (got == 0 && !cancelled)
+    while (got == 0 && !flags_cancelled)
         got = client_read(client, error);
     *took_us = (double)(loop_now_us() - start_us);
     return got > 0;
@@ -186,7 +177,7 @@ static bool commit_once(struct bench *b, double *took_us, GError **error)
 /* One of each in turn; their medians. */
 static bool write_round(struct bench *b, double *write_us, double *commit_us, GError **error)
 {
-    unsigned n = b->flags->writes;
+    unsigned n = own.writes;
     g_autofree double *writes = g_new(double, n), *commits = g_new(double, n);
     struct client client;
     bool ok = client_open(&client, b->site.operators, error);
@@ -222,7 +213,7 @@ static bool make_bare(struct bench *b, GError **error)
 static bool bench_init(struct bench *b, GError **error)
 {
     static const struct loopback_server server = {0};
-    if (!loopback_up_server(&b->site, b->flags->site, b->flags->folder, &server, &cancelled, error))
+    if (!loopback_up_server(&b->site, flags.site, flags.folder, &server, error))
         return false;
     const char *pop = ((const struct object *)inventory_list(b->site.site, OBJECT_pop)->pdata[0])->name;
     b->lever = g_strdup_printf("/v1/controls/pop/%s", pop);
@@ -258,9 +249,9 @@ static bool measure(struct bench *b, double *series[static SERIES], GError **err
     g_autofree char *request =
         g_strdup_printf("GET %s HTTP/1.1\r\nHost: bench\r\nAuthorization: Bearer %s\r\n\r\n", b->lever, b->token);
     const char *bare = "GET " BARE_PATH " HTTP/1.1\r\nHost: bench\r\nAuthorization: Bearer sb_\r\n\r\n";
-    for (unsigned i = 0; i < b->flags->rounds; i++) {
-        if (!read_rate(b, b->bare_listen, bare, &series[BARE_READS][i], error) ||
-            !read_rate(b, b->site.operators, request, &series[API_READS][i], error) ||
+    for (unsigned i = 0; i < flags.rounds; i++) {
+        if (!read_rate(b->bare_listen, bare, &series[BARE_READS][i], error) ||
+            !read_rate(b->site.operators, request, &series[API_READS][i], error) ||
             !write_round(b, &series[API_WRITES][i], &series[BARE_COMMITS][i], error))
             return false;
         series[READ_RATIO][i] = series[API_READS][i] / series[BARE_READS][i];
@@ -269,22 +260,22 @@ static bool measure(struct bench *b, double *series[static SERIES], GError **err
     return true;
 }
 
-static void report(const struct flags *flags, double *series[static SERIES])
+static void report(double *series[static SERIES])
 {
     double p50[SERIES], min[SERIES], max[SERIES], load[3] = {0};
     getloadavg(load, 3);
     json_t *json = json_object();
     for (unsigned s = 0; s < SERIES; s++) {
-        p50[s] = figures_percentile(series[s], flags->rounds, 50);
-        min[s] = figures_percentile(series[s], flags->rounds, 0);
-        max[s] = figures_percentile(series[s], flags->rounds, 100);
+        p50[s] = figures_percentile(series[s], flags.rounds, 50);
+        min[s] = figures_percentile(series[s], flags.rounds, 0);
+        max[s] = figures_percentile(series[s], flags.rounds, 100);
         json_object_set_new(json, names[s], json_pack("{s:f, s:f, s:f}", "p50", p50[s], "min", min[s], "max", max[s]));
     }
     bool within = p50[READ_RATIO] >= READS_MIN && p50[WRITE_RATIO] <= WRITES_MAX;
-    json_object_set_new(json, "rounds", json_integer((json_int_t)flags->rounds));
+    json_object_set_new(json, "rounds", json_integer((json_int_t)flags.rounds));
     json_object_set_new(json, "load", json_real(load[0]));
     json_object_set_new(json, "within", json_boolean(within));
-    if (flags->json) {
+    if (flags.json) {
         char *text = json_dumps(json, JSON_COMPACT | JSON_REAL_PRECISION(6));
         puts(text);
         free(text);
@@ -293,82 +284,28 @@ static void report(const struct flags *flags, double *series[static SERIES])
                p50[READ_RATIO], min[READ_RATIO], max[READ_RATIO], READS_MIN, p50[API_READS], p50[BARE_READS]);
         printf("durable write: %.2f times a bare commit (%.2f to %.2f; at most %.1f): %.0f µs against %.0f µs\n",
                p50[WRITE_RATIO], min[WRITE_RATIO], max[WRITE_RATIO], WRITES_MAX, p50[API_WRITES], p50[BARE_COMMITS]);
-        printf("medians of %u rounds, interleaved; load of the host %.1f: %s\n", flags->rounds, load[0],
+        printf("medians of %u rounds, interleaved; load of the host %.1f: %s\n", flags.rounds, load[0],
                within ? "within the limits" : "NOT within the limits");
     }
     json_decref(json);
 }
 
-static void print_help(void)
-{
-    puts("usage: bench_api [--rounds N] [--seconds S] [--writes N] [--site FILE] [--folder DIR] [--json]\n\n"
-         "What the API costs above what it stands on: a small read against bare libmicrohttpd, a durable write against "
-         "a\n"
-         "bare commit of the same engine. --rounds: 7; --seconds: of reads a round, each kind, 2; --writes: a round, "
-         "100;\n"
-         "--folder: where both databases are, on the disk that matters. Exit code 1: it could not be measured.");
-}
-
-static bool parse_number(const char *text, unsigned *out)
-{
-    guint64 number;
-    bool ok = g_ascii_string_to_unsigned(text, 10, 1, 100000, &number, NULL);
-    *out = ok ? (unsigned)number : *out;
-    return ok;
-}
-
-static bool parse_flags(struct flags *flags, int argc, char **argv)
-{
-    static const struct option options[] = {
-        {"rounds", required_argument, NULL, 'r'}, {"seconds", required_argument, NULL, 's'},
-        {"writes", required_argument, NULL, 'w'}, {"site", required_argument, NULL, 'S'},
-        {"folder", required_argument, NULL, 'f'}, {"json", no_argument, NULL, 'j'},
-        {"help", no_argument, NULL, 'h'},         {NULL, 0, NULL, 0}};
-    int flag;
-    bool ok = true;
-    while (ok && (flag = getopt_long(argc, argv, "", options, NULL)) != -1) {
-        if (flag == 'r' || flag == 's' || flag == 'w')
-            ok = parse_number(optarg, flag == 'r' ? &flags->rounds : flag == 's' ? &flags->seconds : &flags->writes);
-        else if (flag == 'S')
-            flags->site = optarg;
-        else if (flag == 'f')
-            flags->folder = optarg;
-        else if (flag == 'j')
-            flags->json = true;
-        else if (flag == 'h')
-            flags->help = true;
-        else
-            ok = false;
-    }
-    return ok && optind == argc;
-}
-
 int main(int argc, char **argv)
 {
-    struct flags flags = {.rounds = 7, .seconds = 2, .writes = 100, .site = BENCH_SITE, .folder = g_get_tmp_dir()};
-    if (!parse_flags(&flags, argc, argv)) {
-        fprintf(stderr, "bench_api: not understood; --help lists all flags\n");
-        return 2;
-    }
-    if (flags.help) {
-        print_help();
-        return 0;
-    }
-    struct sigaction action = {.sa_handler = on_signal}; /* no SA_RESTART: waits end */
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
+    static const char summary[] =
+        "What the API costs above what it stands on: a small read against bare libmicrohttpd, a durable write\n"
+        "against a bare commit of the same engine. Ends with 1 when it could not be measured.";
     g_autoptr(GError) error = NULL;
-    struct bench bench = {.flags = &flags};
+    flags_parse(&flags, argc, argv, summary, entries);
+    struct bench bench = {0};
     double *series[SERIES];
     for (unsigned s = 0; s < SERIES; s++)
         series[s] = g_new0(double, flags.rounds);
     bool ok = bench_init(&bench, &error) && measure(&bench, series, &error);
     if (ok)
-        report(&flags, series);
-    else
-        fprintf(stderr, "bench_api: %s\n", error != NULL ? error->message : "cancelled");
+        report(series);
     bench_clear(&bench);
     for (unsigned s = 0; s < SERIES; s++)
         g_free(series[s]);
-    return ok ? 0 : 1;
+    return flags_end(ok, error);
 }

@@ -1,7 +1,5 @@
 /* bench_eastwest: how long a switch inside the site takes until every instance that watches has it.
  *
- *   bench_eastwest [--instances N] [--connections N] [--rounds N] [--each] [--folder DIR] [--json]
- *
  * A real signalboxd and a real etcd on loopback. The instances are watches of etcd (POST /v3/watch of its JSON gateway,
  * as eastwest/client does it), many on a connection, half of them callers in zone-1, half in zone-2; all call the same
  * service, so that every one of them is told of every switch. Those of a connection, a host's, share a watch for each
@@ -15,12 +13,11 @@
 #include "core/loop.h"
 #include "schema/addr.h"
 #include "tests/bench/figures.h"
+#include "tests/bench/flags.h"
 #include "tests/bench/loopback.h"
 
 #include <curl/curl.h>
-#include <getopt.h>
 #include <poll.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -31,19 +28,18 @@
 #define SERVICE "home"
 #define ETCD_PORT 2379
 
-static volatile bool cancelled;
+static struct flags flags = {.rounds = 100};
+static struct {
+    unsigned instances, connections;
+    gboolean each;
+} own = {.instances = 5000, .connections = 50};
+static const GOptionEntry entries[] = {{"instances", 0, 0, G_OPTION_ARG_INT, &own.instances, "5000 when absent", "N"},
+                                       {"connections", 0, 0, G_OPTION_ARG_INT, &own.connections, "50 when absent", "N"},
+                                       {"each", 0, 0, G_OPTION_ARG_NONE, &own.each,
+                                        "a watch for each instance; else those of a connection share one for each row",
+                                        NULL},
+                                       G_OPTION_ENTRY_NULL};
 
-static void on_signal(int number)
-{
-    (void)number;
-    cancelled = true;
-}
-
-struct flags {
-    unsigned instances, connections, rounds;
-    const char *folder;
-    bool each, json, help;
-};
 struct connection {
     struct bench *bench;
     unsigned callers[2]; /* its instances in zone-1 and zone-2 */
@@ -52,7 +48,6 @@ struct connection {
     GString *input;
 };
 struct bench {
-    const struct flags *flags;
     struct loopback site;
     struct loopback_server server;
     json_t *objects;
@@ -72,13 +67,13 @@ struct bench {
 static void hear_line(struct connection *c, const char *line)
 {
     struct bench *b = c->bench;
-    unsigned heard = b->flags->each ? 1 : c->callers[strstr(line, "\"watch_id\":\"1\"") != NULL];
+    unsigned heard = own.each ? 1 : c->callers[strstr(line, "\"watch_id\":\"1\"") != NULL];
     if (strstr(line, "\"created\":true") != NULL)
         b->created += heard;
     else if (strstr(line, "\"events\":") == NULL)
         b->ended = true;
     else
-        for (double at_us = (double)wall_now_us(); heard > 0 && b->n_at < b->flags->instances; heard--)
+        for (double at_us = (double)wall_now_us(); heard > 0 && b->n_at < own.instances; heard--)
             b->at_us[b->n_at++] = at_us;
 }
 
@@ -108,10 +103,10 @@ static void connect_one(struct bench *b, unsigned number)
     g_autofree char *url = g_strdup_printf("http://%s/v3/watch", b->etcd);
     GString *body = g_string_new(NULL);
     *c = (struct connection){.bench = b, .easy = curl_easy_init(), .input = g_string_new(NULL)};
-    for (unsigned i = number; i < b->flags->instances; i += b->flags->connections) {
-        unsigned zone = i / b->flags->connections % 2; /* both zones on each connection */
+    for (unsigned i = number; i < own.instances; i += own.connections) {
+        unsigned zone = i / own.connections % 2; /* both zones on each connection */
         c->callers[zone]++;
-        if (b->flags->each || c->callers[zone] == 1)
+        if (own.each || c->callers[zone] == 1)
             add_watch(body, zone);
     }
     c->body = g_string_free(body, FALSE);
@@ -129,9 +124,9 @@ static void connect_one(struct bench *b, unsigned number)
 static bool hear(struct bench *b, const unsigned *count, const char *what, GError **error)
 {
     int64_t until_us = loop_now_us() + ROUND_US;
-    unsigned wanted = b->flags->instances;
+    unsigned wanted = own.instances;
     int running = 1;
-    while (*count < wanted && !b->ended && running > 0 && !cancelled && loop_now_us() < until_us) {
+    while (*count < wanted && !b->ended && running > 0 && !flags_cancelled && loop_now_us() < until_us) {
         curl_multi_perform(b->multi, &running);
         if (*count < wanted)
             curl_multi_poll(b->multi, NULL, 0, 1000, NULL);
@@ -214,21 +209,19 @@ static bool etcd_start(struct bench *b, GError **error)
 
 static bool bench_init(struct bench *b, GError **error)
 {
-    const struct flags *flags = b->flags;
-    g_autofree double *ignored = g_new(double, flags->instances);
+    g_autofree double *ignored = g_new(double, own.instances);
     b->etcd = g_strdup_printf("127.%d.%d.250:%d", 16 + (getpid() >> 8) % 200, getpid() & 0xff, ETCD_PORT);
     b->objects = json_pack("[{s:s, s:s, s:s}]", "kind", "registry", "name", "disco", "address", b->etcd);
     b->server.objects = b->objects;
-    if (!loopback_up_server(&b->site, BENCH_SITE, flags->folder, &b->server, &cancelled, error) ||
-        !etcd_start(b, error) || !move_lever(b, 1, error) ||
-        !loopback_wait(&b->site, "the registry has converged", at_rest, b, error))
+    if (!loopback_up_server(&b->site, flags.site, flags.folder, &b->server, error) || !etcd_start(b, error) ||
+        !move_lever(b, 1, error) || !loopback_wait(&b->site, "the registry has converged", at_rest, b, error))
         return false;
     b->multi = curl_multi_init();
     b->headers = curl_slist_append(NULL, "Expect:");
     /* Without this etcd's HTTP server may throw away the rest of a body, watches, when it begins to answer. */
     b->headers = curl_slist_append(b->headers, "Connection: close");
-    b->connections = g_new0(struct connection, flags->connections);
-    for (unsigned i = 0; i < flags->connections; i++)
+    b->connections = g_new0(struct connection, own.connections);
+    for (unsigned i = 0; i < own.connections; i++)
         connect_one(b, i);
     if (!hear(b, &b->created, "watch", error))
         return false;
@@ -240,7 +233,7 @@ static bool bench_init(struct bench *b, GError **error)
 
 static void bench_clear(struct bench *b)
 {
-    for (unsigned i = 0; b->connections != NULL && i < b->flags->connections; i++) {
+    for (unsigned i = 0; b->connections != NULL && i < own.connections; i++) {
         struct connection *c = &b->connections[i];
         curl_multi_remove_handle(b->multi, c->easy);
         curl_easy_cleanup(c->easy);
@@ -257,96 +250,31 @@ static void bench_clear(struct bench *b)
 
 /* ---- report ---- */
 
-static void report(const struct flags *flags, const struct figures *all, const struct figures *last)
+static void report(const struct figures *all, const struct figures *last)
 {
     double load[3] = {0};
     (void)getloadavg(load, 3);
-    if (flags->json) {
-        json_t *json = json_pack("{s:b, s:o, s:o, s:f, s:i, s:i, s:i, s:f}", "each", flags->each, "instances_have_it",
+    if (flags.json) {
+        json_t *json = json_pack("{s:b, s:o, s:o, s:f, s:i, s:i, s:i, s:f}", "each", own.each, "instances_have_it",
                                  figures_json(all), "last_has_it", figures_json(last), "limit_p95_ms", LIMIT_MS,
-                                 "instances", (int)flags->instances, "connections", (int)flags->connections, "rounds",
-                                 (int)flags->rounds, "load", load[0]);
+                                 "instances", (int)own.instances, "connections", (int)own.connections, "rounds",
+                                 (int)flags.rounds, "load", load[0]);
         json_dumpf(json, stdout, JSON_COMPACT | JSON_REAL_PRECISION(5));
         printf("\n");
         json_decref(json);
         return;
     }
-    printf("%u switches of service.eastwest, %u instances on %u connections to etcd, %s; load %.1f\n", flags->rounds,
-           flags->instances, flags->connections, flags->each ? "a watch each" : "watches shared", load[0]);
+    printf("%u switches of service.eastwest, %u instances on %u connections to etcd, %s; load %.1f\n", flags.rounds,
+           own.instances, own.connections, own.each ? "a watch each" : "watches shared", load[0]);
     figures_print("an instance has it  ", all);
     printf("  (limit of p95 %.0f ms)", LIMIT_MS);
     figures_print("\n  the last one has it ", last);
     printf("\n");
 }
 
-/* ---- flags ---- */
-
-static void print_help(void)
-{
-    puts("usage: bench_eastwest [--instances N] [--connections N] [--rounds N] [--each] [--folder DIR] [--json]\n\n"
-         "Time from the journal's commit of a switch inside the site until instances that watch a real etcd have it.\n"
-         "Ends with 1 when that is above a second for one in twenty.\n\n"
-         "  --instances N    5000 when absent\n"
-         "  --connections N  50 when absent\n"
-         "  --rounds N       100 when absent\n"
-         "  --folder DIR     where the temporary folder is made ($TMPDIR or /tmp when absent)\n"
-         "  --each           a watch for each instance; else those of a connection share one for each row\n"
-         "  --json           the result as one line");
-}
-
-static bool parse_number(const char *text, unsigned *out)
-{
-    guint64 number;
-    bool ok = g_ascii_string_to_unsigned(text, 10, 1, 100000, &number, NULL);
-    *out = ok ? (unsigned)number : *out;
-    return ok;
-}
-
-static bool parse_flags(struct flags *flags, int argc, char **argv)
-{
-    static const struct option options[] = {{"instances", required_argument, NULL, 'i'},
-                                            {"connections", required_argument, NULL, 'c'},
-                                            {"rounds", required_argument, NULL, 'r'},
-                                            {"folder", required_argument, NULL, 'f'},
-                                            {"json", no_argument, NULL, 'j'},
-                                            {"each", no_argument, NULL, 'e'},
-                                            {"help", no_argument, NULL, 'h'},
-                                            {NULL, 0, NULL, 0}};
-    int flag;
-    bool ok = true;
-    while (ok && (flag = getopt_long(argc, argv, "", options, NULL)) != -1) {
-        switch (flag) {
-        case 'i':
-            ok = parse_number(optarg, &flags->instances);
-            break;
-        case 'c':
-            ok = parse_number(optarg, &flags->connections);
-            break;
-        case 'r':
-            ok = parse_number(optarg, &flags->rounds);
-            break;
-        case 'f':
-            flags->folder = optarg;
-            break;
-        case 'e':
-            flags->each = true;
-            break;
-        case 'j':
-            flags->json = true;
-            break;
-        case 'h':
-            flags->help = true;
-            break;
-        default:
-            ok = false;
-        }
-    }
-    return ok && optind == argc && flags->connections <= flags->instances;
-}
-
 static bool measure(struct bench *b, double *p95_ms, GError **error)
 {
-    unsigned n = b->flags->instances, rounds = b->flags->rounds;
+    unsigned n = own.instances, rounds = flags.rounds;
     g_autofree double *all_us = g_new(double, (gsize)n *rounds), *last_us = g_new(double, rounds);
     if (!bench_init(b, error))
         return false;
@@ -358,31 +286,21 @@ static bool measure(struct bench *b, double *p95_ms, GError **error)
     }
     struct figures all = figures_of(all_us, (size_t)n * rounds), last = figures_of(last_us, rounds);
     *p95_ms = all.p95;
-    report(b->flags, &all, &last);
+    report(&all, &last);
     return true;
 }
 
 int main(int argc, char **argv)
 {
-    struct flags flags = {.instances = 5000, .connections = 50, .rounds = 100, .folder = g_get_tmp_dir()};
-    if (!parse_flags(&flags, argc, argv)) {
-        fprintf(stderr, "bench_eastwest: not understood; --help lists all flags\n");
-        return 2;
-    }
-    if (flags.help) {
-        print_help();
-        return 0;
-    }
-    struct sigaction action = {.sa_handler = on_signal}; /* no SA_RESTART: waits end */
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
-    signal(SIGPIPE, SIG_IGN);
+    static const char summary[] =
+        "Time from the journal's commit of a switch inside the site until instances that watch a real etcd have it.\n"
+        "Ends with 1 when that is above a second for one in twenty.";
     g_autoptr(GError) error = NULL;
-    struct bench bench = {.flags = &flags};
+    flags_parse(&flags, argc, argv, summary, entries);
+    own.connections = MIN(own.connections, own.instances);
+    struct bench bench = {0};
     double p95_ms = 0;
     bool ok = measure(&bench, &p95_ms, &error);
     bench_clear(&bench);
-    if (!ok)
-        fprintf(stderr, "bench_eastwest: %s\n", error->message);
-    return ok && p95_ms <= LIMIT_MS ? 0 : 1;
+    return flags_end(ok, error) == 0 && p95_ms <= LIMIT_MS ? 0 : 1;
 }

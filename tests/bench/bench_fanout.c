@@ -1,7 +1,5 @@
 /* bench_fanout: how long a switch takes from its commit until the last of many agents has all that is new.
  *
- *   bench_fanout [--agents N] [--rounds N] [--tls] [--site FILE] [--folder DIR] [--json]
- *
  * A real signalboxd, and agents as far as the wire goes (crew.h), each with its connection, name and token, all on
  * loopback. A round closes or opens the first room's entrances; its time is from `committed_us` of signalboxd's log
  * (the journal's commit has returned) until the last agent has its table and every part of it that is new. The
@@ -16,12 +14,11 @@
 #include "tests/bench/bare.h"
 #include "tests/bench/crew.h"
 #include "tests/bench/figures.h"
+#include "tests/bench/flags.h"
 #include "tests/bench/loopback.h"
 #include "tests/unit/authority.h"
 
-#include <getopt.h>
 #include <poll.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -32,21 +29,16 @@
 #define LIMIT 4.0      /* times the yardstick, of a thousand agents without TLS */
 #define PEM_MAX 65536
 
-static volatile bool cancelled;
+static struct flags flags = {.rounds = 100};
+static struct {
+    unsigned agents;
+    gboolean tls;
+} own = {.agents = 1000};
+static const GOptionEntry entries[] = {{"agents", 0, 0, G_OPTION_ARG_INT, &own.agents, "1000 when absent", "N"},
+                                       {"tls", 0, 0, G_OPTION_ARG_NONE, &own.tls, "agents speak TLS, to both", NULL},
+                                       G_OPTION_ENTRY_NULL};
 
-static void on_signal(int number)
-{
-    (void)number;
-    cancelled = true;
-}
-
-struct flags {
-    unsigned agents, rounds;
-    const char *site, *folder;
-    bool tls, json, help;
-};
 struct bench {
-    const struct flags *flags;
     struct loopback site;
     struct loopback_server server;
     char *cert_path, *key_path, *cert, *key; /* files, and what is in them */
@@ -74,12 +66,12 @@ static unsigned parked(const struct bench *b)
 
 static bool all_wait(void *data)
 {
-    return parked(data) == ((struct bench *)data)->flags->agents;
+    return parked(data) == own.agents;
 }
 
 static bool all_wait_bare(void *data)
 {
-    return bare_parked(((struct bench *)data)->bare) == ((struct bench *)data)->flags->agents;
+    return bare_parked(((struct bench *)data)->bare) == own.agents;
 }
 
 static bool move_lever(struct bench *b, GError **error)
@@ -123,7 +115,7 @@ static bool bare_once(struct bench *b, double *took_us, GError **error)
 
 static bool make_certificate(struct bench *b, GError **error)
 {
-    if (!b->flags->tls)
+    if (!own.tls)
         return true;
     g_autofree char *folder = g_dir_make_tmp("signalbox-fanout-XXXXXX", error);
     if (folder == NULL)
@@ -143,10 +135,10 @@ static bool make_certificate(struct bench *b, GError **error)
 
 static bool make_tokens(struct bench *b, GError **error)
 {
-    b->tokens = g_new0(char *, b->flags->agents + 1);
-    for (unsigned i = 0; i < b->flags->agents; i++) {
+    b->tokens = g_new0(char *, own.agents + 1);
+    for (unsigned i = 0; i < own.agents; i++) {
         g_autofree char *name = g_strdup_printf("agent-%u", i + 1);
-        if (cancelled || (b->tokens[i] = loopback_token(&b->site, name, error)) == NULL)
+        if (flags_cancelled || (b->tokens[i] = loopback_token(&b->site, name, error)) == NULL)
             return false;
     }
     return true;
@@ -157,7 +149,7 @@ static bool warm_up(struct bench *b, GError **error)
 {
     int64_t ignored_us;
     double took_us;
-    if ((b->crew = crew_new(b->site.agents, b->flags->tls, b->tokens, error)) == NULL ||
+    if ((b->crew = crew_new(b->site.agents, own.tls, b->tokens, error)) == NULL ||
         !crew_wait(b->crew, ROUND_MS, &ignored_us, error))
         return false;
     for (unsigned i = 0; i < WARM_UP; i++) {
@@ -174,9 +166,9 @@ static bool warm_up_bare(struct bench *b, GError **error)
     g_auto(GStrv) parts = g_strsplit(b->site.agents, ":", 2);
     g_autofree char *listen = g_strdup_printf("%s:%d", parts[0], atoi(parts[1]) + 10);
     double took_us;
-    b->bare = bare_new(listen, (const char *const *)b->tables, crew_parts(b->crew), b->cert, b->key,
-                       b->flags->agents + 16, error);
-    b->bare_crew = b->bare != NULL ? crew_new(listen, b->flags->tls, b->tokens, error) : NULL;
+    b->bare =
+        bare_new(listen, (const char *const *)b->tables, crew_parts(b->crew), b->cert, b->key, own.agents + 16, error);
+    b->bare_crew = b->bare != NULL ? crew_new(listen, own.tls, b->tokens, error) : NULL;
     if (b->bare_crew == NULL)
         return false;
     if (!loopback_wait(&b->site, "all agents wait at the bare server", all_wait_bare, b, error))
@@ -196,16 +188,15 @@ static bool bench_init(struct bench *b, GError **error)
     /* Two connections for each agent here, one in each server. */
     struct rlimit files;
     getrlimit(RLIMIT_NOFILE, &files);
-    files.rlim_cur = MAX(files.rlim_cur, (rlim_t)b->flags->agents * 2 + 256);
+    files.rlim_cur = MAX(files.rlim_cur, (rlim_t)own.agents * 2 + 256);
     files.rlim_max = MAX(files.rlim_max, files.rlim_cur);
     if (setrlimit(RLIMIT_NOFILE, &files) != 0) {
         g_set_error(error, SB_ERROR, SB_ERROR_IO, "cannot have %lu files open (ulimit -n)",
                     (unsigned long)files.rlim_cur);
         return false;
     }
-    b->server.agents = b->flags->agents;
-    return make_certificate(b, error) &&
-           loopback_up_server(&b->site, b->flags->site, b->flags->folder, &b->server, &cancelled, error) &&
+    b->server.agents = own.agents;
+    return make_certificate(b, error) && loopback_up_server(&b->site, flags.site, flags.folder, &b->server, error) &&
            make_tokens(b, error) && warm_up(b, error) && warm_up_bare(b, error);
 }
 
@@ -253,15 +244,15 @@ static size_t changed_bytes(const struct bench *b, unsigned *parts)
 
 static void report(const struct bench *b, double *switches_us, double *bare_us)
 {
-    unsigned n = b->flags->rounds, parts;
+    unsigned n = flags.rounds, parts;
     size_t bytes = changed_bytes(b, &parts);
     struct figures change = figures_of(switches_us, n), yard = figures_of(bare_us, n);
     double p50 = change.p50 / yard.p50, p95 = change.p95 / yard.p95, load[3] = {0};
     (void)getloadavg(load, 3);
-    if (b->flags->json) {
+    if (flags.json) {
         json_t *json = json_pack("{s:f, s:f, s:f, s:i, s:i, s:b, s:i, s:I, s:o, s:o, s:f}", "ratio_p50", p50,
-                                 "ratio_p95", p95, "limit", LIMIT, "agents", (int)b->flags->agents, "rounds", (int)n,
-                                 "tls", b->flags->tls, "parts", (int)parts, "bytes", (json_int_t)bytes, "switch",
+                                 "ratio_p95", p95, "limit", LIMIT, "agents", (int)own.agents, "rounds", (int)n, "tls",
+                                 own.tls, "parts", (int)parts, "bytes", (json_int_t)bytes, "switch",
                                  figures_json(&change), "bare", figures_json(&yard), "load", load[0]);
         json_dumpf(json, stdout, JSON_COMPACT | JSON_REAL_PRECISION(5));
         printf("\n");
@@ -270,78 +261,16 @@ static void report(const struct bench *b, double *switches_us, double *bare_us)
     }
     printf("%.2f times bare libmicrohttpd at p50, %.2f at p95 (limit %.0f, of 1,000 agents without TLS)\n", p50, p95,
            LIMIT);
-    printf("%u rounds, %u agents, %s, each fetches its table and %u parts of %zu bytes; load %.1f\n", n,
-           b->flags->agents, b->flags->tls ? "TLS" : "no TLS", parts, bytes, load[0]);
+    printf("%u rounds, %u agents, %s, each fetches its table and %u parts of %zu bytes; load %.1f\n", n, own.agents,
+           own.tls ? "TLS" : "no TLS", parts, bytes, load[0]);
     figures_print("commit to the last agent", &change);
     figures_print("\n  bare                    ", &yard);
     printf("\n");
 }
 
-/* ---- flags ---- */
-
-static void print_help(void)
-{
-    puts("usage: bench_fanout [--agents N] [--rounds N] [--tls] [--site FILE] [--folder DIR] [--json]\n\n"
-         "Time from the journal's commit of a switch until the last of many agents has its table and all new parts,\n"
-         "beside the same bytes from bare libmicrohttpd. All on loopback, in a temporary folder.\n\n"
-         "  --agents N     1000 when absent\n"
-         "  --rounds N     100 when absent\n"
-         "  --tls          agents speak TLS, to both\n"
-         "  --site FILE    site as `signalbox apply` takes it; the site of 2 July 2024 when absent\n"
-         "  --folder DIR   where the temporary folder is made ($TMPDIR or /tmp when absent)\n"
-         "  --json         the result as one line");
-}
-
-static bool parse_number(const char *text, unsigned *out)
-{
-    guint64 number;
-    bool ok = g_ascii_string_to_unsigned(text, 10, 1, 100000, &number, NULL);
-    *out = ok ? (unsigned)number : *out;
-    return ok;
-}
-
-static bool parse_flags(struct flags *flags, int argc, char **argv)
-{
-    static const struct option options[] = {
-        {"agents", required_argument, NULL, 'a'}, {"rounds", required_argument, NULL, 'r'},
-        {"tls", no_argument, NULL, 't'},          {"site", required_argument, NULL, 's'},
-        {"folder", required_argument, NULL, 'f'}, {"json", no_argument, NULL, 'j'},
-        {"help", no_argument, NULL, 'h'},         {NULL, 0, NULL, 0}};
-    int flag;
-    bool ok = true;
-    while (ok && (flag = getopt_long(argc, argv, "", options, NULL)) != -1) {
-        switch (flag) {
-        case 'a':
-            ok = parse_number(optarg, &flags->agents);
-            break;
-        case 'r':
-            ok = parse_number(optarg, &flags->rounds);
-            break;
-        case 't':
-            flags->tls = true;
-            break;
-        case 's':
-            flags->site = optarg;
-            break;
-        case 'f':
-            flags->folder = optarg;
-            break;
-        case 'j':
-            flags->json = true;
-            break;
-        case 'h':
-            flags->help = true;
-            break;
-        default:
-            ok = false;
-        }
-    }
-    return ok && optind == argc;
-}
-
 static bool measure(struct bench *b, GError **error)
 {
-    unsigned n = b->flags->rounds;
+    unsigned n = flags.rounds;
     g_autofree double *switches_us = g_new(double, n), *bare_us = g_new(double, n);
     if (!bench_init(b, error))
         return false;
@@ -354,24 +283,13 @@ static bool measure(struct bench *b, GError **error)
 
 int main(int argc, char **argv)
 {
-    struct flags flags = {.agents = 1000, .rounds = 100, .site = BENCH_SITE, .folder = g_get_tmp_dir()};
-    if (!parse_flags(&flags, argc, argv)) {
-        fprintf(stderr, "bench_fanout: not understood; --help lists all flags\n");
-        return 2;
-    }
-    if (flags.help) {
-        print_help();
-        return 0;
-    }
-    struct sigaction action = {.sa_handler = on_signal}; /* no SA_RESTART: waits end */
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
-    signal(SIGPIPE, SIG_IGN);
+    static const char summary[] =
+        "Time from the journal's commit of a switch until the last of many agents has its table and all new parts,\n"
+        "beside the same bytes from bare libmicrohttpd. All on loopback, in a temporary folder.";
     g_autoptr(GError) error = NULL;
-    struct bench bench = {.flags = &flags};
+    flags_parse(&flags, argc, argv, summary, entries);
+    struct bench bench = {0};
     bool ok = measure(&bench, &error);
     bench_clear(&bench);
-    if (!ok)
-        fprintf(stderr, "bench_fanout: %s\n", error != NULL ? error->message : "cancelled");
-    return ok ? 0 : 1;
+    return flags_end(ok, error);
 }

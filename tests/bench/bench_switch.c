@@ -1,7 +1,5 @@
 /* bench_switch: how long a switch takes from its commit to the proof on every edge.
  *
- *   bench_switch [--rounds N] [--switches N] [--site FILE] [--folder DIR] [--keep] [--json]
- *
  * A switch closes or opens the first room's entrances (room.ingress) through the API on the local socket of a real
  * signalboxd, beside real HAProxy processes with their agents (loopback.h). Its time is from `committed_us` of
  * signalboxd's log (the journal's commit has returned) to the last `at_us` of the edges' applied.log (that generation
@@ -16,13 +14,12 @@
 #include "core/fileio.h"
 #include "core/loop.h"
 #include "tests/bench/figures.h"
+#include "tests/bench/flags.h"
 #include "tests/bench/loopback.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <getopt.h>
 #include <poll.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -34,14 +31,6 @@
 #define WARM_UP 20                      /* switches before the first round */
 #define LINE_MAX_SIZE 65536
 #define LEVER "room.ingress"
-
-static volatile bool cancelled;
-
-static void on_signal(int number)
-{
-    (void)number;
-    cancelled = true;
-}
 
 /* ---- logs that grow ---- */
 
@@ -111,6 +100,17 @@ static void tail_read(struct tail *tail)
 
 /* ---- one switch ---- */
 
+static struct flags flags = {.rounds = 5};
+static struct {
+    unsigned switches; /* of each round */
+    gboolean keep;
+} own = {.switches = 200};
+static const GOptionEntry entries[] = {
+    {"switches", 0, 0, G_OPTION_ARG_INT, &own.switches, "of each round; 200 when absent", "N"},
+    {"keep", 0, 0, G_OPTION_ARG_NONE, &own.keep,
+     "leave the folder, with the logs of all processes, and say where it is", NULL},
+    G_OPTION_ENTRY_NULL};
+
 struct bench {
     struct loopback site;
     const char *room;
@@ -142,9 +142,9 @@ static bool wait_for_logs(struct bench *b, uint64_t generation, GError **error)
         struct pollfd wait = {.fd = b->inotify_fd, .events = POLLIN};
         char events[4096];
         int64_t left_us = until_us - loop_now_us();
-        if (cancelled || left_us <= 0) {
+        if (flags_cancelled || left_us <= 0) {
             g_set_error(error, SB_ERROR, SB_ERROR_TIMEOUT,
-                        cancelled ? "cancelled" : "generation %" G_GUINT64_FORMAT " is not on every edge in time",
+                        flags_cancelled ? "cancelled" : "generation %" G_GUINT64_FORMAT " is not on every edge in time",
                         generation);
             return false;
         }
@@ -267,9 +267,9 @@ static bool warm_up(struct bench *b, GError **error)
     return true;
 }
 
-static bool bench_init(struct bench *b, const char *site, const char *folder, GError **error)
+static bool bench_init(struct bench *b, GError **error)
 {
-    if (!loopback_up(&b->site, site, folder, &cancelled, error))
+    if (!loopback_up(&b->site, flags.site, flags.folder, error))
         return false;
     b->room = ((const struct object *)inventory_list(b->site.site, OBJECT_room)->pdata[0])->name;
     return watch_logs(b, error) && yardstick_set(b, error) && warm_up(b, error);
@@ -359,113 +359,33 @@ static void report_text(const struct bench *b, const struct round *rounds, unsig
     }
 }
 
-/* ---- flags ---- */
-
-static void print_help(void)
+static bool measure(struct bench *b, GError **error)
 {
-    puts("usage: bench_switch [--rounds N] [--switches N] [--site FILE] [--folder DIR] [--keep] [--json]\n\n"
-         "Time of a switch of a room, from the journal's commit to the last read-back on real edges, beside the time\n"
-         "of one durable write on the same file system. All on loopback, in a temporary folder.\n\n"
-         "  --rounds N     5 when absent\n"
-         "  --switches N   of each round; 200 when absent\n"
-         "  --site FILE    site as `signalbox apply` takes it; the site of 2 July 2024 when absent\n"
-         "  --folder DIR   where the temporary folder is made, a local disk ($TMPDIR or /tmp when absent)\n"
-         "  --keep         leave the folder, with the logs of all processes, and say where it is\n"
-         "  --json         the result as one line");
-}
-
-struct flags {
-    unsigned rounds, switches;
-    const char *site, *folder;
-    bool keep, json, help;
-};
-
-static bool parse_number(const char *text, unsigned *out)
-{
-    guint64 number;
-    bool ok = g_ascii_string_to_unsigned(text, 10, 1, 100000, &number, NULL);
-    *out = ok ? (unsigned)number : *out;
-    return ok;
-}
-
-static bool parse_flags(struct flags *flags, int argc, char **argv)
-{
-    static const struct option options[] = {
-        {"rounds", required_argument, NULL, 'r'}, {"switches", required_argument, NULL, 'n'},
-        {"site", required_argument, NULL, 's'},   {"folder", required_argument, NULL, 'f'},
-        {"keep", no_argument, NULL, 'k'},         {"json", no_argument, NULL, 'j'},
-        {"help", no_argument, NULL, 'h'},         {NULL, 0, NULL, 0}};
-    int flag;
-    bool ok = true;
-    while (ok && (flag = getopt_long(argc, argv, "", options, NULL)) != -1) {
-        switch (flag) {
-        case 'r':
-            ok = parse_number(optarg, &flags->rounds);
-            break;
-        case 'n':
-            ok = parse_number(optarg, &flags->switches);
-            break;
-        case 's':
-            flags->site = optarg;
-            break;
-        case 'f':
-            flags->folder = optarg;
-            break;
-        case 'k':
-            flags->keep = true;
-            break;
-        case 'j':
-            flags->json = true;
-            break;
-        case 'h':
-            flags->help = true;
-            break;
-        default:
-            ok = false;
-        }
-    }
-    return ok && optind == argc;
-}
-
-static bool measure(struct bench *b, const struct flags *flags, GError **error)
-{
-    g_autofree struct round *rounds = g_new0(struct round, flags->rounds);
-    if (!bench_init(b, flags->site, flags->folder, error))
+    g_autofree struct round *rounds = g_new0(struct round, flags.rounds);
+    if (!bench_init(b, error))
         return false;
-    for (unsigned i = 0; i < flags->rounds; i++) {
-        if (!run_round(b, flags->switches, &rounds[i], error))
+    for (unsigned i = 0; i < flags.rounds; i++) {
+        if (!run_round(b, own.switches, &rounds[i], error))
             return false;
         if (isatty(STDERR_FILENO))
-            fprintf(stderr, "round %u of %u\n", i + 1, flags->rounds);
+            fprintf(stderr, "round %u of %u\n", i + 1, flags.rounds);
     }
-    (flags->json ? report_json : report_text)(b, rounds, flags->rounds, flags->switches);
+    (flags.json ? report_json : report_text)(b, rounds, flags.rounds, own.switches);
     return true;
 }
 
 int main(int argc, char **argv)
 {
-    struct flags flags = {.rounds = 5, .switches = 200, .site = BENCH_SITE, .folder = g_get_tmp_dir()};
-    if (!parse_flags(&flags, argc, argv)) {
-        fprintf(stderr, "bench_switch: not understood; --help lists all flags\n");
-        return 2;
-    }
-    if (flags.help) {
-        print_help();
-        return 0;
-    }
-    struct sigaction action = {.sa_handler = on_signal}; /* no SA_RESTART: waits end */
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
-    sigaction(SIGHUP, &action, NULL);
-    signal(SIGPIPE, SIG_IGN);
+    static const char summary[] =
+        "Time of a switch of a room, from the journal's commit to the last read-back on real edges, beside the time\n"
+        "of one durable write on the same file system. All on loopback, in a temporary folder.";
     g_autoptr(GError) error = NULL;
+    flags_parse(&flags, argc, argv, summary, entries);
     struct bench bench = {0};
-    bool ok = measure(&bench, &flags, &error);
-    bench.site.keep = flags.keep;
-    if (flags.keep && bench.site.folder != NULL)
+    bool ok = measure(&bench, &error);
+    bench.site.keep = own.keep;
+    if (own.keep && bench.site.folder != NULL)
         fprintf(stderr, "bench_switch: logs and states are in %s\n", bench.site.folder);
     bench_clear(&bench);
-    if (!ok)
-        fprintf(stderr, "bench_switch: %s\n", error->message);
-    return ok ? 0 : 1;
+    return flags_end(ok, error);
 }

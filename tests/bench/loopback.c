@@ -4,6 +4,7 @@
 #include "core/fileio.h"
 #include "core/httpc.h"
 #include "schema/yamldoc.h"
+#include "tests/bench/flags.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -140,8 +141,8 @@ bool loopback_wait(const struct loopback *lo, const char *what, bool (*ready)(vo
 {
     int64_t until_us = loop_now_us() + WAIT_US;
     while (!ready(data)) {
-        if (*lo->cancelled || loop_now_us() > until_us) {
-            g_set_error(error, SB_ERROR, SB_ERROR_TIMEOUT, *lo->cancelled ? "cancelled" : "not in time: %s", what);
+        if (flags_cancelled || loop_now_us() > until_us) {
+            g_set_error(error, SB_ERROR, SB_ERROR_TIMEOUT, flags_cancelled ? "cancelled" : "not in time: %s", what);
             return false;
         }
         if (!all_run(lo, error))
@@ -424,10 +425,9 @@ static char *build_folder(void)
 }
 
 bool loopback_up_server(struct loopback *lo, const char *site_path, const char *folder,
-                        const struct loopback_server *server, volatile bool *cancelled, GError **error)
+                        const struct loopback_server *server, GError **error)
 {
-    *lo = (struct loopback){
-        .next_host = 2, .alone = server, .cancelled = cancelled, .pids = g_array_new(FALSE, FALSE, sizeof(pid_t))};
+    *lo = (struct loopback){.next_host = 2, .alone = server, .pids = g_array_new(FALSE, FALSE, sizeof(pid_t))};
     g_autofree char *template = g_build_filename(folder, "signalbox-bench-XXXXXX", NULL);
     if (mkdtemp(template) == NULL) {
         g_set_error(error, SB_ERROR, SB_ERROR_IO, "cannot make a folder in %s: %s", folder, g_strerror(errno));
@@ -436,13 +436,13 @@ bool loopback_up_server(struct loopback *lo, const char *site_path, const char *
     lo->folder = g_steal_pointer(&template);
     lo->build = build_folder();
     lo->socket = below(lo, "signalboxd.sock");
-    return site_load(lo, site_path, error) && server_start(lo, error) && site_apply(lo, error);
+    return site_load(lo, site_path != NULL ? site_path : BENCH_SITE, error) && server_start(lo, error) &&
+           site_apply(lo, error);
 }
 
-bool loopback_up(struct loopback *lo, const char *site_path, const char *folder, volatile bool *cancelled,
-                 GError **error)
+bool loopback_up(struct loopback *lo, const char *site_path, const char *folder, GError **error)
 {
-    if (!loopback_up_server(lo, site_path, folder, NULL, cancelled, error))
+    if (!loopback_up_server(lo, site_path, folder, NULL, error))
         return false;
     INVENTORY_FOREACH (lo->site, room, room)
         if (!origin_start(lo, room, error))

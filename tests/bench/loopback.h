@@ -4,6 +4,8 @@
  * Every run takes addresses 127.A.B.x of its own, drawn from its pid, so that nothing has to be configured and two
  * runs do not meet. The processes die with this one, however it ends.
  *
+ * A signal that cancels (flags.h) ends every wait.
+ *
  * Thread safety: one thread.
  */
 #ifndef BENCH_LOOPBACK_H
@@ -21,14 +23,13 @@ struct loopback {
     size_t log_at;                       /* bytes of signalboxd's log that were read */
     GArray *pids;                        /* of what was started, pid_t */
     const struct loopback_server *alone; /* or NULL */
-    volatile bool *cancelled;            /* ends every wait when it becomes true */
     bool keep;                           /* the folder stays, for its logs */
 };
 
 /* Starts everything; returns when every edge has applied the site and sees every entrance up. below: folder for the
- * temporary one. On failure loopback_down is still needed. */
-bool loopback_up(struct loopback *lo, const char *site_path, const char *below, volatile bool *cancelled,
-                 GError **error);
+ * temporary one. site_path: NULL: the site of 2 July 2024. On failure loopback_down is still
+ * needed. */
+bool loopback_up(struct loopback *lo, const char *site_path, const char *below, GError **error);
 /* What a server alone is started with. */
 struct loopback_server {
     unsigned agents;        /* edges agent-1, agent-2, ... beside those of the site */
@@ -37,7 +38,7 @@ struct loopback_server {
 };
 /* signalboxd alone, with the site applied. */
 bool loopback_up_server(struct loopback *lo, const char *site_path, const char *below,
-                        const struct loopback_server *server, volatile bool *cancelled, GError **error);
+                        const struct loopback_server *server, GError **error);
 /* Makes a token for an agent; NULL with an error, g_free. */
 char *loopback_token(const struct loopback *lo, const char *agent, GError **error);
 /* When the newest generation was committed, µs of the wall clock, from what has come to signalboxd's log since the last
