@@ -40,7 +40,8 @@ struct callee_config {
     const char *ca, *cert, *key; /* PEM files for https, or NULL */
 };
 struct callee;
-/* Starts its thread; the config is copied. What the cache holds counts at once. NULL: no thread to be had. */
+/* Starts its thread; the config is copied. What the cache holds counts at once. NULL: no members, or no
+ * thread to be had. */
 struct callee *callee_new(const struct callee_config *config, GError **error);
 void callee_free(struct callee *callee);
 

@@ -363,6 +363,10 @@ static void load(struct callee *callee)
 
 struct callee *callee_new(const struct callee_config *config, GError **error)
 {
+    if (config->members[0] == '\0') {
+        g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_INVAL, "found no member of etcd, expected one at least");
+        return NULL;
+    }
     struct callee *callee = g_new0(struct callee, 1);
     curl_global_init(CURL_GLOBAL_DEFAULT);
     pthread_condattr_t clock; /* of g_get_monotonic_time */
@@ -415,7 +419,7 @@ void callee_free(struct callee *callee)
 
 bool callee_wait(struct callee *callee, unsigned timeout_ms)
 {
-    int64_t until_us = g_get_monotonic_time() + timeout_ms * 1000;
+    int64_t until_us = g_get_monotonic_time() + (int64_t)timeout_ms * 1000;
     const struct timespec until = {until_us / G_USEC_PER_SEC, until_us % G_USEC_PER_SEC * 1000};
     pthread_mutex_lock(&callee->lock);
     while (!callee_table_known(callee->table) && pthread_cond_timedwait(&callee->settled, &callee->lock, &until) == 0)

@@ -377,6 +377,16 @@ static void wait_error(struct callee *callee, const char *text)
     }
 }
 
+START_TEST(no_members_are_refused)
+{
+    g_autoptr(GError) error = NULL;
+    struct callee_config own = config;
+    own.members = "";
+    ck_assert_ptr_null(callee_new(&own, &error));
+    ck_assert_str_eq(error->message, "found no member of etcd, expected one at least");
+}
+END_TEST
+
 START_TEST(tls_is_spoken)
 {
     folder = g_dir_make_tmp("callee-XXXXXX", NULL);
@@ -412,7 +422,7 @@ START_TEST(a_switch_is_heard_by_watching)
     begin(1);
     put_site();
     struct callee *callee = client(1, NULL);
-    ck_assert(callee_wait(callee, 20000));
+    ck_assert(callee_wait(callee, 4294968)); /* ms: more µs than 32 bits hold */
     wait_watching(callee);
     wait_picked(callee, "10.1.0.1:80");
     struct callee_state before, after;
@@ -626,6 +636,7 @@ static void add(TCase *tcase)
     tcase_add_test(tcase, what_is_no_row_is_not_believed);
     tcase_add_test(tcase, lost_heartbeats_do_not_empty_a_room);
     tcase_add_test(tcase, a_cache_gives_back_what_was_known);
+    tcase_add_test(tcase, no_members_are_refused);
     tcase_add_test(tcase, tls_is_spoken);
     tcase_add_test(tcase, a_switch_is_heard_by_watching);
     tcase_add_test(tcase, etcd_dies_and_comes_back);
