@@ -93,12 +93,8 @@ void receiver_start(struct receiver *r)
 {
     struct sockaddr_in sa = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t len = sizeof sa;
-    pthread_condattr_t attr;
     *r = (struct receiver){.status = 200, .requests = g_ptr_array_new_with_free_func(received_free)};
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    pthread_cond_init(&r->changed, &attr);
-    pthread_condattr_destroy(&attr);
+    loop_cond_init(&r->changed);
     pthread_mutex_init(&r->lock, NULL);
     r->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     ck_assert_int_eq(bind(r->fd, (struct sockaddr *)&sa, len), 0);

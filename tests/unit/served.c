@@ -4,11 +4,10 @@
 #include "schema/object.h"
 #include "schema/yamldoc.h"
 #include "server/store/db.h"
+#include "tests/unit/unit.h"
 
 #include <check.h>
-#include <errno.h>
 #include <fcntl.h>
-#include <glib/gstdio.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <signal.h>
@@ -20,17 +19,6 @@
 #include <unistd.h>
 
 #define READY_MS 20000 /* a limit, not a wait */
-
-static int free_port(void)
-{
-    struct sockaddr_in sa = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t len = sizeof sa;
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    ck_assert_int_eq(bind(fd, (struct sockaddr *)&sa, len), 0);
-    getsockname(fd, (struct sockaddr *)&sa, &len);
-    close(fd);
-    return ntohs(sa.sin_port);
-}
 
 /* A database of its own where the program was told to keep history (with_postgres.c); NULL: it was not. */
 static char *store_new(int port)
@@ -51,8 +39,8 @@ void served_new(struct served *served)
     g_autofree char *dir = g_dir_make_tmp("sb-api-XXXXXX", NULL);
     ck_assert(dir != NULL && g_strlcpy(served->dir, dir, sizeof served->dir) < sizeof served->dir);
     snprintf(served->socket, sizeof served->socket, "%s/socket", served->dir);
-    served->port = free_port();
-    served->agents_port = free_port();
+    served->port = unit_free_port();
+    served->agents_port = unit_free_port();
     served->operators = g_strdup_printf("http://127.0.0.1:%d", served->port);
     served->agents = g_strdup_printf("http://127.0.0.1:%d", served->agents_port);
     served->store = store_new(served->port);
@@ -126,22 +114,6 @@ int served_end(struct served *served, int number)
     return served_wait(served);
 }
 
-static void remove_folder(const char *path)
-{
-    GDir *files = g_dir_open(path, 0, NULL);
-    const char *name;
-    while (files != NULL && (name = g_dir_read_name(files)) != NULL) {
-        g_autofree char *file = g_build_filename(path, name, NULL);
-        if (g_file_test(file, G_FILE_TEST_IS_DIR))
-            remove_folder(file);
-        else
-            g_unlink(file);
-    }
-    if (files != NULL)
-        g_dir_close(files);
-    g_rmdir(path);
-}
-
 void served_clear(struct served *served)
 {
     if (served->pid != 0) {
@@ -150,7 +122,7 @@ void served_clear(struct served *served)
                       served->log->str);
     }
     close(served->log_fd);
-    remove_folder(served->dir);
+    unit_remove_all(served->dir);
     g_string_free(served->log, TRUE);
     g_free(served->operators);
     g_free(served->agents);

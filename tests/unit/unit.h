@@ -82,13 +82,21 @@ static inline bool unit_port_free(uint16_t port, int type)
     return ok;
 }
 
-/* A port of 127.0.0.1 that neither TCP nor UDP uses, below the range that clients are given. */
+/* A port of 127.0.0.1 that neither TCP nor UDP uses, below the range that clients are given. Another one each time:
+ * nobody listens yet on those that were given before. */
 static inline uint16_t unit_free_port(void)
 {
+    static uint16_t given[64];
+    static unsigned n;
     uint16_t port;
-    do
+    bool taken;
+    do {
         port = (uint16_t)g_random_int_range(20000, 32000);
-    while (!unit_port_free(port, SOCK_STREAM) || !unit_port_free(port, SOCK_DGRAM));
+        taken = !unit_port_free(port, SOCK_STREAM) || !unit_port_free(port, SOCK_DGRAM);
+        for (unsigned i = 0; i < MIN(n, G_N_ELEMENTS(given)); i++)
+            taken = taken || given[i] == port;
+    } while (taken);
+    given[n++ % G_N_ELEMENTS(given)] = port;
     return port;
 }
 
