@@ -113,14 +113,22 @@ static void target_clear(struct httpc_target *target)
     g_free((char *)(uintptr_t)target->key_file);
 }
 
-/* 0: no connection. *detail: g_free. */
+/* 0: no connection. *detail: g_free. As agents do it tries again where a handshake was too slow, on a busy machine. */
 static unsigned ask(const char *ca, const char *cert, const char *path, char **detail)
 {
     struct httpc_target target = target_of(ca, cert);
-    struct httpc_reply reply = {0};
-    unsigned status = httpc_call(&target, "GET", path, NULL, NULL, 20000, &reply, NULL) ? reply.status : 0;
-    *detail = g_strdup(reply.body != NULL ? reply.body : "");
-    httpc_reply_clear(&reply);
+    unsigned status = 0;
+    *detail = NULL;
+    for (int64_t until_us = loop_now_us() + WAIT_US; status == 0 && loop_now_us() < until_us;) {
+        struct httpc_reply reply = {0};
+        g_autoptr(GError) error = NULL;
+        status = httpc_call(&target, "GET", path, NULL, NULL, 20000, &reply, &error) ? reply.status : 0;
+        g_free(*detail);
+        *detail = g_strdup(error != NULL ? error->message : reply.body != NULL ? reply.body : "");
+        httpc_reply_clear(&reply);
+        if (error != NULL && strstr(error->message, "timeout") == NULL)
+            break;
+    }
     target_clear(&target);
     return status;
 }
@@ -201,7 +209,8 @@ START_TEST(who_is_heard)
     /* Nothing at all is said to strangers here; on the operators' listener a token is enough. */
     g_autofree char *detail = NULL, *operators = g_strdup_printf("https://127.0.0.1:%d", served.port),
                     *ca = file("ca", ".pem"), *viewer = served_token(&served, "vera", "viewer");
-    ck_assert_uint_eq(ask("ca", NULL, "/livez", &detail), 401);
+    unsigned status = ask("ca", NULL, "/livez", &detail);
+    ck_assert_msg(status == 401, "%u %s", status, detail);
     struct httpc_target person = {.base_url = operators, .ca_file = ca, .token = viewer};
     struct httpc_reply reply = {0};
     ck_assert(httpc_call(&person, "GET", "/v1/status", NULL, NULL, 20000, &reply, NULL));
@@ -229,8 +238,12 @@ struct kept {
 static void on_answer(void *data, const struct httpc_reply *reply, const GError *error)
 {
     struct kept *kept = data;
-    (void)error;
-    kept->status = reply != NULL ? reply->status : 0;
+    if (reply == NULL && kept->answers == 0 && loop_now_us() < kept->until_us) { /* a slow handshake */
+        httpc_start(kept->client, &kept->target, "GET", TABLE, NULL, 20000, on_answer, kept);
+        return;
+    }
+    ck_assert_msg(reply != NULL, "answer %u: %s", kept->answers + 1, error->message);
+    kept->status = reply->status;
     if (++kept->answers == 2) {
         kept->connections = figure(CONNECTIONS);
         make_list("ca", "edge-1", "revoked");
