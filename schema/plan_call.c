@@ -3,6 +3,7 @@
 
 #include "schema/field.h"
 #include "schema/template.h"
+#include "schema/yamldoc.h"
 
 #include <string.h>
 
@@ -87,7 +88,7 @@ static void body_read(const struct call *c)
     json_t *body = json_deep_copy(json_object_get(c->json, "body"));
     if (body == NULL)
         return;
-    json_object_del(body, "@line");
+    yamldoc_strip(body);
     char *text = json_dumps(body, JSON_COMPACT);
     if (!json_is_object(body) || text == NULL || strlen(text) > BODY_MAX)
         find_member(c->r, c->json, c->step, "body", "an object of at most 4096 bytes as JSON");

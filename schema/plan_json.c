@@ -2,6 +2,7 @@
 #include "schema/plan_read.h"
 
 #include "schema/field.h"
+#include "schema/yamldoc.h"
 
 #include <string.h>
 
@@ -695,24 +696,12 @@ static void notes_read(const struct reader *r, const json_t *json)
                     "a list of at most 20 lines of printable text, each at most 400 characters");
 }
 
-static void lines_drop(json_t *json)
-{
-    const char *name;
-    json_t *item;
-    size_t i;
-    json_object_del(json, "@line");
-    json_object_foreach (json, name, item)
-        lines_drop(item);
-    json_array_foreach (json, i, item)
-        lines_drop(item);
-}
-
 /* As it was given, without what the reader of the file put in. */
 static json_t *source_of(const json_t *json)
 {
     json_t *source = json_deep_copy(json);
     json_object_del(source, "at");
-    lines_drop(source);
+    yamldoc_strip(source);
     return source;
 }
 

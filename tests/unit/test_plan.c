@@ -107,6 +107,21 @@ START_TEST(the_source_comes_back_without_lines)
 }
 END_TEST
 
+START_TEST(what_a_call_sends_is_what_was_written)
+{
+    sb_auto(plan) plan =
+        read_good("plan: p\nsteps:\n  - name: tell\n    hook:\n      url: https://x.test/\n      key: k\n"
+                  "      body: {a: {b: [{c: 1}]}}\n"
+                  "      undo: {url: \"https://x.test/\", body: {d: {e: 2}}}\n");
+    json_t *body = json_pack("{s:{s:[{s:i}]}}", "a", "b", "c", 1), *back = json_pack("{s:{s:i}}", "d", "e", 2);
+    const json_t *spec = step(plan, 0)->spec;
+    ck_assert(json_equal(json_object_get(spec, "body"), body));
+    ck_assert(json_equal(json_object_get(json_object_get(spec, "undo"), "body"), back));
+    json_decref(body);
+    json_decref(back);
+}
+END_TEST
+
 START_TEST(the_runbooks_that_ship_are_good)
 {
     g_autoptr(GDir) dir = g_dir_open(SOURCE_DIR "/runbooks", 0, NULL);
@@ -183,7 +198,8 @@ START_TEST(what_is_wrong_is_found_with_its_line)
         {HEAD "  - {name: a, set: []}\n",
          AT "set: found a list of 0, expected a list of 1 to 100 {control, on, value}"},
         {HEAD "  - {name: a, set: [{control: door, on: x, value: y}]}\n", AT
-         "control: found \"door\", expected one of room.ingress, room.compute, pop, edge, split, split.pin, group.edge_class, "
+         "control: found \"door\", expected one of room.ingress, room.compute, pop, edge, split, split.pin, "
+         "group.edge_class, "
          "variant.edge_class, dnszone.guard, service.auto_dr, interface.eastwest, service.eastwest, service.degrade, "
          "service.limit, room.degrade, room.limit, component.primary, component.consumption"},
         {HEAD "  - {name: a, set: [{control: pop, on: p, value: shut}]}\n",
@@ -301,6 +317,7 @@ static void add(TCase *tcase)
     tcase_add_test(tcase, every_member_is_read);
     tcase_add_test(tcase, steps_stand_behind_what_they_need);
     tcase_add_test(tcase, the_source_comes_back_without_lines);
+    tcase_add_test(tcase, what_a_call_sends_is_what_was_written);
     tcase_add_test(tcase, the_runbooks_that_ship_are_good);
     tcase_add_test(tcase, what_is_wrong_is_found_with_its_line);
     tcase_add_test(tcase, plans_fit_each_other_and_the_inventory);
