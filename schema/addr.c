@@ -80,6 +80,14 @@ bool endpoint_equal(const struct endpoint *a, const struct endpoint *b)
     return addr_equal(&a->addr, &b->addr) && a->port == b->port;
 }
 
+bool addr_is_loopback(const struct addr *addr)
+{
+    static const uint8_t v6[16] = {[15] = 1};
+    return addr->family == AF_INET    ? addr->bytes[0] == 127
+           : addr->family == AF_INET6 ? memcmp(addr->bytes, v6, sizeof v6) == 0
+                                      : false;
+}
+
 struct addr addr_mask(const struct addr *addr, unsigned bits)
 {
     struct addr masked = *addr;

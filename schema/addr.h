@@ -30,6 +30,7 @@ char *addr_format(const struct addr *addr, char text[static ADDR_TEXT_SIZE]);
 char *endpoint_format(const struct endpoint *ep, char text[static ENDPOINT_TEXT_SIZE]);
 bool addr_equal(const struct addr *a, const struct addr *b);
 bool endpoint_equal(const struct endpoint *a, const struct endpoint *b);
+bool addr_is_loopback(const struct addr *addr); /* 127.0.0.0/8, ::1 */
 /* First `bits` kept, the rest zero. */
 struct addr addr_mask(const struct addr *addr, unsigned bits);
 /* For connect(2); returns the length. */

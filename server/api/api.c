@@ -21,16 +21,10 @@
 
 /* ---- checks ---- */
 
-static bool is_loopback(const struct addr *addr)
-{
-    static const uint8_t v6[16] = {[15] = 1};
-    return addr->family == AF_INET ? addr->bytes[0] == 127 : memcmp(addr->bytes, v6, sizeof v6) == 0;
-}
-
 bool api_check_address(const char *flag, const struct endpoint *address, bool tls, GError **error)
 {
     char text[ENDPOINT_TEXT_SIZE];
-    if (tls || is_loopback(&address->addr))
+    if (tls || addr_is_loopback(&address->addr))
         return true;
     endpoint_format(address, text);
     g_set_error(

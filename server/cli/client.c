@@ -4,6 +4,7 @@
 #include "core/error.h"
 #include "core/fileio.h"
 #include "core/loop.h"
+#include "schema/addr.h"
 #include "schema/object.h"
 
 #include <poll.h>
@@ -47,7 +48,8 @@ static char *token_read(const char *path)
 
 static bool is_loopback(const char *host)
 {
-    return strcmp(host, "localhost") == 0 || strcmp(host, "::1") == 0 || g_str_has_prefix(host, "127.");
+    struct addr addr;
+    return strcmp(host, "localhost") == 0 || (addr_parse(host, &addr) && addr_is_loopback(&addr));
 }
 
 /* Whether it says a server and nothing else. with_token: one will be sent to it. */

@@ -86,6 +86,22 @@ START_TEST(masks_keep_the_first_bits)
 }
 END_TEST
 
+START_TEST(loopback_is_this_machine)
+{
+    static const struct {
+        const char *text;
+        bool is;
+    } rows[] = {{"127.0.0.1", true}, {"127.255.0.9", true}, {"::1", true},  {"126.0.0.1", false},
+                {"0.0.0.0", false},  {"::", false},         {"::2", false}, {"::ffff:127.0.0.1", false},
+                {"7f00::", false},   {"2001:db8::1", false}};
+    for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {
+        struct addr addr;
+        ck_assert(addr_parse(rows[i].text, &addr));
+        ck_assert_msg(addr_is_loopback(&addr) == rows[i].is, "%s", rows[i].text);
+    }
+}
+END_TEST
+
 START_TEST(equality_knows_the_family)
 {
     struct addr v4, v6, none = {0};
@@ -120,6 +136,7 @@ static void add(TCase *tcase)
     tcase_add_test(tcase, what_is_no_address_is_refused_and_leaves_the_result);
     tcase_add_test(tcase, endpoints_are_read_and_written);
     tcase_add_test(tcase, masks_keep_the_first_bits);
+    tcase_add_test(tcase, loopback_is_this_machine);
     tcase_add_test(tcase, equality_knows_the_family);
     tcase_add_test(tcase, socket_addresses_hold_what_connect_needs);
 }

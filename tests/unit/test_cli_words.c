@@ -61,6 +61,7 @@ START_TEST(wrong_words)
         {"--server https://192.0.2.1/v1 status", "expected https://ADDRESS:PORT"},
         {"--server ftp://192.0.2.1 status", "expected https://ADDRESS:PORT"},
         {"--server http://192.0.2.1:1 --token-file token status", "a token is not sent over a network in clear"},
+        {"--server http://127.evil.test:1 --token-file token status", "a token is not sent over a network in clear"},
         {"--server http://127.0.0.1:1 --token-file evil status", "found no token in evil, expected one line"},
         {"--server http://127.0.0.1:1 --token-file /dev/null status", "found no token in /dev/null"},
         {"apply -f /dev/null --prune", "found no object in it, expected some: --prune would remove all"},
