@@ -188,6 +188,14 @@ static bool may_repeat(const struct execution_step *step)
     return json_is_true(json_object_get(step->spec, "repeat"));
 }
 
+/* In this reign nobody has asked yet, so it was another one, which ended before it had the answer. */
+static bool is_unknown(const struct execution_step *step, bool called)
+{
+    return called && step->tries == 0 && !may_repeat(step);
+}
+
+#define UNKNOWN_TEXT "the server ended while it was asked: whether it was done is not known"
+
 bool look_hook(struct engine *engine, struct execution *ex, struct execution_step *step, struct effects *out)
 {
     if (step_timed_out(engine, step)) {
@@ -197,10 +205,8 @@ bool look_hook(struct engine *engine, struct execution *ex, struct execution_ste
     }
     if (step->calling || engine->now_us < step->again_us)
         return false;
-    /* In this reign nobody has asked yet, so it was another one, which ended before it had the answer. */
-    if (step->called && step->tries == 0 && !may_repeat(step)) {
-        step_end(engine, ex, step, STEP_STATE_FAILED,
-                 "the server ended while it was asked: whether it was done is not known, and it is not to be repeated");
+    if (is_unknown(step, step->called)) {
+        step_end(engine, ex, step, STEP_STATE_FAILED, UNKNOWN_TEXT ", and it is not to be repeated");
         return true;
     }
     if (!step->called) {
@@ -306,6 +312,17 @@ static void undo_end(struct engine *engine, struct execution *root, struct execu
                                   step->name, text);
 }
 
+/* Behind its intent, if it is to be asked for once only. */
+static void send_undo(struct engine *engine, struct execution *root, struct execution_step *step, struct effects *out)
+{
+    struct execution *owner = owner_of(engine, step);
+    if (!may_repeat(step) && !step->undo_called) {
+        step->undo_called = owner->dirty = true;
+        execution_flush_family(engine, root, NULL, out);
+    }
+    send_call(owner, step, "undo", step->since_us + step->timeout_us - engine->now_us, out);
+}
+
 bool hooks_undone(struct engine *engine, struct execution *root, struct effects *out)
 {
     for (;;) {
@@ -315,12 +332,16 @@ bool hooks_undone(struct engine *engine, struct execution *root, struct effects 
             return true;
         if (step->calling)
             return false;
+        if (is_unknown(step, step->undo_called)) {
+            undo_end(engine, root, step, WRITE_LEFT, UNKNOWN_TEXT);
+            continue;
+        }
         if (step->tries == 0 && step->again_us == 0) /* its time begins */
             step->since_us = step->again_us = engine->now_us;
         if (!step_timed_out(engine, step)) {
             if (engine->now_us < step->again_us)
                 return false;
-            send_call(owner_of(engine, step), step, "undo", step->since_us + step->timeout_us - engine->now_us, out);
+            send_undo(engine, root, step, out);
             return false;
         }
         g_autofree char *text = g_strdup_printf("no answer that helps within %.1f s", (double)step->timeout_us / 1e6);

@@ -199,7 +199,8 @@ static void step_rest_to_json(const struct execution_step *step, json_t *json)
     } flags[] = {{"posting", step->posting},
                  {"stuck", step->stuck},
                  {"passed_over", step->passed_over},
-                 {"called", step->called}};
+                 {"called", step->called},
+                 {"undo_called", step->undo_called}};
     for (size_t i = 0; i < G_N_ELEMENTS(flags); i++)
         if (flags[i].is)
             json_object_set_new(json, flags[i].name, json_true());
@@ -361,6 +362,7 @@ static bool step_from_json(struct execution *ex, const json_t *json)
     step->stuck = json_is_true(json_object_get(json, "stuck"));
     step->passed_over = json_is_true(json_object_get(json, "passed_over"));
     step->called = json_is_true(json_object_get(json, "called"));
+    step->undo_called = json_is_true(json_object_get(json, "undo_called"));
     step->undo = (enum write_undo)MAX(INDEX_OF(json, "undo", undo_states), WRITE_STANDS);
     step->binding = g_strdup(text_of(json, "binding"));
     step->review = g_strdup(text_of(json, "review"));

@@ -72,6 +72,7 @@ struct execution_step {
     char *binding;        /* approve: what is approved, as a word that changes with it */
     bool called;          /* hook: it was asked for, or may have been, and was not refused */
     enum write_undo undo; /* hook: of what it was asked for */
+    bool undo_called;     /* hook that is not to be repeated: its undo was asked for, or may have been */
     char *review; /* approve: who passed it in an emergency and why, until a second person has looked; or NULL */
     char *child;  /* run: id of the child */
     enum step_state state;
@@ -82,7 +83,8 @@ struct execution_step {
     bool calling;                 /* hook: a call is under way; not kept */
     unsigned tries;               /* hook: answers that did not help, in this reign; not kept */
     int64_t again_us;             /* hook: when it is asked again; 0: at once; not kept */
-    int64_t baking_us;            /* ramp: when all edges had proved the stage; 0: not yet; not kept */
+    int64_t baking_us;            /* ramp: when all edges had proved the stage; warm, verify: transactions: when it was
+                                   * asked; 0: not yet; not kept */
 };
 struct execution_event {
     uint64_t seq; /* 1.. */

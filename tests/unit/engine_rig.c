@@ -47,8 +47,11 @@ static void expect_intended(const struct server *s, const char *id)
         if (strcmp(entry->kind, "execution") != 0 || strcmp(entry->id, words[0]) != 0)
             continue;
         const json_t *step = step_of(entry->body, words[1]);
-        if (strcmp(words[2], "undo") == 0)
+        bool undo = strcmp(words[2], "undo") == 0;
+        if (undo)
             ck_assert_str_eq(member(step, "undo"), "intended");
+        if (undo && json_is_false(json_object_get(json_object_get(step, "spec"), "repeat")))
+            ck_assert(json_is_true(json_object_get(step, "undo_called")));
         ck_assert(json_is_true(json_object_get(step, "called")));
         return;
     }

@@ -454,6 +454,7 @@ static const char *const files[] = {
     "hook-continue.txt",
     "hook-ask.txt",
     "hook-once.txt",
+    "hook-undo-once.txt",
     "hook-late.txt",
     "hook-undo-left.txt",
     "hook-restart.txt",
