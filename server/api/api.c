@@ -13,7 +13,9 @@
 
 #define CLOCK_US (G_USEC_PER_SEC / 4)
 #define OPERATORS_MAX 512u
-#define AGENTS_MAX 8192u /* connections; each agent keeps two or three */
+#define AGENTS_MAX 16384u   /* connections; each agent keeps two or three */
+#define STRANGERS_MAX 2048u /* on one listener: what a stranger costs is bounded by this, not by how many agents fit   \
+                             */
 #define LOCAL_MAX 64u
 #define SECOND_US ((int64_t)G_USEC_PER_SEC)
 #define OTHER_FILES 128u /* descriptors for all that is not a connection */
@@ -124,7 +126,7 @@ static struct listener_limits limits_for(unsigned connections_max)
     return (struct listener_limits){
         .connections_max = connections_max,
         .per_address_max = connections_max / 2,
-        .strangers_max = connections_max / 4,
+        .strangers_max = MIN(connections_max / 4, STRANGERS_MAX),
         .headers_us = 5 * SECOND_US,
         .body_us = 30 * SECOND_US,
         .answer_us = 60 * SECOND_US,

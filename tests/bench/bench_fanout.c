@@ -28,6 +28,7 @@
 #define ROUND_MS 60000 /* one that takes longer is a failure */
 #define LIMIT 4.0      /* times the yardstick, of a thousand agents without TLS */
 #define PEM_MAX 65536
+#define OTHER_FILES 256 /* descriptors of this process that are no connection of an agent */
 
 static struct flags flags = {.rounds = 100};
 static struct {
@@ -90,8 +91,13 @@ static bool move_lever(struct bench *b, GError **error)
 static bool switch_once(struct bench *b, double *took_us, GError **error)
 {
     int64_t last_us, commit_us;
-    if (!crew_ask(b->crew, error) || !loopback_wait(&b->site, "all agents wait", all_wait, b, error) ||
-        !move_lever(b, error) || !crew_wait(b->crew, ROUND_MS, &last_us, error) ||
+    if (!crew_ask(b->crew, error))
+        return false;
+    if (!loopback_wait(&b->site, "all agents wait", all_wait, b, error)) {
+        g_prefix_error(error, "%u of %u agents wait at signalboxd: ", parked(b), own.agents);
+        return false;
+    }
+    if (!move_lever(b, error) || !crew_wait(b->crew, ROUND_MS, &last_us, error) ||
         (commit_us = loopback_committed_us(&b->site, error)) == 0)
         return false;
     *took_us = (double)(last_us - commit_us);
@@ -186,13 +192,16 @@ static bool warm_up_bare(struct bench *b, GError **error)
 static bool bench_init(struct bench *b, GError **error)
 {
     /* Two connections for each agent here, one in each server. */
+    const rlim_t wanted = (rlim_t)own.agents * 2 + OTHER_FILES;
     struct rlimit files;
     getrlimit(RLIMIT_NOFILE, &files);
-    files.rlim_cur = MAX(files.rlim_cur, (rlim_t)own.agents * 2 + 256);
-    files.rlim_max = MAX(files.rlim_max, files.rlim_cur);
+    const rlim_t hard = files.rlim_max;
+    files = (struct rlimit){MAX(files.rlim_cur, wanted), MAX(files.rlim_max, wanted)};
     if (setrlimit(RLIMIT_NOFILE, &files) != 0) {
-        g_set_error(error, SB_ERROR, SB_ERROR_IO, "cannot have %lu files open (ulimit -n)",
-                    (unsigned long)files.rlim_cur);
+        g_set_error(error, SB_ERROR, SB_ERROR_IO,
+                    "found at most %lu open files (ulimit -Hn), enough for %lu agents, expected %lu for %u",
+                    (unsigned long)hard, hard > OTHER_FILES ? (unsigned long)(hard - OTHER_FILES) / 2 : 0,
+                    (unsigned long)wanted, own.agents);
         return false;
     }
     b->server.agents = own.agents;

@@ -23,9 +23,9 @@
 #define HTTP_PORT 8080 /* of origins and edges */
 #define AGENTS_PORT 8441
 #define OPERATORS_PORT 8440
-#define CALL_MS 5000
+#define CALL_MS 30000 /* a site of thousands of edges, on a machine that does much else */
 #define LOG_MAX (256u << 20)
-#define WAIT_US (30 * G_USEC_PER_SEC)
+#define WAIT_US (60 * G_USEC_PER_SEC)
 #define END_MS 5000 /* for a process to end by itself */
 
 static char *host(unsigned n)
@@ -109,7 +109,11 @@ json_t *loopback_call(const struct loopback *lo, const char *method, const char 
     struct httpc_reply reply = {0};
     char *text = body != NULL ? json_dumps(body, JSON_COMPACT) : NULL;
     json_t *json = NULL;
-    if (httpc_call(&target, method, path, strcmp(method, "PUT") == 0 ? any : NULL, text, CALL_MS, &reply, error)) {
+    bool answered =
+        httpc_call(&target, method, path, strcmp(method, "PUT") == 0 ? any : NULL, text, CALL_MS, &reply, error);
+    if (!answered) {
+        g_prefix_error(error, "%s %s: ", method, path);
+    } else {
         json = reply.status < 300 ? json_loads(reply.body, JSON_DECODE_ANY, NULL) : NULL;
         if (json == NULL)
             g_set_error(error, SB_ERROR, SB_ERROR_UNAVAILABLE, "%s %s: found status %u: %s", method, path, reply.status,
@@ -137,12 +141,25 @@ int64_t loopback_committed_us(struct loopback *lo, GError **error)
     return at_us;
 }
 
+/* What signalboxd has said last, for an error. */
+static char *log_end(const struct loopback *lo)
+{
+    g_autofree char *path = below(lo, "signalboxd.log"), *log = file_read(path, LOG_MAX, NULL, NULL);
+    if (log == NULL)
+        return g_strdup("nothing");
+    char *line = strrchr(g_strchomp(log), '\n');
+    return g_strdup(line != NULL ? line + 1 : log);
+}
+
 bool loopback_wait(const struct loopback *lo, const char *what, bool (*ready)(void *data), void *data, GError **error)
 {
     int64_t until_us = loop_now_us() + WAIT_US;
     while (!ready(data)) {
         if (flags_cancelled || loop_now_us() > until_us) {
-            g_set_error(error, SB_ERROR, SB_ERROR_TIMEOUT, flags_cancelled ? "cancelled" : "not in time: %s", what);
+            g_autofree char *said = log_end(lo);
+            g_set_error(error, SB_ERROR, SB_ERROR_TIMEOUT,
+                        flags_cancelled ? "cancelled" : "not within %d s: %s; signalboxd said last: %s",
+                        (int)(WAIT_US / G_USEC_PER_SEC), what, said);
             return false;
         }
         if (!all_run(lo, error))
@@ -311,7 +328,7 @@ static bool server_start(struct loopback *lo, GError **error)
 {
     g_autofree char *address = host(1);
     g_autofree char *signalboxd = program(lo, "server/signalboxd");
-    g_autofree char *state = below(lo, "server");
+    g_autofree char *state = below(lo, "server"), *store = g_build_filename(state, "store.db", NULL);
     lo->operators = g_strdup_printf("%s:%d", address, OPERATORS_PORT);
     lo->agents = g_strdup_printf("%s:%d", address, AGENTS_PORT);
     /* --debug: the time of each commit is in the log */
@@ -330,6 +347,8 @@ static bool server_start(struct loopback *lo, GError **error)
                           "--node",
                           "1",
                           "--debug",
+                          "--store",
+                          lo->alone != NULL && lo->alone->store != NULL ? lo->alone->store : store,
                           tls ? "--tls-cert" : NULL,
                           tls ? lo->alone->cert : NULL,
                           "--tls-key",

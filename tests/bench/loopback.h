@@ -35,6 +35,7 @@ struct loopback_server {
     unsigned agents;        /* edges agent-1, agent-2, ... beside those of the site */
     const char *cert, *key; /* TLS on its listeners, or NULL */
     json_t *objects;        /* more objects, or NULL; borrowed */
+    const char *store;      /* URL of its history, or NULL: its own file */
 };
 /* signalboxd alone, with the site applied. */
 bool loopback_up_server(struct loopback *lo, const char *site_path, const char *below,
