@@ -2,9 +2,10 @@
  *
  * Reads: one lever of a real signalboxd (GET /v1/controls/..., with a token), against bare libmicrohttpd with the same
  * bytes in a process of its own (bare.h): requests per second of 16 connections that are kept, each asking again as
- * soon as it is answered. Writes: one lever moved durably (PUT, one after the other), against one row in a transaction
- * of the same engine in the same folder (SQLite, synchronous=FULL): medians. Each round does all four, so that what
- * else the machine does meets all alike; the load of the host stands beside.
+ * soon as it is answered. Writes: one lever moved durably (PUT, one after the other), against one row of as
+ * many bytes in a transaction of the same engine in the same folder (SQLite, synchronous=FULL): medians. What makes a
+ * write durable is the journal, and that is SQLite with every --store; the history follows later, and nobody waits.
+ * Each round does all four, so that what else the machine does meets all alike; the load of the host stands beside.
  */
 #include "core/error.h"
 #include "core/loop.h"
@@ -33,17 +34,22 @@
 static struct flags flags = {.rounds = 7};
 static struct {
     unsigned seconds, writes; /* of reads of each kind, and writes, a round */
-} own = {2, 100};
+    char *store;
+} own = {.seconds = 2, .writes = 100};
 static const GOptionEntry entries[] = {
     {"seconds", 0, 0, G_OPTION_ARG_INT, &own.seconds, "of reads a round, each kind; 2 when absent", "S"},
     {"writes", 0, 0, G_OPTION_ARG_INT, &own.writes, "a round; 100 when absent", "N"},
+    {"store", 0, 0, G_OPTION_ARG_STRING, &own.store,
+     "where the server keeps its history: its own file, or a Postgres, whose bare commits are measured beside", "URL"},
     G_OPTION_ENTRY_NULL};
 
 struct bench {
     struct loopback site;
     struct bare *bare;
     char *bare_listen, *token, *lever; /* lever: path of the one that is read and moved */
-    struct db *db;
+    struct db *db, *store;             /* of bare commits; store: NULL, or where the server has its history */
+    char *payload;                     /* of a bare commit */
+    char *fsync;                       /* of a Postgres: on or off */
     GHashTable *parts;
     unsigned moves;
 };
@@ -162,30 +168,32 @@ static bool write_once(struct bench *b, struct client *client, double *took_us, 
     return got > 0;
 }
 
-static bool commit_once(struct bench *b, double *took_us, GError **error)
+static bool commit_once(struct db *db, const char *payload, double *took_us, GError **error)
 {
     static int64_t number;
-    const struct db_value values[] = {DB_INT(++number),
-                                      DB_TEXT("{\"control\":\"pop\",\"object\":\"pop-a1\",\"value\":\"out\"}")};
+    const struct db_value values[] = {DB_INT(++number), DB_TEXT(payload)};
     int64_t start_us = loop_now_us();
-    bool ok = db_begin(b->db, error) && db_run(b->db, "insert into bare (n, body) values ($1, $2)", values, 2, error) &&
-              db_commit(b->db, error);
+    bool ok = db_begin(db, error) && db_run(db, "insert into bare (n, body) values ($1, $2)", values, 2, error) &&
+              db_commit(db, error);
     *took_us = (double)(loop_now_us() - start_us);
     return ok;
 }
 
 /* One of each in turn; their medians. */
-static bool write_round(struct bench *b, double *write_us, double *commit_us, GError **error)
+static bool write_round(struct bench *b, double *write_us, double *commit_us, double *store_us, GError **error)
 {
     unsigned n = own.writes;
-    g_autofree double *writes = g_new(double, n), *commits = g_new(double, n);
+    g_autofree double *writes = g_new(double, n), *commits = g_new(double, n), *stores = g_new0(double, n);
     struct client client;
     bool ok = client_open(&client, b->site.operators, error);
     for (unsigned i = 0; ok && i < n; i++)
-        ok = commit_once(b, &commits[i], error) && write_once(b, &client, &writes[i], error);
+        ok = commit_once(b->db, b->payload, &commits[i], error) &&
+             (b->store == NULL || commit_once(b->store, b->payload, &stores[i], error)) &&
+             write_once(b, &client, &writes[i], error);
     if (ok) {
         *write_us = figures_percentile(writes, n, 50);
         *commit_us = figures_percentile(commits, n, 50);
+        *store_us = figures_percentile(stores, n, 50);
     }
     close(client.fd);
     return ok;
@@ -210,9 +218,51 @@ static bool make_bare(struct bench *b, GError **error)
     return b->bare != NULL;
 }
 
+/* As much as the journal keeps of one move of the lever. */
+static bool make_payload(struct bench *b, GError **error)
+{
+    struct client client;
+    double ignored_us;
+    bool moved = client_open(&client, b->site.operators, error) && write_once(b, &client, &ignored_us, error);
+    close(client.fd);
+    g_autofree char *path = g_build_filename(b->site.folder, "server", "journal.db", NULL);
+    sb_auto(db) journal = moved ? db_open_reading(path, NULL, error) : NULL;
+    sb_auto(db_rows) row = NULL;
+    if (journal == NULL ||
+        !db_first(journal, "select sum(length(body)) from entries where at_us = (select max(at_us) from entries)", NULL,
+                  0, &row, error))
+        return false;
+    b->payload = g_strnfill((gsize)db_int(row, 0), 'x');
+    return true;
+}
+
+/* One without it says little: nothing waits for its disk. */
+static bool look_at_fsync(struct bench *b, GError **error)
+{
+    sb_auto(db_rows) row = NULL;
+    if (!g_str_has_prefix(own.store, "postgres"))
+        return true;
+    if (!db_first(b->store, "select setting from pg_settings where name = 'fsync'", NULL, 0, &row, error))
+        return false;
+    b->fsync = g_strdup(db_text(row, 0));
+    return true;
+}
+
+static struct db *make_table(const char *url, GError **error)
+{
+    sb_auto(db) db = db_open(url, error);
+    if (db == NULL || !db_exec(db, "create table bare (n bigint primary key, body text)", error))
+        return NULL;
+    return g_steal_pointer(&db);
+}
+
 static bool bench_init(struct bench *b, GError **error)
 {
-    static const struct loopback_server server = {0};
+    const char *postgres = g_getenv("SERVED_STORE"); /* tests/unit/with_postgres.c */
+    if (own.store == NULL && postgres != NULL)
+        own.store = g_strconcat(postgres, "postgres", NULL);
+    static struct loopback_server server;
+    server.store = own.store;
     if (!loopback_up_server(&b->site, flags.site, flags.folder, &server, error))
         return false;
     const char *pop = ((const struct object *)inventory_list(b->site.site, OBJECT_pop)->pdata[0])->name;
@@ -223,14 +273,18 @@ static bool bench_init(struct bench *b, GError **error)
     json_decref(asked);
     json_decref(answer);
     g_autofree char *path = g_build_filename(b->site.folder, "bare.db", NULL);
-    return b->token != NULL && make_bare(b, error) && (b->db = db_open(path, error)) != NULL &&
-           db_exec(b->db, "create table bare (n bigint primary key, body text)", error);
+    return b->token != NULL && make_bare(b, error) && make_payload(b, error) &&
+           (b->db = make_table(path, error)) != NULL &&
+           (own.store == NULL || ((b->store = make_table(own.store, error)) != NULL && look_at_fsync(b, error)));
 }
 
 static void bench_clear(struct bench *b)
 {
     bare_free(b->bare);
     db_close(b->db);
+    db_close(b->store);
+    g_free(b->payload);
+    g_free(b->fsync);
     g_clear_pointer(&b->parts, g_hash_table_unref);
     loopback_down(&b->site);
     g_free(b->bare_listen);
@@ -240,9 +294,9 @@ static void bench_clear(struct bench *b)
 
 /* ---- report ---- */
 
-enum { API_READS, BARE_READS, READ_RATIO, API_WRITES, BARE_COMMITS, WRITE_RATIO, SERIES };
-static const char *const names[SERIES] = {"reads_per_s", "bare_reads_per_s", "reads_of_bare",
-                                          "write_us",    "bare_commit_us",   "writes_of_bare"};
+enum { API_READS, BARE_READS, READ_RATIO, API_WRITES, BARE_COMMITS, WRITE_RATIO, STORE_COMMITS, SERIES };
+static const char *const names[SERIES] = {"reads_per_s",    "bare_reads_per_s", "reads_of_bare",  "write_us",
+                                          "bare_commit_us", "writes_of_bare",   "store_commit_us"};
 
 static bool measure(struct bench *b, double *series[static SERIES], GError **error)
 {
@@ -252,7 +306,7 @@ static bool measure(struct bench *b, double *series[static SERIES], GError **err
     for (unsigned i = 0; i < flags.rounds; i++) {
         if (!read_rate(b->bare_listen, bare, &series[BARE_READS][i], error) ||
             !read_rate(b->site.operators, request, &series[API_READS][i], error) ||
-            !write_round(b, &series[API_WRITES][i], &series[BARE_COMMITS][i], error))
+            !write_round(b, &series[API_WRITES][i], &series[BARE_COMMITS][i], &series[STORE_COMMITS][i], error))
             return false;
         series[READ_RATIO][i] = series[API_READS][i] / series[BARE_READS][i];
         series[WRITE_RATIO][i] = series[API_WRITES][i] / series[BARE_COMMITS][i];
@@ -260,7 +314,7 @@ static bool measure(struct bench *b, double *series[static SERIES], GError **err
     return true;
 }
 
-static void report(double *series[static SERIES])
+static void report(double *series[static SERIES], const struct bench *b)
 {
     double p50[SERIES], min[SERIES], max[SERIES], load[3] = {0};
     getloadavg(load, 3);
@@ -269,9 +323,12 @@ static void report(double *series[static SERIES])
         p50[s] = figures_percentile(series[s], flags.rounds, 50);
         min[s] = figures_percentile(series[s], flags.rounds, 0);
         max[s] = figures_percentile(series[s], flags.rounds, 100);
-        json_object_set_new(json, names[s], json_pack("{s:f, s:f, s:f}", "p50", p50[s], "min", min[s], "max", max[s]));
+        if (s != STORE_COMMITS || b->store != NULL)
+            json_object_set_new(json, names[s],
+                                json_pack("{s:f, s:f, s:f}", "p50", p50[s], "min", min[s], "max", max[s]));
     }
     bool within = p50[READ_RATIO] >= READS_MIN && p50[WRITE_RATIO] <= WRITES_MAX;
+    json_object_set_new(json, "write_bytes", json_integer((json_int_t)strlen(b->payload)));
     json_object_set_new(json, "rounds", json_integer((json_int_t)flags.rounds));
     json_object_set_new(json, "load", json_real(load[0]));
     json_object_set_new(json, "within", json_boolean(within));
@@ -284,6 +341,11 @@ static void report(double *series[static SERIES])
                p50[READ_RATIO], min[READ_RATIO], max[READ_RATIO], READS_MIN, p50[API_READS], p50[BARE_READS]);
         printf("durable write: %.2f times a bare commit (%.2f to %.2f; at most %.1f): %.0f µs against %.0f µs\n",
                p50[WRITE_RATIO], min[WRITE_RATIO], max[WRITE_RATIO], WRITES_MAX, p50[API_WRITES], p50[BARE_COMMITS]);
+        printf("  a bare commit is a row of as many bytes as the journal keeps of a write, %zu\n", strlen(b->payload));
+        if (own.store != NULL)
+            printf("  the history is in --store and follows: nobody waits for it; a bare commit there: %.0f µs (fsync: "
+                   "%s)\n",
+                   p50[STORE_COMMITS], b->fsync != NULL ? b->fsync : "on");
         printf("medians of %u rounds, interleaved; load of the host %.1f: %s\n", flags.rounds, load[0],
                within ? "within the limits" : "NOT within the limits");
     }
@@ -303,7 +365,7 @@ int main(int argc, char **argv)
         series[s] = g_new0(double, flags.rounds);
     bool ok = bench_init(&bench, &error) && measure(&bench, series, &error);
     if (ok)
-        report(series);
+        report(series, &bench);
     bench_clear(&bench);
     for (unsigned s = 0; s < SERIES; s++)
         g_free(series[s]);
