@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # The Debian packages on a clean Debian that is thrown away (debootstrap into a tmpfs, in namespaces of its own, so that
 # nothing of it is left): installed as README says, first token, apply, a plan, an edge that obeys; then the next version
-# over it, with all state kept; removed; purged.
+# over it, with all state kept; removed; purged. Its systemd is booted, in a container, and runs the units. Where it does
+# not boot (PACKAGES_NO_BOOT=1 asks for this), it is said so, and this script starts what the units say, as they say.
 set -euo pipefail
 cd "$(dirname "$(readlink -f "$0")")/../.."
 
@@ -10,7 +11,7 @@ part=${1:-build} root=${2:-} system=${2:-}/root
 if [[ $part == build ]]; then
     [[ $(id -u) == 0 ]] || { echo "packages: needs root" >&2; exit 77; }
     ./dev package
-    exec unshare --mount --pid --fork "$0" --install
+    exec unshare --mount --pid --fork --kill-child --mount-proc "$0" --install
 fi
 
 fail() {
@@ -29,6 +30,12 @@ wait_for() {
     done
 }
 
+mount_system() {
+    mount -t proc proc "$system/proc"
+    mount --rbind /dev "$system/dev"
+    mount -t tmpfs none "$system/run"
+}
+
 # install FOLDER: the packages of /FOLDER, and what they depend on.
 install() {
     inside sh -c "cd /$1 && apt-get install -y -q ./signalbox-*.deb" >"$root/install.log" 2>&1 ||
@@ -42,9 +49,7 @@ if [[ $part == --install ]]; then
     echo "== a clean Debian"
     debootstrap --variant=minbase bookworm "$system" >"$root/debootstrap.log" 2>&1 ||
         fail "debootstrap: $(tail -5 "$root/debootstrap.log")"
-    mount -t proc proc "$system/proc"
-    mount --rbind /dev "$system/dev"
-    mount -t tmpfs none "$system/run"
+    mount_system
     printf '#!/bin/sh\nexit 101\n' >"$system/usr/sbin/policy-rc.d" # HAProxy's own service does not start
     chmod +x "$system/usr/sbin/policy-rc.d"
     mkdir "$system/debs" "$system/next"
@@ -78,8 +83,42 @@ fi
 
 # ---- --run ----
 ip link set lo up
-mkdir -m 0777 "$system/run/notify"
 mkdir -p "$system/etc/signalbox"
+
+# Cgroups of the container, in each hierarchy that systemd may use: it leaves its groups behind.
+groups=()
+for hierarchy in /sys/fs/cgroup /sys/fs/cgroup/unified /sys/fs/cgroup/systemd; do
+    [[ ! -e $hierarchy/cgroup.procs ]] || groups+=("$hierarchy/signalbox-packages")
+done
+no_groups() { find "${groups[@]}" -depth -type d -exec rmdir {} + 2>/dev/null || [[ ! -e ${groups[0]} ]]; }
+
+# The container; $first is its first process.
+boot() {
+    [[ -z ${PACKAGES_NO_BOOT:-} ]] && ((${#groups[@]} > 0)) || return
+    mkdir -p /run/systemd "${groups[@]}" && mount -t tmpfs none /run/systemd || return
+    umount -R -l "$system/proc" "$system/dev" "$system/run" || return
+    trap halt EXIT
+    (
+        for group in "${groups[@]}"; do echo "$BASHPID" >"$group/cgroup.procs" || exit; done
+        exec systemd-nspawn --quiet --boot --directory "$system" --machine packages --register=no --keep-unit \
+            --link-journal=no --resolv-conf=off --timezone=off
+    ) </dev/null >"$root/boot.log" 2>&1 &
+    container=$!
+    wait_for 60 boot_ended && is_booted && return
+    halt
+    mount_system
+    return 1
+}
+halt() {
+    kill "$container" 2>/dev/null || :
+    wait_for 30 has_ended || kill -KILL "$container"
+    wait_for 10 no_groups || echo "packages: left: $(find "${groups[@]}" -type d)" >&2
+}
+has_ended() { ! kill -0 "$container" 2>/dev/null; }
+is_booted() {
+    first=$(pgrep -P "$container") && nsenter -t "$first" -a systemctl is-active -q multi-user.target 2>/dev/null
+}
+boot_ended() { is_booted || has_ended; }
 
 # unit NAME USER KEY: the words of its lines KEY=, with EDGE_OPTIONS of edge.conf in their place.
 unit() {
@@ -88,7 +127,8 @@ unit() {
     sed -n "s/^$2=//p" "$system/lib/systemd/system/$1.service" | sed "s|\$EDGE_OPTIONS|$options|"
 }
 
-# start UNIT USER: as its unit does; its process is $started. What it must say to the service manager, it has said.
+# start UNIT USER: as its unit does. What it must say to the service manager, it has said.
+declare -A process
 start() {
     local command told=$system/run/notify/$1
     rm -f "$told" "$told.socket"
@@ -102,21 +142,37 @@ start() {
     done < <(unit "$1" ExecStartPre)
     read -ra command < <(unit "$1" ExecStart)
     chroot "$system" "${as[@]}" env "NOTIFY_SOCKET=/run/notify/$1.socket" WATCHDOG_USEC=1000000 "${command[@]}" >>"$root/$1.log" 2>&1 &
-    started=$!
+    process[$1]=$!
     wait_for 10 grep -q READY=1 "$told" || fail "$1: no READY=1: $(tail -5 "$root/$1.log")"
     [[ $1 == signalbox-haproxy ]] || wait_for 5 grep -q 'WATCHDOG=1.*WATCHDOG=1' "$told" || fail "$1: no WATCHDOG=1"
 }
 
-# stop PROCESS
+# stop UNIT
 stop() {
-    kill "$1"
-    wait "$1" || fail "a process ended with $?"
+    local status=0
+    kill "${process[$1]}"
+    wait "${process[$1]}" || status=$?
+    [[ $status == 0 || $status == "$(unit "$1" SuccessExitStatus)" ]] || fail "$1 ended with $status"
 }
+
+# What stands above, by systemd itself.
+if boot; then
+    echo "== systemd is booted"
+    rm "$system/usr/sbin/policy-rc.d" # it keeps packages from starting units
+    inside() { nsenter -t "$first" -a "$@"; }
+    start() { inside systemctl start "$1" || fail "$1: $(inside journalctl -n 20 -u "$1")"; }
+    main_process() { inside systemctl show -P MainPID "$1"; }
+    # anew UNIT PROCESS: the unit runs, in another process.
+    anew() { inside systemctl is-active -q "$1" && [[ $(main_process "$1") != "$2" ]]; }
+else
+    first=''
+    echo "== SYSTEMD DOES NOT BOOT HERE: what its units say is done without it: $(tail -3 "$root/boot.log" 2>/dev/null)"
+    mkdir -m 0777 "$system/run/notify"
+fi
 
 echo "== server, as README says"
 inside cp /usr/share/doc/signalbox-server/examples/signalboxd.yaml /etc/signalbox/
 start signalboxd signalbox
-server=$started
 # shellcheck disable=SC2016 # the plan's parameter, not the shell's
 inside sh -ec 'cd /root; signalbox apply -f site.yaml >/dev/null
     (umask 077; signalbox token create --name admin --role admin >admin.token)
@@ -132,26 +188,42 @@ echo "== edge"
 inside cp /usr/share/doc/signalbox-edge/examples/edge.conf /etc/signalbox/
 sed -i -e 's# --ca /etc/signalbox/ca.pem##' -e 's#https://192.0.2.1:8441#http://127.0.0.1:8441#' "$system/etc/signalbox/edge.conf"
 start signalbox-haproxy signalbox-edge
-haproxy=$started
 start signalbox-edge signalbox-edge
-agent=$started
 
 # The edge has applied what the server has.
 generation() { inside signalbox status | sed -n 's/^my-site *generation \([0-9]*\) .*/\1/p'; }
 obeys() { [[ $(inside signalbox agents | awk '$1 == "edge-1" { print $3, $5 }') == "applied $(generation)" ]]; }
 wait_for 20 obeys || fail "edge-1 does not obey: $(inside signalbox agents; tail -5 "$root/signalbox-edge.log")"
 
+if [[ $first ]]; then
+    echo "== the watchdog"
+    for name in signalboxd signalbox-edge; do
+        hung=$(main_process "$name") began=$SECONDS
+        inside kill -STOP "$hung"
+        wait_for 30 anew "$name" "$hung" || fail "$name hangs: $(inside systemctl status "$name")"
+        inside journalctl -u "$name" | grep -q 'Watchdog timeout' || fail "$name: not by the watchdog: $(inside journalctl -u "$name")"
+        echo "$name hung: started anew after $((SECONDS - began)) s"
+    done
+    wait_for 20 obeys || fail "edge-1 does not obey: $(inside signalbox agents)"
+fi
+
 echo "== the next version keeps all, and the edge obeys"
 before=$(inside signalbox export --plans | sha256sum) records=$(inside signalbox audit --all)
-stop "$server"
-stop "$agent"
-install next
+if [[ $first ]]; then
+    server=$(main_process signalboxd) agent=$(main_process signalbox-edge) haproxy=$(main_process signalbox-haproxy)
+    install next
+    anew signalboxd "$server" || fail "installing did not start the server's next version"
+    anew signalbox-edge "$agent" || fail "installing did not start the agent's next version"
+    [[ $(main_process signalbox-haproxy) == "$haproxy" ]] || fail "HAProxy of the edge has ended"
+else
+    stop signalboxd
+    stop signalbox-edge
+    install next
+    kill -0 "${process[signalbox-haproxy]}" || fail "HAProxy of the edge has ended"
+    start signalboxd signalbox
+    start signalbox-edge signalbox-edge
+fi
 [[ $(inside dpkg-query -s signalbox-server) == *+next* ]] || fail "the next version is not installed"
-kill -0 "$haproxy" || fail "HAProxy of the edge has ended"
-start signalboxd signalbox
-server=$started
-start signalbox-edge signalbox-edge
-agent=$started
 [[ $(inside signalbox export --plans | sha256sum) == "$before" ]] || fail "the inventory is another"
 [[ $(inside signalbox audit --all) == "$records"* ]] || fail "the audit is another"
 inside signalbox control get pop pop-a1 | grep -q out || fail "a lever is another"
@@ -161,15 +233,13 @@ at=$(generation)
 inside signalbox control set pop pop-a1 in >/dev/null 2>&1 || fail "control set"
 [[ $(generation) -gt $at ]] || fail "no new generation"
 wait_for 20 obeys || fail "edge-1 does not obey: $(inside signalbox agents; tail -5 "$root/signalbox-edge.log")"
-stop "$agent"
-stop "$server"
-kill "$haproxy"
-wait "$haproxy" || [[ $? == 143 ]] || fail "HAProxy ended with $?"
 
 echo "== remove keeps data, purge does not"
+[[ $first ]] || for name in signalbox-edge signalboxd signalbox-haproxy; do stop "$name"; done
 inside dpkg -r signalbox-server >/dev/null 2>&1
 [[ -s $system/var/lib/signalbox/journal.db ]] || fail "removing took the journal"
 inside dpkg -P signalbox-server signalbox-edge signalbox-cli >/dev/null 2>&1
+[[ -z $first ]] || ! inside pgrep -l 'signalb|haproxy' || fail "removing left a process"
 [[ ! -e $system/var/lib/signalbox && ! -e $system/var/lib/signalbox-edge ]] || fail "purging left state"
 [[ ! -e $system/lib/systemd/system/signalboxd.service ]] || fail "purging left something"
 echo "packages: ok"
