@@ -255,16 +255,33 @@ static void flow_degrade(struct teller *t, struct flow *flow)
     t->out->shed += rate * (1 - flow->passes);
 }
 
+/* What edges answer in the room's place; true: nothing of it arrives. What the service's own lever keeps for stale is
+ * counted already. */
+static bool room_degrade(struct teller *t, const struct flow *flow, const char *room, double rate)
+{
+    enum degrade degrade = world_room_degrade(t->then, room);
+    bool stale = degrade == DEGRADE_STALE && flow->service_then->last_good &&
+                 world_service_degrade(t->then, flow->service_then) == DEGRADE_OFF;
+    if (degrade == DEGRADE_STATIC)
+        row_of(t, "room", "degraded")->after += rate;
+    if (stale || degrade == DEGRADE_STATIC)
+        t->out->degraded += rate;
+    return degrade == DEGRADE_STATIC;
+}
+
 /* `share` of the flow, which the table in force sends to `from`, goes to `room` (NULL: nobody). What the table does not
  * move does not move, wherever it was answered in the last second. */
 static void flow_to(struct teller *t, const struct flow *flow, const char *from, const char *room, double share)
 {
+    double rate = (flow->ok + flow->fail) * share;
     if (room == NULL) {
-        row_of(t, "room", "closed")->after += (flow->ok + flow->fail) * share;
+        row_of(t, "room", "closed")->after += rate;
         t->out->lost += flow->ok * share;
         return;
     }
-    arrive(t, flow, room, (flow->ok + flow->fail) * share);
+    if (room_degrade(t, flow, room, rate))
+        return;
+    arrive(t, flow, room, rate);
     if (strcmp(room, flow->counter->room) == 0)
         return;
     t->out->moved += g_strcmp0(room, from) != 0 ? flow->ok * share : 0;
@@ -363,22 +380,31 @@ static void counter_tell(struct teller *t, const struct edge *edge, const struct
     flow_edges_tell(t, &flow);
 }
 
-/* Room levers that differ: what of their requests is concerned is not reckoned. */
-static void room_levers_tell(struct teller *t)
+static void row_limit(struct forecast_row *row, const struct teller *t, const char *room, double passes)
 {
-    static const enum lever levers[] = {LEVER_ROOM_DEGRADE, LEVER_ROOM_LIMIT};
+    g_autofree char *entrance = g_strconcat(room, "/", NULL);
+    GHashTableIter iter;
+    gpointer key, pool;
+    if (strcmp(row->kind, "entrance") == 0 && g_str_has_prefix(row->name, entrance))
+        row->after *= passes;
+    g_hash_table_iter_init(&iter, t->pools);
+    while (strcmp(row->kind, "pool") == 0 && g_hash_table_iter_next(&iter, &key, &pool))
+        if (strcmp(pool, row->name) == 0 && strcmp(strchr(key, '/') + 1, room) == 0)
+            row->after *= passes;
+}
+
+/* What limits of rooms refuse, of all that was found to arrive there. */
+static void room_limits_tell(struct teller *t)
+{
     INVENTORY_FOREACH (t->then->inventory, room, room) {
-        for (size_t i = 0; i < G_N_ELEMENTS(levers); i++) {
-            const char *now = controls_value(t->now->controls, levers[i], room->o.name);
-            const char *then = controls_value(t->then->controls, levers[i], room->o.name);
-            const struct forecast_row *row = row_of(t, "room", room->o.name);
-            g_autofree char *rate = words_rate(row->after);
-            if (strcmp(now, then) != 0)
-                note(t,
-                     "%s/%s would be %s: of the %s requests/s that come to the room, what edges answer or refuse is "
-                     "not in this forecast",
-                     lever_class(levers[i])->name, room->o.name, then, rate);
-        }
+        double limit = (double)world_room_limit_passes(t->then, room->o.name);
+        struct forecast_row *all = row_of(t, "room", room->o.name);
+        if (limit <= 0 || all->after <= limit)
+            continue;
+        for (guint i = 0; i < t->out->rows->len; i++)
+            row_limit(t->out->rows->pdata[i], t, room->o.name, limit / all->after);
+        t->out->shed += all->after - limit;
+        all->after = limit;
     }
 }
 
@@ -515,7 +541,7 @@ struct forecast *forecast(const struct resolved *now, const struct resolved *the
     rates_tell(&t, observed, now_us);
     out->known = reports_tell(&t, observed, now_us);
     variants_tell(&t);
-    room_levers_tell(&t);
+    room_limits_tell(&t);
     component_levers_tell(&t);
     if (out->zone_share != NULL)
         note(&t, "dns: %s: its name servers will refuse the change unless dnszone.guard is off", out->zone_share);

@@ -8,10 +8,10 @@
  * spread evenly over the new ones: clients that never resolve again are not foreseen. What arrives at an edge that only
  * a variant of the group points to is the variant's; where both point, it is the group's, and a note says so.
  *
- * What a service's static answer takes, or its limit refuses, arrives nowhere. An answer that edges keep may be there
- * or not, so stale ones count as degraded, and at their room as well. A limit counts for what edges
+ * What a static answer takes, of a service or for a room, or a limit refuses, arrives nowhere. An answer that edges
+ * keep may be there or not, so stale ones count as degraded, and at their room as well. A limit counts for what edges
  * let through together, as if they shared it as their users come; each lets through an even share (world.h), so more
- * may be refused. A room's degrade and limit are in notes.
+ * may be refused. A room's limit refuses of all its services alike.
  *
  * The forecast is known when at least half of the edges that are in have reported within OBSERVED_FRESH_US and
  * the site has at least FORECAST_RATE_MIN requests per second.

@@ -245,9 +245,6 @@ START_TEST(what_edges_answer_or_refuse_arrives_nowhere)
     NEAR(odd->shed, 60);
     g_autofree char *text = forecast_text(limited);
     ck_assert_msg(strstr(text, "a limit would refuse                    60.0/s  25 %") != NULL, "%s", text);
-    sb_auto(forecast) room = forecast_of(o, none, LEVERS("room.limit/room-a=20"));
-    ck_assert_str_eq(room->notes->pdata[0], "room.limit/room-a would be 20: of the 160 requests/s that come to the "
-                                            "room, what edges answer or refuse is not in this forecast");
     /* and back: what edges answer now is not failing, and goes home */
     SITE_REPORT(o, "edge-1", 10, NOW, "counter creator.creator - static 100 0 30 0");
     sb_auto(forecast) back = forecast_of(o, LEVERS("service.degrade/creator=static"), none);
@@ -257,9 +254,43 @@ START_TEST(what_edges_answer_or_refuse_arrives_nowhere)
 }
 END_TEST
 
+/* 160 at room-a, half of them by each class of edges; 80 at room-b. */
+START_TEST(what_is_answered_or_refused_for_a_room_arrives_nowhere)
+{
+    sb_auto(observed) o = steady_rates();
+    sb_auto(forecast) fixed = forecast_of(o, none, LEVERS("room.degrade/room-a=static"));
+    NEAR(fixed->degraded, 160);
+    NEAR(fixed->moved + fixed->lost + fixed->shed, 0);
+    NEAR(after(fixed, "room", "room-a"), 0);
+    NEAR(after(fixed, "room", "room-b"), 80);
+    NEAR(after(fixed, "room", "degraded"), 160);
+    /* what another room's users would move to is not asked either */
+    sb_auto(forecast) away =
+        forecast_of(o, none, LEVERS("room.compute/room-b=maintenance", "room.degrade/room-a=static"));
+    NEAR(away->degraded, 240);
+    NEAR(away->moved, 0);
+    sb_auto(forecast) stale = forecast_of(o, none, LEVERS("room.degrade/room-a=stale")); /* no service keeps answers */
+    NEAR(stale->degraded, 0);
+    sb_auto(forecast) limited = forecast_of(o, none, LEVERS("room.limit/room-a=20", "room.limit/room-b=80"));
+    NEAR(limited->degraded, 0);
+    NEAR(limited->shed, 140);
+    NEAR(after(limited, "room", "room-a"), 20);
+    NEAR(after(limited, "room", "room-b"), 80);
+    double entrances = 0;
+    for (guint i = 0; i < limited->rows->len; i++) {
+        const struct forecast_row *row = limited->rows->pdata[i];
+        entrances += strcmp(row->kind, "entrance") == 0 ? row->after : 0;
+    }
+    NEAR(entrances, 100);
+    sb_auto(forecast) both = forecast_of(o, none, LEVERS("service.limit/home=20", "room.limit/room-a=100"));
+    NEAR(both->shed, 60 + 30); /* what the service's limit refuses does not count for the room's */
+}
+END_TEST
+
 static void add(TCase *tcase)
 {
     tcase_add_test(tcase, what_edges_answer_or_refuse_arrives_nowhere);
+    tcase_add_test(tcase, what_is_answered_or_refused_for_a_room_arrives_nowhere);
     tcase_add_test(tcase, nothing_changes);
     tcase_add_test(tcase, what_the_change_does_not_move_is_not_moved);
     tcase_add_test(tcase, a_healthy_room_is_drained);
