@@ -30,6 +30,7 @@ struct hook {
     int64_t deadline_us, give_up_us;
     uint64_t revision; /* of the object */
     bool placed;       /* the rest is known */
+    bool retried;      /* before it was: what was disabled is not any more */
     uint64_t seq, kept_seq, attempts, disabled;
     int64_t failing_us, next_us; /* wall clock */
     char *why;
@@ -253,9 +254,9 @@ static bool read_place(struct hook *hook, GError **error)
     if (db_next(rows, &failure)) {
         hook->seq = (uint64_t)db_int(rows, 0);
         hook->attempts = (uint64_t)db_int(rows, 1);
-        hook->failing_us = db_int(rows, 2);
         hook->next_us = 0; /* a server that starts tries at once */
-        hook->disabled = (uint64_t)db_int(rows, 4) == hook->revision ? hook->revision : 0;
+        hook->disabled = !hook->retried && (uint64_t)db_int(rows, 4) == hook->revision ? hook->revision : 0;
+        hook->failing_us = hook->retried ? 0 : db_int(rows, 2);
         hook->why = g_strdup(db_text(rows, 5));
         return true;
     }
@@ -639,6 +640,7 @@ void webhooks_retry(struct webhooks *w, const char *name)
     struct hook *hook = g_hash_table_lookup(w->hooks, name);
     if (hook == NULL)
         return;
+    hook->retried = !is_placed(hook);
     hook->disabled = 0;
     hook->failing_us = hook->next_us = 0;
     say_state(w);
