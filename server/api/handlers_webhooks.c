@@ -5,7 +5,7 @@
 #include "core/error.h"
 #include "server/api/api_internal.h"
 #include "server/engine/webhooks.h"
-#include "server/store/db.h"
+#include "server/store/migrations.h"
 
 #include <string.h>
 

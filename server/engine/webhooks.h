@@ -21,8 +21,7 @@
 
 #include <jansson.h>
 
-#define WEBHOOKS_FILE "webhooks.db" /* in the state folder */
-#define WEBHOOKS_LOG 1000           /* deliveries kept of each */
+#define WEBHOOKS_LOG 1000 /* deliveries kept of each */
 
 struct webhooks_config {
     struct loop *loop;

@@ -129,7 +129,97 @@ static bool settle_file(const char *file, GError **error)
     return db != NULL && settle(db, file, error);
 }
 
-static bool finish_backup(const char *file, int64_t made_us, struct numbers *numbers, GError **error)
+/* ---- places of webhooks ---- */
+
+/* It was made by who called; the server may be another. */
+static bool give_to_owner(const char *state_dir, const char *file, GError **error)
+{
+    struct stat folder;
+    if (stat(state_dir, &folder) != 0 || (geteuid() == 0 && chown(file, folder.st_uid, folder.st_gid) != 0))
+        return io_error("cannot give to the owner of its folder", file, error);
+    return true;
+}
+
+static bool has_places(struct db *db, bool *has, GError **error)
+{
+    sb_auto(db_rows) row = NULL;
+    if (!db_first(db, "select count(*) from sqlite_master where type = 'table' and name = 'webhooks'", NULL, 0, &row,
+                  error))
+        return false;
+    *has = db_int(row, 0) > 0;
+    return true;
+}
+
+/* Those of `from`, and no others. */
+static bool copy_places(struct db *from, struct db *to, GError **error)
+{
+    GError *failure = NULL;
+    sb_auto(db_rows) rows =
+        db_query(from, "select name, seq, attempts, failing_us, next_us, disabled, why from webhooks", NULL, 0, error);
+    if (rows == NULL || !db_run(to, "delete from webhooks", NULL, 0, error))
+        return false;
+    while (db_next(rows, &failure)) {
+        const struct db_value place[] = {DB_TEXT(db_text(rows, 0)), DB_INT(db_int(rows, 1)), DB_INT(db_int(rows, 2)),
+                                         DB_INT(db_int(rows, 3)),   DB_INT(db_int(rows, 4)), DB_INT(db_int(rows, 5)),
+                                         DB_TEXT(db_text(rows, 6))};
+        if (!db_run(to,
+                    "insert into webhooks (name, seq, attempts, failing_us, next_us, disabled, why) "
+                    "values ($1, $2, $3, $4, $5, $6, $7)",
+                    place, G_N_ELEMENTS(place), error))
+            return false;
+    }
+    if (failure != NULL)
+        g_propagate_error(error, failure);
+    return failure == NULL;
+}
+
+/* Into the backup; where nobody was told anything there is no file, or no table in it. */
+static bool take_places(const char *state_dir, struct db *backup, GError **error)
+{
+    bool has = false;
+    g_autofree char *path = g_build_filename(state_dir, WEBHOOKS_FILE, NULL);
+    if (access(path, F_OK) != 0)
+        return true;
+    sb_auto(db) told = db_open_reading(path, NULL, error);
+    if (told == NULL || !has_places(told, &has, error))
+        return false;
+    return !has ||
+           (db_exec(backup, "create table webhooks (name, seq, attempts, failing_us, next_us, disabled, why)", error) &&
+            copy_places(told, backup, error));
+}
+
+/* Out of the backup that is to be the journal, into *told, which the caller commits when it is. *told NULL: it holds
+ * none. */
+static bool give_places(const char *state_dir, const char *fresh, struct db **told, GError **error)
+{
+    bool has = false;
+    g_autofree char *path = g_build_filename(state_dir, WEBHOOKS_FILE, NULL);
+    sb_auto(db) backup = db_open(fresh, error);
+    if (backup == NULL || !has_places(backup, &has, error))
+        return false;
+    if (!has)
+        return true;
+    if ((*told = db_open(path, error)) != NULL && db_migrate(*told, webhooks_migrations, error) &&
+        db_begin(*told, error) && copy_places(backup, *told, error))
+        return db_exec(backup, "drop table webhooks", error);
+    g_prefix_error(error, "%s, which may be removed: ", path);
+    return false;
+}
+
+/* Ends what give_places began. */
+static bool end_places(const char *state_dir, struct db *told, bool ok, GError **error)
+{
+    g_autofree char *path = g_build_filename(state_dir, WEBHOOKS_FILE, NULL);
+    if (told == NULL)
+        return ok;
+    ok = ok && db_commit(told, error);
+    db_rollback(told);
+    db_close(told); /* takes its log in: there is one file to give away */
+    return ok && give_to_owner(state_dir, path, error);
+}
+
+static bool finish_backup(const char *state_dir, const char *file, int64_t made_us, struct numbers *numbers,
+                          GError **error)
 {
     sb_auto(db) db = db_open(file, error);
     struct db_value made = DB_INT(made_us);
@@ -139,7 +229,8 @@ static bool finish_backup(const char *file, int64_t made_us, struct numbers *num
                   "insert into meta (name, value) values ('made_us', $1) "
                   "on conflict (name) do update set value = excluded.value",
                   &made, 1, error) &&
-           settle(db, file, error) && read_numbers(db, numbers, error) && sync_folder(folder, error);
+           take_places(state_dir, db, error) && settle(db, file, error) && read_numbers(db, numbers, error) &&
+           sync_folder(folder, error);
 }
 
 static void remove_copy(const char *file)
@@ -161,7 +252,7 @@ bool backup_make(const char *state_dir, const char *file, struct backup_note *no
         g_set_error(error, SB_ERROR, SB_ERROR_CONFLICT, "%s: found a file, expected a name that is free", file);
         return false;
     }
-    if (!copy(journal, file, error) || !finish_backup(file, made_us, &numbers, error)) {
+    if (!copy(journal, file, error) || !finish_backup(state_dir, file, made_us, &numbers, error)) {
         remove_copy(file);
         return false;
     }
@@ -346,15 +437,6 @@ static bool take_place(const char *state_dir, const char *fresh, const char *jou
     return ok;
 }
 
-/* It was made by who called; the server may be another. */
-static bool give_to_owner(const char *state_dir, const char *file, GError **error)
-{
-    struct stat folder;
-    if (stat(state_dir, &folder) != 0 || (geteuid() == 0 && chown(file, folder.st_uid, folder.st_gid) != 0))
-        return io_error("cannot give to the owner of its folder", file, error);
-    return true;
-}
-
 static bool replace(const char *state_dir, const char *file, struct backup_note *note, GError **error)
 {
     g_autofree char *fresh = g_build_filename(state_dir, "restore.db", NULL),
@@ -364,8 +446,12 @@ static bool replace(const char *state_dir, const char *file, struct backup_note 
     bool readable = copy(file, fresh, error) && renumber_copy(fresh, &replaced, &numbers, &cause, error);
     if (!readable)
         g_prefix_error(error, "%s cannot be restored: ", file);
-    bool ok = readable && end_under_way(fresh, &numbers, cause, note, error) && settle_file(fresh, error) &&
+    struct db *told = NULL;
+    bool ok = readable && end_under_way(fresh, &numbers, cause, note, error) &&
+              give_places(state_dir, fresh, &told, error) && settle_file(fresh, error) &&
               give_to_owner(state_dir, fresh, error) && take_place(state_dir, fresh, journal, note, error);
+    if (!end_places(state_dir, told, ok, error))
+        ok = false;
     if (!ok)
         remove_copy(fresh);
     return ok;

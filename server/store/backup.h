@@ -7,6 +7,8 @@
  *   - the next server begins a newer reign, and agents obey it;
  *   - no generation and no number of an entry comes twice, so that the store goes on behind what it has;
  *   - executions that were under way are ended as failed: how they went on is not known. Levers stand as they stood.
+ *   - webhooks go on at the places they had when the backup was made (webhooks.db): what was under way then is told
+ *     again, under the same id; what had been told is not. The log of deliveries is history, and stays what it is.
  * The journal that was replaced stays beside it, as journal-TIME.db, with its log if that could not be taken in.
  *
  * Thread safety: functions keep no state; a lock on the folder keeps servers and other restores away.
@@ -27,7 +29,8 @@ struct backup_note {
 };
 void backup_note_clear(struct backup_note *note);
 
-/* Copies the journal in the state folder to `file`, which must not exist. A server may be at work. */
+/* Copies the journal in the state folder, and the places of webhooks, to `file`, which must not exist. A server may be
+ * at work. */
 bool backup_make(const char *state_dir, const char *file, struct backup_note *note, GError **error);
 /* Puts a backup in the place of the journal. SB_ERROR_CONFLICT: a server runs there. INVALID: the file is no backup, or
  * the clock is behind its time. On failure the journal is as it was. */

@@ -4,8 +4,10 @@
 
 #include "server/store/db.h"
 
-extern const struct db_migration journal_migrations[]; /* journal-001.sql, ... */
-extern const struct db_migration store_migrations[];   /* store-001.sql, ... */
+#define WEBHOOKS_FILE "webhooks.db" /* in the state folder */
+
+extern const struct db_migration journal_migrations[];  /* journal-001.sql, ... */
+extern const struct db_migration store_migrations[];    /* store-001.sql, ... */
 extern const struct db_migration webhooks_migrations[]; /* webhooks-001.sql, ... */
 
 #endif

@@ -1,10 +1,12 @@
 /* test_backup.c: a backup made while a server with four agents is at work, and put back after much has happened: onto
- * an empty disk, and in the place of the journal. */
+ * an empty disk, and in the place of the journal; who is told of changes goes on where it was. */
+#include "core/fileio.h"
 #include "core/log.h"
 #include "core/loop.h"
 #include "server/store/backup.h"
 #include "server/store/db.h"
 #include "tests/unit/edgecrew.h"
+#include "tests/unit/receiver.h"
 #include "tests/unit/served_cli.h"
 #include "tests/unit/unit.h"
 
@@ -163,6 +165,102 @@ START_TEST(agents_obey_again_after_a_restore)
 }
 END_TEST
 
+/* ---- webhooks ---- */
+
+#define SECRET "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\n"
+
+/* With a webhook that is told of each generation; *flag is g_free'd. */
+static void start_with_webhook(const struct receiver *to, char **flag)
+{
+    g_autofree char *keys = in_dir("keys"), *key = in_dir("keys/ops.whsec"),
+                    *object = g_strdup_printf("{\"objects\":[{\"kind\":\"webhook\",\"name\":\"ops\",\"url\":"
+                                              "\"http://127.0.0.1:%d/\",\"key\":\"ops\",\"events\":"
+                                              "[\"generation\"]}]}",
+                                              to->port);
+    served_apply_site(&served);
+    ck_assert_int_eq(served_end(&served, SIGTERM), 0);
+    ck_assert(file_mkdir(keys, 0700, NULL) && file_write_atomic(key, SECRET, strlen(SECRET), 0600, NULL));
+    *flag = g_strconcat("--keys=", keys, NULL);
+    served_start(&served, NULL, (const char *const[]){*flag, "--call-allow=127.0.0.0/8", NULL});
+    ck_assert_uint_eq(served_local(&served, "POST", "/v1/apply", NULL, object, NULL), 200);
+}
+
+static void move_pop(const char *value)
+{
+    g_autofree char *body = g_strdup_printf("{\"value\":\"%s\"}", value);
+    ck_assert_uint_eq(served_local(&served, "PUT", "/v1/controls/pop/pop-a1", "*", body, NULL), 200);
+}
+
+/* Until the server keeps that so many were delivered. */
+static void await_delivered(size_t expected)
+{
+    for (int64_t until_us = loop_now_us() + PATIENCE_US;; poll(NULL, 0, 5)) {
+        json_t *answer = NULL;
+        ck_assert_uint_eq(served_local(&served, "GET", "/v1/webhooks/ops/deliveries", NULL, NULL, &answer), 200);
+        size_t found = json_array_size(json_object_get(answer, "deliveries"));
+        json_decref(answer);
+        if (found == expected)
+            return;
+        ck_assert_msg(loop_now_us() < until_us, "found %zu deliveries, expected %zu", found, expected);
+    }
+}
+
+static const char *id_told(struct receiver *receiver, unsigned i)
+{
+    return received_header(receiver_wait(receiver, i), "webhook-id");
+}
+
+static void remove_told(void)
+{
+    static const char *const names[] = {"state/webhooks.db", "state/webhooks.db-wal", "state/webhooks.db-shm"};
+    for (size_t i = 0; i < G_N_ELEMENTS(names); i++) {
+        g_autofree char *path = in_dir(names[i]);
+        g_unlink(path);
+    }
+}
+
+/* _i 0: the disk is lost; 1: what is there, and further on, is replaced. What was under way when the backup was made is
+ * told again, what had been told is not, and then what comes next. */
+START_TEST(webhooks_go_on_where_they_were)
+{
+    struct receiver receiver;
+    struct stat st;
+    g_autofree char *flag = NULL, *file = in_dir("backup"), *state = in_dir("state"),
+                    *told = in_dir("state/webhooks.db"), *generation = NULL;
+    receiver_start(&receiver);
+    start_with_webhook(&receiver, &flag);
+    move_pop("out");
+    receiver_wait(&receiver, 0);
+    await_delivered(1);
+    receiver_hold(&receiver, true);
+    move_pop("in");
+    const char *under_way = id_told(&receiver, 1);
+    expect_run(SIGNALBOX_RUN("backup", file, "--state", state), 0, "generation", "");
+    receiver_hold(&receiver, false);
+    move_pop("out");
+    receiver_wait(&receiver, 2);
+    await_delivered(3);
+    ck_assert_int_eq(served_end(&served, SIGKILL), SIGKILL);
+    if (_i == 0) {
+        remove_journal();
+        remove_told();
+    }
+    expect_run(SIGNALBOX_RUN("restore", file, "--state", state), 0, "generation", "");
+    ck_assert(stat(told, &st) == 0 && (st.st_mode & 0777) == 0600);
+    served_start(&served, NULL, (const char *const[]){flag, "--call-allow=127.0.0.0/8", NULL});
+    ck_assert_str_eq(id_told(&receiver, 3), under_way);
+    const char *next = receiver_wait(&receiver, 4)->body;
+    ck_assert_msg(strstr(next, "\"restored\":true") != NULL, "%s", next);
+    move_pop("out");
+    generation = g_strdup_printf("\"subject\":\"%lld\"", (long long)status_number("generation"));
+    for (unsigned i = 5; strstr(receiver_wait(&receiver, i)->body, generation) == NULL; i++)
+        ck_assert_uint_lt(i, 9);
+    g_autofree char *names = unit_list(state);
+    ck_assert_msg(strstr(names, "restore.db") == NULL, "%s", names);
+    receiver_end(&receiver);
+}
+END_TEST
+
 #define BURST (1 << 24) /* entries that a moment may bring */
 #define NOBODY 65534
 
@@ -274,6 +372,7 @@ static void add(TCase *tcase)
     tcase_add_checked_fixture(tcase, served_setup, served_teardown);
     tcase_set_timeout(tcase, 200); /* sanitizers are slow */
     tcase_add_loop_test(tcase, agents_obey_again_after_a_restore, 0, 2);
+    tcase_add_loop_test(tcase, webhooks_go_on_where_they_were, 0, 2);
     tcase_add_test(tcase, a_log_alone_is_kept_apart);
     tcase_add_test(tcase, a_restore_that_fails_changes_nothing);
     tcase_add_test(tcase, what_is_no_backup);
