@@ -22,6 +22,8 @@
 struct listener {
     struct listener_config config;
     struct MHD_Daemon *daemon;
+    int quiesced; /* its socket, which nobody reaches any more; closed when the thread that knows it has ended. -1: none
+                   */
     pthread_mutex_t lock;
     pthread_cond_t changed; /* n_parked or n_open went down; CLOCK_MONOTONIC */
     struct peers *peers;
@@ -421,6 +423,7 @@ struct listener *listener_new(const struct listener_config *config, GError **err
 {
     struct listener *listener = g_new0(struct listener, 1);
     listener->config = *config;
+    listener->quiesced = -1;
     listener->peers = peers_new(config->limits.strangers_max);
     pthread_mutex_init(&listener->lock, NULL);
     loop_cond_init(&listener->changed);
@@ -448,9 +451,9 @@ void listener_quiesce(struct listener *listener)
     pthread_mutex_lock(&listener->lock);
     listener->ending = true;
     pthread_mutex_unlock(&listener->lock);
-    int fd = MHD_quiesce_daemon(listener->daemon);
-    if (fd >= 0)
-        close(fd);
+    listener->quiesced = MHD_quiesce_daemon(listener->daemon);
+    if (listener->quiesced >= 0)
+        shutdown(listener->quiesced, SHUT_RDWR);
 }
 
 /* MHD_stop_daemon aborts the process while a connection is suspended, so the parked ones are waited for without limit:
@@ -468,5 +471,7 @@ void listener_free(struct listener *listener)
         rc = pthread_cond_timedwait(&listener->changed, &listener->lock, &until);
     pthread_mutex_unlock(&listener->lock);
     MHD_stop_daemon(listener->daemon);
+    if (listener->quiesced >= 0)
+        close(listener->quiesced);
     listener_release(listener);
 }
