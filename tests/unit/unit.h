@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 /* Long texts: a failure shows where they part. */
@@ -82,22 +83,40 @@ static inline bool unit_port_free(uint16_t port, int type)
     return ok;
 }
 
-/* A port of 127.0.0.1 that neither TCP nor UDP uses, below the range that clients are given. Another one each time:
- * nobody listens yet on those that were given before. */
+/* The claim to a port among all tests on this machine: an abstract socket of its name, gone with whoever made it. -1:
+ * it is another's. */
+static inline int unit_port_claim(uint16_t port)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    g_snprintf(address.sun_path + 1, sizeof address.sun_path - 1, "sb-unit-port-%u", port);
+    if (fd >= 0 && bind(fd, (struct sockaddr *)&address, sizeof address) != 0) {
+        close(fd);
+        fd = -1;
+    }
+    return fd;
+}
+
+/* A port of 127.0.0.1 that neither TCP nor UDP uses, below the range that clients are given. Another one each time, for
+ * all tests that run side by side, as nobody listens yet on those that were given before: the newest 256 stay claimed
+ * until the process ends. */
 static inline uint16_t unit_free_port(void)
 {
-    static uint16_t given[64];
+    static int claims[256];
     static unsigned n;
-    uint16_t port;
-    bool taken;
-    do {
-        port = (uint16_t)g_random_int_range(20000, 32000);
-        taken = !unit_port_free(port, SOCK_STREAM) || !unit_port_free(port, SOCK_DGRAM);
-        for (unsigned i = 0; i < MIN(n, G_N_ELEMENTS(given)); i++)
-            taken = taken || given[i] == port;
-    } while (taken);
-    given[n++ % G_N_ELEMENTS(given)] = port;
-    return port;
+    for (;;) {
+        uint16_t port = (uint16_t)g_random_int_range(20000, 32000);
+        int claim = unit_port_claim(port);
+        if (claim >= 0 && unit_port_free(port, SOCK_STREAM) && unit_port_free(port, SOCK_DGRAM)) {
+            int *place = &claims[n++ % G_N_ELEMENTS(claims)];
+            if (n > G_N_ELEMENTS(claims))
+                close(*place);
+            *place = claim;
+            return port;
+        }
+        if (claim >= 0)
+            close(claim);
+    }
 }
 
 #endif
