@@ -181,7 +181,9 @@ static const struct {
                        "or |MS|live|LIMIT (MS may be missing; or keep, stale, static)",
                        policies_line},
     [PART_SPLITS] = {"splits", "FIRST:LAST ROOM, both of one split index * 1000 + slot", splits_line},
-    [PART_ROOMS] = {"rooms", "multi/ROOM or single/ROOM, then ROOM or -; degrade/ROOM live|LIMIT (or stale, static); pin/KEY SECRET",
+    [PART_ROOMS] = {"rooms",
+                    "multi/ROOM or single/ROOM, then ROOM or -; degrade/ROOM live|LIMIT (or stale, static); pin/KEY "
+                    "SECRET",
                     rooms_line},
     [PART_ORIGINS] = {"origins", "multi/ROOM/ENTRANCE, single/ROOM/ENTRANCE or relay/EDGE/relay, then in or out",
                       origins_line},

@@ -60,7 +60,7 @@ void advance_all(struct engine *engine, struct effects *out);
 void effects_journal(struct effects *out, GPtrArray *entries); /* takes entries */
 void effects_publish(struct effects *out, struct resolved *resolved);
 void effects_ask(struct effects *out, struct resolved *resolved, json_t *ask); /* takes ask */
-void effects_call(struct effects *out, json_t *call); /* takes call */
+void effects_call(struct effects *out, json_t *call);                          /* takes call */
 
 /* engine_claim.c */
 void claim_begin(struct engine *engine);                        /* at the start, after the world was published */
@@ -103,7 +103,8 @@ void engine_audit(struct engine *engine, GPtrArray *entries, const struct audit 
 json_t *refusals_to_json(const GPtrArray *refusals);
 
 /* engine_input.c: hands an input on to config.told, if there is one. */
-json_t *told_body(const struct journal_entry *entry); /* what may be said of the body: {} of what is not the engine's; a reference */
+json_t *told_body(
+    const struct journal_entry *entry); /* what may be said of the body: {} of what is not the engine's; a reference */
 void tell_config(const struct engine *engine);
 void tell_restore(const struct engine *engine, const struct journal_entry *entry);
 void tell_start(const struct engine *engine, uint64_t epoch, int64_t now_us);

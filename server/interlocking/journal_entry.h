@@ -1,8 +1,8 @@
 /* journal_entry.h: what the engine asks the journal to make durable. The engine decides, the journal only writes.
  *
- * An entry sets the newest state of (kind, id) and is kept in the order of writing (server/store/journal.h). A list of entries is one
- * transaction. `key`: an entry whose key is already in the journal makes the whole list a repetition: nothing is
- * written and the journal says so (idempotency).
+ * An entry sets the newest state of (kind, id) and is kept in the order of writing (server/store/journal.h). A list of
+ * entries is one transaction. `key`: an entry whose key is already in the journal makes the whole list a repetition:
+ * nothing is written and the journal says so (idempotency).
  *
  *   kind        id                     body
  *   object      pop/pop-a1             {"object": as object_to_json, "revision"}

@@ -25,8 +25,8 @@ struct server {
     int64_t now_us;
     int budget; /* effects until the crash; -1: none */
     unsigned carried;
-    GPtrArray *calls;       /* json_t *, of effects CALL: those without an answer, of this life */
-    GString *called;        /* ids of all that were ever made, a line each */
+    GPtrArray *calls; /* json_t *, of effects CALL: those without an answer, of this life */
+    GString *called;  /* ids of all that were ever made, a line each */
     GString *inputs,
         *done; /* the black box: what the engine is told, as incident.h has it, and effect_lines; or NULL */
 };

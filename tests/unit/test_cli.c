@@ -116,7 +116,8 @@ START_TEST(tokens_with_scopes_and_an_end)
                "--expires: found \"soon\", expected a time");
     expect_run(SIGNALBOX_RUN("token", "create", "--name", "x", "--role", "viewer", "--scope", "all"), 2, "",
                "expected a part of the API like plans");
-    expect_run(SIGNALBOX_RUN("token", "create", "--name", "x", "--role"), 2, "", "--role: found nothing behind it, expected viewer|");
+    expect_run(SIGNALBOX_RUN("token", "create", "--name", "x", "--role"), 2, "",
+               "--role: found nothing behind it, expected viewer|");
 }
 END_TEST
 
