@@ -11,6 +11,8 @@
 
 /* A SYN that is lost is sent again after 1 s, then after 3 s: a new connection is sooner there than the third SYN. */
 #define CONNECT_TIMEOUT_MS 1500L
+#define ASKS_FIRST_SIZE (256u << 10)
+#define EXPECT_TIMEOUT_MS 5000L
 
 /* What one transfer needs, for both the waiting and the loop's form. */
 struct transfer {
@@ -115,7 +117,11 @@ static void set_headers(struct transfer *t, const struct httpc_target *target, c
         t->headers = curl_slist_append(t->headers, target->headers[i]);
     if (body != NULL && !has_header(target->headers, "Content-Type:"))
         t->headers = curl_slist_append(t->headers, "Content-Type: application/json");
-    t->headers = curl_slist_append(t->headers, "Expect:"); /* no 100-continue: it costs a round trip */
+    /* A large body waits for 100-continue (RFC 9110 10.1.1), so that a refusal is heard instead of a broken pipe; for
+     * others it would cost a round trip. */
+    bool asks_first = body != NULL && strlen(body) > ASKS_FIRST_SIZE;
+    t->headers = curl_slist_append(t->headers, asks_first ? "Expect: 100-continue" : "Expect:");
+    curl_easy_setopt(t->easy, CURLOPT_EXPECT_100_TIMEOUT_MS, EXPECT_TIMEOUT_MS); /* then it is sent all the same */
     for (size_t i = 0; headers != NULL && headers[i] != NULL; i++)
         t->headers = curl_slist_append(t->headers, headers[i]);
     curl_easy_setopt(t->easy, CURLOPT_HTTPHEADER, t->headers);
