@@ -3,18 +3,23 @@
 #include "server/store/db_driver.h"
 
 #include "core/error.h"
+#include "core/loop.h"
 
 #include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
 #include <sqlite3.h>
 #include <stdio.h>
 #include <unistd.h>
 
 #define BUSY_TIMEOUT_MS 1500  /* another connection's write; whoever waits behind us is to hear of it within 2 s */
+#define NAP_US 10000          /* at most, of the hundred naps that SQLite takes for a reader's place in the log */
 #define CHECKPOINT_PAGES 1000 /* of the write-ahead log, as SQLite's own default */
 
 struct sqlite_db {
     struct db db;
     sqlite3 *handle;
+    int64_t busy_until_us;  /* of the wait that began last */
     GHashTable *statements; /* SQL -> sqlite3_stmt *, those not in use */
 };
 struct sqlite_rows {
@@ -31,6 +36,40 @@ static bool fail(struct sqlite_db *db, const char *sql, GError **error)
                 "SQLite: %s%s%s (code %d) in: %.200s", sqlite3_errmsg(db->handle), io && system != 0 ? ": " : "",
                 io && system != 0 ? g_strerror(system) : "", code, sql);
     return false;
+}
+
+/* ---- waiting ---- */
+
+/* Locks of the log's index are held for microseconds, but a program that was stopped with one keeps it: SQLite then
+ * naps for 10 s in all before it says so, and a server that is to take over would be silent for as long, at every
+ * connection. Shorter naps make that less than one second; the file system is SQLite's own in all else. */
+static sqlite3_vfs short_naps;
+
+static int nap(sqlite3_vfs *vfs, int us)
+{
+    (void)vfs;
+    poll(NULL, 0, (MIN(us, NAP_US) + 999) / 1000);
+    return us;
+}
+
+static void register_short_naps(void)
+{
+    short_naps = *sqlite3_vfs_find("unix");
+    short_naps.zName = "unix-short-naps";
+    short_naps.xSleep = nap;
+    sqlite3_vfs_register(&short_naps, 0);
+}
+
+/* As sqlite3_busy_timeout, which counts its naps instead of the time. */
+static int on_busy(void *data, int tries)
+{
+    struct sqlite_db *db = data;
+    if (tries == 0)
+        db->busy_until_us = loop_now_us() + BUSY_TIMEOUT_MS * 1000;
+    if (loop_now_us() >= db->busy_until_us)
+        return 0;
+    poll(NULL, 0, MIN(1 << MIN(tries, 6), 50));
+    return 1;
 }
 
 /* Instead of SQLite's own checkpoints, which pass over their errors: an fsync of the database that failed would be
@@ -64,20 +103,35 @@ static bool sqlite_exec(struct db *base, const char *sql, GError **error)
     return sqlite3_exec(db->handle, sql, NULL, NULL, NULL) == SQLITE_OK || fail(db, sql, error);
 }
 
+/* Two programs that both make the log of a new file would wait for each other: SQLite tells one of them at once that it
+ * is busy, without the handler. It begins anew. */
+static bool set_up(struct sqlite_db *db, const char *pragmas, GError **error)
+{
+    int64_t until_us = loop_now_us() + BUSY_TIMEOUT_MS * 1000;
+    while (sqlite3_exec(db->handle, pragmas, NULL, NULL, NULL) != SQLITE_OK) {
+        if (sqlite3_errcode(db->handle) != SQLITE_BUSY || loop_now_us() >= until_us)
+            return fail(db, pragmas, error);
+        poll(NULL, 0, 1);
+    }
+    return true;
+}
+
 static struct db *connect_file(const char *name, const char *path, int flags, const char *pragmas, GError **error)
 {
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
     struct sqlite_db *db = g_new0(struct sqlite_db, 1);
+    pthread_once(&once, register_short_naps);
     db->db.driver = &db_sqlite;
     db->statements = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, finalize);
-    int rc = sqlite3_open_v2(name, &db->handle, flags | SQLITE_OPEN_NOMUTEX, NULL);
+    int rc = sqlite3_open_v2(name, &db->handle, flags | SQLITE_OPEN_NOMUTEX, short_naps.zName);
     if (rc != SQLITE_OK) {
         g_set_error(error, SB_ERROR, SB_ERROR_IO, "cannot open database %s: %s", path, sqlite3_errstr(rc));
     } else {
-        sqlite3_busy_timeout(db->handle, BUSY_TIMEOUT_MS);
+        sqlite3_busy_handler(db->handle, on_busy, db);
         if (flags & SQLITE_OPEN_READONLY) /* who only reads leaves the log to the writer */
             sqlite3_db_config(db->handle, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
         sqlite3_wal_hook(db->handle, on_commit, NULL);
-        if (sqlite_exec(&db->db, pragmas, error))
+        if (set_up(db, pragmas, error))
             return &db->db;
         g_prefix_error(error, "database %s: ", path);
     }

@@ -5,8 +5,10 @@
 #include "tests/unit/unit.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -171,6 +173,44 @@ START_TEST(a_second_connection_leaves_the_first_ones_locks)
 }
 END_TEST
 
+/* The places of readers in the log's index, which a program that changes one has for itself for a moment: here one that
+ * was stopped in that moment. */
+static void hold_places(const char *index)
+{
+    int fd = open(index, O_RDWR | O_CLOEXEC);
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = 123, .l_len = 5};
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (fcntl(fd, F_SETLK, &lock) != 0)
+        _exit(1);
+    raise(SIGSTOP);
+    _exit(0);
+}
+
+START_TEST(who_was_stopped_with_a_lock_of_the_index_is_told_of_in_time)
+{
+    struct db *first = open_fresh(SQLITE);
+    g_autoptr(GError) error = NULL;
+    g_autofree char *index = g_strconcat(path, "-shm", NULL);
+    int status;
+    ck_assert(db_exec(first, "create table t (n bigint)", NULL));
+    pid_t holder = fork();
+    if (holder == 0)
+        hold_places(index);
+    ck_assert_int_eq(waitpid(holder, &status, WUNTRACED), holder);
+    ck_assert(WIFSTOPPED(status));
+    int64_t begun_us = loop_now_us();
+    ck_assert_ptr_null(db_open(path, &error));
+    ck_assert_int_lt(loop_now_us() - begun_us, 2 * G_USEC_PER_SEC); /* SQLite's own limit is 10 s */
+    ck_assert_msg(strstr(error->message, "locking protocol") != NULL, "%s", error->message);
+    kill(holder, SIGKILL);
+    waitpid(holder, NULL, 0);
+    struct db *next = db_open(path, NULL);
+    ck_assert_ptr_nonnull(next);
+    db_close(next);
+    drop(first);
+}
+END_TEST
+
 START_TEST(a_lost_connection_says_so_and_a_new_one_works)
 {
     postgresd_start();
@@ -273,6 +313,7 @@ static void add(TCase *tcase)
     tcase_add_loop_test(tcase, migrations_run_once_in_order, 0, ENGINES);
     tcase_add_loop_test(tcase, two_programs_may_migrate_at_once, 0, ENGINES);
     tcase_add_test(tcase, a_second_connection_leaves_the_first_ones_locks);
+    tcase_add_test(tcase, who_was_stopped_with_a_lock_of_the_index_is_told_of_in_time);
     tcase_add_test(tcase, a_lost_connection_says_so_and_a_new_one_works);
     tcase_add_test(tcase, the_server_that_can_be_written_is_found);
     tcase_add_test(tcase, a_password_is_never_shown);
