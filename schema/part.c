@@ -182,8 +182,8 @@ static const struct {
                        policies_line},
     [PART_SPLITS] = {"splits", "FIRST:LAST ROOM, both of one split index * 1000 + slot", splits_line},
     [PART_ROOMS] = {"rooms",
-                    "multi/ROOM or single/ROOM, then ROOM or -; degrade/ROOM live|LIMIT (or stale, static); pin/KEY "
-                    "SECRET",
+                    "multi/ROOM or single/ROOM, then ROOM or -; degrade/ROOM live|LIMIT (or stale, static); "
+                    "pin/KEY SECRET",
                     rooms_line},
     [PART_ORIGINS] = {"origins", "multi/ROOM/ENTRANCE, single/ROOM/ENTRANCE or relay/EDGE/relay, then in or out",
                       origins_line},

@@ -13,10 +13,8 @@
 
 #define CLOCK_US (G_USEC_PER_SEC / 4)
 #define OPERATORS_MAX 512u
-#define AGENTS_MAX 16384u /* connections; each agent keeps two or three */
-#define STRANGERS_MAX                                                                                                  \
-    2048u /* on one listener: what a stranger costs is bounded by this, not by how many agents fit                     \
-           */
+#define AGENTS_MAX 16384u   /* connections; each agent keeps two or three */
+#define STRANGERS_MAX 2048u /* what strangers cost is bounded by this, not by how many agents fit */
 #define LOCAL_MAX 64u
 #define SECOND_US ((int64_t)G_USEC_PER_SEC)
 #define OTHER_FILES 128u /* descriptors for all that is not a connection */

@@ -22,8 +22,7 @@
 struct listener {
     struct listener_config config;
     struct MHD_Daemon *daemon;
-    int quiesced; /* its socket, which nobody reaches any more; closed when the thread that knows it has ended. -1: none
-                   */
+    int quiesced; /* its socket, open until the thread that knows it has ended; -1: none */
     pthread_mutex_t lock;
     pthread_cond_t changed; /* n_parked or n_open went down; CLOCK_MONOTONIC */
     struct peers *peers;
