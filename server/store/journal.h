@@ -16,7 +16,7 @@
  * stays, so that who reads on from it finds his place. The last state of an execution keeps its body: a store that has
  * been away, or is new, is given it.
  *
- * Records of kind "audit" are chained as they are written (audit_chain.h).
+ * Records of kind "audit", objects, are chained as they are written (audit_chain.h).
  *
  * Thread safety: a journal belongs to one thread at a time. A reader has its own connection and may be used beside
  * it, by one thread at a time.
