@@ -25,9 +25,10 @@ static bool backup_options(const char **file, const char **state, int argc, char
 static void print_note(const struct backup_note *note)
 {
     g_autofree char *made = cli_time_text(note->made_us);
-    json_t *json = json_pack("{s:s, s:I, s:I, s:I, s:i, s:s*}", "made", made, "made_us", (json_int_t)note->made_us,
-                             "epoch", (json_int_t)note->epoch, "generation", (json_int_t)note->generation, "ended",
-                             (int)note->ended, "replaced", note->replaced);
+    json_t *json =
+        json_pack("{s:s, s:I, s:I, s:I, s:i, s:s*, s:s*}", "made", made, "made_us", (json_int_t)note->made_us, "epoch",
+                  (json_int_t)note->epoch, "generation", (json_int_t)note->generation, "ended", (int)note->ended,
+                  "replaced", note->replaced, "webhooks", note->webhooks);
     cli_print_json(json);
     json_decref(json);
 }
@@ -61,6 +62,12 @@ int command_restore(struct cli *cli, int argc, char **argv)
         return cli_error(error);
     }
     g_autofree char *made = cli_time_text(note.made_us);
+    if (note.webhooks != NULL)
+        fprintf(
+            stderr,
+            "signalbox: restored, but not how far webhooks were told: %s. Restore it once more, or remove that file: "
+            "then webhooks go on with what comes next\n",
+            note.webhooks);
     if (cli->json) {
         print_note(&note);
     } else {

@@ -23,6 +23,7 @@
 void backup_note_clear(struct backup_note *note)
 {
     g_clear_pointer(&note->replaced, g_free);
+    g_clear_pointer(&note->webhooks, g_free);
 }
 
 static bool io_error(const char *what, const char *path, GError **error)
@@ -206,16 +207,18 @@ static bool give_places(const char *state_dir, const char *fresh, struct db **to
     return false;
 }
 
-/* Ends what give_places began. */
-static bool end_places(const char *state_dir, struct db *told, bool ok, GError **error)
+/* Ends what give_places began; `keep`: the journal is in its place. What fails then does not undo that: it is noted. */
+static void end_places(const char *state_dir, struct db *told, bool keep, struct backup_note *note)
 {
     g_autofree char *path = g_build_filename(state_dir, WEBHOOKS_FILE, NULL);
+    g_autoptr(GError) error = NULL;
     if (told == NULL)
-        return ok;
-    ok = ok && db_commit(told, error);
+        return;
+    bool kept = keep && db_commit(told, &error);
     db_rollback(told);
     db_close(told); /* takes its log in: there is one file to give away */
-    return ok && give_to_owner(state_dir, path, error);
+    if (keep && !(kept && give_to_owner(state_dir, path, &error)))
+        note->webhooks = g_strdup_printf("%s: %s", path, error->message);
 }
 
 static bool finish_backup(const char *state_dir, const char *file, int64_t made_us, struct numbers *numbers,
@@ -420,7 +423,7 @@ static void put_back(const char *journal, const char *kept, bool was_there)
 static bool take_place(const char *state_dir, const char *fresh, const char *journal, struct backup_note *note,
                        GError **error)
 {
-    g_autofree char *name = g_strdup_printf("journal-%" G_GINT64_FORMAT ".db", wall_now_us() / G_USEC_PER_SEC),
+    g_autofree char *name = g_strdup_printf("journal-%" G_GINT64_FORMAT ".db", wall_now_us()),
                     *kept = g_build_filename(state_dir, name, NULL), *index = g_strconcat(journal, "-shm", NULL);
     bool was_there = access(journal, F_OK) == 0;
     if (was_there && !keep_journal(journal, kept, error))
@@ -450,8 +453,7 @@ static bool replace(const char *state_dir, const char *file, struct backup_note 
     bool ok = readable && end_under_way(fresh, &numbers, cause, note, error) &&
               give_places(state_dir, fresh, &told, error) && settle_file(fresh, error) &&
               give_to_owner(state_dir, fresh, error) && take_place(state_dir, fresh, journal, note, error);
-    if (!end_places(state_dir, told, ok, error))
-        ok = false;
+    end_places(state_dir, told, ok, note);
     if (!ok)
         remove_copy(fresh);
     return ok;

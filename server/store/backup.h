@@ -26,6 +26,7 @@ struct backup_note {
     uint64_t generation; /* in force then; restored: the one that stands for it now */
     unsigned ended;      /* restored: executions that were under way, whose end is not known */
     char *replaced;      /* restored: name of the journal that was there, or NULL; backup_note_clear */
+    char *webhooks;      /* restored: why webhooks do not go on at the places of the backup, or NULL if they do */
 };
 void backup_note_clear(struct backup_note *note);
 
@@ -33,7 +34,8 @@ void backup_note_clear(struct backup_note *note);
  * at work. */
 bool backup_make(const char *state_dir, const char *file, struct backup_note *note, GError **error);
 /* Puts a backup in the place of the journal. SB_ERROR_CONFLICT: a server runs there. INVALID: the file is no backup, or
- * the clock is behind its time. On failure the journal is as it was. */
+ * the clock is behind its time. On failure all is as it was. Places of webhooks are written last: what fails then is in
+ * note->webhooks, and true is returned, as the journal is restored. The same backup may be restored once more. */
 bool backup_restore(const char *state_dir, const char *file, struct backup_note *note, GError **error);
 
 #endif

@@ -4,7 +4,8 @@
  * BADLUCK is a folder. While it holds `write`, writes to files of the journal fail; while it holds `sync`, their fsync
  * and fdatasync do. The file's content is the errno, a number. While it holds `clock`, the wall clock is off by the
  * number of seconds in it; the monotonic clock never is.
- * Only of the journal (journal.db and what SQLite keeps beside it): logs and sockets go on.
+ * Only of the journal (journal.db and what SQLite keeps beside it), or of the database that BADLUCK_FILE names: logs
+ * and sockets go on.
  *
  * While it holds `kill`, all calls of all threads that change a file, a folder or what stands at the other end of a
  * socket are counted; before the one whose number is in the file the process gets SIGKILL, and `died` says which it
@@ -66,7 +67,8 @@ static bool fails(int fd, const char *name)
     if (number == 0)
         return false;
     path_of(fd, path, sizeof path);
-    if (strstr(path, "/journal.db") == NULL)
+    const char *file = getenv("BADLUCK_FILE");
+    if (strstr(path, file != NULL ? file : "/journal.db") == NULL)
         return false;
     errno = (int)number;
     return true;

@@ -261,6 +261,52 @@ START_TEST(webhooks_go_on_where_they_were)
 }
 END_TEST
 
+/* What is restored cannot be synced to the disk where places of webhooks are: badluck.c. */
+static void restore_in_bad_luck(const char *file, const char *state)
+{
+    g_autofree char *sync = in_dir("sync");
+    ck_assert(g_file_set_contents(sync, "5", -1, NULL)); /* EIO */
+    g_setenv("BADLUCK", served.dir, TRUE);
+    g_setenv("BADLUCK_FILE", "/webhooks.db", TRUE);
+    g_setenv("LD_PRELOAD", BADLUCK_LIBRARY, TRUE);
+    g_setenv("ASAN_OPTIONS", "verify_asan_link_order=0", TRUE);
+    expect_run(SIGNALBOX_RUN("restore", file, "--state", state), 0, "generation",
+               "restored, but not how far webhooks were told: ");
+    g_unsetenv("LD_PRELOAD");
+}
+
+/* The journal is in its place then: that is said, with what to do, and one of both ways is tried. */
+START_TEST(webhooks_that_cannot_be_put_back)
+{
+    struct receiver receiver;
+    g_autofree char *flag = NULL, *file = in_dir("backup"), *state = in_dir("state");
+    receiver_start(&receiver);
+    start_with_webhook(&receiver, &flag);
+    move_pop("out");
+    receiver_wait(&receiver, 0);
+    await_delivered(1);
+    receiver_hold(&receiver, true);
+    move_pop("in");
+    const char *under_way = id_told(&receiver, 1);
+    expect_run(SIGNALBOX_RUN("backup", file, "--state", state), 0, "generation", "");
+    receiver_hold(&receiver, false);
+    await_delivered(2);
+    ck_assert_int_eq(served_end(&served, SIGTERM), 0);
+    restore_in_bad_luck(file, state);
+    served_start(&served, NULL, (const char *const[]){flag, "--call-allow=127.0.0.0/8", NULL});
+    const char *next = receiver_wait(&receiver, 2)->body; /* it goes on with what comes next */
+    ck_assert_msg(strstr(next, "\"restored\":true") != NULL, "%s", next);
+    ck_assert_int_eq(served_end(&served, SIGTERM), 0);
+    struct run again = SIGNALBOX_RUN("restore", file, "--state", state);
+    ck_assert_str_eq(again.err, "");
+    expect_run(again, 0, "generation", "");
+    served_start(&served, NULL, (const char *const[]){flag, "--call-allow=127.0.0.0/8", NULL});
+    for (unsigned i = 3; strcmp(id_told(&receiver, i), under_way) != 0; i++)
+        ck_assert_uint_lt(i, 9);
+    receiver_end(&receiver);
+}
+END_TEST
+
 #define BURST (1 << 24) /* entries that a moment may bring */
 #define NOBODY 65534
 
@@ -373,6 +419,7 @@ static void add(TCase *tcase)
     tcase_set_timeout(tcase, 200); /* sanitizers are slow */
     tcase_add_loop_test(tcase, agents_obey_again_after_a_restore, 0, 2);
     tcase_add_loop_test(tcase, webhooks_go_on_where_they_were, 0, 2);
+    tcase_add_test(tcase, webhooks_that_cannot_be_put_back);
     tcase_add_test(tcase, a_log_alone_is_kept_apart);
     tcase_add_test(tcase, a_restore_that_fails_changes_nothing);
     tcase_add_test(tcase, what_is_no_backup);
