@@ -25,27 +25,49 @@ static inline uint16_t csum_fold(uint64_t sum)
     return (uint16_t)sum;
 }
 
-/* Adds bytes; an odd last one counts as followed by 0. */
+/* Adds bytes; an odd last one counts as followed by 0. What comes back is below 2^34, so that a few more may be added
+ * by hand; so is what goes in. */
 static inline uint64_t csum_add(uint64_t sum, const void *bytes, size_t size)
 {
     const uint8_t *at = bytes;
-    for (; size >= 4; size -= 4, at += 4) {
+    for (; size >= 8; size -= 8, at += 8) {
+        uint64_t word;
+        memcpy(&word, at, 8);
+        sum += word;
+        sum += sum < word; /* the carry goes round */
+    }
+    sum = (sum & 0xffffffff) + (sum >> 32);
+    if (size >= 4) {
         uint32_t word;
         memcpy(&word, at, 4);
         sum += word;
+        size -= 4, at += 4;
     }
-    uint8_t rest[4] = {0};
-    memcpy(rest, at, size);
-    uint32_t word;
-    memcpy(&word, rest, 4);
+    if (size >= 2) {
+        uint16_t word;
+        memcpy(&word, at, 2);
+        sum += word;
+        size -= 2, at += 2;
+    }
+    const uint8_t last[2] = {size > 0 ? *at : 0, 0};
+    uint16_t word;
+    memcpy(&word, last, 2);
     return sum + word;
 }
 
-/* The difference that replacing bytes makes; size even. Differences of several replacements are added. */
+/* The difference that replacing bytes makes; size even. Differences of several replacements are added. A word's
+ * complement is what takes it off: 2^32 - 1 is a multiple of 2^16 - 1. */
 static inline uint64_t csum_change(const void *before, const void *after, size_t size)
 {
-    uint64_t sum = csum_add(0, after, size);
-    return sum + (uint16_t)~csum_fold(csum_add(0, before, size));
+    const uint8_t *old = before, *new = after;
+    uint64_t sum = 0;
+    for (; size > 0; size -= size < 4 ? size : 4, old += 4, new += 4) {
+        uint32_t off = 0, on = 0;
+        memcpy(&off, old, size < 4 ? size : 4);
+        memcpy(&on, new, size < 4 ? size : 4);
+        sum += (uint64_t)on + (uint32_t)~off;
+    }
+    return sum;
 }
 
 /* The checksum field after a change: HC' = ~(~HC + ~m + m'), RFC 1624, [Eqn. 3]. */

@@ -11,6 +11,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #define ENDPOINT_NONE UINT32_MAX
 
@@ -20,6 +21,19 @@ struct endpoint {
     uint8_t family;      /* 4 or 6 */
     uint8_t proto;       /* PROTO_..., 0 likewise */
 };
+/* address: of the family. Made of whole words: what is made of single bytes, and then read as words, has to wait until
+ * the bytes are in the cache. */
+static inline struct endpoint endpoint_of(const uint8_t *address, uint8_t family, uint16_t port, uint8_t proto)
+{
+    struct endpoint endpoint;
+    uint64_t words[2] = {0};
+    memcpy(words, address, family == 4 ? 4 : 16);
+    memcpy(endpoint.address, words, sizeof words);
+    endpoint.port = port;
+    endpoint.family = family;
+    endpoint.proto = proto;
+    return endpoint;
+}
 struct endpoint_slot {
     struct endpoint key;
     uint32_t number; /* ENDPOINT_NONE: empty */

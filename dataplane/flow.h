@@ -1,9 +1,10 @@
 /* flow.h: which session a packet from outside belongs to: an index by client, service address, ports and protocol.
  *
- * A bucket is a cache line of eight slots, each 16 bits of the hash and the session's number; a key may lie in two
- * buckets, and goes into the emptier one. What is found is a candidate: the caller compares the session itself, so keys
- * are not stored twice. Look-ups of a burst are made in two passes, so that memory is fetched while others are looked
- * at: first flow_prefetch for all, then flow_find.
+ * A bucket is a cache line of eight slots, each 16 bits of the hash and the session's number; a key lies in its first
+ * bucket, or, where that is crowded, in the emptier one of two. A bucket counts those of its keys that lie elsewhere:
+ * as long as there are none a look-up that finds nothing, which is what a flood's are, reads one line. What is found is
+ * a candidate: the caller compares the session itself, so keys are not stored twice. Look-ups of a burst are made in
+ * two passes, so that memory is fetched while others are looked at: first flow_prefetch for all, then flow_find.
  *
  * At most half of the slots are filled (flow_init), where two buckets of eight are practically never both full;
  * flow_add says so when they are. Hash: xxh3-like multiply and fold with a secret, so that nobody can choose keys that
@@ -19,6 +20,7 @@
 #include <stdint.h>
 
 #define FLOW_SLOTS 8u
+#define FLOW_CROWDED 5u /* slots that are filled */
 #define FLOW_NONE UINT32_MAX
 
 struct flow_key {
@@ -31,7 +33,8 @@ struct flow_key {
 struct flow_bucket {
     uint16_t mark[FLOW_SLOTS]; /* of the hash; never 0: an empty slot */
     uint32_t session[FLOW_SLOTS];
-    uint32_t pad[4];
+    uint32_t away; /* keys whose first bucket this is, and that lie in their second */
+    uint32_t pad[3];
 } __attribute__((aligned(64)));
 
 struct flows {
@@ -55,14 +58,13 @@ void flow_init(struct flows *flows, void *memory, uint32_t sessions, const uint6
 
 uint64_t flow_hash(const uint64_t secret[2], const struct flow_key *key);
 
-static inline const struct flow_bucket *flow_bucket(const struct flows *flows, uint64_t hash, unsigned which)
+static inline struct flow_bucket *flow_bucket(const struct flows *flows, uint64_t hash, unsigned which)
 {
     return &flows->buckets[(which == 0 ? (uint32_t)hash : (uint32_t)(hash >> 24)) & flows->mask];
 }
 static inline void flow_prefetch(const struct flows *flows, uint64_t hash)
 {
     __builtin_prefetch(flow_bucket(flows, hash, 0));
-    __builtin_prefetch(flow_bucket(flows, hash, 1));
 }
 
 /* Candidates one after the other: *at begins with 0 and is the function's own. FLOW_NONE: there are no more. */

@@ -143,8 +143,7 @@ void forwarder_set_table(struct forwarder *f, const struct fib *table, uint64_t 
 /* Is it an address that we answer for on that port? */
 static bool is_ours(const struct forwarder *f, unsigned port, uint8_t family, const uint8_t *address)
 {
-    struct endpoint at = {.family = family};
-    memcpy(at.address, address, packet_address_size(family));
+    struct endpoint at = endpoint_of(address, family, 0, 0);
     for (unsigned i = 0; i < DP_ADJACENCIES; i++) {
         const struct dp_adjacency *a = &f->neighbors[i].config;
         if (a->port == port && a->family == family && same_address(a->own, address, family))
@@ -322,8 +321,7 @@ static void translate(struct forwarder *f, enum nat_side side, struct batch *bat
 
 static enum nat_side side_of(const struct forwarder *f, const struct packet *p)
 {
-    struct endpoint at = {.family = packet_family(p)};
-    memcpy(at.address, packet_dest(p), packet_address_size(at.family));
+    struct endpoint at = endpoint_of(packet_dest(p), packet_family(p), 0, 0);
     return endpoint_find(&f->nat.local_index, &at) != ENDPOINT_NONE ? NAT_INSIDE : NAT_OUTSIDE;
 }
 

@@ -46,8 +46,7 @@ void nat_init(struct nat *nat, const struct nat_memory *memory, const uint64_t s
     endpoint_init(&nat->local_index, memory->local_index, memory->n_locals);
     for (uint32_t l = 0; l < memory->n_locals; l++) {
         struct nat_local *local = &memory->locals[l];
-        struct endpoint at = {.family = local->family};
-        memcpy(at.address, local->address, packet_address_size(local->family));
+        struct endpoint at = endpoint_of(local->address, local->family, 0, 0);
         endpoint_add(&nat->local_index, &at, l);
         for (uint32_t i = 0; i < NAT_PORTS; i++) {
             local->by_port[i] = FLOW_NONE;
@@ -65,8 +64,8 @@ void nat_services_init(struct nat_services *services, void *memory, const struct
     services->n = n;
     endpoint_init(&services->index, memory, 2 * n);
     for (uint32_t i = 0; i < n; i++) {
-        struct endpoint at = {.port = service[i].port, .family = service[i].family, .proto = service[i].proto};
-        memcpy(at.address, service[i].address, packet_address_size(at.family));
+        const struct nat_service *s = &service[i];
+        struct endpoint at = endpoint_of(s->address, s->family, s->port, s->proto);
         endpoint_add(&services->index, &at, i);
         at.port = at.proto = 0; /* the address, whatever the port */
         endpoint_add(&services->index, &at, i);
@@ -187,6 +186,9 @@ static void follow_tcp(struct nat *nat, struct nat_session *s, enum nat_side fro
                        uint64_t now_us)
 {
     uint8_t flags = p->tcp_flags;
+    bool plain = s->state == NAT_ESTABLISHED && !(flags & (TCP_SYN | TCP_FIN | TCP_RST));
+    if (plain && !s->toa && !s->proxy && !s->fin_in && !s->fin_out && s->reset == 0)
+        return; /* nearly all packets: nothing is to be told, nothing ends */
     bool tells = (s->toa || s->proxy) && from == NAT_INSIDE;
     if ((tells || (flags & (TCP_SYN | TCP_FIN | TCP_RST))) && !packet_sum_good(p))
         return;
@@ -206,8 +208,7 @@ static void follow_tcp(struct nat *nat, struct nat_session *s, enum nat_side fro
 
 const struct nat_service *nat_service_of(const struct nat *nat, const struct flow_key *key)
 {
-    struct endpoint at = {.port = key->service_port, .family = key->family, .proto = key->proto};
-    memcpy(at.address, key->service, 16);
+    struct endpoint at = endpoint_of(key->service, key->family, key->service_port, key->proto);
     uint32_t i = nat->services == NULL ? ENDPOINT_NONE : endpoint_find(&nat->services->index, &at);
     return i == ENDPOINT_NONE ? NULL : &nat->services->services[i];
 }
@@ -305,15 +306,18 @@ struct nat_session *nat_begin(struct nat *nat, const struct flow_key *key, uint6
 
 /* ---- packets ---- */
 
+/* As endpoint_of: of whole words. */
 static void key_of(const struct packet *p, struct flow_key *key)
 {
-    memset(key, 0, sizeof *key);
-    key->family = packet_family(p);
-    key->proto = p->proto;
-    memcpy(key->client, packet_source(p), packet_address_size(key->family));
-    memcpy(key->service, packet_dest(p), packet_address_size(key->family));
-    key->client_port = p->source;
-    key->service_port = p->dest;
+    uint64_t client[2] = {0}, service[2] = {0};
+    memcpy(client, packet_source(p), p->kind == PACKET_IP4 ? 4 : 16);
+    memcpy(service, packet_dest(p), p->kind == PACKET_IP4 ? 4 : 16);
+    memcpy(key->client, client, sizeof client);
+    memcpy(key->service, service, sizeof service);
+    uint64_t rest =
+        (uint64_t)p->source | (uint64_t)p->dest << 16 | (uint64_t)p->proto << 32 | (uint64_t)packet_family(p) << 40;
+    _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "else the other way round");
+    memcpy((uint8_t *)key + sizeof *key - sizeof rest, &rest, sizeof rest);
 }
 
 struct nat_session *nat_find(const struct nat *nat, const struct flow_key *key, uint64_t hash)
@@ -333,8 +337,7 @@ struct nat_session *nat_find(const struct nat *nat, const struct flow_key *key, 
 /* The address of ours that a packet from inside is for. */
 static const struct nat_local *local_at(const struct nat *nat, const struct packet *p)
 {
-    struct endpoint at = {.family = packet_family(p)};
-    memcpy(at.address, packet_dest(p), packet_address_size(at.family));
+    struct endpoint at = endpoint_of(packet_dest(p), packet_family(p), 0, 0);
     uint32_t l = endpoint_find(&nat->local_index, &at);
     return l == ENDPOINT_NONE ? NULL : &nat->memory.locals[l];
 }

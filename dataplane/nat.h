@@ -108,7 +108,7 @@ struct nat_session {
     uint8_t reset; /* NAT_OUTSIDE + 1, NAT_INSIDE + 1: who reset it; 0: nobody */
     uint16_t client_port, service_port, local_port, backend_port;
     uint32_t seq_in;       /* added to sequence numbers on their way in, taken off acknowledgements on their way out */
-    uint16_t l3_in, l4_in; /* what addresses, and ports with them, change in checksums */
+    uint16_t l3_in, l4_in; /* what addresses and a hop, addresses and ports change in checksums */
     uint16_t l3_out, l4_out;
     uint32_t adjacency_in, adjacency_out;
     uint32_t used_ms; /* of the last packet; the clock's low bits */

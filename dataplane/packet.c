@@ -100,7 +100,8 @@ static enum drop parse_ip4(struct packet *packet)
     uint32_t header = (uint32_t)(ip[0] & 15) * 4, total = get16(ip + 2);
     if (header < IP4_SIZE || total < header || total > left)
         return DROP_LENGTH;
-    if (csum_fold(csum_add(0, ip, header)) != 0xffff)
+    uint64_t sum = csum_add(0, ip, IP4_SIZE); /* nearly all have no more */
+    if (csum_fold(csum_add(sum, ip + IP4_SIZE, header - IP4_SIZE)) != 0xffff)
         return DROP_HEADER_SUM;
     if (header > IP4_SIZE)
         return DROP_OPTIONS;

@@ -33,6 +33,9 @@ void translate_begin(struct nat_session *s, const uint8_t *local)
     uint16_t out = change_of_ports(s->backend_port, s->local_port, s->service_port, s->client_port);
     s->l4_in = csum_fold((uint64_t)s->l3_in + in);
     s->l4_out = csum_fold((uint64_t)s->l3_out + out);
+    static const uint8_t hop[2] = {1, 0}, less[2] = {0, 0}; /* of IPv4's header: it is beside its protocol */
+    s->l3_in = change_of(hop, less, 2, s->l3_in);
+    s->l3_out = change_of(hop, less, 2, s->l3_out);
 }
 
 /* ---- what is told ---- */
@@ -236,9 +239,8 @@ static void readdress(struct packet *p, const uint8_t *source, const uint8_t *de
         ip[7]--;
         return;
     }
-    uint8_t hop[2] = {(uint8_t)(ip[8] - 1), ip[9]};
-    csum_patch(ip + 10, change + csum_change(ip + 8, hop, 2), false);
-    ip[8] = hop[0];
+    csum_patch(ip + 10, change, false);
+    ip[8]--;
     memcpy(ip + 12, source, 4);
     memcpy(ip + 16, dest, 4);
 }
