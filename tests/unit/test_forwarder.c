@@ -345,7 +345,8 @@ START_TEST(a_line_is_lost)
 }
 END_TEST
 
-/* The forwarder itself does not run for a while: no line is down for that. */
+/* The forwarder itself does not run for a while: no line is down for that, whether what came meanwhile waits for it
+ * or, every other time, is lost. */
 START_TEST(own_stalls_are_no_losses)
 {
     struct site s;
@@ -355,11 +356,16 @@ START_TEST(own_stalls_are_no_losses)
         while (s.now_us < until_us) { /* all but the forwarder runs: what is for it waits */
             for (unsigned port = 1; port < PORTS; port++) {
                 s.far[port].bfd.heard_us = s.now_us; /* the other end's patience is not what is tested */
+                s.far[port].mute = i % 2 == 1;
                 far_bfd(&s, port);
             }
             s.now_us += 1000;
         }
+        for (unsigned port = 1; port < PORTS; port++)
+            s.far[port].mute = false;
         turn(&s);
+        for (unsigned port = 1; port < PORTS; port++)
+            ck_assert_int_eq(s.f->neighbors[port].bfd.state, BFD_UP);
         run_until(&s, s.now_us + 100000);
         for (unsigned port = 1; port < PORTS; port++)
             ck_assert_int_eq(s.f->neighbors[port].bfd.state, BFD_UP);
@@ -418,6 +424,14 @@ START_TEST(bad_tables_are_refused_whole)
         }
     ck_assert_uint_gt(refused, 200);
     char reason[FIB_REASON];
+    s.pieces.services[0].n_backends++; /* one more than there are behind its first */
+    s.pieces.services[0].first_backend = s.pieces.header.n_backends - 1;
+    GByteArray *beyond = dptable_message(&s.pieces);
+    ck_assert_ptr_null(fib_new(beyond->data, beyond->len, PORTS, reason));
+    ck_assert_str_eq(reason, "service 0: backends 0 and 2 more of 1, at most 256");
+    g_byte_array_unref(beyond);
+    s.pieces.services[0].n_backends--;
+    s.pieces.services[0].first_backend = 0;
     s.pieces.locals[0].address[3] ^= 1;
     struct fib *other = table_of(&s.pieces);
     ck_assert(!fib_may_follow(other, s.table, reason));

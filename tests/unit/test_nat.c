@@ -506,6 +506,38 @@ START_TEST(corrupted_in_corrupted_out)
 }
 END_TEST
 
+/* Says that the client has all of the backend's stream, or with a bit turned. */
+static struct nat_way client_has_all(struct rig *r, bool damaged)
+{
+    struct frame f;
+    struct said say = {.from = 40000, .to = 80, .seq = 0xfffffff2, .ack = 502, .flags = TCP_ACK};
+    frame_make(&f, r->family, r->family == 4 ? rig_client4 : rig_client6, r->family == 4 ? rig_vip4 : rig_vip6, &say);
+    f.bytes[f.packet.l4 + 14] ^= damaged; /* its window */
+    ck_assert_int_eq(packet_parse(&f.packet), DROP_NONE);
+    return translate(r, NAT_OUTSIDE, 50, &f);
+}
+
+/* Both have ended; that the client knows of the backend's end is believed when it is said by what is whole. */
+START_TEST(a_damaged_word_ends_nothing)
+{
+    struct frame f;
+    uint16_t port;
+    uint32_t isn;
+    struct rig *r = rig_new(families[_i], SESSIONS);
+    open_it(r, 40000, 80, &port, &isn);
+    backend_says(r, &f,
+                 (struct said){.from = 8080, .to = port, .seq = 501, .ack = isn + 1, .flags = TCP_ACK | TCP_FIN});
+    client_says(r, &f,
+                (struct said){.from = 40000, .to = 80, .seq = 0xfffffff1, .ack = 501, .flags = TCP_ACK | TCP_FIN});
+    backend_says(r, &f, (struct said){.from = 8080, .to = port, .seq = 502, .ack = isn + 2, .flags = TCP_ACK});
+    ck_assert_int_eq(client_has_all(r, true).drop, DROP_NONE);
+    ck_assert_uint_eq(r->nat.states[NAT_CLOSING], 1);
+    ck_assert_int_eq(client_has_all(r, false).drop, DROP_NONE);
+    ck_assert_uint_eq(r->nat.states[NAT_CLOSED], 1);
+    rig_free(r);
+}
+END_TEST
+
 /* The same client port again and again: another local port each time while there are others, and where one is used
  * anew the backend sees a higher number. */
 START_TEST(local_ports_rest_and_their_numbers_rise)
@@ -900,6 +932,7 @@ static void add(TCase *tcase)
     tcase_add_loop_test(tcase, a_client_that_begins_anew, 0, 2);
     tcase_add_loop_test(tcase, the_address_is_in_front, 0, 2);
     tcase_add_loop_test(tcase, corrupted_in_corrupted_out, 0, 2);
+    tcase_add_loop_test(tcase, a_damaged_word_ends_nothing, 0, 2);
     tcase_add_loop_test(tcase, local_ports_rest_and_their_numbers_rise, 0, 1); /* ports are of no family */
     tcase_add_loop_test(tcase, no_room_is_said_and_passes, 0, 2);
     tcase_add_loop_test(tcase, backends_of_clients_that_are_there_already, 0, 2);
