@@ -251,16 +251,26 @@ static bool weights_validate(const struct inventory *inv, enum lever lever, cons
     return true;
 }
 
+/* The service that a lever on it, or on an interface of it, is about; NULL: it is about neither. */
+static const struct service *service_of(const struct inventory *inv, enum object_kind kind, const char *object)
+{
+    const struct interface *interface = kind == OBJECT_interface ? INVENTORY_GET(inv, interface, object) : NULL;
+    return INVENTORY_GET(inv, service, interface != NULL ? interface->service : object);
+}
+
 /* Of answers that were never kept none can be given. */
 static bool stale_is_kept(const struct inventory *inv, enum lever lever, const char *object, const char *value,
                           GError **error)
 {
-    const struct service *service =
-        lever == LEVER_SERVICE_DEGRADE && strcmp(value, "stale") == 0 ? INVENTORY_GET(inv, service, object) : NULL;
+    bool of_interface = lever == LEVER_INTERFACE_DEGRADE;
+    const struct service *service = (of_interface || lever == LEVER_SERVICE_DEGRADE) && strcmp(value, "stale") == 0
+                                        ? service_of(inv, lever_class(lever)->kind, object)
+                                        : NULL;
     return service == NULL || service->last_good ||
            refuse(error, SB_ERROR_INVALID, lever, object,
-                  "found \"stale\", expected default, off or static: the service does not say last_good, so edges keep "
-                  "no answers of it");
+                  "found \"stale\", expected default, off or static: %s does not say last_good, so edges keep no "
+                  "answers of it",
+                  of_interface ? "its service" : "the service");
 }
 
 /* A primary is a room that the component runs in, of one that has a primary; consumption is a topic's. */
@@ -285,9 +295,9 @@ static bool component_takes(const struct inventory *inv, enum lever lever, const
 
 static bool is_single(const struct inventory *inv, enum object_kind kind, const char *object)
 {
-    const struct interface *interface = kind == OBJECT_interface ? INVENTORY_GET(inv, interface, object) : NULL;
-    const struct service *service = INVENTORY_GET(inv, service, interface != NULL ? interface->service : object);
-    return service != NULL && interface_single(service, interface);
+    const struct service *service = service_of(inv, kind, object);
+    return service != NULL &&
+           interface_single(service, kind == OBJECT_interface ? INVENTORY_GET(inv, interface, object) : NULL);
 }
 
 bool control_validate(const struct inventory *inv, enum lever lever, const char *object, const char *value,

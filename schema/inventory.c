@@ -189,6 +189,35 @@ static void kind_diff(enum object_kind kind, const GPtrArray *from, const GPtrAr
     }
 }
 
+static bool interface_fits(const struct interface *i, const char *service, const char *host, int method,
+                           const char *path)
+{
+    return strcmp(i->service, service) == 0 && (i->host == NULL || strcmp(i->host, host) == 0) &&
+           (i->method == INTERFACE_ANY_METHOD || i->method == method) && prefix_holds(i->path, path);
+}
+
+/* Of two that fit the same request. */
+static bool interface_before(const struct interface *a, const struct interface *b)
+{
+    size_t a_len = strlen(a->path), b_len = strlen(b->path);
+    if (a_len != b_len)
+        return a_len > b_len;
+    return (a->host != NULL) != (b->host != NULL) ? a->host != NULL : a->method != INTERFACE_ANY_METHOD;
+}
+
+const struct interface *interface_of(const struct inventory *inv, const char *service, const char *host,
+                                     const char *method, const char *path)
+{
+    const struct interface *best = NULL;
+    int choice = choice_find(INTERFACE_METHODS, method);
+    INVENTORY_FOREACH (inv, interface, interface) {
+        if (interface_fits(interface, service, host, choice, path) &&
+            (best == NULL || interface_before(interface, best)))
+            best = interface;
+    }
+    return best;
+}
+
 GArray *inventory_diff(const struct inventory *from, const struct inventory *to)
 {
     GArray *changes = g_array_new(FALSE, FALSE, sizeof(struct inventory_change));

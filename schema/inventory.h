@@ -48,8 +48,14 @@ struct inventory *inventory_copy(const struct inventory *inv);
 /* Is it answered in one room only? interface NULL: the service itself. */
 bool interface_single(const struct service *service, const struct interface *interface);
 
+/* The interface that a request of a service is of: of those whose host, method and path fit, the one with the longest
+ * path; of two alike one that names the host, then one that names the method. method: "get". NULL: none. */
+const struct interface *interface_of(const struct inventory *inv, const char *service, const char *host,
+                                     const char *method, const char *path);
+
 /* Everything that no single object can know: references name one object that exists, a single service has a home, two
- * routes of a group, two variants of a group, two interfaces or pools of a service differ, a component's primary is one
+ * routes of a group, two variants of a group, two interfaces or pools of a service differ, interfaces have no more than
+ * all requests of their service, a component's primary is one
  * of its rooms, a domain's variant is of its group, a secondary has a primary of its zone (no cycle), addresses of
  * edges differ, names fit their zone. */
 void inventory_validate(const struct inventory *inv, GPtrArray *findings);

@@ -139,11 +139,23 @@ static void interface_validate(const struct inventory *inv, const struct interfa
         find(findings, &interface->o, "home", "the name of the room that answers it: its service has none", "nothing");
 }
 
+/* `sums`: service -> what its interfaces have of it so far. */
+static void share_validate(const struct interface *interface, GHashTable *sums, GPtrArray *findings)
+{
+    int sum = GPOINTER_TO_INT(g_hash_table_lookup(sums, interface->service)) + (int)interface->share;
+    g_hash_table_insert(sums, interface->service, GINT_TO_POINTER(sum));
+    if (interface->share > 0 && sum > 100)
+        find(findings, &interface->o, "share", "at most 100 % for all interfaces of a service",
+             "%" G_GINT64_FORMAT ", which makes %d", interface->share, sum);
+}
+
 static void interfaces_validate(const struct inventory *inv, GPtrArray *findings)
 {
     g_autoptr(GHashTable) seen = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    g_autoptr(GHashTable) sums = g_hash_table_new(g_str_hash, g_str_equal);
     INVENTORY_FOREACH (inv, interface, interface) {
         interface_validate(inv, interface, findings);
+        share_validate(interface, sums, findings);
         char *key = g_strdup_printf("%s %s %d %s", interface->service, interface->host != NULL ? interface->host : "",
                                     interface->method, interface->path);
         distinct_validate(&interface->o, "path", interface->path, key,

@@ -23,6 +23,7 @@
 #define SERVICE_TIMEOUT_MIN_MS 100
 #define SERVICE_TIMEOUT_MAX_MS 30000
 #define WEBHOOK_EVENTS "audit|event|execution|generation" /* kinds of entries that it may be told */
+#define INTERFACE_METHODS "any|get|head|options|post|put|patch|delete"
 #define ANSWER_BODY_MAX 400 /* bytes of a static answer; as hex it fits a line of a part */
 
 enum object_kind {
@@ -89,6 +90,7 @@ struct object {
 enum { EDGE_PUBLIC, EDGE_DEDICATED, EDGE_CLASSES };
 enum { SERVICE_MULTI, SERVICE_SINGLE };
 enum { DEGRADED_503, DEGRADED_200 };
+enum { INTERFACE_ANY_METHOD }; /* and those of INTERFACE_METHODS behind it */
 enum { INTERFACE_AS_SERVICE, INTERFACE_MULTI, INTERFACE_SINGLE };
 enum { COMPONENT_CACHE, COMPONENT_TOPIC, COMPONENT_MYSQL, COMPONENT_KV, COMPONENT_OTHER };
 enum { NAMESERVER_PRIMARY, NAMESERVER_SECONDARY };
@@ -147,6 +149,8 @@ bool findings_error(const GPtrArray *findings, GError **error);
 
 /* True if text is a valid value of the type (NAME, FQDN, TEXT, PREFIX, URL). */
 bool text_valid(enum field_type type, const char *text);
+/* Is the path the prefix, or below it? Cut at slashes: /a holds /a and /a/b, not /ab. */
+bool prefix_holds(const char *prefix, const char *path);
 /* May it be the body of a static answer? It stands in HAProxy's configuration between single quotes. */
 bool answer_body_valid(const char *text);
 /* What such a value looks like, for messages: "a name of 1 to 40 a-z 0-9 -"; static. */

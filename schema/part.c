@@ -3,6 +3,7 @@
 
 #include "core/error.h"
 #include "schema/control.h"
+#include "schema/field.h"
 #include "schema/pin.h"
 #include "schema/slot.h"
 
@@ -109,23 +110,59 @@ static bool layout_line(char *key, char *value, struct check *check)
     return g_str_has_prefix(key, "relay/") && name_valid(key + strlen("relay/")) && endpoint_valid(value);
 }
 
+/* SERVICE/METHOD/HOST, and a path with a slash behind it, whose length is found. */
+static bool interface_key_valid(char *key, size_t *path_len)
+{
+    char *slash = key;
+    for (unsigned i = 0; i < 3 && slash != NULL; i++)
+        slash = strchr(slash + (i > 0), '/');
+    if (slash == NULL)
+        return false;
+    char *words[3], path[LINE_MAX_LEN + 1];
+    size_t len = *path_len = strlen(slash);
+    memcpy(path, slash, len + 1);
+    *slash = '\0';
+    path[len - 1] = '\0';
+    return slash[len - 1] == '/' && words_split(key, '/', words, 3) && name_valid(words[0]) &&
+           choice_find(INTERFACE_METHODS, words[1]) >= 0 &&
+           (strcmp(words[2], "-") == 0 || text_valid(FIELD_FQDN, words[2])) && text_valid(FIELD_PREFIX, path);
+}
+
+static bool answers_valid(const char *word)
+{
+    return one_of(word, "live", "keep") || one_of(word, "stale", "static");
+}
+
+static bool interface_line(char *key, char *value)
+{
+    char *words[4];
+    size_t path_len;
+    unsigned long len, limit, number;
+    return interface_key_valid(key, &path_len) && words_split(value, '|', words, 4) &&
+           number_parse(words[0], LINE_MAX_LEN, &len) && len == path_len && answers_valid(words[1]) &&
+           number_parse(words[2], CONTROL_RATE_MAX, &limit) && number_parse(words[3], INTERFACE_LIMITS_MAX, &number) &&
+           (limit > 0) == (number > 0);
+}
+
 static bool policies_line(char *key, char *value, struct check *check)
 {
     (void)check;
-    char *words[7] = {NULL};
+    if (g_str_has_prefix(key, INTERFACE_ROW))
+        return interface_line(key + strlen(INTERFACE_ROW), value);
+    char *words[8] = {NULL};
     unsigned long index, timeout_ms = SERVICE_TIMEOUT_MIN_MS;
     unsigned long limit;
     unsigned n = 1;
     for (const char *p = value; *p != '\0'; p++)
         n += *p == '|';
-    return policy_valid(key) && words_split(value, '|', words, n == 5 || n == 7 ? n : 4) &&
+    return policy_valid(key) && words_split(value, '|', words, n == 5 || n == 7 || n == 8 ? n : 4) &&
            number_parse(words[0], SPLIT_INDEX_MAX, &index) && one_of(words[1], "multi", "single") &&
            one_of(words[2], "on", "off") && one_of(words[3], "local", "relay") &&
-           (words[4] == NULL || (n == 7 && words[4][0] == '\0') ||
+           (words[4] == NULL || (n >= 7 && words[4][0] == '\0') ||
             number_parse(words[4], SERVICE_TIMEOUT_MAX_MS, &timeout_ms)) &&
            timeout_ms >= SERVICE_TIMEOUT_MIN_MS &&
-           (n != 7 || ((one_of(words[5], "live", "keep") || one_of(words[5], "stale", "static")) &&
-                       number_parse(words[6], CONTROL_RATE_MAX, &limit)));
+           (n < 7 || (answers_valid(words[5]) && number_parse(words[6], CONTROL_RATE_MAX, &limit))) &&
+           (n < 8 || strcmp(words[7], "interfaces") == 0);
 }
 
 static bool splits_line(char *key, char *value, struct check *check)
@@ -178,7 +215,8 @@ static const struct {
                      layout_line},
     [PART_POLICIES] = {"policies",
                        "GROUP.SERVICE INDEX|multi|on|local (or single, off, relay), and maybe |MS, 100 to 30000, "
-                       "or |MS|live|LIMIT (MS may be missing; or keep, stale, static)",
+                       "or |MS|live|LIMIT (MS may be missing; or keep, stale, static), and maybe |interfaces; "
+                       "interface/SERVICE/METHOD/HOST/PATH/ LENGTH|live|LIMIT|NUMBER",
                        policies_line},
     [PART_SPLITS] = {"splits", "FIRST:LAST ROOM, both of one split index * 1000 + slot", splits_line},
     [PART_ROOMS] = {"rooms",

@@ -7,18 +7,24 @@
  *                     "answer/creator 503|646f776e"   status and body (hex) of a service's static answer
  *   policies  (fast)  "creator.creator 3|single|off|relay|3000"  -> split index | multi,single | automatic DR on,off |
  *                     local,relay | time-out of its service, ms; not there when it fails fast
- *                     "creator.creator 3|single|off|local||stale|50"  time-out or nothing | live, keep (answers are
- * kept for stale), stale, static: who answers | requests/s that one edge lets through, 0: all splits    (fast)
- * "3000:3999 room-a"     split index * 1000 + slot, as HAProxy's map_int takes it -> room rooms     (fast)
- * "multi/room-a room-b"  class / room wanted -> room used, "-": closed, nobody answers "degrade/room-a static|0"  for
- * all that the room answers: live, stale, static | requests/s
- *                     "pin/k17 SECRET"   key that pins may be signed with (pin.h)
- * origins   (fast)  "multi/room-a/pop-a1 out"   class /
- * room / entrance -> in, out (also as a last resort) "relay/edge-3/relay out"    and relays of the layout; what has no
- * row is in A split's index is drawn from its text (0..1048575), so that adding a split renumbers no other: an actuator
- * adds the new ranges, moves the policies, then removes the old ranges, and every state between is a legal road. A
- * policy is named GROUP.SERVICE. An entrance is a POP's name or "ring". A part's hash is the first 32 hex digits of
- * BLAKE2b-256 of its bytes.
+ *                     "creator.creator 3|single|off|local||stale|50"
+ *                         time-out or nothing | who answers: live, keep (answers are kept for stale), stale, static |
+ *                         requests/s that one edge lets through, 0: all; then maybe "|interfaces": these have rows too
+ *                     "interface/creator/post/-/api/v1/ 8|live|5|1"
+ *                         service, method or any, host or -, path, slash -> length of the path with both slashes | who
+ *                         answers, for a request that is of this interface | requests/s of one edge | the limit's
+ *                         number in the service, 1 to INTERFACE_LIMITS_MAX; 0 and 0: no limit but the service's
+ *   splits    (fast)  "3000:3999 room-a"     split index * 1000 + slot, as HAProxy's map_int takes it -> room
+ *   rooms     (fast)  "multi/room-a room-b"  class / room wanted -> room used, "-": closed, nobody answers
+ *                     "degrade/room-a static|0"  for all that the room answers: live, stale, static | requests/s
+ *                     "pin/k17 SECRET"       key that pins may be signed with (pin.h)
+ *   origins   (fast)  "multi/room-a/pop-a1 out"   class / room / entrance -> in, out (also as a last resort)
+ *                     "relay/edge-3/relay out"    and relays of the layout; what has no row is in
+ *
+ * A split's index is drawn from its text (0..1048575), so that adding a split renumbers no other: an actuator adds the
+ * new ranges, moves the policies, then removes the old ranges, and every state between is a legal road. A policy is
+ * named GROUP.SERVICE. An entrance is a POP's name or "ring". A part's hash is the first 32 hex digits of BLAKE2b-256
+ * of its bytes.
  *
  * The manifest names the parts of one edge for one generation (JSON, manifest_to_json):
  *   {"cluster","epoch","generation","edge","cause","parts":{"routes":HASH,...}}
@@ -37,6 +43,8 @@
 enum part { PART_ROUTES, PART_LAYOUT, PART_POLICIES, PART_SPLITS, PART_ROOMS, PART_ORIGINS, PARTS };
 #define PART_HASH_SIZE 33 /* hex digits and NUL */
 #define PART_SIZE_MAX (32u << 20)
+#define INTERFACE_ROW "interface/"
+#define INTERFACE_LIMITS_MAX 8         /* of one service: edges count each of them for each policy */
 const char *part_name(enum part part); /* "routes" */
 
 void part_hash(const void *bytes, size_t size, char hash[static PART_HASH_SIZE]);

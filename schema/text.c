@@ -53,6 +53,12 @@ static bool prefix_valid(const char *text)
     return false;
 }
 
+bool prefix_holds(const char *prefix, const char *path)
+{
+    size_t len = strlen(prefix);
+    return strncmp(path, prefix, len) == 0 && (path[len] == '/' || path[len] == '\0');
+}
+
 /* "HOST", "HOST:PORT", "[V6]:PORT": nobody may read another host out of it than who asks there. */
 static bool authority_valid(const char *text)
 {

@@ -540,11 +540,12 @@ static void get_explain(struct call *call, struct turn *turn, GError **error)
     bool valid = true;
     g_autofree char *url = request_query(call->request, "url"), *user = query_optional(call->request, "user", &valid),
                     *from = query_optional(call->request, "from", &valid),
-                    *carrier = query_optional(call->request, "carrier", &valid);
-    struct explain_query query = {.url = url, .user = user, .from = from, .carrier = carrier};
+                    *carrier = query_optional(call->request, "carrier", &valid),
+                    *method = query_optional(call->request, "method", &valid);
+    struct explain_query query = {.url = url, .user = user, .from = from, .carrier = carrier, .method = method};
     if (url == NULL || !g_utf8_validate(url, -1, NULL) || !valid) {
         g_set_error(error, SB_ERROR, SB_ERROR_INVALID,
-                    "expected ?url=, and ?user=, ?from= and ?carrier= where wanted, as UTF-8");
+                    "expected ?url=, and ?user=, ?from=, ?carrier= and ?method= where wanted, as UTF-8");
         return;
     }
     call->result = explain(engine_resolved(turn->engine), engine_observed(turn->engine), &query, turn->now.us, error);

@@ -13,7 +13,7 @@
 /* ---- explain ---- */
 
 struct explain_options {
-    const char *url, *user, *from, *carrier, *at;
+    const char *url, *user, *from, *carrier, *method, *at;
 };
 
 static bool explain_options(struct explain_options *options, int argc, char **argv)
@@ -25,6 +25,8 @@ static bool explain_options(struct explain_options *options, int argc, char **ar
             options->from = argv[++i];
         else if (strcmp(argv[i], "--carrier") == 0 && i + 1 < argc)
             options->carrier = argv[++i];
+        else if (strcmp(argv[i], "--method") == 0 && i + 1 < argc)
+            options->method = argv[++i];
         else if (strcmp(argv[i], "--at") == 0 && i + 1 < argc)
             options->at = argv[++i];
         else if (options->url == NULL && argv[i][0] != '-')
@@ -50,8 +52,10 @@ static int explain_now(struct cli *cli, const struct explain_options *options)
 {
     g_autofree char *u = cli_escape(options->url), *who = cli_escape(options->user != NULL ? options->user : ""),
                     *edge = cli_escape(options->from != NULL ? options->from : ""),
-                    *carrier = cli_escape(options->carrier != NULL ? options->carrier : "");
-    g_autofree char *path = g_strdup_printf("/v1/explain?url=%s&user=%s&from=%s&carrier=%s", u, who, edge, carrier);
+                    *carrier = cli_escape(options->carrier != NULL ? options->carrier : ""),
+                    *method = cli_escape(options->method != NULL ? options->method : "");
+    g_autofree char *path =
+        g_strdup_printf("/v1/explain?url=%s&user=%s&from=%s&carrier=%s&method=%s", u, who, edge, carrier, method);
     json_t *answer = NULL;
     int code = cli_get(cli, path, &answer);
     if (code == EXIT_OK)
@@ -81,8 +85,11 @@ static int explain_history(const struct cli *cli, const struct history *history,
                            int64_t now_us, int64_t wall_us, const struct explain_options *options)
 {
     g_autoptr(GError) error = NULL;
-    const struct explain_query query = {
-        .url = options->url, .user = options->user, .from = options->from, .carrier = options->carrier};
+    const struct explain_query query = {.url = options->url,
+                                        .user = options->user,
+                                        .from = options->from,
+                                        .carrier = options->carrier,
+                                        .method = options->method};
     json_t *explained = explain(engine_resolved(engine), engine_observed(engine), &query, now_us, &error);
     if (explained == NULL)
         return cli_error(error);

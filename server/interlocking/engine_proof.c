@@ -173,7 +173,7 @@ static void read_policy(void *data, const char *key, const char *value)
     struct roads *roads = data;
     g_auto(GStrv) words =
         g_strsplit(value, "|", 5); /* index, multi or single, automatic DR, local or relay; then time-out, levers */
-    if (g_strv_length(words) < 4)
+    if (g_strv_length(words) < 4 || g_str_has_prefix(key, INTERFACE_ROW))
         return;
     struct road *road = g_new0(struct road, 1);
     road->mode = g_strdup(strchr(value, '|'));

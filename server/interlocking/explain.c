@@ -1,5 +1,6 @@
 #include "server/interlocking/explain.h"
 #include "core/error.h"
+#include "schema/field.h"
 #include "server/interlocking/slow_parts.h"
 #include "server/interlocking/words.h"
 
@@ -10,7 +11,7 @@ struct journey {
     const struct resolved *resolved;
     const struct world *w;
     const struct explain_query *query;
-    char *host, *path;
+    char *host, *path, *method;
     bool has_slot;
     unsigned slot;
     const struct domain *domain;
@@ -18,8 +19,9 @@ struct journey {
     const struct variant *variant; /* NULL: the name points at the group's own policy name */
     bool by_view;                  /* variant was looked for by the carrier that was named */
     const struct service *service;
-    const struct route *route; /* NULL: the group's own service */
-    GPtrArray *edges;          /* const struct edge *, that the name points to */
+    const struct interface *interface; /* NULL: none fits */
+    const struct route *route;         /* NULL: the group's own service */
+    GPtrArray *edges;                  /* const struct edge *, that the name points to */
     const struct edge *edge;
     int answering; /* class of the edges whose table names the room */
     char *policy;
@@ -68,12 +70,6 @@ static bool url_parse(struct journey *j, GError **error)
     return text_valid(FIELD_FQDN, j->host) || bad_url(url, error);
 }
 
-static bool prefix_matches(const char *path, const char *prefix)
-{
-    size_t len = strlen(prefix);
-    return strncmp(path, prefix, len) == 0 && (path[len] == '/' || path[len] == '\0');
-}
-
 /* The name is of everybody, and the carrier's resolvers make it the carrier's own. */
 static bool carrier_find(struct journey *j, GError **error)
 {
@@ -97,6 +93,17 @@ static bool carrier_find(struct journey *j, GError **error)
     return true;
 }
 
+static bool method_parse(struct journey *j, GError **error)
+{
+    j->method = g_ascii_strdown(j->query->method != NULL ? j->query->method : "get", -1);
+    if (choice_find(INTERFACE_METHODS, j->method) > INTERFACE_ANY_METHOD)
+        return true;
+    g_autofree char *found = text_quote(j->query->method),
+                    *expected = choices_join(strchr(INTERFACE_METHODS, '|') + 1, ", ");
+    g_set_error(error, SB_ERROR, SB_ERROR_INVALID, "method: found %s, expected one of %s", found, expected);
+    return false;
+}
+
 static bool policy_find(struct journey *j, GError **error)
 {
     const struct inventory *inv = j->w->inventory;
@@ -109,13 +116,14 @@ static bool policy_find(struct journey *j, GError **error)
     const struct policy_target *target = domain_target(j->resolved->slow, j->domain);
     j->variant = target != NULL ? target->variant : NULL;
     INVENTORY_FOREACH (inv, route, route) {
-        if (strcmp(route->group, j->group->o.name) == 0 && prefix_matches(j->path, route->prefix) &&
+        if (strcmp(route->group, j->group->o.name) == 0 && prefix_holds(route->prefix, j->path) &&
             (j->route == NULL || strlen(route->prefix) > strlen(j->route->prefix)))
             j->route = route;
     }
     const char *service = j->route != NULL ? j->route->service : j->group->service;
     j->service = INVENTORY_GET(inv, service, service);
     j->policy = policy_name(j->group, service);
+    j->interface = interface_of(inv, service, j->host, j->method, j->path);
     if (j->service != NULL)
         return true;
     g_set_error(error, SB_ERROR, SB_ERROR_NOT_FOUND, "no service %s, which policy %s names", service, j->policy);
@@ -203,8 +211,8 @@ static void turn_degrade(struct journey *j, enum degrade degrade, enum lever lev
     g_autofree char *why = world_lever_words(j->w, lever, object);
     if (degrade == DEGRADE_STATIC)
         turn(j, "degrade", "static", "%s: edges answer by themselves%s", why,
-             lever == LEVER_SERVICE_DEGRADE && j->service->degraded_body != NULL ? " what the inventory declares"
-                                                                                 : ", 503 and Retry-After");
+             lever != LEVER_ROOM_DEGRADE && j->service->degraded_body != NULL ? " what the inventory declares"
+                                                                              : ", 503 and Retry-After");
     if (degrade == DEGRADE_STALE)
         turn(j, "degrade", "stale", "%s: edges give the last good answer to a GET where they have one", why);
 }
@@ -217,13 +225,46 @@ static void turn_limit(struct journey *j, int64_t share, enum lever lever, const
         turn(j, "limit", is, "what each edge lets through; above 503 and Retry-After; %s", why);
 }
 
+/* The lever that decides: the interface's own, if it was moved and can be followed, else the service's. */
+static void turn_own_degrade(struct journey *j)
+{
+    enum degrade of_service = world_service_degrade(j->w, j->service), degrade = of_service;
+    if (j->interface != NULL)
+        degrade = world_interface_degrade(j->w, j->service, j->interface);
+    const char *value = j->interface != NULL
+                            ? controls_value(j->w->controls, LEVER_INTERFACE_DEGRADE, j->interface->o.name)
+                            : "default";
+    bool own = strcmp(value, "default") != 0 && (strcmp(value, "stale") != 0 || j->service->last_good);
+    if (degrade == DEGRADE_OFF && of_service != DEGRADE_OFF) {
+        g_autofree char *why = world_lever_words(j->w, LEVER_INTERFACE_DEGRADE, j->interface->o.name);
+        turn(j, "degrade", "off", "%s: its service answers", why);
+    }
+    turn_degrade(j, degrade, own ? LEVER_INTERFACE_DEGRADE : LEVER_SERVICE_DEGRADE,
+                 own ? j->interface->o.name : j->service->o.name);
+}
+
+static void turn_interface(struct journey *j)
+{
+    if (j->interface == NULL)
+        return;
+    g_autofree char *word = choice_text(INTERFACE_METHODS, j->interface->method);
+    g_autofree char *method = g_ascii_strup(word, -1), *asked = g_ascii_strup(j->method, -1);
+    turn(j, "interface", j->interface->o.name, "%s of service %s%s%s, method %s; asked with %s", j->interface->path,
+         j->service->o.name, j->interface->host != NULL ? " at " : "",
+         j->interface->host != NULL ? j->interface->host : "",
+         j->interface->method != INTERFACE_ANY_METHOD ? method : "any", asked);
+}
+
 static void turn_policy(struct journey *j)
 {
     if (j->route != NULL)
         turn(j, "policy", j->policy, "prefix %s of route %s", j->route->prefix, j->route->o.name);
     else
         turn(j, "policy", j->policy, "service %s is the default of group %s", j->service->o.name, j->group->o.name);
-    turn_degrade(j, world_service_degrade(j->w, j->service), LEVER_SERVICE_DEGRADE, j->service->o.name);
+    turn_interface(j);
+    turn_own_degrade(j);
+    if (j->interface != NULL)
+        turn_limit(j, world_interface_limit_share(j->w, j->interface), LEVER_INTERFACE_LIMIT, j->interface->o.name);
     turn_limit(j, world_service_limit_share(j->w, j->service), LEVER_SERVICE_LIMIT, j->service->o.name);
 }
 
@@ -495,6 +536,7 @@ static void journey_clear(struct journey *j)
 {
     g_free(j->host);
     g_free(j->path);
+    g_free(j->method);
     g_free(j->policy);
     g_clear_pointer(&j->edges, g_ptr_array_unref);
     g_ptr_array_unref(j->rooms);
@@ -529,7 +571,8 @@ json_t *explain(const struct resolved *resolved, const struct observed *observed
                         .rooms = g_ptr_array_new_with_free_func(g_free),
                         .turns = json_array()};
     json_t *out = NULL;
-    if (url_parse(&j, error) && policy_find(&j, error) && carrier_find(&j, error) && edge_find(&j, error))
+    if (url_parse(&j, error) && method_parse(&j, error) && policy_find(&j, error) && carrier_find(&j, error) &&
+        edge_find(&j, error))
         out = journey_tell(&j, observed, now_us);
     journey_clear(&j);
     return out;

@@ -16,10 +16,11 @@ struct explain_query {
     /* Whose resolvers the user asks, or NULL. Where the name is the group's, they may have a view that answers with the
      * group's variant for this carrier (and for all regions); that they have it is assumed. */
     const char *carrier;
+    const char *method; /* "GET", and those that interfaces may name; NULL: GET. Nothing else tells them apart */
 };
 /* {"url","user","key","slot","group","policy","turns":[{"at","is","why"}],"observed":[{"edge","room","via","requests",
  * "failed","rate"}],"probes":[...],"origins":[...],"holds":[...]}. SB_ERROR_NOT_FOUND when no domain, edge or carrier
- * matches, INVALID for a bad URL. */
+ * matches, INVALID for a bad URL or method. */
 json_t *explain(const struct resolved *resolved, const struct observed *observed, const struct explain_query *query,
                 int64_t now_us, GError **error);
 char *explain_text(const json_t *explained); /* for people and golden cases; g_free */

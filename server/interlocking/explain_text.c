@@ -36,11 +36,11 @@ static void text_head(GString *text, const json_t *explained)
 static void text_turns(GString *text, const json_t *explained)
 {
     const json_t *turns = json_object_get(explained, "turns"), *row;
-    int width = (int)widest(turns, "is");
+    int at = MAX(8, (int)widest(turns, "at")), width = (int)widest(turns, "is");
     g_string_append_printf(text, "intended, generation %" G_GUINT64_FORMAT "\n", count_of(explained, "generation"));
     size_t i;
     json_array_foreach (turns, i, row)
-        g_string_append_printf(text, "  %-8s  %-*s  %s\n", text_of(row, "at"), width, text_of(row, "is"),
+        g_string_append_printf(text, "  %-*s  %-*s  %s\n", at, text_of(row, "at"), width, text_of(row, "is"),
                                text_of(row, "why"));
 }
 

@@ -10,7 +10,11 @@
 struct shift {
     struct split now, then;
     unsigned slots[SPLIT_ROOMS_MAX][SPLIT_ROOMS_MAX]; /* room now, room then -> slots */
-    double limit_then;                                /* what limited edges let through, 1/s; 0: no limit */
+    /* Shares of its requests, 0..1, then: */
+    double fixed;  /* edges answer by a static answer */
+    double kept;   /* they give the last good one, if they have it */
+    double passes; /* that reach rooms */
+    double open;   /* of those, what no lever but the rooms' is about */
 };
 struct name_edges {
     bool changed;
@@ -36,7 +40,8 @@ struct flow {
     const struct name_edges *name; /* that its users came by */
     int class_now, class_then;     /* of the edges that answer */
     double ok, fail;               /* 1/s */
-    double passes;                 /* 0..1: the share of them that edges let through */
+    double passes;                 /* 0..1: the share of them that reaches rooms */
+    double open;                   /* of that share, what only a room's lever could have answered by edges */
 };
 
 static void row_free(gpointer data)
@@ -100,6 +105,42 @@ static void shift_free(gpointer data)
     g_free(shift);
 }
 
+/* `share` of the requests of a service, of which edges let through `limit` (0: all), both in its requests. */
+static void shift_add(struct shift *shift, double share, enum degrade degrade, double limit)
+{
+    double passes = limit > 0 ? MIN(share, limit) : share;
+    if (degrade == DEGRADE_STATIC) {
+        shift->fixed += share;
+        return;
+    }
+    shift->passes += passes;
+    *(degrade == DEGRADE_STALE ? &shift->kept : &shift->open) += degrade == DEGRADE_STALE ? share : passes;
+}
+
+/* What edges answer by themselves, interface by interface, and what limits leave: the interfaces' first. */
+static void shift_degrade(struct teller *t, const struct service *then, struct shift *shift)
+{
+    const double *rate = then != NULL ? g_hash_table_lookup(t->rates, then->o.name) : NULL;
+    double all = rate != NULL && *rate > 0 ? *rate : 0, rest = 1;
+    shift->passes = shift->open = then == NULL ? 1 : 0;
+    if (then == NULL)
+        return;
+    INVENTORY_FOREACH (t->then->inventory, interface, interface) {
+        double share = MIN((double)interface->share / 100, rest);
+        if (share <= 0 || strcmp(interface->service, then->o.name) != 0)
+            continue;
+        double limit = (double)world_interface_limit_passes(t->then, interface);
+        shift_add(shift, share, world_interface_degrade(t->then, then, interface), all > 0 ? limit / all : 0);
+        rest -= share;
+    }
+    shift_add(shift, rest, world_service_degrade(t->then, then), 0);
+    double limit = (double)world_service_limit_passes(t->then, then);
+    if (limit > 0 && all * shift->passes > limit) {
+        shift->open *= limit / (all * shift->passes);
+        shift->passes = limit / all;
+    }
+}
+
 static const struct shift *shift_of(struct teller *t, const struct flow *flow)
 {
     const char *name = flow->service->o.name;
@@ -112,8 +153,7 @@ static const struct shift *shift_of(struct teller *t, const struct flow *flow)
         world_service_split(t->then, flow->service_then, &shift->then);
     for (unsigned slot = 0; slot < SLOT_COUNT; slot++)
         shift->slots[shift->now.room_of[slot]][shift->then.room_of[slot]]++;
-    const struct service *then = INVENTORY_GET(t->then->inventory, service, name);
-    shift->limit_then = then != NULL ? (double)world_service_limit_passes(t->then, then) : 0;
+    shift_degrade(t, INVENTORY_GET(t->then->inventory, service, name), shift);
     g_hash_table_insert(t->shifts, (gpointer)name, shift);
     return shift;
 }
@@ -236,36 +276,30 @@ static void arrive(struct teller *t, const struct flow *flow, const char *room, 
 /* How much of the flow would reach rooms: what edges answer by themselves, and what a limit refuses, does not. */
 static void flow_degrade(struct teller *t, struct flow *flow)
 {
-    flow->passes = 1;
+    const struct shift *shift = shift_of(t, flow);
+    double rate = flow->ok + flow->fail;
+    flow->passes = flow->open = 1;
     if (flow->service_then == NULL)
         return;
-    enum degrade degrade = world_service_degrade(t->then, flow->service_then);
-    double rate = flow->ok + flow->fail;
-    if (degrade != DEGRADE_OFF)
-        t->out->degraded += rate;
-    if (degrade == DEGRADE_STATIC) {
-        row_of(t, "room", "degraded")->after += rate;
-        flow->passes = 0;
-        return;
-    }
-    const double *all = g_hash_table_lookup(t->rates, flow->service->o.name);
-    double limit = shift_of(t, flow)->limit_then;
-    if (limit > 0 && all != NULL && *all > limit)
-        flow->passes = limit / *all;
-    t->out->shed += rate * (1 - flow->passes);
+    flow->passes = shift->passes;
+    flow->open = shift->passes > 0 ? shift->open / shift->passes : 0;
+    t->out->degraded += rate * (shift->fixed + shift->kept);
+    if (shift->fixed > 0)
+        row_of(t, "room", "degraded")->after += rate * shift->fixed;
+    t->out->shed += rate * MAX(0, 1 - shift->fixed - shift->passes);
 }
 
-/* What edges answer in the room's place; true: nothing of it arrives. What the service's own lever keeps for stale is
- * counted already. */
+/* What edges answer in the room's place; true: nothing of it arrives. What a lever of the service or an interface
+ * gives as stale is counted already. */
 static bool room_degrade(struct teller *t, const struct flow *flow, const char *room, double rate)
 {
     enum degrade degrade = world_room_degrade(t->then, room);
-    bool stale = degrade == DEGRADE_STALE && flow->service_then->last_good &&
-                 world_service_degrade(t->then, flow->service_then) == DEGRADE_OFF;
     if (degrade == DEGRADE_STATIC)
         row_of(t, "room", "degraded")->after += rate;
-    if (stale || degrade == DEGRADE_STATIC)
+    if (degrade == DEGRADE_STATIC)
         t->out->degraded += rate;
+    else if (degrade == DEGRADE_STALE && flow->service_then->last_good)
+        t->out->degraded += rate * flow->open;
     return degrade == DEGRADE_STATIC;
 }
 
@@ -408,6 +442,25 @@ static void room_limits_tell(struct teller *t)
     }
 }
 
+/* Interfaces whose levers are or would be off their defaults, and whose share nobody has said. */
+static void interface_levers_tell(struct teller *t)
+{
+    INVENTORY_FOREACH (t->then->inventory, interface, interface) {
+        const double *rate = g_hash_table_lookup(t->rates, interface->service);
+        const struct interface *was = INVENTORY_GET(t->now->inventory, interface, interface->o.name);
+        bool moved = world_interface_moved(t->then, interface) || (was != NULL && world_interface_moved(t->now, was));
+        if (!moved || interface->share > 0 || rate == NULL)
+            continue;
+        g_autofree char *all = words_rate(*rate);
+        note(t,
+             "interface %s has no share: how many of the %s requests/s of service %s are its own, and so what edges "
+             "answer or refuse of it (interface.degrade %s, interface.limit %s), is not in this forecast",
+             interface->o.name, all, interface->service,
+             controls_value(t->then->controls, LEVER_INTERFACE_DEGRADE, interface->o.name),
+             controls_value(t->then->controls, LEVER_INTERFACE_LIMIT, interface->o.name));
+    }
+}
+
 /* Who cannot work without it, as far as the inventory says; g_free. */
 static char *needed_by(const struct world *w, const char *component)
 {
@@ -542,6 +595,7 @@ struct forecast *forecast(const struct resolved *now, const struct resolved *the
     out->known = reports_tell(&t, observed, now_us);
     variants_tell(&t);
     room_limits_tell(&t);
+    interface_levers_tell(&t);
     component_levers_tell(&t);
     if (out->zone_share != NULL)
         note(&t, "dns: %s: its name servers will refuse the change unless dnszone.guard is off", out->zone_share);

@@ -11,7 +11,9 @@
  * What a static answer takes, of a service or for a room, or a limit refuses, arrives nowhere. An answer that edges
  * keep may be there or not, so stale ones count as degraded, and at their room as well. A limit counts for what edges
  * let through together, as if they shared it as their users come; each lets through an even share (world.h), so more
- * may be refused. A room's limit refuses of all its services alike.
+ * may be refused. A room's limit refuses of all its services alike. Requests of an interface are the share of its
+ * service's that the inventory says (`share`), everywhere the same; where it says none, a note says that they are not
+ * known, and they are reckoned as the service's others.
  *
  * The forecast is known when at least half of the edges that are in have reported within OBSERVED_FRESH_US and
  * the site has at least FORECAST_RATE_MIN requests per second.

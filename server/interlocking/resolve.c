@@ -1,4 +1,5 @@
 #include "server/interlocking/resolve.h"
+#include "schema/field.h"
 #include "server/interlocking/eastwest.h"
 #include "server/interlocking/slow_parts.h"
 
@@ -12,10 +13,11 @@ struct split_use {
 struct fast {
     struct resolved *out;
     const struct world *w;
-    GArray *policies;    /* struct policy_ref */
-    GHashTable *splits;  /* text -> struct split_use * */
-    GHashTable *of;      /* service name -> text, of `splits` */
-    GHashTable *degrade; /* service name -> degrade_fields of it */
+    GArray *policies;         /* struct policy_ref */
+    GHashTable *splits;       /* text -> struct split_use * */
+    GHashTable *of;           /* service name -> text, of `splits` */
+    GHashTable *degrade;      /* service name -> degrade_fields of it */
+    GHashTable *by_interface; /* set of names of services that edges tell the interfaces of apart */
 };
 
 char *policy_name(const struct group *group, const char *service)
@@ -120,18 +122,65 @@ static void limits_check(struct fast *f)
         limit_check(f, &room->o, world_room_limit(f->w, room->o.name), world_room_limit_passes(f->w, room->o.name));
 }
 
+static void interface_check(struct fast *f, const struct service *service, const struct interface *interface)
+{
+    const char *value = controls_value(f->w->controls, LEVER_INTERFACE_DEGRADE, interface->o.name);
+    int64_t limit = world_interface_limit(f->w, interface);
+    if (strcmp(value, "stale") == 0 && !service->last_good)
+        finding_value_on(f->out->findings, &interface->o, "degrade", value,
+                         "default, off or static: no answers are kept");
+    limit_check(f, &interface->o, limit, world_interface_limit_passes(f->w, interface));
+    if (limit == 0 || world_interface_limit_number(f->w, interface) > 0)
+        return;
+    g_autofree char *expected =
+        g_strdup_printf("at most %d interfaces of service %s with a limit", INTERFACE_LIMITS_MAX, service->o.name);
+    finding_on(f->out->findings, &interface->o, "limit", "one more, which edges do not count", expected);
+}
+
+static void interfaces_collect(struct fast *f)
+{
+    INVENTORY_FOREACH (f->w->inventory, interface, interface) {
+        const struct service *service = INVENTORY_GET(f->w->inventory, service, interface->service);
+        if (service == NULL || !world_interface_moved(f->w, interface))
+            continue;
+        interface_check(f, service, interface);
+        g_hash_table_add(f->by_interface, service->o.name);
+    }
+}
+
 static const char *const degrade_words[] = {
     [DEGRADE_OFF] = "live", [DEGRADE_STALE] = "stale", [DEGRADE_STATIC] = "static"};
 
-/* The last two fields of a policy's row, "" where nobody asks for them, so that agents of before understand it. */
+static const char *degrade_word(const struct service *service, enum degrade degrade)
+{
+    return degrade == DEGRADE_OFF && service->last_good ? "keep" : degrade_words[degrade];
+}
+
+/* The last fields of a policy's row, "" where nobody asks for them, so that agents of before understand it. */
 static char *degrade_fields(const struct fast *f, const struct service *service)
 {
     enum degrade degrade = world_service_degrade(f->w, service);
     int64_t share = world_service_limit_share(f->w, service);
-    if (degrade == DEGRADE_OFF && share == 0 && !service->last_good)
+    bool by_interface = g_hash_table_contains(f->by_interface, service->o.name);
+    if (degrade == DEGRADE_OFF && share == 0 && !service->last_good && !by_interface)
         return g_strdup("");
-    const char *word = degrade == DEGRADE_OFF && service->last_good ? "keep" : degrade_words[degrade];
-    return g_strdup_printf("|%s|%" G_GINT64_FORMAT, word, share);
+    return g_strdup_printf("|%s|%" G_GINT64_FORMAT "%s", degrade_word(service, degrade), share,
+                           by_interface ? "|interfaces" : "");
+}
+
+/* All interfaces of a service, if a lever of one is off its default: what is of another is not of that one. */
+static void interfaces_add(const struct fast *f, GPtrArray *lines)
+{
+    INVENTORY_FOREACH (f->w->inventory, interface, interface) {
+        if (!g_hash_table_contains(f->by_interface, interface->service))
+            continue;
+        const struct service *service = INVENTORY_GET(f->w->inventory, service, interface->service);
+        g_autofree char *method = choice_text(INTERFACE_METHODS, interface->method);
+        lines_add(lines, INTERFACE_ROW "%s/%s/%s%s/ %zu|%s|%" G_GINT64_FORMAT "|%u\n", service->o.name, method,
+                  interface->host != NULL ? interface->host : "-", interface->path, strlen(interface->path) + 1,
+                  degrade_word(service, world_interface_degrade(f->w, service, interface)),
+                  world_interface_limit_share(f->w, interface), world_interface_limit_number(f->w, interface));
+    }
 }
 
 static void split_collect(struct fast *f, const struct service *service)
@@ -260,6 +309,7 @@ static void policies_resolve(struct fast *f, int edge_class)
                   world_service_auto_dr(f->w, ref->service) ? "on" : "off", relay ? "relay" : "local", timeout,
                   degrade);
     }
+    interfaces_add(f, lines);
     part_put(f->out, edge_class, PART_POLICIES, lines_encode(lines));
 }
 
@@ -478,8 +528,10 @@ struct resolved *resolve(struct world *world, const struct resolved *previous)
         .splits = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, split_use_free),
         .of = g_hash_table_new(g_str_hash, g_str_equal),
         .degrade = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, g_free),
+        .by_interface = g_hash_table_new(g_str_hash, g_str_equal),
     };
     slow_put(out);
+    interfaces_collect(&fast);
     splits_resolve(&fast);
     limits_check(&fast);
     for (int c = 0; c < EDGE_CLASSES; c++) {
@@ -491,6 +543,7 @@ struct resolved *resolve(struct world *world, const struct resolved *previous)
         zone_resolve(&fast, out->slow->zones->pdata[i]);
     out->endpoints = eastwest_endpoints(world, out->findings);
     g_array_unref(fast.policies);
+    g_hash_table_unref(fast.by_interface);
     g_hash_table_unref(fast.degrade);
     g_hash_table_unref(fast.of);
     g_hash_table_unref(fast.splits);

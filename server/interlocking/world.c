@@ -319,6 +319,21 @@ enum degrade world_room_degrade(const struct world *w, const char *room)
     return degrade_of(w, LEVER_ROOM_DEGRADE, room);
 }
 
+enum degrade world_interface_degrade(const struct world *w, const struct service *service,
+                                     const struct interface *interface)
+{
+    enum degrade degrade = degrade_of(w, LEVER_INTERFACE_DEGRADE, interface->o.name);
+    bool own = degrade == DEGRADE_STATIC || (degrade == DEGRADE_STALE && service->last_good) ||
+               lever_is(w, LEVER_INTERFACE_DEGRADE, interface->o.name, "off");
+    return own ? degrade : world_service_degrade(w, service);
+}
+
+bool world_interface_moved(const struct world *w, const struct interface *interface)
+{
+    return !lever_is(w, LEVER_INTERFACE_DEGRADE, interface->o.name, "default") ||
+           !lever_is(w, LEVER_INTERFACE_LIMIT, interface->o.name, "default");
+}
+
 static int64_t limit_of(const struct world *w, enum lever lever, const char *object)
 {
     int64_t rate;
@@ -333,6 +348,24 @@ int64_t world_service_limit(const struct world *w, const struct service *service
 int64_t world_room_limit(const struct world *w, const char *room)
 {
     return limit_of(w, LEVER_ROOM_LIMIT, room);
+}
+
+int64_t world_interface_limit(const struct world *w, const struct interface *interface)
+{
+    return limit_of(w, LEVER_INTERFACE_LIMIT, interface->o.name);
+}
+
+unsigned world_interface_limit_number(const struct world *w, const struct interface *interface)
+{
+    unsigned number = 0;
+    if (world_interface_limit(w, interface) == 0)
+        return 0;
+    INVENTORY_FOREACH (w->inventory, interface, other) {
+        number += strcmp(other->service, interface->service) == 0 && world_interface_limit(w, other) > 0;
+        if (other == interface)
+            break;
+    }
+    return number <= INTERFACE_LIMITS_MAX ? number : 0;
 }
 
 const char *component_value(const struct component *component, enum lever lever, const char *value)
@@ -382,12 +415,13 @@ static int64_t share_of(int64_t limit, int64_t n)
     return limit == 0 ? 0 : MAX(1, limit / n);
 }
 
-/* How many share a limit of the service, 1 or more. */
-static int64_t service_sharers(const struct world *w, const struct service *service)
+/* How many share a limit of the service, 1 or more; host NULL: by whatever name. */
+static int64_t sharers(const struct world *w, const char *service, const char *host)
 {
+    const struct domain *domain = host != NULL ? INVENTORY_GET(w->inventory, domain, host) : NULL;
     int64_t n = 0;
     INVENTORY_FOREACH (w->inventory, group, group) {
-        if (group_has_service(w, group, service->o.name))
+        if (group_has_service(w, group, service) && (domain == NULL || strcmp(domain->group, group->o.name) == 0))
             n += arrival_edges(w, group);
     }
     return MAX(1, n);
@@ -402,12 +436,12 @@ static int64_t room_sharers(const struct world *w)
 int64_t world_service_limit_share(const struct world *w, const struct service *service)
 {
     int64_t limit = world_service_limit(w, service);
-    return limit > 0 ? share_of(limit, service_sharers(w, service)) : 0;
+    return limit > 0 ? share_of(limit, sharers(w, service->o.name, NULL)) : 0;
 }
 
 int64_t world_service_limit_passes(const struct world *w, const struct service *service)
 {
-    int64_t limit = world_service_limit(w, service), n = limit > 0 ? service_sharers(w, service) : 0;
+    int64_t limit = world_service_limit(w, service), n = limit > 0 ? sharers(w, service->o.name, NULL) : 0;
     return n * share_of(limit, n);
 }
 
@@ -421,6 +455,18 @@ int64_t world_room_limit_passes(const struct world *w, const char *room)
 {
     int64_t limit = world_room_limit(w, room), n = limit > 0 ? room_sharers(w) : 0;
     return n * share_of(limit, n);
+}
+
+int64_t world_interface_limit_share(const struct world *w, const struct interface *interface)
+{
+    int64_t limit = world_interface_limit_number(w, interface) > 0 ? world_interface_limit(w, interface) : 0;
+    return limit > 0 ? share_of(limit, sharers(w, interface->service, interface->host)) : 0;
+}
+
+int64_t world_interface_limit_passes(const struct world *w, const struct interface *interface)
+{
+    int64_t share = world_interface_limit_share(w, interface);
+    return share > 0 ? share * sharers(w, interface->service, interface->host) : 0;
 }
 
 static GPtrArray *relays_where(const struct world *w, bool in_only)

@@ -46,18 +46,30 @@ bool world_service_auto_dr(const struct world *w, const struct service *service)
 enum degrade { DEGRADE_OFF, DEGRADE_STALE, DEGRADE_STATIC };
 enum degrade world_service_degrade(const struct world *w, const struct service *service);
 enum degrade world_room_degrade(const struct world *w, const char *room);
+/* Of one interface of the service: its own lever, or as the service. */
+enum degrade world_interface_degrade(const struct world *w, const struct service *service,
+                                     const struct interface *interface);
+/* Is a lever of the interface off its default? Then edges tell the requests of its service's interfaces apart. */
+bool world_interface_moved(const struct world *w, const struct interface *interface);
 /* Requests per second that edges let through in all; 0: no limit. */
 int64_t world_service_limit(const struct world *w, const struct service *service);
 int64_t world_room_limit(const struct world *w, const char *room);
+int64_t world_interface_limit(const struct world *w, const struct interface *interface);
+/* Which of the limits of its service's interfaces, by name, this is: 1 to INTERFACE_LIMITS_MAX; 0: it has none, or it
+ * is one too many, which edges do not count and a finding of resolve says. */
+unsigned world_interface_limit_number(const struct world *w, const struct interface *interface);
 /* What one edge lets through of it: of a service, for one of its policies. The limit is divided evenly over the edges
- * that names of its groups, and their variants, point to, each counted once for every policy; that of a room over all
- * edges that are in. At least 1; 0: no limit. */
+ * that names of its groups, and their variants, point to, each counted once for every policy; that of an
+ * interface alike, if it names a host over those of the host's group alone; that of a room over all edges that are in.
+ * At least 1; 0: no limit. */
 int64_t world_service_limit_share(const struct world *w, const struct service *service);
 int64_t world_room_limit_share(const struct world *w, const char *room);
+int64_t world_interface_limit_share(const struct world *w, const struct interface *interface);
 /* What all of them let through together: the limit less the rest of the division; more than it where edges are more,
  * which is a finding of resolve. 0: no limit. */
 int64_t world_service_limit_passes(const struct world *w, const struct service *service);
 int64_t world_room_limit_passes(const struct world *w, const char *room);
+int64_t world_interface_limit_passes(const struct world *w, const struct interface *interface);
 /* What component.primary or component.consumption is with this value of the lever: the room that takes writes, NULL
  * where each takes its own, or how a topic is consumed; "none" is a word of both. Borrowed. */
 const char *component_value(const struct component *component, enum lever lever, const char *value);

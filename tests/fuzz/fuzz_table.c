@@ -10,7 +10,8 @@
 static const char *const rest[PARTS] = {
     [PART_ROUTES] = "play.example.test/ core.playback\n",
     [PART_LAYOUT] = "class public\norigin/room-a/pop-a1 198.51.100.11:80\norigin/room-b/pop-b1 198.51.100.21:80\n",
-    [PART_POLICIES] = "core.playback 1|multi|on|local\ncore.upload 1|single|off|local|3000\n",
+    [PART_POLICIES] = ("core.playback 1|multi|on|local\ncore.upload 1|single|off|local||keep|5|interfaces\n"
+                       "interface/upload/post/-/new/ 5|live|2|1\n"),
     [PART_SPLITS] = "1000:1499 room-a\n1500:1999 room-b\n",
     [PART_ROOMS] = "multi/room-a room-a\nmulti/room-b room-b\nsingle/room-a room-a\nsingle/room-b room-b\n",
     [PART_ORIGINS] = "",

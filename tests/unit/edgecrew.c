@@ -40,6 +40,8 @@ static void take_split(void *data, const char *key, const char *value)
 static void take_policy(void *data, const char *key, const char *value)
 {
     struct intended *intended = data;
+    if (g_str_has_prefix(key, INTERFACE_ROW))
+        return;
     g_auto(GStrv) words = g_strsplit(value, "|", 4);
     const char *wanted = g_hash_table_lookup(intended->wanted, GUINT_TO_POINTER((unsigned)strtoul(words[0], NULL, 10)));
     g_autofree char *row = g_strdup_printf("%s/%s", words[1], wanted);

@@ -40,6 +40,34 @@ struct inventory *site_inventory(const char *name)
     return inv;
 }
 
+struct inventory *site_with_interfaces(void)
+{
+    static const struct {
+        const char *name, *service, *host, *method, *path;
+        int share;
+    } rows[] = {{"search", "home", NULL, "get", "/search", 25},
+                {"cart", "home", "home.example.test", "any", "/cart", 10},
+                {"cart-pay", "home", NULL, "post", "/cart/pay", 0},
+                {"help", "home", NULL, "any", "/help", 0},
+                {"draft", "creator", NULL, "any", "/draft", 0}};
+    struct inventory *inv = site_inventory("two-rooms");
+    g_autoptr(GPtrArray) findings = finding_list_new();
+    for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {
+        json_t *json =
+            json_pack("{s:s, s:s, s:s, s:s*, s:s, s:s}", "kind", "interface", "name", rows[i].name, "service",
+                      rows[i].service, "host", rows[i].host, "method", rows[i].method, "path", rows[i].path);
+        if (rows[i].share > 0)
+            json_object_set_new(json, "share", json_integer(rows[i].share));
+        struct object *object = object_from_json(json, findings);
+        json_decref(json);
+        die_of("interfaces", findings);
+        inventory_put(inv, object);
+    }
+    inventory_validate(inv, findings);
+    die_of("interfaces", findings);
+    return inv;
+}
+
 struct inventory *site_shuffled(const struct inventory *inv, unsigned seed)
 {
     g_autoptr(GPtrArray) objects = g_ptr_array_new();

@@ -10,6 +10,9 @@
 
 /* tests/lab/sites/NAME.yaml */
 struct inventory *site_inventory(const char *name);
+/* two-rooms with interfaces: of home `search` (GET /search, a quarter of home), `cart` (/cart at home.example.test, a
+ * tenth), `cart-pay` (POST /cart/pay) and `help` (/help), whose shares are not known; of creator `draft` (/draft). */
+struct inventory *site_with_interfaces(void);
 /* The same objects, put in another order. */
 struct inventory *site_shuffled(const struct inventory *inv, unsigned seed);
 

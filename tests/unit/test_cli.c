@@ -25,6 +25,29 @@ static void abort_it(const char *id)
     ck_assert_uint_eq(served_local(&served, "POST", path, NULL, "{\"reason\":\"enough\"}", NULL), 202);
 }
 
+static void an_interface_moves(void)
+{
+    static const char *const url = "http://home.example.test/buy/now";
+    g_autofree char *path = g_build_filename(served.dir, "interfaces.yaml", NULL);
+    ck_assert(
+        g_file_set_contents(path, "interfaces: [{name: buy, service: home, method: post, path: /buy}]\n", -1, NULL));
+    expect_run(SIGNALBOX_RUN("apply", "-f", path), 0, "", "");
+    expect_run(SIGNALBOX_RUN("control", "set", "interface.limit", "buy", "50", "--dry-run"), 0, "", "forecast");
+    expect_run(SIGNALBOX_RUN("control", "set", "interface.limit", "buy", "50"), 0, "", "interface.limit buy is 50");
+    expect_run(SIGNALBOX_RUN("control", "set", "interface.degrade", "buy", "stale"), 2, "", "last_good");
+    expect_run(SIGNALBOX_RUN("control", "set", "interface.degrade", "sell", "static"), 1, "",
+               "interface sell: the inventory has none");
+    expect_run(SIGNALBOX_RUN("explain", url, "--method", "POST"), 0, "interface.limit/buy is 50", "");
+    expect_run(SIGNALBOX_RUN("explain", url, "--method", "BUY"), 2, "", "found \"BUY\", expected one of get, head");
+    expect_run(SIGNALBOX_RUN("explain", url), 0, "policy    manual.home", "");
+    expect_run(SIGNALBOX_RUN("inventory", "used-by", "interface", "buy"), 0, "interface.limit 50", "");
+    expect_run(SIGNALBOX_RUN("control", "set", "interface.limit", "buy", "default"), 0, "", "");
+    json_t *answer = NULL;
+    ck_assert_uint_eq(
+        served_local(&served, "GET", "/v1/explain?url=home.example.test%2Fbuy&method=post", NULL, NULL, &answer), 200);
+    json_decref(answer);
+}
+
 START_TEST(exit_codes)
 {
     g_autofree char *id = waiting();
@@ -49,6 +72,7 @@ START_TEST(exit_codes)
     expect_run(SIGNALBOX_RUN("control", "get", "service.limit", "upload"), 0, "500", "");
     expect_run(SIGNALBOX_RUN("control", "set", "service.limit", "tier/normal", "default"), 0, "", "");
     expect_run(SIGNALBOX_RUN("control", "set", "service.degrade", "creator", "stale"), 2, "", "last_good");
+    an_interface_moves();
     expect_run(SIGNALBOX_RUN("control", "set", "room.ingress", "room-a", "closed", "--dry-run"), 3, "last-open", "");
     abort_it(id);
     expect_run(SIGNALBOX_RUN("execution", "wait", id), 5, "aborted", "");

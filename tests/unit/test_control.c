@@ -16,6 +16,9 @@ static struct inventory *site(void)
                    "\"room-b\"], \"primary\": \"room-a\"},"
                    "{\"kind\": \"component\", \"name\": \"views\", \"type\": \"topic\", \"rooms\": [\"room-a\"]},"
                    "{\"kind\": \"service\", \"name\": \"many\", \"active\": \"multi\"},"
+                   "{\"kind\": \"service\", \"name\": \"kept\", \"active\": \"multi\", \"last_good\": true},"
+                   "{\"kind\": \"interface\", \"name\": \"old\", \"service\": \"kept\", \"path\": \"/old\"},"
+                   "{\"kind\": \"interface\", \"name\": \"buy\", \"service\": \"one\", \"path\": \"/buy\"},"
                    "{\"kind\": \"service\", \"name\": \"one\", \"active\": \"single\", \"home\": \"room-a\"}]}",
                    0, NULL);
     struct inventory *inv = inventory_from_json(json, findings);
@@ -137,6 +140,17 @@ START_TEST(values_are_validated_and_made_canonical)
          "so "
          "edges keep no answers of it",
          SB_ERROR_INVALID},
+        {LEVER_INTERFACE_DEGRADE, "buy", "off", "off", NULL, 0},
+        {LEVER_INTERFACE_DEGRADE, "old", "stale", "stale", NULL, 0},
+        {LEVER_INTERFACE_DEGRADE, "buy", "stale", NULL,
+         "interface.degrade/buy: found \"stale\", expected default, off or static: its service does not say last_good, "
+         "so edges keep no answers of it",
+         SB_ERROR_INVALID},
+        {LEVER_INTERFACE_DEGRADE, "one", "static", NULL,
+         "interface.degrade: found \"one\", expected the name of a interface that exists", SB_ERROR_NOT_FOUND},
+        {LEVER_INTERFACE_LIMIT, "buy", "50", "50", NULL, 0},
+        {LEVER_INTERFACE_LIMIT, "buy", "5/s", NULL,
+         "interface.limit/buy: found \"5/s\", expected default or requests per second, 1 to 1000000", SB_ERROR_INVALID},
     };
     sb_auto(inventory) inv = site();
     for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {

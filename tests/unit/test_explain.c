@@ -10,7 +10,7 @@
 
 static char *text_of(const char *const *levers, const struct observed *o, struct explain_query query, GError **error)
 {
-    sb_auto(inventory) inv = site_inventory("two-rooms");
+    sb_auto(inventory) inv = site_with_interfaces();
     sb_auto(world) world = site_world(inv, levers);
     sb_auto(resolved) resolved = resolve(world, NULL);
     json_t *explained = explain(resolved, o, &query, NOW, error);
@@ -107,6 +107,12 @@ START_TEST(reasons)
            LEVERS("service.degrade/home=static by carol in x-9", "service.limit/home=100", "room.limit/room-a=1000",
                   "room.degrade/room-a=stale"),
            o, (struct explain_query){.url = "home.example.test", .user = "3"});
+    golden("interface",
+           LEVERS("service.degrade/home=static by carol in x-9", "interface.degrade/cart-pay=off",
+                  "interface.limit/cart-pay=40", "service.limit/home=100"),
+           o, (struct explain_query){.url = "home.example.test/cart/pay?x", .user = "3", .method = "POST"});
+    golden("interface-of-a-host", LEVERS("interface.degrade/cart=static by carol"), o,
+           (struct explain_query){.url = "home.example.test/cart/pay", .user = "3"});
     golden("core", none, o, (struct explain_query){.url = "play.example.test/x", .user = "7", .from = "edge-3"});
 }
 END_TEST
@@ -138,21 +144,26 @@ START_TEST(what_cannot_be_explained)
     static const struct {
         const char *url, *from;
         int code;
+        const char *method;
     } rows[] = {
-        {"ftp://play.example.test/", NULL, SB_ERROR_INVALID},
-        {"http://", NULL, SB_ERROR_INVALID},
-        {"", NULL, SB_ERROR_INVALID},
-        {"http://play.example.test:x/", NULL, SB_ERROR_INVALID},
-        {"http://u@play.example.test/", NULL, SB_ERROR_INVALID},
-        {"http://a b/", NULL, SB_ERROR_INVALID},
-        {"http://[::1]/", NULL, SB_ERROR_INVALID},
-        {"http://other.test/", NULL, SB_ERROR_NOT_FOUND},
-        {"play.example.test", "edge-9", SB_ERROR_NOT_FOUND},
+        {"play.example.test", NULL, SB_ERROR_INVALID, "LOOK"},
+        {"play.example.test", NULL, SB_ERROR_INVALID, "any"},
+        {"ftp://play.example.test/", NULL, SB_ERROR_INVALID, NULL},
+        {"http://", NULL, SB_ERROR_INVALID, NULL},
+        {"", NULL, SB_ERROR_INVALID, NULL},
+        {"http://play.example.test:x/", NULL, SB_ERROR_INVALID, NULL},
+        {"http://u@play.example.test/", NULL, SB_ERROR_INVALID, NULL},
+        {"http://a b/", NULL, SB_ERROR_INVALID, NULL},
+        {"http://[::1]/", NULL, SB_ERROR_INVALID, NULL},
+        {"http://other.test/", NULL, SB_ERROR_NOT_FOUND, NULL},
+        {"play.example.test", "edge-9", SB_ERROR_NOT_FOUND, NULL},
     };
     sb_auto(observed) o = observed_new();
     for (guint i = 0; i < G_N_ELEMENTS(rows); i++) {
         g_autoptr(GError) error = NULL;
-        ck_assert_ptr_null(text_of(none, o, (struct explain_query){.url = rows[i].url, .from = rows[i].from}, &error));
+        ck_assert_ptr_null(
+            text_of(none, o, (struct explain_query){.url = rows[i].url, .from = rows[i].from, .method = rows[i].method},
+                    &error));
         ck_assert_msg(g_error_matches(error, SB_ERROR, rows[i].code), "%s: %s", rows[i].url, error->message);
     }
 }

@@ -3,6 +3,7 @@
 
 #include "server/interlocking/forecast.h"
 
+#include <math.h>
 #include <string.h>
 
 #define NOW (100 * G_USEC_PER_SEC)
@@ -44,7 +45,7 @@ static struct observed *isolated_rates(void)
 
 static struct forecast *forecast_of(const struct observed *o, const char *const *now, const char *const *then)
 {
-    sb_auto(inventory) inv = site_inventory("two-rooms");
+    sb_auto(inventory) inv = site_with_interfaces();
     sb_auto(world) a = site_world(inv, now);
     sb_auto(world) b = site_world(inv, then);
     sb_auto(resolved) x = resolve(a, NULL);
@@ -287,10 +288,61 @@ START_TEST(what_is_answered_or_refused_for_a_room_arrives_nowhere)
 }
 END_TEST
 
+/* Of home's 80, half at each room, search has 20 and cart 8. */
+START_TEST(of_an_interface_it_is_its_share)
+{
+    static const struct {
+        const char *levers[4];
+        double degraded, shed, at_a; /* at_a: of 160 */
+    } rows[] = {
+        {{"interface.degrade/search=static"}, 20, 0, 150},
+        {{"interface.limit/search=8"}, 0, 12, 154},
+        {{"interface.limit/search=3"}, 0, 16, 152}, /* 4 edges, 1/s each */
+        {{"interface.limit/cart=3"}, 0, 6, 157},    /* 2 edges */
+        {{"service.degrade/home=static", "interface.degrade/cart=off"}, 72, 0, 124},
+        {{"service.degrade/home=static", "interface.degrade/cart=off", "interface.limit/cart=4"}, 72, 4, 122},
+        {{"interface.limit/search=8", "service.limit/home=40"}, 0, 40, 140}, /* 12 by its own, 28 by home's */
+        {{"interface.limit/search=8", "service.limit/home=72"}, 0, 12, 154},
+        {{"interface.degrade/search=static", "service.limit/home=40"}, 20, 20, 140},
+        {{"interface.degrade/search=static", "room.degrade/room-a=static"}, 20 + 150, 0, 0},
+    };
+    sb_auto(observed) o = steady_rates();
+    for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {
+        const char *levers[5] = {rows[i].levers[0], rows[i].levers[1], rows[i].levers[2], rows[i].levers[3]};
+        sb_auto(forecast) f = forecast_of(o, none, levers);
+        ck_assert_msg(fabs(f->degraded - rows[i].degraded) < 1e-9 && fabs(f->shed - rows[i].shed) < 1e-9 &&
+                          fabs(after(f, "room", "room-a") - rows[i].at_a) < 1e-9,
+                      "%s: degraded %f, shed %f, room-a %f", rows[i].levers[0], f->degraded, f->shed,
+                      after(f, "room", "room-a"));
+        NEAR(after(f, "room", "degraded"), f->degraded);
+        NEAR(f->moved + f->lost, 0);
+        ck_assert_uint_eq(f->notes->len, 0);
+    }
+}
+END_TEST
+
+START_TEST(an_interface_without_a_share_is_said_to_have_none)
+{
+    sb_auto(observed) o = steady_rates();
+    sb_auto(forecast) f = forecast_of(o, none, LEVERS("interface.limit/help=4"));
+    ck_assert(f->known);
+    NEAR(f->shed, 0);
+    ck_assert_uint_eq(f->notes->len, 1);
+    ck_assert_str_eq(f->notes->pdata[0],
+                     "interface help has no share: how many of the 80.0 requests/s of service home are its own, and so "
+                     "what edges answer or refuse of it (interface.degrade default, interface.limit 4), is not in this "
+                     "forecast");
+    sb_auto(forecast) back = forecast_of(o, LEVERS("interface.limit/help=4"), none);
+    ck_assert_uint_eq(back->notes->len, 1);
+}
+END_TEST
+
 static void add(TCase *tcase)
 {
     tcase_add_test(tcase, what_edges_answer_or_refuse_arrives_nowhere);
     tcase_add_test(tcase, what_is_answered_or_refused_for_a_room_arrives_nowhere);
+    tcase_add_test(tcase, of_an_interface_it_is_its_share);
+    tcase_add_test(tcase, an_interface_without_a_share_is_said_to_have_none);
     tcase_add_test(tcase, nothing_changes);
     tcase_add_test(tcase, what_the_change_does_not_move_is_not_moved);
     tcase_add_test(tcase, a_healthy_room_is_drained);

@@ -258,6 +258,9 @@ START_TEST(what_there_is_once_is_found_twice)
          "{\"kind\": \"interface\", \"name\": \"k\", \"service\": \"home\", \"path\": \"/buy\"}",
          "interface k: path: found \"/buy\", which interface i has, expected a host, method and path of its own within "
          "the service"},
+        {"{\"kind\": \"interface\", \"name\": \"i\", \"service\": \"home\", \"path\": \"/buy\", \"share\": 60}",
+         "{\"kind\": \"interface\", \"name\": \"k\", \"service\": \"home\", \"path\": \"/sell\", \"share\": 41}",
+         "interface k: share: found 41, which makes 101, expected at most 100 % for all interfaces of a service"},
         {"{\"kind\": \"pool\", \"name\": \"p\", \"service\": \"home\", \"room\": \"room-b\", \"capacity\": 100}",
          "{\"kind\": \"pool\", \"name\": \"q\", \"service\": \"home\", \"room\": \"room-b\", \"capacity\": 900}",
          "pool q: room: found \"room-b\", which pool p has, expected a service and room of its own"},
@@ -273,6 +276,35 @@ START_TEST(what_there_is_once_is_found_twice)
         ck_assert_uint_eq(findings->len, 1);
         g_autofree char *text = finding_text(findings->pdata[0]);
         ck_assert_str_eq(text, pairs[i][2]);
+    }
+}
+END_TEST
+
+START_TEST(a_request_is_of_the_interface_that_fits_best)
+{
+    static const char *const interfaces[] = {
+        "{\"kind\": \"interface\", \"name\": \"a\", \"service\": \"home\", \"path\": \"/a\"}",
+        "{\"kind\": \"interface\", \"name\": \"a-get\", \"service\": \"home\", \"path\": \"/a\", \"method\": \"get\"}",
+        ("{\"kind\": \"interface\", \"name\": \"a-host\", \"service\": \"home\", \"path\": \"/a\", \"host\": "
+         "\"search.example.test\"}"),
+        "{\"kind\": \"interface\", \"name\": \"b\", \"service\": \"home\", \"path\": \"/a/b\"}",
+        "{\"kind\": \"interface\", \"name\": \"other\", \"service\": \"creator\", \"path\": \"/a/b/c\"}",
+    };
+    static const struct {
+        const char *method, *host, *path, *name; /* name NULL: of none */
+    } rows[] = {
+        {"post", "home.example.test", "/a", "a"},       {"get", "home.example.test", "/a/x", "a-get"},
+        {"get", "search.example.test", "/a", "a-host"}, {"put", "search.example.test", "/a/", "a-host"},
+        {"get", "search.example.test", "/a/b", "b"},    {"get", "home.example.test", "/a/b/c", "b"},
+        {"get", "search.example.test", "/ab", NULL},    {"get", "search.example.test", "/a/bc", "a-host"},
+        {"get", "search.example.test", "/", NULL},
+    };
+    sb_auto(inventory) inv = site();
+    for (size_t i = 0; i < G_N_ELEMENTS(interfaces); i++)
+        put(inv, interfaces[i]);
+    for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {
+        const struct interface *found = interface_of(inv, "home", rows[i].host, rows[i].method, rows[i].path);
+        ck_assert_pstr_eq(found != NULL ? found->o.name : NULL, rows[i].name);
     }
 }
 END_TEST
@@ -383,6 +415,7 @@ static void add(TCase *tcase)
     tcase_add_test(tcase, what_no_object_can_know_is_found);
     tcase_add_test(tcase, a_variant_is_one_of_its_group);
     tcase_add_test(tcase, what_there_is_once_is_found_twice);
+    tcase_add_test(tcase, a_request_is_of_the_interface_that_fits_best);
     tcase_add_test(tcase, a_reference_names_one_object);
     tcase_add_test(tcase, who_uses_an_object_is_known);
     tcase_add_test(tcase, names_go_to_the_nearest_zone);

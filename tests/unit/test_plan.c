@@ -201,7 +201,8 @@ START_TEST(what_is_wrong_is_found_with_its_line)
          "control: found \"door\", expected one of room.ingress, room.compute, pop, edge, split, split.pin, "
          "group.edge_class, "
          "variant.edge_class, dnszone.guard, service.auto_dr, interface.eastwest, service.eastwest, service.degrade, "
-         "service.limit, room.degrade, room.limit, component.primary, component.consumption"},
+         "service.limit, interface.degrade, interface.limit, room.degrade, room.limit, component.primary, "
+         "component.consumption"},
         {HEAD "  - {name: a, set: [{control: pop, on: p, value: shut}]}\n",
          AT "value: found \"shut\", expected default or one of in, out"},
         {HEAD "  - {name: a, set: [{control: pop, on: $target, value: out}]}\n",

@@ -106,10 +106,12 @@ static void check_legal(const struct resolved *resolved)
 
 START_TEST(every_world_is_legal)
 {
-    sb_auto(inventory) inv = site_inventory("three-rooms");
+    sb_auto(inventory) three = site_inventory("three-rooms");
+    sb_auto(inventory) two = site_with_interfaces();
     g_autoptr(GRand) rand = g_rand_new_with_seed(7);
     sb_auto(resolved) last = NULL;
-    for (int i = 0; i < 300; i++) {
+    for (int i = 0; i < 450; i++) {
+        struct inventory *inv = i % 3 < 2 ? three : two;
         sb_auto(world) world = random_world(rand, inv);
         struct resolved *resolved = resolve(world, last);
         check_legal(resolved);
@@ -216,8 +218,13 @@ START_TEST(a_limit_below_one_for_each_edge_is_a_finding)
         {"service.limit/home=4", NULL},
         {"room.limit/room-a=1", "room room-a: limit: found 1 for 4 edges, each lets 1/s through, expected 4 or more"},
         {"room.limit/room-a=7", NULL},
+        {"interface.limit/search=3",
+         "interface search: limit: found 3 for 4 edges, each lets 1/s through, expected 4 or more"},
+        {"interface.limit/cart=1",
+         "interface cart: limit: found 1 for 2 edges, each lets 1/s through, expected 2 or more"},
+        {"interface.limit/cart=2", NULL},
     };
-    sb_auto(inventory) inv = site_inventory("two-rooms");
+    sb_auto(inventory) inv = site_with_interfaces();
     for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {
         sb_auto(world) world = SITE_WORLD(inv, rows[i].lever);
         sb_auto(resolved) resolved = resolve(world, NULL);
@@ -227,6 +234,91 @@ START_TEST(a_limit_below_one_for_each_edge_is_a_finding)
         g_autofree char *text = finding_text(resolved->findings->pdata[0]);
         ck_assert_msg(g_str_has_suffix(text, rows[i].finding), "found %s, expected %s", text, rows[i].finding);
     }
+}
+END_TEST
+
+/* Lines of a part that begin with the text, g_free. */
+static char *lines_of(const struct resolved *resolved, int edge_class, enum part part, const char *begin)
+{
+    g_auto(GStrv) lines = g_strsplit(part_text(resolved, edge_class, part), "\n", -1);
+    GString *text = g_string_new(NULL);
+    for (char **line = lines; *line != NULL; line++)
+        if (g_str_has_prefix(*line, begin))
+            g_string_append_printf(text, "%s\n", *line);
+    return g_string_free(text, FALSE);
+}
+
+/* One that is moved has rows for all of its service, so that what is of another is not taken for its own. */
+START_TEST(edges_are_told_interfaces_that_were_moved)
+{
+    static const struct {
+        const char *levers[4], *manual, *interfaces;
+    } rows[] = {
+        {{NULL}, "|multi|off|local\n", ""},
+        {{"interface.limit/search=50", "interface.degrade/cart=static"},
+         "|multi|off|local||live|0|interfaces\n",
+         "interface/home/any/-/help/ 6|live|0|0\n"
+         "interface/home/any/home.example.test/cart/ 6|static|0|0\n"
+         "interface/home/get/-/search/ 8|live|12|1\n"
+         "interface/home/post/-/cart/pay/ 10|live|0|0\n"},
+        {{"service.degrade/home=static", "interface.degrade/cart-pay=off", "interface.limit/cart=9",
+          "interface.limit/search=8"},
+         "|multi|off|local||static|0|interfaces\n",
+         "interface/home/any/-/help/ 6|static|0|0\n"
+         "interface/home/any/home.example.test/cart/ 6|static|4|1\n" /* two edges have its host, four have home */
+         "interface/home/get/-/search/ 8|static|2|2\n"
+         "interface/home/post/-/cart/pay/ 10|live|0|0\n"},
+    };
+    sb_auto(inventory) inv = site_with_interfaces();
+    for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {
+        const char *levers[5] = {rows[i].levers[0], rows[i].levers[1], rows[i].levers[2], rows[i].levers[3]};
+        sb_auto(world) world = site_world(inv, levers);
+        sb_auto(resolved) resolved = resolve(world, NULL);
+        check_legal(resolved);
+        ck_assert_uint_eq(resolved->findings->len, 0);
+        for (int c = 0; c < EDGE_CLASSES; c++) {
+            g_autofree char *text = lines_of(resolved, c, PART_POLICIES, INTERFACE_ROW),
+                            *manual = lines_of(resolved, c, PART_POLICIES, "manual.home ");
+            ck_assert_str_eq(text, rows[i].interfaces);
+            ck_assert_str_eq(strchr(manual, '|'), rows[i].manual);
+        }
+    }
+}
+END_TEST
+
+/* Edges count eight in a service: of more, the first by name. */
+START_TEST(what_interfaces_cannot_have_is_a_finding)
+{
+    sb_auto(inventory) inv = site_with_interfaces();
+    sb_auto(world) kept = SITE_WORLD(inv, "!interface.degrade/help=stale", "service.degrade/home=static");
+    sb_auto(resolved) without = resolve(kept, NULL);
+    ck_assert_uint_eq(without->findings->len, 1);
+    g_autofree char *text = finding_text(without->findings->pdata[0]);
+    ck_assert_str_eq(text, "interface help: degrade: found \"stale\", expected default, off or static: no answers are "
+                           "kept");
+    g_autofree char *help = lines_of(without, EDGE_PUBLIC, PART_POLICIES, "interface/home/any/-/help/");
+    ck_assert_str_eq(help, "interface/home/any/-/help/ 6|static|0|0\n");
+
+    g_auto(GStrv) levers = g_new0(char *, INTERFACE_LIMITS_MAX + 2);
+    for (unsigned i = 0; i <= INTERFACE_LIMITS_MAX; i++) {
+        struct interface *interface = (struct interface *)object_copy(inventory_get(inv, OBJECT_interface, "help"));
+        g_free(interface->o.name);
+        g_free(interface->path);
+        interface->o.name = g_strdup_printf("i-%u", i);
+        interface->path = g_strdup_printf("/i-%u", i);
+        inventory_put(inv, &interface->o);
+        levers[i] = g_strdup_printf("interface.limit/i-%u=100", i);
+    }
+    sb_auto(world) many = site_world(inv, (const char *const *)levers);
+    sb_auto(resolved) resolved = resolve(many, NULL);
+    check_legal(resolved);
+    ck_assert_uint_eq(resolved->findings->len, 1);
+    g_autofree char *more = finding_text(resolved->findings->pdata[0]);
+    ck_assert_str_eq(more, "interface i-8: limit: found one more, which edges do not count, expected at most 8 "
+                           "interfaces of service home with a limit");
+    const char *policies = part_text(resolved, EDGE_PUBLIC, PART_POLICIES);
+    ck_assert_ptr_nonnull(strstr(policies, "/i-7/ 5|live|25|8\n"));
+    ck_assert_ptr_nonnull(strstr(policies, "/i-8/ 5|live|0|0\n"));
 }
 END_TEST
 
@@ -338,6 +430,8 @@ static void add(TCase *tcase)
     tcase_add_test(tcase, a_new_split_renumbers_no_other);
     tcase_add_test(tcase, names_are_never_empty);
     tcase_add_test(tcase, a_limit_below_one_for_each_edge_is_a_finding);
+    tcase_add_test(tcase, edges_are_told_interfaces_that_were_moved);
+    tcase_add_test(tcase, what_interfaces_cannot_have_is_a_finding);
     tcase_add_test(tcase, bad_intent_is_a_finding);
     tcase_add_test(tcase, rows_stand_in_the_order_of_their_bytes);
     tcase_add_test(tcase, a_lever_for_a_lost_room_counts_as_default);

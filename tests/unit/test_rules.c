@@ -266,6 +266,10 @@ static char *judge_row(const struct rule_row *row)
     "\"primary\": \"room-a\"}, {\"kind\": \"component\", \"name\": \"views\", \"type\": \"topic\", \"rooms\": "        \
     "[\"room-a\"], "                                                                                                   \
     "\"consumption\": \"local\"}]"
+#define BUY(rest)                                                                                                      \
+    "[{\"kind\": \"interface\", \"name\": \"buy\", \"service\": \"playback\", \"path\": \"/buy\", \"share\": 40}, "    \
+    "{\"kind\": \"rule\", \"name\": \"r-1\", " rest "}]"
+#define FREEZE "\"from\": \"2026-11-21T19:00:00Z\", \"until\": \"2026-11-21T20:00:00Z\""
 #define CLOSED "room.ingress/room-a=closed"
 #define EXPECT(begin, way) "rule r-1: " begin ". Way round: " way ", or override r-1 with a reason"
 
@@ -487,6 +491,61 @@ static const struct rule_row rule_rows[] = {
      70,
      0,
      3600},
+    /* levers of an interface */
+    {BUY("\"check\": \"freeze\", \"lever\": \"interface.limit\", " FREEZE),
+     {0},
+     {"interface.limit/buy=50"},
+     EXPECT("1 lever would move (interface.limit/buy from default to 50) at 2026-11-21T19:00:00Z, and nothing may "
+            "from 2026-11-21T19:00:00Z until 2026-11-21T20:00:00Z",
+            "wait for its end"),
+     30,
+     70,
+     0,
+     0},
+    {BUY("\"check\": \"freeze\", \"lever\": \"interface.limit\", " FREEZE),
+     {0},
+     {"interface.degrade/buy=static"},
+     "",
+     30,
+     70,
+     0,
+     0},
+    {BUY("\"check\": \"gate\", \"lever\": \"interface.limit\", \"needs\": \"interface.degrade=off\""),
+     {0},
+     {"interface.limit/buy=50"},
+     EXPECT("interface.limit/buy from default to 50 needs interface.degrade/buy to be off, it would be default",
+            "set interface.degrade/buy to off first"),
+     30,
+     70,
+     0,
+     0},
+    {BUY("\"check\": \"gate\", \"lever\": \"interface.limit\", \"needs\": \"interface.degrade=off\""),
+     {0},
+     {"interface.degrade/buy=off", "interface.limit/buy=50"},
+     "",
+     30,
+     70,
+     0,
+     0},
+    /* what capacity-kept counts is less what edges answer: 60 of playback's 100 */
+    {"[{\"kind\": \"room\", \"name\": \"room-b\", \"capacity\": 60}, {\"kind\": \"interface\", \"name\": \"buy\", "
+     "\"service\": \"playback\", \"path\": \"/buy\", \"share\": 40}]",
+     {0},
+     {CLOSED, "interface.degrade/buy=static"},
+     "",
+     50,
+     50,
+     0,
+     0},
+    {"[{\"kind\": \"room\", \"name\": \"room-b\", \"capacity\": 59}, {\"kind\": \"interface\", \"name\": \"buy\", "
+     "\"service\": \"playback\", \"path\": \"/buy\", \"share\": 40}]",
+     {0},
+     {CLOSED, "interface.degrade/buy=static"},
+     "rule capacity-kept: room-b would get 60.0 requests/s, 50.0/s now",
+     50,
+     50,
+     0,
+     0},
     /* window: a Saturday, 19:00 */
     {RULE("\"check\": \"window\", \"from\": \"22:00\", \"until\": \"04:00\", \"days\": [\"sat\"]"),
      {0},

@@ -13,7 +13,9 @@ START_TEST(good_parts_pass)
                          "192.0.2.1:80\norigin/room-a/ring [2001:db8::1]:80\n"
                          "relay/edge-3 198.51.100.3:80\n"),
         [PART_POLICIES] = "core.playback 0|multi|on|local\ncreator.creator 1048575|single|off|relay\n"
-                          "g.s 1|multi|on|local|100\ng.t 1|multi|on|relay|30000\n",
+                          "g.s 1|multi|on|local|100\ng.t 1|multi|on|relay|30000\n"
+                          "g.u 1|multi|on|local||live|0|interfaces\ng.v 1|multi|on|local|100|stale|5|interfaces\n"
+                          "interface/u/any/-/a.b/C/ 7|live|1000000|8\ninterface/u/post/a.test/a/ 3|static|0|0\n",
         [PART_SPLITS] = "0:499 room-a\n1048575000:1048575999 room-b\n500:999 room-b\n",
         [PART_ROOMS] = "multi/room-a room-b\nmulti/room-b room-b\nsingle/room-a -\n",
         [PART_ORIGINS] = "multi/room-a/pop-a1 out\nrelay/edge-3/relay in\nsingle/room-a/ring in\n",
@@ -32,10 +34,15 @@ START_TEST(bad_parts_are_refused_with_the_line)
 {
 #define ROUTES_EXPECTED ", expected HOST/ or HOST/PREFIX/, then GROUP.SERVICE"
 #define SPLITS_EXPECTED ", expected FIRST:LAST ROOM, both of one split index * 1000 + slot"
+#define POLICY_TAIL                                                                                                    \
+    "and maybe |MS, 100 to 30000, or |MS|live|LIMIT (MS may be missing; or keep, stale, static), and maybe "           \
+    "|interfaces; interface/SERVICE/METHOD/HOST/PATH/ LENGTH|live|LIMIT|NUMBER"
+#define ROW_REFUSED(row)                                                                                               \
+    "part policies, line 1: found \"" row                                                                              \
+    "\", expected GROUP.SERVICE INDEX|multi|on|local (or single, off, relay), " POLICY_TAIL
 #define POLICY_REFUSED(timeout)                                                                                        \
     "part policies, line 1: found \"g.s 1|multi|on|local" timeout "\", expected GROUP.SERVICE INDEX|multi|on|local "   \
-    "(or single, off, relay), "                                                                                        \
-    "and maybe |MS, 100 to 30000, or |MS|live|LIMIT (MS may be missing; or keep, stale, static)"
+    "(or single, off, relay), " POLICY_TAIL
 #define ROOMS_EXPECTED                                                                                                 \
     ", expected multi/ROOM or single/ROOM, then ROOM or -; degrade/ROOM live|LIMIT (or stale, static); pin/KEY SECRET"
     static const struct {
@@ -68,18 +75,30 @@ START_TEST(bad_parts_are_refused_with_the_line)
          "answer/SERVICE 503|HEX (or 200)"},
         {PART_POLICIES, "g.s 1048576|multi|on|local\n",
          "part policies, line 1: found \"g.s 1048576|multi|on|local\", expected GROUP.SERVICE INDEX|multi|on|local "
-         "(or single, off, relay), "
-         "and maybe |MS, 100 to 30000, or |MS|live|LIMIT (MS may be missing; or keep, stale, static)"},
+         "(or single, off, relay), " POLICY_TAIL},
         {PART_POLICIES, "g.s 1|multi|on\n",
          "part policies, line 1: found \"g.s 1|multi|on\", expected GROUP.SERVICE INDEX|multi|on|local (or single, "
-         "off, relay), "
-         "and maybe |MS, 100 to 30000, or |MS|live|LIMIT (MS may be missing; or keep, stale, static)"},
+         "off, relay), " POLICY_TAIL},
         {PART_POLICIES, "g.s 1|multi|on|local|99\n", POLICY_REFUSED("|99")},
         {PART_POLICIES, "g.s 1|multi|on|local||live\n", POLICY_REFUSED("||live")},
         {PART_POLICIES, "g.s 1|multi|on|local||dead|0\n", POLICY_REFUSED("||dead|0")},
         {PART_POLICIES, "g.s 1|multi|on|local||stale|\n", POLICY_REFUSED("||stale|")},
         {PART_POLICIES, "g.s 1|multi|on|local||static|1000001\n", POLICY_REFUSED("||static|1000001")},
         {PART_POLICIES, "g.s 1|multi|on|local|99|keep|0\n", POLICY_REFUSED("|99|keep|0")},
+        {PART_POLICIES, "g.s 1|multi|on|local||live|0|\n", POLICY_REFUSED("||live|0|")},
+        {PART_POLICIES, "g.s 1|multi|on|local||live|0|interface\n", POLICY_REFUSED("||live|0|interface")},
+        {PART_POLICIES, "interface/s/any/-/a/ 4|live|0|0\n", ROW_REFUSED("interface/s/any/-/a/ 4|live|0|0")},
+        {PART_POLICIES, "interface/s/any/-/a 2|live|0|0\n", ROW_REFUSED("interface/s/any/-/a 2|live|0|0")},
+        {PART_POLICIES, "interface/s/any/-/ 1|live|0|0\n", ROW_REFUSED("interface/s/any/-/ 1|live|0|0")},
+        {PART_POLICIES, "interface/s/any/-/../ 4|live|0|0\n", ROW_REFUSED("interface/s/any/-/../ 4|live|0|0")},
+        {PART_POLICIES, "interface/s/any/a/ 3|live|0|0\n", ROW_REFUSED("interface/s/any/a/ 3|live|0|0")},
+        {PART_POLICIES, "interface/s/GET/-/a/ 3|live|0|0\n", ROW_REFUSED("interface/s/GET/-/a/ 3|live|0|0")},
+        {PART_POLICIES, "interface/s/get/A/a/ 3|live|0|0\n", ROW_REFUSED("interface/s/get/A/a/ 3|live|0|0")},
+        {PART_POLICIES, "interface/S/get/-/a/ 3|live|0|0\n", ROW_REFUSED("interface/S/get/-/a/ 3|live|0|0")},
+        {PART_POLICIES, "interface/s/get/-/a/ 3|off|0|0\n", ROW_REFUSED("interface/s/get/-/a/ 3|off|0|0")},
+        {PART_POLICIES, "interface/s/get/-/a/ 3|live|5|9\n", ROW_REFUSED("interface/s/get/-/a/ 3|live|5|9")},
+        {PART_POLICIES, "interface/s/get/-/a/ 3|live|5|0\n", ROW_REFUSED("interface/s/get/-/a/ 3|live|5|0")},
+        {PART_POLICIES, "interface/s/get/-/a/ 3|live|0|1\n", ROW_REFUSED("interface/s/get/-/a/ 3|live|0|1")},
         {PART_ROOMS, "degrade/room-a keep|0\n", "part rooms, line 1: found \"degrade/room-a keep|0\"" ROOMS_EXPECTED},
         {PART_ROOMS, "degrade/room-a live\n", "part rooms, line 1: found \"degrade/room-a live\"" ROOMS_EXPECTED},
         {PART_LAYOUT, "answer/s 503|277d\nclass public\n", /* a single quote */
