@@ -62,6 +62,10 @@ static const char backend_head[] = "backend %s\n"
                                    "    option httpchk GET /hz\n"
                                    "    http-send-name-header X-SB-Attempt\n"
                                    "    http-request set-timeout server 1200ms unless { method GET HEAD OPTIONS }\n";
+/* Counters of a policy in st_unanswered: what nobody answered, what was let through; then, of what was let through, the
+ * requests of each interface with a limit, by its number. HAProxy 2.6 tracks three keys of a request and no more, so
+ * that there is none left for the interface. */
+enum { COUNT_LET = 1, COUNTS = COUNT_LET + 1 + INTERFACE_LIMITS_MAX };
 #define RESENT_MIN 40u
 #define RESENT_COUNTED 8u /* of one request at most */
 #define RESENT_EACH 4u    /* times that one which waits may be asked again, reckoned */
@@ -258,6 +262,35 @@ static void render_request(GString *out, const struct edge_settings *s)
         dir, dir, dir, pin, dir, dir, HOLD_SLOTS, SLOT_SPREAD, HOLD_SLOTS);
 }
 
+/* The interface that the request is of, where levers of its service's interfaces were moved: the row with the longest
+ * path of the four that can fit, with a host and a method or without; of two alike the later, as interface_of has it.
+ * It says who answers, in the service's place, and may have a limit of its own. */
+static void render_interface(GString *out, const char *dir)
+{
+    static const char *const keys[] = {"concat(any/-)", "concat(,txn.method,/-)", "concat(any/,txn.host)",
+                                       "concat(,txn.method,/),concat(,txn.host)"};
+    g_string_append(out, "    acl by_interface 'var(txn.p),field(8,|)' -m str interfaces\n"
+                         "    acl longer 'var(txn.interface_row),field(1,|),sub(txn.interface_len)' -m int ge 0\n"
+                         "    http-request set-var(txn.method) method,lower if by_interface\n"
+                         "    http-request set-var(txn.service) 'var(txn.policy),field(2,.)' if by_interface\n"
+                         "    http-request set-var(txn.interface_len) int(1) if by_interface\n");
+    for (size_t i = 0; i < G_N_ELEMENTS(keys); i++)
+        g_string_append_printf(
+            out,
+            "    http-request set-var(txn.interface_row) str(" INTERFACE_ROW "),concat(,txn.service,/),%s,"
+            "concat(,txn.path,/),map_beg(%s/policies.map,0) if by_interface\n"
+            "    http-request set-var(txn.interface) var(txn.interface_row) if by_interface longer\n"
+            "    http-request set-var(txn.interface_len) 'var(txn.interface_row),field(1,|),add(0)' if by_interface "
+            "longer\n",
+            keys[i], dir);
+    g_string_append(out, "    acl interface var(txn.interface) -m found\n"
+                         "    http-request set-var(txn.degrade) 'var(txn.interface),field(2,|)' if interface\n"
+                         "    http-request set-var(txn.interface_limit) 'var(txn.interface),field(3,|),add(0)' if "
+                         "interface !{ var(txn.probe) -m bool }\n"
+                         "    http-request set-var(txn.interface_number) 'var(txn.interface),field(4,|),add(0)' if "
+                         "interface !{ var(txn.probe) -m bool }\n");
+}
+
 /* Who answers: the service, or this edge in its place. A probe goes the real road in any case, and what another edge
  * relayed to this one, a dedicated one then, has been answered there if edges were to; it counts for the limit here as
  * well, because anyone can say so of a request. Each way has a counter of its own, "policy//static", so that what an
@@ -269,7 +302,10 @@ static void render_degrade(GString *out, const struct edge_state *state, const c
                            "%s"
                            "    http-request set-var(txn.degrade) 'var(txn.p),field(6,|)'\n"
                            "    http-request set-var(txn.limit) 'var(txn.p),field(7,|),add(0)' "
-                           "if !{ var(txn.probe) -m bool }\n"
+                           "if !{ var(txn.probe) -m bool }\n",
+                           state->dedicated ? "    acl own var(txn.relayed) -m found\n" : "");
+    render_interface(out, dir);
+    g_string_append_printf(out,
                            "    http-request set-var(txn.r) str(degrade/),concat(,txn.room),map_str(%s/rooms.map)\n"
                            "    http-request set-var(txn.keeps) bool(true) if { var(txn.degrade) -m str keep stale }\n"
                            "    http-request set-var(txn.mode) 'var(txn.r),field(1,|)'\n"
@@ -280,7 +316,7 @@ static void render_degrade(GString *out, const struct edge_state *state, const c
                            "    http-request set-var(txn.via) str(static) if by_static !own\n"
                            "    http-request set-var(txn.counter) var(txn.policy),concat(//static) if by_static !own\n"
                            "    http-request track-sc1 var(txn.counter) table st_answered if by_static !own\n",
-                           state->dedicated ? "    acl own var(txn.relayed) -m found\n" : "", dir);
+                           dir);
     for (guint i = 0; i < state->answers->len; i++) {
         const struct edge_answer *answer = state->answers->pdata[i];
         bool json = answer->body[0] == '{' || answer->body[0] == '[';
@@ -304,9 +340,17 @@ static void render_limit(GString *out, const struct edge_state *state)
 {
     static const char *const ways[] = {"multi", "multi-dr", "multi-away", "single"};
     static const char *const prefixes[] = {EDGE_BACKEND, EDGE_BACKEND_PATIENT};
-    g_string_append(out, "    http-request set-var(txn.let) sc_gpc1_rate(0) if { var(txn.limit) -m int gt 0 }\n"
-                         "    acl over var(txn.let),sub(txn.limit) -m int ge 0\n"
-                         "    http-request set-var(txn.room_limit) 'var(txn.r),field(2,|),add(0)' if !relay "
+    g_string_append_printf(out,
+                           "    http-request set-var(txn.let) sc_gpc_rate(%u,0) if { var(txn.limit) -m int gt 0 }\n"
+                           "    acl over var(txn.let),sub(txn.limit) -m int ge 0\n"
+                           "    acl over var(txn.interface_let),sub(txn.interface_limit) -m int ge 0\n",
+                           COUNT_LET);
+    for (unsigned i = 1; i <= INTERFACE_LIMITS_MAX; i++)
+        g_string_append_printf(out,
+                               "    http-request set-var(txn.interface_let) sc_gpc_rate(%u,0) if "
+                               "{ var(txn.interface_number) -m int %u }\n",
+                               COUNT_LET + i, i);
+    g_string_append(out, "    http-request set-var(txn.room_limit) 'var(txn.r),field(2,|),add(0)' if !relay "
                          "{ var(txn.r) -m found } !{ var(txn.probe) -m bool }\n"
                          "    http-request set-var(txn.in_room) int(0) if { var(txn.room_limit) -m int gt 0 }\n");
     for (guint i = 0; i < state->rooms->len; i++)
@@ -322,8 +366,11 @@ static void render_limit(GString *out, const struct edge_state *state)
              "    http-request set-var(txn.counter) var(txn.policy),concat(//limit) if over\n"
              "    http-request track-sc1 var(txn.counter) table st_answered if over\n"
              "    http-request return status 503 hdr Retry-After 1 hdr X-SB-Reason limit content-type text/plain "
-             "string \"over the limit\\n\" if over\n"
-             "    http-request sc-inc-gpc1(0) if { var(txn.limit) -m int gt 0 }\n");
+             "string \"over the limit\\n\" if over\n");
+    g_string_append_printf(out, "    http-request sc-inc-gpc(%u,0) if { var(txn.limit) -m int gt 0 }\n", COUNT_LET);
+    for (unsigned i = 1; i <= INTERFACE_LIMITS_MAX; i++)
+        g_string_append_printf(out, "    http-request sc-inc-gpc(%u,0) if { var(txn.interface_number) -m int %u }\n",
+                               COUNT_LET + i, i);
 }
 
 /* The last good answers of services that let edges keep them. They are stored under a life of our own, and leave with
@@ -549,19 +596,21 @@ static char *render(const struct edge_state *state, const struct edge_settings *
     render_response(out, s);
     render_backends(out, state);
     render_successor(out, s);
-    g_string_append(
-        out, "backend be_none\n"
-             "    http-request return status 503 hdr Retry-After 5 hdr X-SB-Reason no-road content-type text/plain "
-             "string \"no road\\n\"\n"
-             "backend st_answered\n"
-             "    stick-table type string len 200 size 100k expire 1h store http_req_cnt,http_fail_cnt\n"
-             "backend st_unanswered\n"
-             "    stick-table type string len 100 size 100k expire 1h store gpc0,gpc1,gpc1_rate(1s)\n"
-             "backend st_pins\n"
-             "    stick-table type ipv6 size 10k expire 24h store gpc0,gpc1\n"
-             "backend st_resent\n"
-             "    stick-table type string len 150 size 100k expire 1m store "
-             "conn_cur,http_req_rate(10s),gpc0,gpc0_rate(10s)\n");
+    g_string_append_printf(
+        out,
+        "backend be_none\n"
+        "    http-request return status 503 hdr Retry-After 5 hdr X-SB-Reason no-road content-type text/plain "
+        "string \"no road\\n\"\n"
+        "backend st_answered\n"
+        "    stick-table type string len 200 size 100k expire 1h store http_req_cnt,http_fail_cnt\n"
+        "backend st_unanswered\n"
+        "    stick-table type string len 100 size 100k expire 1h store gpc(%u),gpc_rate(%u,1s)\n"
+        "backend st_pins\n"
+        "    stick-table type ipv6 size 10k expire 24h store gpc0,gpc1\n"
+        "backend st_resent\n"
+        "    stick-table type string len 150 size 100k expire 1m store "
+        "conn_cur,http_req_rate(10s),gpc0,gpc0_rate(10s)\n",
+        (unsigned)COUNTS, (unsigned)COUNTS);
     return g_string_free(out, FALSE);
 }
 

@@ -1,4 +1,6 @@
 /* A real HAProxy that answers in a service's place: static answers, the last good ones, limits; all by maps alone. */
+#include "schema/field.h"
+#include "schema/inventory.h"
 #include "tests/unit/edgestage.h"
 
 #include <stdio.h>
@@ -6,24 +8,36 @@
 
 #define SECOND_US 1000000
 
-/* The site at rest, but what manual.home and creator.creator have behind their road. */
-static char *policies(const char *home, const char *creator)
+/* The site at rest, but what manual.home and creator.creator have behind their road, and the rows of interfaces. */
+static char *policies(const char *home, const char *creator, const char *interfaces)
 {
     return g_strdup_printf("core-line.playback 7|multi|on|relay\n"
                            "core.playback 7|multi|on|local\n"
                            "creator.creator 3|single|off|local%s\n"
                            "creator.upload 3|single|off|local\n"
+                           "%s"
                            "manual.home 7|multi|off|local%s\n",
-                           creator, home);
+                           creator, interfaces, home);
 }
 
 /* How long the change took, until it was read back. */
 static int64_t apply(struct stage *s, uint64_t generation, const char *home, const char *creator, const char *rooms)
 {
-    g_autofree char *text = policies(home, creator);
+    g_autofree char *text = policies(home, creator, "");
     int64_t begin_us = loop_now_us();
     stage_must_apply(s, generation, &(struct edge_table_text){.policies = text, .rooms = rooms});
     return loop_now_us() - begin_us;
+}
+
+/* home with its interfaces, also by the name of search. */
+static void apply_interfaces(struct stage *s, uint64_t generation, const char *home, const char *interfaces)
+{
+    g_autofree char *text = policies(home, "", interfaces);
+    stage_must_apply(s, generation,
+                     &(struct edge_table_text){.policies = text,
+                                               .routes = "creator.example.test/ creator.creator\n"
+                                                         "home.example.test/ manual.home\n"
+                                                         "search.example.test/ manual.home\n"});
 }
 
 static unsigned asked(const struct stage *s)
@@ -256,6 +270,174 @@ START_TEST(a_limit_lets_through_what_it_says)
 }
 END_TEST
 
+/* ---- by interface ---- */
+
+static const struct {
+    const char *method, *host, *path; /* host NULL: any */
+} interfaces[] = {
+    {"any", NULL, "/a"},
+    {"get", NULL, "/a"},
+    {"any", "search.example.test", "/a"},
+    {"get", NULL, "/a/b"},
+    {"any", NULL, "/a/b/c"},
+    {"post", "search.example.test", "/a/b"},
+    {"put", NULL, "/a/bc"},
+    {"get", "search.example.test", "/A"},
+};
+
+static struct inventory *interfaces_inventory(void)
+{
+    struct inventory *inv = inventory_new();
+    for (size_t i = 0; i < G_N_ELEMENTS(interfaces); i++) {
+        struct interface *interface = g_new0(struct interface, 1);
+        interface->o.kind = OBJECT_interface;
+        interface->o.name = g_strdup_printf("i-%zu", i);
+        interface->service = g_strdup("home");
+        interface->host = g_strdup(interfaces[i].host);
+        interface->path = g_strdup(interfaces[i].path);
+        interface->method = choice_find(INTERFACE_METHODS, interfaces[i].method);
+        inventory_put(inv, &interface->o);
+    }
+    return inv;
+}
+
+static int text_compare(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+/* Number `fixed` answers by itself, the others do not. */
+static char *interface_rows(size_t fixed)
+{
+    g_autoptr(GPtrArray) rows = g_ptr_array_new_with_free_func(g_free);
+    for (size_t i = 0; i < G_N_ELEMENTS(interfaces); i++)
+        g_ptr_array_add(rows, g_strdup_printf(INTERFACE_ROW "home/%s/%s%s/ %zu|%s|0|0\n", interfaces[i].method,
+                                              interfaces[i].host != NULL ? interfaces[i].host : "-", interfaces[i].path,
+                                              strlen(interfaces[i].path) + 1, i == fixed ? "static" : "live"));
+    g_ptr_array_sort(rows, text_compare);
+    g_ptr_array_add(rows, NULL);
+    return g_strjoinv("", (char **)rows->pdata);
+}
+
+/* HAProxy finds the same interface for a request as the schema does. */
+START_TEST(an_edge_and_the_schema_mean_the_same_interface)
+{
+    static const char *const methods[] = {"GET", "POST", "PUT"};
+    static const char *const hosts[] = {"home.example.test", "search.example.test"};
+    static const char *const paths[] = {"/",       "/a",      "/a/",  "/ab", "/a/b?c=/a/b/c", "/a/b/x", "/a/b/c",
+                                        "/a/bc/d", "//a//bc", "/%61", "/A",  "/x/a/b"};
+    static const char *const meant[] = {"/",      "/a",      "/a/",   "/ab", "/a/b", "/a/b/x",
+                                        "/a/b/c", "/a/bc/d", "/a/bc", "/a",  "/A",   "/x/a/b"};
+    struct stage s;
+    sb_auto(inventory) inv = interfaces_inventory();
+    unsigned answered = 0;
+    stage_begin(&s);
+    for (size_t fixed = 0; fixed < G_N_ELEMENTS(interfaces); fixed++) {
+        g_autofree char *rows = interface_rows(fixed), *name = g_strdup_printf("i-%zu", fixed);
+        apply_interfaces(&s, 7 + fixed, "||live|0|interfaces", rows);
+        for (size_t k = 0; k < G_N_ELEMENTS(methods) * G_N_ELEMENTS(hosts) * G_N_ELEMENTS(paths); k++) {
+            const char *method = methods[k % 3], *host = hosts[k / 3 % 2];
+            g_autofree char *lower = g_ascii_strdown(method, -1);
+            const struct interface *interface = interface_of(inv, "home", host, lower, meant[k / 6]);
+            bool expected = interface != NULL && strcmp(interface->o.name, name) == 0;
+            int status = stage_status(&s, method, host, paths[k / 6]);
+            answered += status == 503;
+            ck_assert_msg(status == (expected ? 503 : 200), "%s %s%s: found %d, it is of %s, and %s is static", method,
+                          host, paths[k / 6], status, interface != NULL ? interface->o.name : "none", name);
+        }
+    }
+    ck_assert_uint_eq(answered, 3 * 2 * 12 - 3 * 2 * 3 - 5); /* /, /ab and /x/a/b are of none; of /A one is */
+    ck_assert_int_eq(stage_status(&s, "GET", "creator.example.test", "/a"), 200);
+    stage_end(&s);
+}
+END_TEST
+
+/* What an interface says stands in its service's place; what a room says stands above both. */
+START_TEST(an_interface_has_its_own_answer)
+{
+    struct stage s;
+    stage_begin(&s);
+    declare_answer(&s);
+    apply_interfaces(&s, 7, "||keep|0|interfaces",
+                     "interface/home/any/-/api/ 5|static|0|0\ninterface/home/any/-/old/ 5|keep|0|0\n");
+    struct answer answer = stage_request(&s, "GET", "home.example.test", "/api/x", NULL);
+    ck_assert_msg(strstr(answer.text, "\r\n\r\n{\"busy\": true}") != NULL, "%s", answer.text);
+    g_free(answer.text);
+    answer = stage_request(&s, "GET", "home.example.test", "/api/x", "X-SB-Probe: 1\r\n");
+    answer_expect(&answer, true, "x-sb-probe", "1"); /* the real road */
+    g_free(answer.text);
+    ck_assert_int_eq(stage_status(&s, "GET", "home.example.test", "/old/x"), 200);
+    ck_assert_int_eq(stage_status(&s, "GET", "home.example.test", "/new"), 200);
+    apply_interfaces(&s, 8, "||static|0|interfaces",
+                     "interface/home/any/-/api/ 5|keep|0|0\ninterface/home/any/-/old/ 5|stale|0|0\n");
+    for (unsigned i = 0; i < EDGE_3; i++)
+        origin_stop(&s.origins[i]);
+    answer = stage_request(&s, "GET", "home.example.test", "/old/x", NULL);
+    ck_assert_int_eq(answer.status, 200);
+    answer_expect(&answer, false, "x-sb-reason", "last-good");
+    g_free(answer.text);
+    answer = stage_request(&s, "GET", "home.example.test", "/new", NULL);
+    answer_expect(&answer, false, "x-sb-reason", "degraded");
+    g_free(answer.text);
+    answer = stage_request(&s, "GET", "home.example.test", "/api/x", NULL);
+    answer_expect(&answer, false, "x-sb-reason", "no-answer"); /* off: nobody answers in its place */
+    g_free(answer.text);
+    g_autofree char *text = policies("||live|0|interfaces", "", "interface/home/any/-/api/ 5|live|0|0\n");
+    stage_must_apply(&s, 9,
+                     &(struct edge_table_text){.policies = text,
+                                               .rooms = "degrade/room-a static|0\ndegrade/room-b static|0\n"
+                                                        "multi/room-a room-a\nmulti/room-b room-b\n"
+                                                        "single/room-a room-a\nsingle/room-b room-b\n"});
+    answer = stage_request(&s, "GET", "home.example.test", "/api/x", NULL);
+    answer_expect(&answer, false, "x-sb-reason", "degraded");
+    g_free(answer.text);
+    stage_end(&s);
+}
+END_TEST
+
+/* How many of N requests in a second for the path come through, and in which time. */
+enum { N = 200, LIMIT = 20 };
+static unsigned volley_passed(struct stage *s, const char *path, double *seconds)
+{
+    int64_t begin_us = loop_now_us();
+    struct answer *answers = stage_volley(s, "home.example.test", path, N, 5000);
+    *seconds = (double)(loop_now_us() - begin_us) / SECOND_US;
+    for (unsigned k = 0; k < N; k++)
+        if (answers[k].status == 503)
+            answer_expect(&answers[k], false, "x-sb-reason", "limit");
+    return N - volley_others(answers, N, 200);
+}
+
+/* Its own, and the service's, which counts the interfaces' requests too. */
+START_TEST(an_interface_has_its_own_limit)
+{
+    static const struct {
+        const char *home, *interfaces;
+        unsigned of_api, of_others; /* 0: all */
+    } rows[] = {
+        {"||live|0|interfaces", "interface/home/any/-/api/ 5|live|20|1\ninterface/home/any/-/b/ 3|live|20|8\n", LIMIT,
+         0},
+        {"||live|20|interfaces", "interface/home/any/-/api/ 5|live|1000000|8\n", LIMIT, LIMIT},
+    };
+    for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {
+        struct stage s;
+        stage_begin(&s);
+        apply_interfaces(&s, 7, rows[i].home, rows[i].interfaces);
+        for (unsigned k = 0; k < 3; k++) {
+            static const char *const paths[] = {"/api/x", "/b", "/c"};
+            unsigned limit = k == 2 || (k == 1 && i == 1) ? rows[i].of_others : rows[i].of_api;
+            double seconds;
+            unsigned passed = volley_passed(&s, paths[k], &seconds);
+            printf("limit: %u of %s in %.1f s\n", passed, paths[k], seconds);
+            ck_assert_msg(limit > 0 ? passed <= (seconds + 1) * limit * 1.2 + 4 : passed == N,
+                          "%u of %s passed in %.1f s", passed, paths[k], seconds);
+            ck_assert_uint_ge(passed, LIMIT / 2);
+        }
+        stage_end(&s);
+    }
+}
+END_TEST
+
 static void add(TCase *tcase)
 {
     tcase_add_test(tcase, a_static_answer_comes_within_a_second_and_asks_nobody);
@@ -264,6 +446,9 @@ static void add(TCase *tcase)
     tcase_add_test(tcase, the_last_good_answer_outlives_its_service);
     tcase_add_test(tcase, what_is_not_for_all_is_not_kept);
     tcase_add_test(tcase, a_limit_lets_through_what_it_says);
+    tcase_add_test(tcase, an_edge_and_the_schema_mean_the_same_interface);
+    tcase_add_test(tcase, an_interface_has_its_own_answer);
+    tcase_add_test(tcase, an_interface_has_its_own_limit);
 }
 
 int main(void)
