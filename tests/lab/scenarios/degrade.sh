@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# degrade and limit, by service, tier and room: real edges act within a second, as forecast, and answer for nobody else
+# degrade and limit, by service, tier, room and interface: real edges act within a second, as forecast, and answer for nobody else
 # shellcheck source=tests/lab/scenarios/lib.sh
 source "$(dirname "$(readlink -f "$0")")/lib.sh"
 # shellcheck disable=SC2016 # the dollars are jq's
@@ -10,6 +10,12 @@ core='map(select($streams[.s].name == "core"))'
 at_room_a='map(select($streams[.s].name == "creator" or .slot < 500))'
 # shellcheck disable=SC2016
 at_room_b='map(select($streams[.s].name == "core" and .slot >= 500))'
+# shellcheck disable=SC2016
+buy='map(select($streams[.s].name == "buy"))'
+# shellcheck disable=SC2016
+not_buy='map(select($streams[.s].name != "buy"))'
+streams=("creator/public/new=creator.example.test@60" "creator/dedicated/new=creator-line.example.test@60"
+    "core/public/new=play.example.test@60")
 slack=1000000 stalls_max=250000
 edges=(edge-1 edge-2 edge-3 edge-4)
 declare -A address_of=([edge-1]=203.0.113.11 [edge-2]=203.0.113.12 [edge-3]=203.0.113.13 [edge-4]=203.0.113.14)
@@ -74,8 +80,7 @@ act() {
     expect "$1 $2 $3: requests of others that failed" "$(traffic_figure load "$7 | map(select(.c != 200)) | length")" 0
 }
 act_once() {
-    traffic_start load --users 1000 --stream "creator/public/new=creator.example.test@60" \
-        --stream "creator/dedicated/new=creator-line.example.test@60" --stream "core/public/new=play.example.test@60"
+    traffic_start load --users 1000 "${streams[@]/#/--stream=}"
     within 10 "a forecast from 180 requests/s" foreseen "$1" "$2" "$3"
     pull "$1" "$2" "$3"
     set_at=$committed set_ms=$last_ms
@@ -141,4 +146,14 @@ act service.degrade tier/normal static 2 answered_by_edges "$creator" "$core"
 act service.limit creator 40 3 limited "$creator" "$core"
 act room.degrade room-a static 2 answered_by_edges "$at_room_a" "$at_room_b"
 act room.limit room-a 80 3 limited "$at_room_a" "$at_room_b"
+
+# The same service, but half of it is asked for one interface.
+echo "interfaces: [{name: buy, service: creator, path: /buy, share: 50}]" >"$scratch/interfaces.yaml"
+sb apply -f "$scratch/interfaces.yaml" --reason scenario >/dev/null 2>&1 || die "creator was to have an interface"
+within 20 settled settled
+streams=("buy/public/new=creator.example.test/buy@30" "buy/dedicated/new=creator-line.example.test/buy@30"
+    "creator/public/new=creator.example.test@30" "creator/dedicated/new=creator-line.example.test@30"
+    "core/public/new=play.example.test@60")
+act interface.degrade buy static 2 answered_by_edges "$buy" "$not_buy"
+act interface.limit buy 20 3 limited "$buy" "$not_buy"
 stale
