@@ -248,11 +248,45 @@ static void add_traffic(GString *out, struct api *api)
     add_cut(out, api, figures);
 }
 
+/* ---- webhooks ---- */
+
+static void add_webhook(GString *out, enum metric metric, const json_t *row, int64_t now_us)
+{
+    g_autofree char *name = label("webhook", text_of(row, "name"));
+    int64_t waiting_us = json_integer_value(json_object_get(row, "waiting_us"));
+    if (metric == METRIC_WEBHOOK_DISABLED)
+        add_whole(out, metric, name, json_is_true(json_object_get(row, "disabled")));
+    if (metric == METRIC_WEBHOOK_BEHIND)
+        add_whole(out, metric, name, (uint64_t)json_integer_value(json_object_get(row, "behind")));
+    if (metric == METRIC_WEBHOOK_OLDEST)
+        add_seconds(out, metric, name, waiting_us > 0 ? (double)MAX(0, now_us - waiting_us) / 1e6 : 0);
+    static const char *const outcomes[] = {"delivered", "failed"};
+    for (size_t i = 0; metric == METRIC_WEBHOOK_DELIVERIES && i < G_N_ELEMENTS(outcomes); i++) {
+        g_autofree char *labels = g_strdup_printf("%s,outcome=\"%s\"", name, outcomes[i]);
+        add_whole(out, metric, labels, (uint64_t)json_integer_value(json_object_get(row, outcomes[i])));
+    }
+}
+
+static void add_webhooks(GString *out, struct api *api)
+{
+    static const enum metric of[] = {METRIC_WEBHOOK_DELIVERIES, METRIC_WEBHOOK_DISABLED, METRIC_WEBHOOK_BEHIND,
+                                     METRIC_WEBHOOK_OLDEST};
+    json_t *rows = executor_webhook_figures(api->executor), *row;
+    size_t k;
+    for (size_t i = 0; i < G_N_ELEMENTS(of); i++) {
+        open_metric(out, of[i]);
+        json_array_foreach (rows, k, row)
+            add_webhook(out, of[i], row, g_get_real_time());
+    }
+    json_decref(rows);
+}
+
 char *metrics_text(struct api *api, const struct turn *turn)
 {
     GString *out = g_string_new(NULL);
     add_engine(out, turn);
     add_journal(out, executor_append_times(api->executor));
     add_traffic(out, api);
+    add_webhooks(out, api);
     return g_string_free(out, FALSE);
 }

@@ -60,6 +60,8 @@ const char *executor_recordings(const struct executor *executor);
 void executor_flush_recording(struct executor *executor);
 /* How long appends to the journal took, those that failed too. */
 const struct histogram *executor_append_times(const struct executor *executor);
+/* Of all webhooks, webhooks.h; a new reference. */
+json_t *executor_webhook_figures(struct executor *executor);
 /* Why nothing can be written now, NULL: it can. g_free. */
 char *executor_unwritable(struct executor *executor);
 /* A webhook is tried now, also one that is disabled. */

@@ -135,6 +135,11 @@ char *executor_unwritable(struct executor *x)
     return reason;
 }
 
+json_t *executor_webhook_figures(struct executor *x)
+{
+    return outgoing_figures(x->outgoing);
+}
+
 void executor_warn(struct executor *x, json_t *warnings)
 {
     g_autofree char *trouble = x->recorder != NULL ? recorder_trouble(x->recorder) : NULL;

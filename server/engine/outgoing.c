@@ -175,6 +175,11 @@ void outgoing_warn(struct outgoing *o, json_t *warnings)
     webhooks_warn(o->webhooks, warnings);
 }
 
+json_t *outgoing_figures(struct outgoing *o)
+{
+    return webhooks_figures(o->webhooks);
+}
+
 /* ---- life ---- */
 
 static void *run(void *data)

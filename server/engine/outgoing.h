@@ -28,5 +28,6 @@ void outgoing_publish(struct outgoing *outgoing, const struct resolved *resolved
 void outgoing_wake(struct outgoing *outgoing);                                     /* the journal has new entries */
 void outgoing_retry(struct outgoing *outgoing, const char *webhook);               /* tries it now */
 void outgoing_warn(struct outgoing *outgoing, json_t *warnings);                   /* webhooks_warn */
+json_t *outgoing_figures(struct outgoing *outgoing);                               /* webhooks_figures */
 
 #endif

@@ -22,6 +22,7 @@
 struct message {
     uint64_t seq; /* its place in the order; of one that is told again not its own */
     char *id, *type, *subject, *body;
+    int64_t at_us; /* when it happened, wall clock */
 };
 struct hook {
     struct webhooks *webhooks;
@@ -37,6 +38,7 @@ struct hook {
     struct message *message; /* the next one, or NULL: none is known of */
     struct httpc_request *request;
     int64_t sent_us;
+    uint64_t delivered, failed; /* since the server started */
 };
 struct webhooks {
     struct loop *loop;
@@ -51,11 +53,14 @@ struct webhooks {
     bool told;      /* that it could not, or failed */
     bool cleaned;   /* of webhooks that are no more */
     int64_t number; /* of the last delivery */
+    uint64_t last;  /* entry of the journal that was seen */
     pthread_mutex_t lock;
     GPtrArray *warnings; /* char *; under lock */
+    json_t *figures;     /* as webhooks_figures gives them; under lock */
 };
 
 static void look(struct hook *hook);
+static void say_state(struct webhooks *w);
 
 /* ---- life ---- */
 
@@ -91,6 +96,7 @@ static void look_all(void *data)
     g_hash_table_iter_init(&iter, w->hooks);
     while (g_hash_table_iter_next(&iter, NULL, &hook))
         look(hook);
+    say_state(w);
 }
 
 struct webhooks *webhooks_new(const struct webhooks_config *config)
@@ -106,6 +112,7 @@ struct webhooks *webhooks_new(const struct webhooks_config *config)
     w->hooks = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, hook_free);
     w->timer = loop_timer_new(w->loop, look_all, w);
     w->warnings = g_ptr_array_new_with_free_func(g_free);
+    w->figures = json_array();
     pthread_mutex_init(&w->lock, NULL);
     return w;
 }
@@ -119,6 +126,7 @@ void webhooks_free(struct webhooks *w)
     journal_reader_close(w->reader);
     db_close(w->db);
     g_ptr_array_unref(w->warnings);
+    json_decref(w->figures);
     pthread_mutex_destroy(&w->lock);
     g_free(w->cluster);
     g_free(w->journal_path);
@@ -301,6 +309,7 @@ static struct message *message_new(const struct webhooks *w, const struct journa
     struct message *message = g_new0(struct message, 1);
     g_autofree char *at = time_text(row->at_us), *source = g_strdup_printf("/signalbox/%s", w->cluster);
     message->seq = row->seq;
+    message->at_us = row->at_us;
     message->id = g_strdup_printf("%" G_GUINT64_FORMAT "-%" G_GUINT64_FORMAT, row->seq, row->epoch);
     message->type = g_strdup_printf("signalbox.%s", row->kind);
     message->subject = g_strdup(row->id);
@@ -328,6 +337,7 @@ static bool search_row(void *data, const struct journal_row *row, GError **error
     (void)error;
     s->seq = row->seq;
     s->n++;
+    s->hook->webhooks->last = MAX(s->hook->webhooks->last, row->seq);
     if (!told && !wants(s->hook, row))
         return true;
     json_t *body = json_loads(row->body, 0, NULL);
@@ -409,16 +419,26 @@ static void find_next(struct hook *hook)
 
 /* ---- sending ---- */
 
-/* Warnings for people, of all hooks. */
+static json_t *figures_of(const struct webhooks *w, const struct hook *hook)
+{
+    uint64_t behind = hook->placed && w->last > hook->seq ? w->last - hook->seq : 0;
+    return json_pack("{s:s, s:I, s:I, s:b, s:I, s:I}", "name", hook->name, "delivered", (json_int_t)hook->delivered,
+                     "failed", (json_int_t)hook->failed, "disabled", hook->disabled != 0, "behind", (json_int_t)behind,
+                     "waiting_us", (json_int_t)(hook->message != NULL ? hook->message->at_us : 0));
+}
+
+/* Warnings for people and figures for monitoring, of all hooks. */
 static void say_state(struct webhooks *w)
 {
     GHashTableIter iter;
     gpointer value;
     pthread_mutex_lock(&w->lock);
     g_ptr_array_set_size(w->warnings, 0);
+    json_array_clear(w->figures);
     g_hash_table_iter_init(&iter, w->hooks);
     while (g_hash_table_iter_next(&iter, NULL, &value)) {
         const struct hook *hook = value;
+        json_array_append_new(w->figures, figures_of(w, hook));
         if (hook->disabled == 0 && hook->attempts < 3) /* one lost answer is nobody's business */
             continue;
         g_ptr_array_add(w->warnings, g_strdup_printf("webhook %s %s: %s", hook->name,
@@ -438,6 +458,7 @@ static void take_failure(struct hook *hook, unsigned status, const char *why)
 {
     int64_t now_us = wall_now_us();
     hook->attempts++;
+    hook->failed++;
     if (hook->failing_us == 0)
         hook->failing_us = now_us;
     g_free(hook->why);
@@ -459,12 +480,11 @@ static void take_failure(struct hook *hook, unsigned status, const char *why)
         hook->webhooks->disabled(hook->webhooks->data, hook->name, text);
     }
     keep_place(hook);
-    say_state(hook->webhooks);
 }
 
 static void take_success(struct hook *hook, unsigned status)
 {
-    bool was_failing = hook->attempts > 0;
+    hook->delivered++;
     hook->next_us = 0;
     keep_delivery(hook, status, NULL);
     hook->seq = MAX(hook->seq, hook->message->seq);
@@ -473,8 +493,6 @@ static void take_success(struct hook *hook, unsigned status)
     g_clear_pointer(&hook->why, g_free);
     g_clear_pointer(&hook->message, message_free);
     keep_place(hook);
-    if (was_failing)
-        say_state(hook->webhooks);
 }
 
 static void on_answer(void *data, const struct httpc_reply *reply, const GError *error)
@@ -490,6 +508,7 @@ static void on_answer(void *data, const struct httpc_reply *reply, const GError 
         take_failure(hook, reply->status, why);
     }
     look(hook);
+    say_state(hook->webhooks);
 }
 
 static void send_message(struct hook *hook)
@@ -632,6 +651,10 @@ void webhooks_fit(struct webhooks *w, const struct inventory *inv)
 
 void webhooks_look(struct webhooks *w)
 {
+    GError *error = NULL;
+    if (w->reader != NULL && g_hash_table_size(w->hooks) > 0 &&
+        !journal_read_before(w->reader, NULL, INT64_MAX, 1, take_seq, &w->last, &error))
+        complain(w, error);
     look_all(w);
 }
 
@@ -643,8 +666,8 @@ void webhooks_retry(struct webhooks *w, const char *name)
     hook->retried = !is_placed(hook);
     hook->disabled = 0;
     hook->failing_us = hook->next_us = 0;
-    say_state(w);
     look(hook);
+    say_state(w);
 }
 
 void webhooks_warn(struct webhooks *w, json_t *warnings)
@@ -653,4 +676,12 @@ void webhooks_warn(struct webhooks *w, json_t *warnings)
     for (guint i = 0; i < w->warnings->len; i++)
         json_array_append_new(warnings, json_string(w->warnings->pdata[i]));
     pthread_mutex_unlock(&w->lock);
+}
+
+json_t *webhooks_figures(struct webhooks *w)
+{
+    pthread_mutex_lock(&w->lock);
+    json_t *figures = json_deep_copy(w->figures);
+    pthread_mutex_unlock(&w->lock);
+    return figures;
 }

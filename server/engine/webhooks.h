@@ -11,7 +11,7 @@
  * notify step's or a test's (entries "message") is for the one webhook that it names; one with "redeliver" has the
  * message of that id sent again.
  *
- * Thread safety: all but webhooks_warn belongs to the loop's thread.
+ * Thread safety: all but webhooks_warn and webhooks_figures belongs to the loop's thread.
  */
 #ifndef ENGINE_WEBHOOKS_H
 #define ENGINE_WEBHOOKS_H
@@ -41,5 +41,9 @@ void webhooks_look(struct webhooks *webhooks);
 void webhooks_retry(struct webhooks *webhooks, const char *name);
 /* Appends texts: what fails, what is disabled. Any thread. */
 void webhooks_warn(struct webhooks *webhooks, json_t *warnings);
+/* [{"name", "delivered", "failed": attempts since the server started, "disabled", "behind": entries of the journal that
+ * it has not gone through, "waiting_us": when that happened which it is to be told next, wall clock, 0: nothing}]; a
+ * new reference. Any thread. */
+json_t *webhooks_figures(struct webhooks *webhooks);
 
 #endif

@@ -96,6 +96,25 @@ static void wait_for(const char *path, const char *text)
     }
 }
 
+/* Asks for metrics until that of webhook ops is so much, which is returned. outcome: a further label, or "". */
+static double wait_metric(const char *name, const char *outcome, double least, double most)
+{
+    const struct httpc_target here = {.base_url = "http://localhost", .unix_socket = served.socket};
+    g_autofree char *line = g_strdup_printf("\nsignalbox_webhook_%s{webhook=\"ops\"%s} ", name, outcome);
+    double found = -1;
+    for (int64_t until_us = loop_now_us() + LIMIT_US; !(found >= least && found <= most);) {
+        struct httpc_reply reply = {0};
+        ck_assert(httpc_call(&here, "GET", "/metrics", NULL, NULL, 30000, &reply, NULL));
+        const char *at = strstr(reply.body, line);
+        found = at != NULL ? g_ascii_strtod(at + strlen(line), NULL) : -1;
+        ck_assert_msg(loop_now_us() < until_us, "%s: found %f, expected %f to %f", line, found, least, most);
+        httpc_reply_clear(&reply);
+    }
+    return found;
+}
+#define DELIVERED ",outcome=\"delivered\""
+#define FAILED ",outcome=\"failed\""
+
 static const char *id_of(const struct received *request)
 {
     return received_header(request, "webhook-id");
@@ -252,6 +271,11 @@ START_TEST(what_fails_is_tried_again_and_logged)
     ck_assert_str_eq(text_at(row, "id"), text_at(newest, "id"));
     json_decref(older);
     json_decref(answer);
+    wait_metric("deliveries_total", DELIVERED, 1, 1);
+    wait_metric("deliveries_total", FAILED, 2, 100);
+    wait_metric("disabled", "", 0, 0);
+    wait_metric("behind", "", 0, 0);
+    wait_metric("oldest_seconds", "", 0, 0);
 }
 END_TEST
 
@@ -264,8 +288,12 @@ START_TEST(who_fails_for_long_is_disabled_and_audited)
     wait_for("/v1/audit", "webhook disabled");
     wait_for("/v1/status", "webhook ops is disabled");
     unsigned asked = receiver_count(&one);
+    wait_metric("disabled", "", 1, 1);
+    double behind = wait_metric("behind", "", 1, 1000);
     move("in");
-    served_end(&served, SIGTERM); /* a restart is no reason to ask again */
+    wait_metric("behind", "", behind + 1, 1000);
+    wait_metric("oldest_seconds", "", 0.000001, 1000); /* of the first: pop-a1 went out */
+    served_end(&served, SIGTERM);                      /* a restart is no reason to ask again */
     start_server("127.0.0.0/8");
     wait_for("/v1/webhooks", "\"disabled\"");
     ck_assert_uint_eq(receiver_count(&one), asked);
