@@ -9,7 +9,7 @@ run=${SIGNALBOX_LAB_RUN:-/run/signalbox-lab}
 scratch=$(mktemp -d)
 trap 'scenario_end' EXIT
 
-lab() { "$bin/tests/lab/lab" --run "$run" "$@"; }
+lab() { "$bin/tests/lab/lab" --run "$run" "$@" 7<&-; } # what it starts outlives the scenario, and needs no pipe of it
 sb() { SIGNALBOX_SOCKET=$run/control/signalboxd.sock "$bin/server/signalbox" "$@"; }
 
 die() {
@@ -19,8 +19,10 @@ die() {
 
 note() { echo "    $*"; }
 
-# pause SECONDS: bounds how often a condition is asked for; nothing is ever assumed to be true after it.
-pause() { read -rt "$1" <> <(:) || :; }
+# pause SECONDS: bounds how often a condition is asked for; nothing is ever assumed to be true after it. Nothing ever comes
+# down the pipe, which stays open: a process for each pause would be thousands in a long run.
+exec 7<> <(:)
+pause() { read -rt "$1" -u 7 || :; }
 
 # within SECONDS WHAT COMMAND...: until the command succeeds; dies with WHAT at the deadline.
 within() {
@@ -48,7 +50,7 @@ traffic_start() {
     local name=$1
     shift
     "$bin/tests/lab/lab" --run "$run" exec "${traffic_user:-user-1}" "$bin/tests/lab/traffic/load" --resolver 127.0.0.1 --log "$scratch/$name.log" \
-        --live "$scratch/$name.live" --tag "$name-$(now_us)" "$@" >"$scratch/$name.out" 2>&1 &
+        --live "$scratch/$name.live" --tag "$name-$(now_us)" "$@" >"$scratch/$name.out" 2>&1 7<&- &
     echo $! >"$scratch/$name.pid"
     traffic_quiet "$name" 2
 }
@@ -61,7 +63,7 @@ traffic_quiet() {
 
 traffic_clean() {
     local second good
-    read -r second good < <(jq -r '"\(.second) \([.streams[] | .ok > 0 and .failed == 0] | all)"' "$scratch/$1.live")
+    read -r second good <<<"$(jq -r '"\(.second) \([.streams[] | .ok > 0 and .failed == 0] | all)"' "$scratch/$1.live")"
     [[ $second != "$seen" ]] || return 1
     seen=$second
     if [[ $good == true ]]; then clean=$((clean + 1)); else clean=0; fi
