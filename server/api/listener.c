@@ -3,6 +3,7 @@
 #include "core/error.h"
 #include "core/log.h"
 #include "core/loop.h"
+#include "server/api/daemon_thread.h"
 #include "server/api/framing.h"
 
 #include <errno.h>
@@ -21,7 +22,8 @@
 
 struct listener {
     struct listener_config config;
-    struct MHD_Daemon *daemon;
+    struct MHD_Daemon *daemon; /* the thread's */
+    struct daemon_thread *thread;
     int quiesced; /* its socket, open until the thread that knows it has ended; -1: none */
     pthread_mutex_t lock;
     pthread_cond_t changed; /* n_parked or n_open went down; CLOCK_MONOTONIC */
@@ -345,7 +347,7 @@ void request_resume(struct request *request)
     g_assert(request->stage == REQUEST_PARKED);
     request->stage = REQUEST_RESUMED;
     listener->n_parked--;
-    MHD_resume_connection(request->connection);
+    daemon_thread_resume(listener->thread, request->connection);
     pthread_cond_broadcast(&listener->changed);
     pthread_mutex_unlock(&listener->lock);
 }
@@ -398,7 +400,7 @@ static struct MHD_Daemon *start(struct listener *listener)
          config->asks_certificates ? (void *)(uintptr_t)tls_agents_ca(tls) : NULL},
         {MHD_OPTION_END, 0, NULL},
     };
-    unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG;
+    unsigned flags = DAEMON_THREAD_FLAGS | MHD_USE_ERROR_LOG;
     return MHD_start_daemon(
         tls != NULL ? flags | MHD_USE_TLS : flags, 0, NULL, NULL, on_request, listener, MHD_OPTION_EXTERNAL_LOGGER,
         on_log, listener, MHD_OPTION_LISTEN_SOCKET, config->fd, MHD_OPTION_CONNECTION_LIMIT, limits->connections_max,
@@ -427,10 +429,14 @@ struct listener *listener_new(const struct listener_config *config, GError **err
     pthread_mutex_init(&listener->lock, NULL);
     loop_cond_init(&listener->changed);
     listener->daemon = start(listener);
-    if (listener->daemon != NULL)
+    if (listener->daemon == NULL) {
+        g_set_error(error, SB_ERROR, SB_ERROR_IO, "cannot start the %s listener", config->name);
+        close(config->fd);
+    } else if ((listener->thread = daemon_thread_new(listener->daemon, error)) != NULL &&
+               daemon_thread_start(listener->thread, error)) {
         return listener;
-    g_set_error(error, SB_ERROR, SB_ERROR_IO, "cannot start the %s listener", config->name);
-    close(config->fd);
+    }
+    daemon_thread_free(listener->thread);
     listener_release(listener);
     return NULL;
 }
@@ -455,8 +461,8 @@ void listener_quiesce(struct listener *listener)
         shutdown(listener->quiesced, SHUT_RDWR);
 }
 
-/* MHD_stop_daemon aborts the process while a connection is suspended, so the parked ones are waited for without limit:
- * whoever parked them must resume them. */
+/* libmicrohttpd aborts the process when it is stopped while a connection is suspended, so the parked ones are waited
+ * for without limit: whoever parked them must resume them. */
 void listener_free(struct listener *listener)
 {
     struct timespec until;
@@ -469,7 +475,7 @@ void listener_free(struct listener *listener)
     while (listener->n_open > 0 && rc != ETIMEDOUT)
         rc = pthread_cond_timedwait(&listener->changed, &listener->lock, &until);
     pthread_mutex_unlock(&listener->lock);
-    MHD_stop_daemon(listener->daemon);
+    daemon_thread_free(listener->thread);
     if (listener->quiesced >= 0)
         close(listener->quiesced);
     listener_release(listener);
