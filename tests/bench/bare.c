@@ -1,7 +1,6 @@
 #include "tests/bench/bare.h"
 
 #include <errno.h>
-#include <microhttpd.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -14,9 +13,11 @@
 #include "core/error.h"
 #include "core/loop.h"
 #include "schema/addr.h"
+#include "server/api/daemon_thread.h"
 
 #define PARTS_PATH "/agent/v1/parts/"
 #define CONNECTION_MEMORY_SIZE (32u << 10)
+#define STALLS_FROM 128 /* connections: daemon_thread.h */
 
 /* Seen by both processes. */
 struct shared {
@@ -32,6 +33,7 @@ struct bare {
     const char *const *tables;
     GHashTable *parts;
     unsigned turn;
+    struct daemon_thread *thread; /* NULL: libmicrohttpd's own */
     pthread_mutex_t lock;
     GPtrArray *waiting; /* struct MHD_Connection * */
 };
@@ -83,6 +85,14 @@ static enum MHD_Result on_request(void *data, struct MHD_Connection *connection,
     return answer(connection, table, strlen(table));
 }
 
+static void resume(struct bare *bare, struct MHD_Connection *connection)
+{
+    if (bare->thread != NULL)
+        daemon_thread_resume(bare->thread, connection);
+    else
+        MHD_resume_connection(connection);
+}
+
 static void let_go(struct bare *bare)
 {
     pthread_mutex_lock(&bare->lock);
@@ -90,27 +100,31 @@ static void let_go(struct bare *bare)
     atomic_store(&bare->shared->parked, 0);
     atomic_store(&bare->shared->gone_us, wall_now_us());
     for (guint i = 0; i < bare->waiting->len; i++)
-        MHD_resume_connection(bare->waiting->pdata[i]);
+        resume(bare, bare->waiting->pdata[i]);
     g_ptr_array_set_size(bare->waiting, 0);
     pthread_mutex_unlock(&bare->lock);
 }
 
-static struct MHD_Daemon *listen_on(struct bare *bare, const char *listen, const char *cert, const char *key,
-                                    unsigned connections)
+static bool listen_on(struct bare *bare, const char *listen, const char *cert, const char *key, unsigned connections)
 {
     struct endpoint endpoint;
     struct sockaddr_storage address;
     struct MHD_OptionItem tls[] = {{MHD_OPTION_HTTPS_MEM_CERT, 0, (void *)(uintptr_t)cert},
                                    {MHD_OPTION_HTTPS_MEM_KEY, 0, (void *)(uintptr_t)key},
                                    {MHD_OPTION_END, 0, NULL}};
-    unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG;
+    bool own_thread = connections < STALLS_FROM;
+    unsigned flags = DAEMON_THREAD_FLAGS | MHD_USE_ERROR_LOG | (own_thread ? MHD_USE_INTERNAL_POLLING_THREAD : 0);
     if (!endpoint_parse(listen, &endpoint))
-        return NULL;
+        return false;
     endpoint_sockaddr(&endpoint, &address);
-    return MHD_start_daemon(cert != NULL ? flags | MHD_USE_TLS : flags, endpoint.port, NULL, NULL, on_request, bare,
-                            MHD_OPTION_SOCK_ADDR, (struct sockaddr *)&address, MHD_OPTION_CONNECTION_LIMIT, connections,
-                            MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY_SIZE, MHD_OPTION_ARRAY,
-                            cert != NULL ? tls : &tls[2], MHD_OPTION_END);
+    struct MHD_Daemon *daemon = MHD_start_daemon(
+        cert != NULL ? flags | MHD_USE_TLS : flags, endpoint.port, NULL, NULL, on_request, bare, MHD_OPTION_SOCK_ADDR,
+        (struct sockaddr *)&address, MHD_OPTION_CONNECTION_LIMIT, connections, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+        (size_t)CONNECTION_MEMORY_SIZE, MHD_OPTION_ARRAY, cert != NULL ? tls : &tls[2], MHD_OPTION_END);
+    if (daemon == NULL || own_thread)
+        return daemon != NULL;
+    bare->thread = daemon_thread_new(daemon, NULL);
+    return bare->thread != NULL && daemon_thread_start(bare->thread, NULL);
 }
 
 _Noreturn static void serve(struct bare *bare, int go_fd, int ready_fd, const char *listen, const char *cert,
@@ -121,7 +135,7 @@ _Noreturn static void serve(struct bare *bare, int go_fd, int ready_fd, const ch
     signal(SIGINT, SIG_IGN);
     pthread_mutex_init(&bare->lock, NULL);
     bare->waiting = g_ptr_array_new();
-    if (listen_on(bare, listen, cert, key, connections) == NULL || write(ready_fd, &byte, 1) != 1)
+    if (!listen_on(bare, listen, cert, key, connections) || write(ready_fd, &byte, 1) != 1)
         _exit(1);
     while (read(go_fd, &byte, 1) == 1)
         let_go(bare);

@@ -1,5 +1,7 @@
 /* bare.h: the yardstick of bench_fanout: the same answers from libmicrohttpd with nothing around it, in a process of
- * its own: who asks for a table waits until the next one is let go, parts are answered at once.
+ * its own: who asks for a table waits until the next one is let go, parts are answered at once. It is run by
+ * libmicrohttpd's own thread where that cannot stall, with few connections; else as signalboxd runs it
+ * (daemon_thread.h).
  *
  * Thread safety: one thread.
  */

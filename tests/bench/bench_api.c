@@ -314,7 +314,8 @@ static bool measure(struct bench *b, double *series[static SERIES], GError **err
     return true;
 }
 
-static void report(double *series[static SERIES], const struct bench *b)
+/* Within the limits? */
+static bool report(double *series[static SERIES], const struct bench *b)
 {
     double p50[SERIES], min[SERIES], max[SERIES], load[3] = {0};
     getloadavg(load, 3);
@@ -350,24 +351,24 @@ static void report(double *series[static SERIES], const struct bench *b)
                within ? "within the limits" : "NOT within the limits");
     }
     json_decref(json);
+    return within;
 }
 
 int main(int argc, char **argv)
 {
     static const char summary[] =
         "What the API costs above what it stands on: a small read against bare libmicrohttpd, a durable write\n"
-        "against a bare commit of the same engine. Ends with 1 when it could not be measured.";
+        "against a bare commit of the same engine. Ends with 1 when it could not be measured or is not within the\n"
+        "limits.";
     g_autoptr(GError) error = NULL;
     flags_parse(&flags, argc, argv, summary, entries);
     struct bench bench = {0};
     double *series[SERIES];
     for (unsigned s = 0; s < SERIES; s++)
         series[s] = g_new0(double, flags.rounds);
-    bool ok = bench_init(&bench, &error) && measure(&bench, series, &error);
-    if (ok)
-        report(series, &bench);
+    bool ok = bench_init(&bench, &error) && measure(&bench, series, &error), within = ok && report(series, &bench);
     bench_clear(&bench);
     for (unsigned s = 0; s < SERIES; s++)
         g_free(series[s]);
-    return flags_end(ok, error);
+    return flags_end(ok, error) != 0 || !within;
 }

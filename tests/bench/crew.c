@@ -16,6 +16,7 @@
 #include "core/loop.h"
 #include "schema/addr.h"
 #include "schema/table.h"
+#include "tests/bench/flags.h"
 
 #define SOURCES 8 /* addresses that they come from: a server bounds the connections of one */
 #define READ_SIZE 65536
@@ -186,21 +187,46 @@ bool crew_ask(struct crew *crew, GError **error)
     return true;
 }
 
+/* How many were heard; -1 with an error: one of them has failed; -1 without: a signal came. */
+static int hear_some(struct crew *crew, int timeout_ms, GError **error)
+{
+    struct epoll_event events[EVENTS];
+    int n = epoll_wait(crew->epoll_fd, events, EVENTS, timeout_ms);
+    for (int i = 0; i < n; i++)
+        if (!hear(events[i].data.ptr, error))
+            return -1;
+    return n;
+}
+
+bool crew_hear(struct crew *crew, GError **error)
+{
+    GError *failure = NULL;
+    while (hear_some(crew, 0, &failure) > 0)
+        ;
+    if (failure != NULL)
+        g_propagate_error(error, failure);
+    return failure == NULL;
+}
+
 bool crew_wait(struct crew *crew, int64_t timeout_ms, int64_t *last_us, GError **error)
 {
     int64_t until_us = loop_now_us() + timeout_ms * 1000;
+    GError *failure = NULL;
     while (crew->left > 0) {
-        struct epoll_event events[EVENTS];
         int64_t left_us = until_us - loop_now_us();
-        int n = left_us > 0 ? epoll_wait(crew->epoll_fd, events, EVENTS, (int)(left_us / 1000) + 1) : 0;
-        if (n <= 0) {
+        if (left_us > 0)
+            hear_some(crew, (int)(left_us / 1000) + 1, &failure);
+        if (failure != NULL) {
+            g_propagate_error(error, failure);
+            return false;
+        }
+        if (flags_cancelled)
+            return false;
+        if (left_us <= 0) {
             g_set_error(error, SB_ERROR, SB_ERROR_TIMEOUT, "%u of %u agents have no new table in time", crew->left,
                         crew->n);
             return false;
         }
-        for (int i = 0; i < n; i++)
-            if (!hear(events[i].data.ptr, error))
-                return false;
     }
     *last_us = crew->last_us;
     return true;

@@ -18,8 +18,10 @@ void crew_free(struct crew *crew);
 
 /* All ask for the next table. */
 bool crew_ask(struct crew *crew, GError **error);
+/* Takes what has come, without waiting: who waited long in vain asks again. */
+bool crew_hear(struct crew *crew, GError **error);
 /* Until every agent has a table that is new to it, and all of its parts; *last_us: the wall clock when the last one
- * had. */
+ * had. False without an error: cancelled (flags.h). */
 bool crew_wait(struct crew *crew, int64_t timeout_ms, int64_t *last_us, GError **error);
 
 /* What the first agent was given: its newest table, and of all that it was given each part (hash -> GBytes). */
