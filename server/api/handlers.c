@@ -17,7 +17,7 @@
 /* The world in force; the caller unrefs it. */
 static struct world *current_world(const struct call *call)
 {
-    sb_auto(resolved) resolved = executor_resolved(call->api->executor);
+    sb_auto(resolved) resolved = executor_look(call->api->executor);
     return world_ref(resolved->world);
 }
 

@@ -79,7 +79,7 @@ static bool take_states(struct db *db, const struct inventory *inv, json_t *list
 
 bool webhooks_list(struct call *call, GError **error)
 {
-    sb_auto(resolved) resolved = executor_resolved(call->api->executor);
+    sb_auto(resolved) resolved = executor_look(call->api->executor);
     const struct inventory *inv = resolved->world->inventory;
     GError *failure = NULL;
     json_t *list = json_array();
@@ -136,7 +136,7 @@ static bool take_deliveries(struct db *db, const char *name, json_t *list, GErro
 
 bool webhooks_deliveries(struct call *call, GError **error)
 {
-    sb_auto(resolved) resolved = executor_resolved(call->api->executor);
+    sb_auto(resolved) resolved = executor_look(call->api->executor);
     const char *name = call->params.value[0];
     GError *failure = NULL;
     json_t *list = json_array();

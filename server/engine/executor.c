@@ -520,6 +520,13 @@ struct resolved *executor_resolved(struct executor *x)
     return publication_get(x->publication);
 }
 
+struct resolved *executor_look(struct executor *x)
+{
+    if (loop_now_us() - atomic_load(&x->lease_us) > LEASE_AGE_US)
+        check_lease(x);
+    return publication_get(x->publication);
+}
+
 GBytes *executor_part(struct executor *x, const char *hash, struct resolved **owner)
 {
     check_lease(x);

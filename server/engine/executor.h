@@ -11,8 +11,8 @@
  * reign, takes reports, and refuses changes (turn.unwritable). Each second it tries to begin a reign, and goes on under
  * it without a restart.
  *
- * The lease (lease.h) is looked at before each turn, each write and each answer to agents; who has lost it ends at
- * once.
+ * The lease (lease.h) is looked at before each turn, each write and each answer to agents, and where that was more than
+ * LEASE_AGE_US ago, before what people read; who has lost it ends at once.
  *
  * Thread safety: all functions but executor_new, _start and _free may be called from any thread.
  */
@@ -21,6 +21,8 @@
 
 #include "core/histogram.h"
 #include "server/interlocking/engine.h"
+
+#define LEASE_AGE_US 100000
 
 struct executor_config {
     const char *cluster;
@@ -98,8 +100,11 @@ void executor_submit_when(struct executor *executor, turn_ready_fn ready, int64_
 /* All who wait are asked for the last time; returns when they are done. From then on nobody waits. */
 void executor_release(struct executor *executor);
 
-/* What is published; the caller unrefs. */
+/* What is published, for agents; the caller unrefs. */
 struct resolved *executor_resolved(struct executor *executor);
+/* The same for people: another server may lead for LEASE_AGE_US by now. Many read, and a look at the lease takes a call
+ * of the system. */
+struct resolved *executor_look(struct executor *executor);
 /* A part of this or of one of the last generations. *owner is what the part lives in; the caller unrefs it. NULL when
  * no generation that is kept has it. */
 GBytes *executor_part(struct executor *executor, const char *hash, struct resolved **owner);

@@ -18,8 +18,10 @@ void executor_die(const char *what, const GError *error)
 void check_lease(struct executor *x)
 {
     g_autoptr(GError) error = NULL;
+    int64_t now_us = loop_now_us(); /* before the look: it may be lost right behind it */
     if (!x->lease->ops->held(x->lease, &error))
         executor_die("another server may lead; ending, nothing more is written or answered", error);
+    atomic_store(&x->lease_us, now_us);
 }
 
 /* Before the disk refuses a write: what failed once cannot be tried again. */

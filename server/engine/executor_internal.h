@@ -34,6 +34,7 @@ struct executor {
     char *cluster, *state_dir, *journal_path, *store_url, *runbooks_dir, *keys_dir, *call_allow;
     unsigned node;
     struct lease *lease;
+    _Atomic int64_t lease_us; /* when it was last seen held; any thread */
     bool (*restore)(void *data, const struct journal_entry *entry, GError **error);
     void *restore_data;
 
