@@ -136,7 +136,8 @@ json_t *engine_pin_keys(struct engine *engine, const json_t *body, const char *s
 static int64_t pin_until_us(const struct world *world, const char *service)
 {
     struct split_pins pins;
-    if (!split_pins_parse(controls_value(world->controls, LEVER_SPLIT_PIN, service), &pins, NULL))
+    const struct control *control = controls_get(world->controls, LEVER_SPLIT_PIN, service);
+    if (control == NULL || !split_pins_parse(control->value, &pins, NULL)) /* each tick, for all: mostly none is set */
         return INT64_MAX;
     split_clear(&pins.slots);
     return pins.until_us;
