@@ -104,6 +104,16 @@ bool daemon_thread_start(struct daemon_thread *self, GError **error)
     return self->started;
 }
 
+static void quiesce(void *data)
+{
+    MHD_quiesce_daemon(((struct daemon_thread *)data)->daemon);
+}
+
+void daemon_thread_quiesce(struct daemon_thread *self)
+{
+    loop_post(self->loop, quiesce, self);
+}
+
 /* Behind what was posted before. */
 static void stop(void *data)
 {

@@ -9,8 +9,8 @@
  * midst of the last one, hence daemon_thread_resume, and a place become free for a connection that waits to be
  * accepted.
  *
- * Thread safety: daemon_thread_resume may be called from any thread; the rest belongs to one. All callbacks of the
- * daemon run on the thread that is here.
+ * Thread safety: daemon_thread_resume and _quiesce may be called from any thread; the rest belongs to one. All
+ * callbacks of the daemon run on the thread that is here.
  */
 #ifndef API_DAEMON_THREAD_H
 #define API_DAEMON_THREAD_H
@@ -27,6 +27,9 @@ struct daemon_thread *daemon_thread_new(struct MHD_Daemon *daemon, GError **erro
 bool daemon_thread_start(struct daemon_thread *self, GError **error);
 /* In place of MHD_resume_connection; soon. */
 void daemon_thread_resume(struct daemon_thread *self, struct MHD_Connection *connection);
+/* In place of MHD_quiesce_daemon, which aborts the process when it comes at a bad moment of a turn; soon. The listening
+ * socket is the caller's from now on, to be closed behind daemon_thread_free. */
+void daemon_thread_quiesce(struct daemon_thread *self);
 /* Stops the daemon and ends. Whom it was told to resume it resumes before that; nobody else may be suspended. NULL is
  * allowed. */
 void daemon_thread_free(struct daemon_thread *self);

@@ -22,9 +22,8 @@
 
 struct listener {
     struct listener_config config;
-    struct MHD_Daemon *daemon; /* the thread's */
     struct daemon_thread *thread;
-    int quiesced; /* its socket, open until the thread that knows it has ended; -1: none */
+    bool quiesced; /* its socket is ours, open until the thread that knows it has ended */
     pthread_mutex_t lock;
     pthread_cond_t changed; /* n_parked or n_open went down; CLOCK_MONOTONIC */
     struct peers *peers;
@@ -424,15 +423,14 @@ struct listener *listener_new(const struct listener_config *config, GError **err
 {
     struct listener *listener = g_new0(struct listener, 1);
     listener->config = *config;
-    listener->quiesced = -1;
     listener->peers = peers_new(config->limits.strangers_max);
     pthread_mutex_init(&listener->lock, NULL);
     loop_cond_init(&listener->changed);
-    listener->daemon = start(listener);
-    if (listener->daemon == NULL) {
+    struct MHD_Daemon *daemon = start(listener);
+    if (daemon == NULL) {
         g_set_error(error, SB_ERROR, SB_ERROR_IO, "cannot start the %s listener", config->name);
         close(config->fd);
-    } else if ((listener->thread = daemon_thread_new(listener->daemon, error)) != NULL &&
+    } else if ((listener->thread = daemon_thread_new(daemon, error)) != NULL &&
                daemon_thread_start(listener->thread, error)) {
         return listener;
     }
@@ -456,9 +454,9 @@ void listener_quiesce(struct listener *listener)
     pthread_mutex_lock(&listener->lock);
     listener->ending = true;
     pthread_mutex_unlock(&listener->lock);
-    listener->quiesced = MHD_quiesce_daemon(listener->daemon);
-    if (listener->quiesced >= 0)
-        shutdown(listener->quiesced, SHUT_RDWR);
+    listener->quiesced = true;
+    daemon_thread_quiesce(listener->thread);
+    shutdown(listener->config.fd, SHUT_RDWR);
 }
 
 /* libmicrohttpd aborts the process when it is stopped while a connection is suspended, so the parked ones are waited
@@ -476,7 +474,7 @@ void listener_free(struct listener *listener)
         rc = pthread_cond_timedwait(&listener->changed, &listener->lock, &until);
     pthread_mutex_unlock(&listener->lock);
     daemon_thread_free(listener->thread);
-    if (listener->quiesced >= 0)
-        close(listener->quiesced);
+    if (listener->quiesced)
+        close(listener->config.fd);
     listener_release(listener);
 }

@@ -7,6 +7,7 @@
 #include "server/api/listener.h"
 #include "tests/unit/unit.h"
 
+#include <errno.h>
 #include <poll.h>
 #include <semaphore.h>
 #include <stdatomic.h>
@@ -25,6 +26,7 @@ static struct {
     sem_t held, go_on, parked;
     struct request *request; /* that is parked */
     int clients[CLIENTS_MAX];
+    GThread *tester;
 } rig;
 
 /* In the midst of libmicrohttpd's turn, behind its look for the resumed and before its look for events: its call comes
@@ -37,6 +39,16 @@ int epoll_wait(int fd, struct epoll_event *events, int n, int timeout_ms)
     if (request != NULL)
         request_resume(request);
     return (int)syscall(SYS_epoll_pwait, fd, events, n, timeout_ms, NULL, 0);
+}
+
+/* A look at libmicrohttpd's set and a change of it by two threads at once can abort the process. */
+static _Atomic bool changed_by_other;
+
+int epoll_ctl(int set, int op, int fd, struct epoll_event *event)
+{
+    if (op == EPOLL_CTL_DEL && g_thread_self() == rig.tester)
+        atomic_store(&changed_by_other, true);
+    return (int)syscall(SYS_epoll_ctl, set, op, fd, event);
 }
 
 /* ---- the listener's user ---- */
@@ -71,6 +83,7 @@ static void handle(void *data, struct request *request)
 static void set_up(unsigned connections_max)
 {
     g_autoptr(GError) error = NULL;
+    rig.tester = g_thread_self();
     rig.folder = g_dir_make_tmp("sb-listener-XXXXXX", &error);
     rig.socket = g_build_filename(rig.folder, "sock", NULL);
     sem_init(&rig.held, 0, 0);
@@ -95,10 +108,9 @@ static void set_up(unsigned connections_max)
     ck_assert_msg(rig.listener != NULL, "%s", error != NULL ? error->message : "");
 }
 
-static void tear_down(void)
+/* listener_free took the listener. */
+static void clean_up(void)
 {
-    listener_quiesce(rig.listener);
-    listener_free(rig.listener);
     for (unsigned i = 0; i < CLIENTS_MAX; i++)
         if (rig.clients[i] > 0)
             close(rig.clients[i]);
@@ -107,14 +119,26 @@ static void tear_down(void)
     g_free(rig.folder);
 }
 
+static void tear_down(void)
+{
+    listener_quiesce(rig.listener);
+    listener_free(rig.listener);
+    clean_up();
+}
+
 /* ---- clients ---- */
 
-static void join(unsigned client)
+static bool try_to_join(unsigned client)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     g_strlcpy(address.sun_path, rig.socket, sizeof address.sun_path);
     rig.clients[client] = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    ck_assert_int_eq(connect(rig.clients[client], (struct sockaddr *)&address, sizeof address), 0);
+    return connect(rig.clients[client], (struct sockaddr *)&address, sizeof address) == 0;
+}
+
+static void join(unsigned client)
+{
+    ck_assert_msg(try_to_join(client), "client %u cannot connect: %s", client, g_strerror(errno));
 }
 
 static void ask(unsigned client, const char *path)
@@ -218,11 +242,24 @@ START_TEST(who_is_resumed_is_answered_before_the_listener_ends)
     request_resume(rig.request);
     listener_free(rig.listener);
     ck_assert(answered(0, 0));
-    rig.listener = NULL;
-    close(rig.clients[0]);
-    unit_remove_all(rig.folder);
-    g_free(rig.socket);
-    g_free(rig.folder);
+    clean_up();
+}
+END_TEST
+
+START_TEST(who_is_connected_is_answered_by_a_listener_that_takes_nobody_new)
+{
+    set_up(2);
+    join(0);
+    ask(0, "/");
+    ck_assert(answered(0, WAIT_MS));
+    listener_quiesce(rig.listener);
+    ck_assert(!try_to_join(1));
+    ck_assert_int_eq(errno, ECONNREFUSED);
+    ask(0, "/");
+    ck_assert(answered(0, WAIT_MS));
+    ck_assert(!atomic_load(&changed_by_other));
+    listener_free(rig.listener);
+    clean_up();
 }
 END_TEST
 
@@ -232,6 +269,7 @@ static void add_tests(TCase *tcase)
     tcase_add_test(tcase, who_is_resumed_in_the_midst_of_a_turn_is_answered);
     tcase_add_test(tcase, who_waits_for_a_place_has_the_first_that_becomes_free);
     tcase_add_test(tcase, who_is_resumed_is_answered_before_the_listener_ends);
+    tcase_add_test(tcase, who_is_connected_is_answered_by_a_listener_that_takes_nobody_new);
 }
 
 int main(void)
