@@ -13,6 +13,7 @@
 #include <stdatomic.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 
 #define IDLE_US (300 * (int64_t)G_USEC_PER_SEC) /* far longer than a client waits here */
@@ -33,8 +34,11 @@ static struct {
  * here. */
 static _Atomic(struct request *) resume_in_turn;
 
+static atomic_uint turns;
+
 int epoll_wait(int fd, struct epoll_event *events, int n, int timeout_ms)
 {
+    atomic_fetch_add(&turns, 1);
     struct request *request = atomic_exchange(&resume_in_turn, NULL);
     if (request != NULL)
         request_resume(request);
@@ -232,6 +236,43 @@ START_TEST(who_waits_for_a_place_has_the_first_that_becomes_free)
 }
 END_TEST
 
+/* The lowest descriptor that is free. */
+static rlim_t next_descriptor(void)
+{
+    int fd = dup(rig.clients[0]);
+    ck_assert_int_ge(fd, 0);
+    close(fd);
+    return (rlim_t)fd;
+}
+
+START_TEST(who_waits_for_a_descriptor_has_the_first_that_becomes_free)
+{
+    struct rlimit files, few;
+    set_up(CLIENTS_MAX);
+    join(0);
+    ask(0, "/hold");
+    wait_for(&rig.held);
+    for (unsigned i = 1; i <= 2; i++) {
+        join(i);
+        ask(i, "/");
+    }
+    getrlimit(RLIMIT_NOFILE, &files);
+    few = (struct rlimit){next_descriptor() + 1, files.rlim_max}; /* one more */
+    setrlimit(RLIMIT_NOFILE, &few);
+    sem_post(&rig.go_on);
+    ck_assert(answered(0, WAIT_MS));
+    ck_assert(answered(1, WAIT_MS));
+    unsigned before = atomic_load(&turns);
+    ck_assert(!answered(2, 100));
+    ck_assert_uint_le(atomic_load(&turns) - before, 20); /* nor is it tried again and again */
+    close(rig.clients[0]);
+    rig.clients[0] = 0;
+    ck_assert(answered(2, WAIT_MS));
+    setrlimit(RLIMIT_NOFILE, &files);
+    tear_down();
+}
+END_TEST
+
 START_TEST(who_is_resumed_is_answered_before_the_listener_ends)
 {
     set_up(2);
@@ -268,6 +309,7 @@ static void add_tests(TCase *tcase)
     tcase_add_loop_test(tcase, clients_that_ask_at_once_are_answered, 0, 6);
     tcase_add_test(tcase, who_is_resumed_in_the_midst_of_a_turn_is_answered);
     tcase_add_test(tcase, who_waits_for_a_place_has_the_first_that_becomes_free);
+    tcase_add_test(tcase, who_waits_for_a_descriptor_has_the_first_that_becomes_free);
     tcase_add_test(tcase, who_is_resumed_is_answered_before_the_listener_ends);
     tcase_add_test(tcase, who_is_connected_is_answered_by_a_listener_that_takes_nobody_new);
 }
