@@ -331,6 +331,8 @@ static bool report(double *series[static SERIES], const struct bench *b)
     bool within = p50[READ_RATIO] >= READS_MIN && p50[WRITE_RATIO] <= WRITES_MAX;
     json_object_set_new(json, "write_bytes", json_integer((json_int_t)strlen(b->payload)));
     json_object_set_new(json, "rounds", json_integer((json_int_t)flags.rounds));
+    if (b->fsync != NULL)
+        json_object_set_new(json, "store_fsync", json_string(b->fsync));
     json_object_set_new(json, "load", json_real(load[0]));
     json_object_set_new(json, "within", json_boolean(within));
     if (flags.json) {

@@ -24,6 +24,7 @@ static struct server {
     unsigned port;
 } server, follower; /* pid 0: it does not run */
 static char bin[64];
+static const char *fsync_setting = "fsync=off"; /* tests lose no data of people */
 static unsigned databases;
 
 static void find_programs(void)
@@ -81,7 +82,7 @@ static void run(struct server *one)
                                 "-k",
                                 "",
                                 "-c",
-                                "fsync=off",
+                                fsync_setting,
                                 "-c",
                                 "shared_buffers=16MB",
                                 "-c",
@@ -96,6 +97,11 @@ static void run(struct server *one)
         poll(NULL, 0, 10);
     }
     PQfinish(conn);
+}
+
+void postgresd_sync(void)
+{
+    fsync_setting = "fsync=on";
 }
 
 void postgresd_run(void)

@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 
+void postgresd_sync(void);  /* before the start: it waits for its disk, as one for people does; else it does not */
 void postgresd_start(void); /* a new cluster; returns when it answers */
 void postgresd_end(void);
 void postgresd_follow(void); /* a standby of it that streams; returns when it answers */

@@ -1,5 +1,6 @@
-/* with_postgres.c: with_postgres PROGRAM: runs a test with a real Postgres beside it, where its servers keep their
- * history (SERVED_STORE): what is functional is so with both engines. */
+/* with_postgres.c: with_postgres [--sync] PROGRAM...: runs a test with a real Postgres beside it, where its servers
+ * keep their history (SERVED_STORE): what is functional is so with both engines. --sync: it waits for its disk, for
+ * measurements. */
 #include "tests/unit/postgresd.h"
 #include "tests/unit/unit.h"
 
@@ -35,5 +36,9 @@ static void add(TCase *tcase)
 int main(int argc, char **argv)
 {
     program = argv + 1;
-    return argc > 1 ? unit_run("with_postgres", add) : EXIT_FAILURE;
+    if (argc > 1 && strcmp(argv[1], "--sync") == 0) {
+        postgresd_sync();
+        program++;
+    }
+    return *program != NULL ? unit_run("with_postgres", add) : EXIT_FAILURE;
 }
