@@ -17,6 +17,8 @@
 #include "dns/records.h"
 #include "tests/unit/unit.h"
 
+#define READY_US (30 * G_USEC_PER_SEC) /* a limit: a secondary whose first copy failed asks again after seconds */
+
 struct endpoint dnsd_free_port(void)
 {
     return (struct endpoint){.addr = {AF_INET, {127, 0, 0, 1}}, .port = unit_free_port()};
@@ -211,7 +213,7 @@ void dnsd_run(struct dnsd *server)
             _exit(1);
         become(server);
     }
-    int64_t deadline_us = loop_now_us() + 10000000;
+    int64_t deadline_us = loop_now_us() + READY_US;
     for (char *answer = NULL;; g_free(answer)) {
         answer = dnsd_ask(&server->endpoint, DNSD_ZONE, KNOT_RRTYPE_SOA);
         if (strchr(answer, ' ') != NULL) {
