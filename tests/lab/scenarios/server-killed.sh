@@ -55,9 +55,15 @@ once() {
     stamp_before=$(stamp)
     serial_before="$(serial 192.0.2.53) $(serial 192.0.2.54)"
     touch "$run/armed"
-    sb plan run "$plan" --confirm room-a --reason "killed on the way" --no-wait >/dev/null 2>&1 || :
+    # Not sb, so that the asker itself can be ended: it would ask the dead server again for half a minute, and it must not
+    # ask the next one.
+    SIGNALBOX_SOCKET=$run/control/signalboxd.sock "$bin/server/signalbox" plan run "$plan" --confirm room-a \
+        --reason "killed on the way" --no-wait >/dev/null 2>&1 &
+    echo $! >"$scratch/asker.pid"
     within 20 "the server is dead at $point" gone
-    rm -f "$run/armed"
+    kill -KILL $! 2>/dev/null || :
+    wait $! 2>/dev/null || :
+    rm -f "$run/armed" "$scratch/asker.pid"
     legal "$plan, $point"
     lab start control signalboxd >/dev/null
     within 20 "the server is up again" sb status
