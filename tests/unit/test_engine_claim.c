@@ -1,7 +1,6 @@
 /* A new reign claims every edge before its first act, waits for it no longer than it says, and names who is missing. */
 #include "tests/unit/engine_rig.h"
-
-#include <stdlib.h>
+#include "tests/unit/unit.h"
 
 static struct server *restarted(void)
 {
@@ -149,20 +148,17 @@ START_TEST(what_is_removed_is_not_waited_for)
 }
 END_TEST
 
+static void add(TCase *tcase)
+{
+    tcase_add_test(tcase, first_act_waits_for_every_promise);
+    tcase_add_test(tcase, a_newer_promise_is_a_promise);
+    tcase_add_test(tcase, missing_edges_are_named_after_a_second);
+    tcase_add_test(tcase, unclaimed_is_not_converged);
+    tcase_add_test(tcase, crash_during_the_claim);
+    tcase_add_test(tcase, what_is_removed_is_not_waited_for);
+}
+
 int main(void)
 {
-    Suite *suite = suite_create("engine_claim");
-    TCase *tc = tcase_create("engine_claim");
-    tcase_add_test(tc, first_act_waits_for_every_promise);
-    tcase_add_test(tc, a_newer_promise_is_a_promise);
-    tcase_add_test(tc, missing_edges_are_named_after_a_second);
-    tcase_add_test(tc, unclaimed_is_not_converged);
-    tcase_add_test(tc, crash_during_the_claim);
-    tcase_add_test(tc, what_is_removed_is_not_waited_for);
-    suite_add_tcase(suite, tc);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return unit_run("engine_claim", add);
 }

@@ -1,7 +1,6 @@
 /* No crash between two of the engine's effects changes what comes out. */
 #include "tests/unit/engine_rig.h"
-
-#include <stdlib.h>
+#include "tests/unit/unit.h"
 
 static unsigned generations_of(const struct server *s, const char *key)
 {
@@ -315,24 +314,21 @@ START_TEST(crash_around_calls)
 }
 END_TEST
 
+static void add(TCase *tcase)
+{
+    /* start; intent, controls, publish, outcome of both sets; waits */
+    tcase_add_loop_test(tcase, crash_during_run, 0, 10);
+    tcase_add_loop_test(tcase, crash_during_abort, 0, 4);
+    tcase_add_loop_test(tcase, crash_while_waiting, 0, STAGES);
+    tcase_add_loop_test(tcase, crash_while_a_child_writes, 0, 7);
+    tcase_add_loop_test(tcase, crash_during_ramp, 0, 40);
+    tcase_add_loop_test(tcase, crash_while_the_guard_goes_back, 0, 40);
+    tcase_add_loop_test(tcase, crash_while_stages_look_alike, 0, 80);
+    tcase_add_loop_test(tcase, crash_around_an_approval, 0, 6);
+    tcase_add_loop_test(tcase, crash_around_calls, 0, 30);
+}
+
 int main(void)
 {
-    Suite *suite = suite_create("engine_crash");
-    TCase *tc = tcase_create("engine_crash");
-    tcase_add_loop_test(tc, crash_during_run, 0,
-                        10); /* start; intent, controls, publish, outcome of both sets; waits */
-    tcase_add_loop_test(tc, crash_during_abort, 0, 4);
-    tcase_add_loop_test(tc, crash_while_waiting, 0, STAGES);
-    tcase_add_loop_test(tc, crash_while_a_child_writes, 0, 7);
-    tcase_add_loop_test(tc, crash_during_ramp, 0, 40);
-    tcase_add_loop_test(tc, crash_while_the_guard_goes_back, 0, 40);
-    tcase_add_loop_test(tc, crash_while_stages_look_alike, 0, 80);
-    tcase_add_loop_test(tc, crash_around_an_approval, 0, 6);
-    tcase_add_loop_test(tc, crash_around_calls, 0, 30);
-    suite_add_tcase(suite, tc);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return unit_run("engine_crash", add);
 }
