@@ -254,18 +254,20 @@ static void on_answered(void *data, json_t *result)
 
 struct disabling {
     char *webhook, *why;
+    int64_t since_us;
 };
 
 static void take_disabled(void *data, struct turn *turn)
 {
     const struct disabling *disabling = data;
     const struct asker asker = {.actor = "signalboxd", .reason = disabling->why, .automatic = true};
-    if (turn->unwritable == NULL)
-        engine_journal(turn->engine,
-                       journal_entry_new(
-                           "webhook", disabling->webhook, NULL,
-                           json_pack("{s:s, s:I}", "disabled", disabling->why, "at_us", (json_int_t)turn->now.wall_us)),
-                       "webhook disabled", &asker, turn->now, &turn->effects);
+    if (turn->unwritable == NULL) /* else it comes again */
+        engine_journal(
+            turn->engine,
+            journal_entry_new("webhook", disabling->webhook, NULL,
+                              json_pack("{s:s, s:I, s:I}", "disabled", disabling->why, "since_us",
+                                        (json_int_t)disabling->since_us, "at_us", (json_int_t)turn->now.wall_us)),
+            "webhook disabled", &asker, turn->now, &turn->effects);
 }
 
 static void drop_disabling(void *data)
@@ -276,10 +278,10 @@ static void drop_disabling(void *data)
     g_free(disabling);
 }
 
-static void on_disabled(void *data, const char *webhook, const char *why)
+static void on_disabled(void *data, const char *webhook, const char *why, int64_t since_us)
 {
     struct disabling *disabling = g_new(struct disabling, 1);
-    *disabling = (struct disabling){g_strdup(webhook), g_strdup(why)};
+    *disabling = (struct disabling){g_strdup(webhook), g_strdup(why), since_us};
     executor_submit(data, take_disabled, drop_disabling, disabling);
 }
 

@@ -16,7 +16,7 @@ struct outgoing_config {
     const char *allow;    /* addresses besides public ones, as outside_new takes it; NULL: none */
     /* On its thread: what came of a call (engine.h, engine_call_report), taken; a webhook that was disabled. */
     void (*answered)(void *data, json_t *result);
-    void (*disabled)(void *data, const char *webhook, const char *why);
+    void (*disabled)(void *data, const char *webhook, const char *why, int64_t since_us);
     void *data;
 };
 struct outgoing;

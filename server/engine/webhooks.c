@@ -14,9 +14,9 @@
 #define DEADLINE_US (10 * G_USEC_PER_SEC) /* where the object says nothing */
 #define GIVE_UP_US (3 * 86400 * (int64_t)G_USEC_PER_SEC)
 #define BACKOFF_LAST_S 3600
-#define FILE_WAIT_US (5 * G_USEC_PER_SEC) /* until a file that could not be opened is tried again */
-#define SKIPPED_MAX 1000                  /* entries that are not for it, before its place is kept */
-#define TRIM_EVERY 100                    /* deliveries */
+#define AGAIN_US (5 * G_USEC_PER_SEC) /* until what could not be read, or is not audited yet, is looked at again */
+#define SKIPPED_MAX 1000              /* entries that are not for it, before its place is kept */
+#define TRIM_EVERY 100                /* deliveries */
 
 /* A message on its way. */
 struct message {
@@ -32,6 +32,8 @@ struct hook {
     uint64_t revision; /* of the object */
     bool placed;       /* the rest is known */
     bool retried;      /* before it was: what was disabled is not any more */
+    bool audited;      /* that it is disabled */
+    int64_t audit_us;  /* loop clock: not before is it asked for once more */
     uint64_t seq, kept_seq, attempts, disabled;
     int64_t failing_us, next_us; /* wall clock */
     char *why;
@@ -45,21 +47,23 @@ struct webhooks {
     struct loop_timer *timer;
     struct sender *sender;
     char *cluster, *journal_path, *path;
-    void (*disabled)(void *data, const char *webhook, const char *why);
+    void (*disabled)(void *data, const char *webhook, const char *why, int64_t since_us);
     void *data;
     GHashTable *hooks; /* name -> struct hook * */
     struct journal_reader *reader;
-    struct db *db;  /* NULL: it could not be opened yet */
-    bool told;      /* that it could not, or failed */
-    bool cleaned;   /* of webhooks that are no more */
-    int64_t number; /* of the last delivery */
-    uint64_t last;  /* entry of the journal that was seen */
+    struct db *db;    /* NULL: it could not be opened yet */
+    bool told;        /* that it could not, or failed */
+    int64_t again_us; /* loop clock: when all are looked at whatever they wait for; INT64_MAX: never */
+    bool cleaned;     /* of webhooks that are no more */
+    int64_t number;   /* of the last delivery */
+    uint64_t last;    /* entry of the journal that was seen */
     pthread_mutex_t lock;
     GPtrArray *warnings; /* char *; under lock */
     json_t *figures;     /* as webhooks_figures gives them; under lock */
 };
 
 static void look(struct hook *hook);
+static void arm(struct webhooks *w);
 static void say_state(struct webhooks *w);
 
 /* ---- life ---- */
@@ -93,6 +97,7 @@ static void look_all(void *data)
     struct webhooks *w = data;
     GHashTableIter iter;
     gpointer hook;
+    w->again_us = INT64_MAX;
     g_hash_table_iter_init(&iter, w->hooks);
     while (g_hash_table_iter_next(&iter, NULL, &hook))
         look(hook);
@@ -111,6 +116,7 @@ struct webhooks *webhooks_new(const struct webhooks_config *config)
     w->data = config->data;
     w->hooks = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, hook_free);
     w->timer = loop_timer_new(w->loop, look_all, w);
+    w->again_us = INT64_MAX;
     w->warnings = g_ptr_array_new_with_free_func(g_free);
     w->figures = json_array();
     pthread_mutex_init(&w->lock, NULL);
@@ -136,14 +142,29 @@ void webhooks_free(struct webhooks *w)
 
 /* ---- the file ---- */
 
+#define NOT_KEPT "what webhooks were told cannot be kept; they may be told again after a restart"
+#define NOT_READ "what webhooks are to be told cannot be read; it is tried again in a few seconds"
+
 /* Takes error. It is said once until it works again. */
-static void complain(struct webhooks *w, GError *error)
+static void complain(struct webhooks *w, const char *what, GError *error)
 {
     if (!w->told)
-        log_warning("what webhooks were told cannot be kept; they may be told again after a restart",
-                    "file=%s error=\"%s\"", w->path, error->message);
+        log_warning(what, "file=%s error=\"%s\"", w->path, error->message);
     w->told = true;
     g_error_free(error);
+}
+
+static void look_again(struct webhooks *w)
+{
+    w->again_us = loop_now_us() + AGAIN_US;
+    arm(w);
+}
+
+/* Takes error, of reading. */
+static void read_again(struct webhooks *w, GError *error)
+{
+    complain(w, NOT_READ, error);
+    look_again(w);
 }
 
 static bool read_number(struct webhooks *w, GError **error)
@@ -175,8 +196,8 @@ static bool is_open(struct webhooks *w)
     GError *error = NULL;
     if (open_files(w, &error))
         return true;
-    complain(w, error);
-    loop_timer_arm(w->timer, loop_now_us() + FILE_WAIT_US);
+    complain(w, NOT_KEPT, error);
+    look_again(w);
     return false;
 }
 
@@ -186,7 +207,7 @@ static void run(struct webhooks *w, const char *sql, const struct db_value *valu
     if (db_run(w->db, sql, values, n, &error))
         w->told = false;
     else
-        complain(w, error);
+        complain(w, NOT_KEPT, error);
 }
 
 static void keep_place(struct hook *hook)
@@ -280,7 +301,7 @@ static bool is_placed(struct hook *hook)
         return true;
     hook->placed = is_open(hook->webhooks) && read_place(hook, &error);
     if (error != NULL)
-        complain(hook->webhooks, error);
+        read_again(hook->webhooks, error);
     if (hook->placed)
         keep_place(hook);
     return hook->placed;
@@ -354,33 +375,17 @@ static bool search_row(void *data, const struct journal_row *row, GError **error
     return false;
 }
 
-struct old {
-    const struct webhooks *webhooks;
-    struct message *found;
-};
-
-static bool take_old(void *data, const struct journal_row *row, GError **error)
+/* The message of an id, or *found NULL: there is none, or none that it is told. Secrets are in the journal, too. */
+static bool find_old(struct hook *hook, const char *id, struct message **found, GError **error)
 {
-    struct old *old = data;
-    json_t *body = json_loads(row->body, 0, NULL);
-    (void)error;
-    if (body != NULL)
-        old->found = message_new(old->webhooks, row, body);
-    return false;
-}
-
-/* The message of an id; NULL: there is none. */
-static struct message *find_old(struct webhooks *w, const char *id)
-{
-    struct old old = {.webhooks = w};
+    struct search s = {.hook = hook};
     guint64 seq = g_ascii_strtoull(id, NULL, 10);
-    GError *error = NULL;
-    if (seq > 0 && !journal_read_after(w->reader, NULL, seq - 1, 1, take_old, &old, &error))
-        complain(w, error);
-    if (old.found != NULL && strcmp(old.found->id, id) == 0)
-        return old.found;
-    message_free(old.found);
-    return NULL;
+    bool ok = seq == 0 || journal_read_after(hook->webhooks->reader, NULL, seq - 1, 1, search_row, &s, error);
+    g_free(s.again);
+    if (s.found != NULL && strcmp(s.found->id, id) != 0)
+        g_clear_pointer(&s.found, message_free);
+    *found = s.found;
+    return ok;
 }
 
 static void keep_missing(struct hook *hook, char *id)
@@ -400,11 +405,17 @@ static void find_next(struct hook *hook)
     struct search s;
     do {
         s = (struct search){.hook = hook, .seq = hook->seq};
-        if (!journal_read_after(w->reader, NULL, hook->seq, ROWS, search_row, &s, &error)) {
-            complain(w, error);
+        hook->message = NULL;
+        bool ok = journal_read_after(w->reader, NULL, hook->seq, ROWS, search_row, &s, &error);
+        if (ok && s.again != NULL)
+            ok = find_old(hook, s.again, &s.found, &error);
+        if (!ok) {
+            g_free(s.again);
+            message_free(s.found);
+            read_again(w, error);
             return;
         }
-        hook->message = s.again != NULL ? find_old(w, s.again) : s.found;
+        hook->message = s.found;
         if (s.again != NULL && hook->message == NULL)
             keep_missing(hook, s.again);
         if (hook->message != NULL)
@@ -475,9 +486,10 @@ static void take_failure(struct hook *hook, unsigned status, const char *why)
         g_free(hook->why);
         hook->why = g_strdup(text);
         hook->disabled = hook->revision;
+        hook->audited = false;
+        hook->audit_us = 0;
         log_warning("webhook is disabled; a change of the object, or a test, enables it", "webhook=%s why=\"%s\"",
                     hook->name, text);
-        hook->webhooks->disabled(hook->webhooks->data, hook->name, text);
     }
     keep_place(hook);
 }
@@ -526,10 +538,47 @@ static void send_message(struct hook *hook)
         take_failure(hook, 0, error->message);
 }
 
+struct audited {
+    const struct hook *hook;
+    bool found;
+};
+
+static bool find_audited(void *data, const struct journal_row *row, GError **error)
+{
+    struct audited *audited = data;
+    (void)error;
+    if (strcmp(row->id, audited->hook->name) != 0)
+        return true;
+    json_t *body = json_loads(row->body, 0, NULL);
+    audited->found |= json_integer_value(json_object_get(body, "since_us")) == audited->hook->failing_us;
+    json_decref(body);
+    return true;
+}
+
+/* Who audits may be killed first, or unable to write: it is asked again until the journal says so. */
+static void see_to_audit(struct hook *hook)
+{
+    struct webhooks *w = hook->webhooks;
+    struct audited audited = {.hook = hook};
+    GError *error = NULL;
+    if (!journal_read_before(w->reader, "webhook", INT64_MAX, ROWS, find_audited, &audited, &error)) {
+        read_again(w, error);
+        return;
+    }
+    hook->audited = audited.found;
+    if (audited.found)
+        return;
+    if (loop_now_us() >= hook->audit_us) { /* else what was asked for before may be under way */
+        hook->audit_us = loop_now_us() + AGAIN_US;
+        w->disabled(w->data, hook->name, hook->why != NULL ? hook->why : "", hook->failing_us);
+    }
+    look_again(w);
+}
+
 /* When to look at all of them again. */
 static void arm(struct webhooks *w)
 {
-    int64_t next_us = INT64_MAX, shift_us = loop_now_us() - wall_now_us();
+    int64_t next_us = w->again_us, shift_us = loop_now_us() - wall_now_us();
     GHashTableIter iter;
     gpointer value;
     g_hash_table_iter_init(&iter, w->hooks);
@@ -545,14 +594,16 @@ static void arm(struct webhooks *w)
 /* Does what can be done now. */
 static void look(struct hook *hook)
 {
-    if (hook->request != NULL || !is_placed(hook) || hook->disabled != 0)
+    if (hook->request != NULL || !is_placed(hook))
         return;
-    if (hook->next_us <= wall_now_us()) {
+    if (hook->disabled == 0 && hook->next_us <= wall_now_us()) {
         if (hook->message == NULL)
             find_next(hook);
         if (hook->message != NULL)
             send_message(hook);
     }
+    if (hook->disabled != 0 && !hook->audited)
+        see_to_audit(hook);
     arm(hook->webhooks);
 }
 
@@ -626,7 +677,7 @@ static void forget_strangers(struct webhooks *w, const struct inventory *inv)
         return;
     w->cleaned = list_names(w, names, &error);
     if (error != NULL)
-        complain(w, error);
+        complain(w, NOT_READ, error);
     for (guint i = 0; i < names->len; i++)
         if (INVENTORY_GET(inv, webhook, names->pdata[i]) == NULL)
             forget(w, names->pdata[i]);
@@ -654,7 +705,7 @@ void webhooks_look(struct webhooks *w)
     GError *error = NULL;
     if (w->reader != NULL && g_hash_table_size(w->hooks) > 0 &&
         !journal_read_before(w->reader, NULL, INT64_MAX, 1, take_seq, &w->last, &error))
-        complain(w, error);
+        complain(w, NOT_READ, error);
     look_all(w);
 }
 

@@ -9,7 +9,7 @@
  *
  * A message is a CloudEvent 1.0 in structured JSON: type signalbox.KIND, subject the entry's id, data its body. A
  * notify step's or a test's (entries "message") is for the one webhook that it names; one with "redeliver" has the
- * message of that id sent again.
+ * message of that id sent again, if it is one that this webhook is told.
  *
  * Thread safety: all but webhooks_warn and webhooks_figures belongs to the loop's thread.
  */
@@ -27,7 +27,9 @@ struct webhooks_config {
     struct loop *loop;
     struct sender *sender;
     const char *cluster, *state_dir, *journal_path;
-    void (*disabled)(void *data, const char *webhook, const char *why);
+    /* One was disabled. Called again, seconds later and after a restart, until an entry "webhook" of its name has
+     * "since_us", when it began to fail. */
+    void (*disabled)(void *data, const char *webhook, const char *why, int64_t since_us);
     void *data;
 };
 struct webhooks;

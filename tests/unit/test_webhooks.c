@@ -362,6 +362,35 @@ START_TEST(a_name_that_is_used_again_begins_anew)
 }
 END_TEST
 
+/* Nothing but what is its own, whoever knows the number of an entry: keys of pins are in the journal, too. */
+START_TEST(secrets_of_the_journal_are_told_to_nobody)
+{
+    g_autofree char *path = g_strdup_printf("%s/state/journal.db", served.dir);
+    ck_assert_uint_eq(served_local(&served, "POST", "/v1/pins/keys", NULL, "{\"act\":\"rotate\"}", NULL), 200);
+    put_webhook("ops", &one, ALL, "");
+    put_webhook("some", &two, "", "");
+    tell("some", "{}");
+    g_autofree char *told = g_strdup(id_of(receiver_wait(&two, 0)));
+    sb_auto(db) db = db_open_reading(path, NULL, NULL);
+    sb_auto(db_rows) rows =
+        db_query(db, "select seq || '-' || epoch from entries where kind = 'pinkeys'", NULL, 0, NULL);
+    ck_assert(db_next(rows, NULL));
+    const char *const others[] = {db_text(rows, 0), told};
+    for (size_t i = 0; i < G_N_ELEMENTS(others); i++) {
+        g_autofree char *body = g_strdup_printf("{\"id\":\"%s\"}", others[i]);
+        tell("ops", body);
+    }
+    tell("ops", "{\"reason\":\"the last\"}");
+    for (unsigned i = 0;; i++) {
+        const struct received *request = receiver_wait(&one, i);
+        ck_assert_msg(strcmp(id_of(request), others[0]) != 0 && strcmp(id_of(request), told) != 0, "%s", request->body);
+        if (strstr(request->body, "\"a test\"") != NULL)
+            break;
+    }
+    wait_for("/v1/webhooks/ops/deliveries", "found no such entry");
+}
+END_TEST
+
 START_TEST(who_is_slow_holds_up_nobody)
 {
     receiver_hold(&one, true);
@@ -539,6 +568,7 @@ static void add(TCase *tcase)
     tcase_add_test(tcase, who_fails_for_long_is_disabled_and_audited);
     tcase_add_test(tcase, who_is_enabled_before_his_place_is_known);
     tcase_add_test(tcase, a_name_that_is_used_again_begins_anew);
+    tcase_add_test(tcase, secrets_of_the_journal_are_told_to_nobody);
     tcase_add_test(tcase, who_is_slow_holds_up_nobody);
     tcase_add_test(tcase, nobody_is_led_inside);
     tcase_add_test(tcase, a_hook_is_called_and_undone);
