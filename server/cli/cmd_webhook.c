@@ -26,10 +26,10 @@ static bool set_flags(int argc, char **argv, json_t *object, json_t *body)
 }
 
 /* Prints what changes. */
-static int change(struct cli *cli, const json_t *body)
+static int change(struct cli *cli, const char *method, const char *path, const json_t *body, const char *if_match)
 {
     json_t *answer = NULL;
-    int code = cli_call(cli, "POST", "/v1/apply", body, NULL, 30000, &answer, NULL);
+    int code = cli_call(cli, method, path, body, if_match, 30000, &answer, NULL);
     if (code == EXIT_OK && cli->json)
         cli_print_json(answer);
     else if (code == EXIT_OK)
@@ -38,11 +38,32 @@ static int change(struct cli *cli, const json_t *body)
     return code;
 }
 
+/* One that is there keeps what no flag says: its deadline, when it is given up. Nobody's change is passed over. */
+static int put(struct cli *cli, const char *name, json_t *object, json_t *body)
+{
+    g_autofree char *escaped = cli_escape(name), *id = g_strdup_printf("webhook/%s", name), *etag = NULL,
+                    *path = g_strdup_printf("/v1/inventory/webhook/%s", escaped);
+    cli->quiet = true;
+    int there = cli_call(cli, "GET", path, NULL, NULL, 30000, NULL, &etag);
+    cli->quiet = false;
+    if (there == EXIT_OK) {
+        if (json_object_get(object, "events") == NULL)
+            json_object_set_new(object, "events", json_null());
+        json_object_update(body, object);
+        return change(cli, "PATCH", path, body, etag);
+    }
+    if (there != EXIT_FAILED)
+        return there;
+    json_object_update_new(object, json_pack("{s:s, s:s}", "kind", "webhook", "name", name));
+    json_object_update_new(body, json_pack("{s:[O], s:{s:i}}", "objects", object, "if_match", id, 0));
+    return change(cli, "POST", "/v1/apply", body, NULL);
+}
+
 static int webhook_set(struct cli *cli, int argc, char **argv)
 {
-    json_t *object = json_pack("{s:s, s:s}", "kind", "webhook", "name", argv[2]);
-    json_t *body = json_pack("{s:[o]}", "objects", object);
-    int code = set_flags(argc, argv, object, body) ? change(cli, body) : cli_usage("webhook");
+    json_t *object = json_object(), *body = json_object();
+    int code = set_flags(argc, argv, object, body) ? put(cli, argv[2], object, body) : cli_usage("webhook");
+    json_decref(object);
     json_decref(body);
     return code;
 }
@@ -51,7 +72,7 @@ static int webhook_delete(struct cli *cli, const char *name)
 {
     g_autofree char *id = g_strdup_printf("webhook/%s", name);
     json_t *body = json_pack("{s:[s]}", "remove", id);
-    int code = change(cli, body);
+    int code = change(cli, "POST", "/v1/apply", body, NULL);
     json_decref(body);
     return code;
 }

@@ -550,6 +550,15 @@ START_TEST(the_command)
     expect_run(SIGNALBOX_RUN("webhook", "redeliver", "ops", "x"), 2, "", "expected that of a delivery");
     expect_run(SIGNALBOX_RUN("webhook", "test", "nobody"), 1, "", "there is none of this name");
     expect_run(SIGNALBOX_RUN("webhook", "set", "ops", "--url", url), 2, "", "usage");
+    put_webhook("ops", &two, "\"audit\"", ",\"give_up\":77,\"deadline\":500");
+    expect_run(SIGNALBOX_RUN("webhook", "set", "ops", "--url", url, "--key", "ops", "--reason", "back"), 0,
+               "~ webhook ops", "");
+    json_t *object = get("/v1/inventory/webhook/ops");
+    ck_assert_str_eq(text_at(object, "url"), url);
+    ck_assert_int_eq(number_at(object, "give_up"), 77);
+    ck_assert_int_eq(number_at(object, "deadline"), 500);
+    ck_assert_uint_eq(json_array_size(json_object_get(object, "events")), 0);
+    json_decref(object);
     expect_run(SIGNALBOX_RUN("webhook", "delete", "ops"), 0, "ops", "");
     json_t *list = run_json(SIGNALBOX_RUN("webhook", "list", "--json"));
     ck_assert_uint_eq(json_array_size(json_object_get(list, "webhooks")), 0);
