@@ -297,19 +297,29 @@ unsigned hooks_undo(struct engine *engine, struct execution *root)
     return n;
 }
 
-static void undo_end(struct engine *engine, struct execution *root, struct execution_step *step, enum write_undo undo,
+/* What became of an undo. */
+enum undone {
+    UNDONE,
+    UNDONE_NOT,
+    UNDONE_UNKNOWN, /* it was asked for, and no answer says that it was, or was not, done */
+};
+
+static void undo_end(struct engine *engine, struct execution *root, struct execution_step *step, enum undone undone,
                      const char *text)
 {
+    static const char *const advice[] = {"", ": it was not undone, do it by hand",
+                                         ": perhaps it was not undone, look there"};
+    enum write_undo undo = undone == UNDONE ? WRITE_RESTORED : WRITE_LEFT;
     step->undo = undo;
     step->calling = false;
     owner_of(engine, step)->dirty = root->dirty = true;
-    execution_note(root, engine_wall_us(engine), step->name, "undo: %s%s", text,
-                   undo == WRITE_LEFT ? ": it was not undone, do it by hand" : "");
+    execution_note(root, engine_wall_us(engine), step->name, "undo: %s%s", text, advice[undone]);
     if (undo != WRITE_LEFT)
         return;
     g_autofree char *before = root->error;
-    root->error = g_strdup_printf("%s%s%s was not undone: %s", before != NULL ? before : "", before != NULL ? "; " : "",
-                                  step->name, text);
+    root->error =
+        g_strdup_printf("%s%s%s was %snot undone: %s", before != NULL ? before : "", before != NULL ? "; " : "",
+                        step->name, undone == UNDONE_UNKNOWN ? "perhaps " : "", text);
 }
 
 /* Behind its intent, if it is to be asked for once only. */
@@ -333,7 +343,7 @@ bool hooks_undone(struct engine *engine, struct execution *root, struct effects 
         if (step->calling)
             return false;
         if (is_unknown(step, step->undo_called)) {
-            undo_end(engine, root, step, WRITE_LEFT, UNKNOWN_TEXT);
+            undo_end(engine, root, step, UNDONE_UNKNOWN, UNKNOWN_TEXT);
             continue;
         }
         if (step->tries == 0 && step->again_us == 0) /* its time begins */
@@ -345,7 +355,7 @@ bool hooks_undone(struct engine *engine, struct execution *root, struct effects 
             return false;
         }
         g_autofree char *text = g_strdup_printf("no answer that helps within %.1f s", (double)step->timeout_us / 1e6);
-        undo_end(engine, root, step, WRITE_LEFT, text);
+        undo_end(engine, root, step, UNDONE_UNKNOWN, text);
     }
 }
 
@@ -357,7 +367,11 @@ static void take_undo(struct engine *engine, struct execution *root, struct exec
     if (step->undo != WRITE_RESTORING)
         return;
     if (!again) {
-        undo_end(engine, root, step, answer == ANSWER_RIGHT ? WRITE_RESTORED : WRITE_LEFT, text);
+        undo_end(engine, root, step,
+                 answer == ANSWER_RIGHT     ? UNDONE
+                 : answer == ANSWER_REFUSED ? UNDONE_NOT
+                                            : UNDONE_UNKNOWN,
+                 text);
         return;
     }
     if (step->tries == 0)
