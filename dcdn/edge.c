@@ -11,8 +11,10 @@
 
 #include <string.h>
 
-#define SAMPLE                                                                                                         \
-    "show info; show table st_answered; show table st_unanswered; show table st_pins; show stat be_health 4 -1\n"
+#define SAMPLE "show info; show table st_answered; show table st_unanswered; show stat be_health 4 -1"
+/* A row for each client that sent a pin within a day, strangers' trials too: not each second. */
+#define SAMPLE_PINS SAMPLE "; show table st_pins\n"
+#define PINS_EVERY 10 /* samples */
 
 struct edge {
     struct loop *loop;
@@ -22,6 +24,7 @@ struct edge {
     struct counters *counters;
     struct prober *prober;
     json_t *origins, *pins;   /* as last sampled */
+    unsigned samples;         /* that were asked for */
     struct stamp counted;     /* table that the counters are since */
     struct exchange *sample;  /* once a second */
     struct exchange *restart; /* the reading that counters of a new table start from */
@@ -44,16 +47,18 @@ static void take_sample(struct edge *edge, const char *reply)
     g_autofree char *info = paragraph(&reply);
     g_autofree char *answered = paragraph(&reply);
     g_autofree char *unanswered = paragraph(&reply);
-    g_autofree char *pins = paragraph(&reply);
+    g_autofree char *origins = paragraph(&reply);
     const char *pid = strstr(info, "\nPid: ");
     if (pid == NULL || !g_str_has_prefix(answered, "# table") || !g_str_has_prefix(unanswered, "# table"))
         return; /* not our configuration; an apply says so */
     counters_read(edge->counters, g_ascii_strtoll(pid + strlen("\nPid: "), NULL, 10), answered, unanswered,
                   loop_now_us());
-    json_decref(edge->pins);
-    edge->pins = pins_from_table(pins);
     json_decref(edge->origins);
-    edge->origins = origins_from_stat(reply);
+    edge->origins = origins_from_stat(origins);
+    if (!g_str_has_prefix(reply, "# table"))
+        return;
+    json_decref(edge->pins);
+    edge->pins = pins_from_table(reply);
 }
 
 static void on_sample(void *data, const char *reply, const GError *error)
@@ -70,7 +75,8 @@ static void on_sample(void *data, const char *reply, const GError *error)
 static void edge_sample(void *data)
 {
     struct edge *edge = data;
-    edge->sample = exchange_start_unix(edge->loop, edge->haproxy_socket, SAMPLE, HAPROXY_TIMEOUT_US, on_sample, edge);
+    const char *commands = edge->samples++ % PINS_EVERY == 0 ? SAMPLE_PINS : SAMPLE "\n";
+    edge->sample = exchange_start_unix(edge->loop, edge->haproxy_socket, commands, HAPROXY_TIMEOUT_US, on_sample, edge);
 }
 
 /* ---- applying ---- */
@@ -99,8 +105,8 @@ static void on_applied(void *data)
     if (stamp_compare(edge->counted, haproxy_state(edge->haproxy)->stamp) == 0)
         shell_applied(edge->shell);
     else
-        edge->restart =
-            exchange_start_unix(edge->loop, edge->haproxy_socket, SAMPLE, HAPROXY_TIMEOUT_US, on_restart_sample, edge);
+        edge->restart = exchange_start_unix(edge->loop, edge->haproxy_socket, SAMPLE "\n", HAPROXY_TIMEOUT_US,
+                                            on_restart_sample, edge);
 }
 
 static void on_failed(void *data, const char *why)

@@ -298,6 +298,43 @@ START_TEST(a_killed_haproxy_and_a_lost_socket_are_said_and_repaired)
 }
 END_TEST
 
+/* A request with this pin, whatever the answer. */
+static void ask_with_pin(const struct stage *s, const char *pin)
+{
+    struct sockaddr_in to = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    to.sin_port = htons((uint16_t)atoi(strchr(s->listen, ':') + 1));
+    g_autofree char *request = g_strdup_printf("GET / HTTP/1.1\r\nHost: home.example.test\r\nConnection: close\r\n"
+                                               "Cookie: uid=user-1; sb-pin=%s\r\n\r\n",
+                                               pin);
+    char answer[64] = "";
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    ck_assert_int_eq(connect(fd, (struct sockaddr *)&to, sizeof to), 0);
+    ck_assert_int_gt(send(fd, request, strlen(request), MSG_NOSIGNAL), 0);
+    ck_assert_int_gt(recv(fd, answer, sizeof answer - 1, 0), 0);
+    close(fd);
+}
+
+/* Entrances each second, pins every ten: both are in what it says. */
+START_TEST(pins_and_entrances_are_read)
+{
+    struct stage s;
+    stage_begin(&s, 1);
+    await_status(&s, "applied", 5, "");
+    ask_with_pin(&s, "stranger");
+    int64_t until_us = loop_now_us() + DEADLINE_US;
+    for (json_int_t seen = 0; seen == 0;) {
+        g_autofree char *text = say(s.socket, "status\n");
+        json_t *status = json_loads(text, 0, NULL), *pins = json_object_get(status, "pins");
+        seen = json_integer_value(json_object_get(pins, "passed_over"));
+        ck_assert_uint_eq(json_array_size(json_object_get(status, "origins")), 2);
+        json_decref(status);
+        ck_assert_msg(loop_now_us() < until_us, "%s", text);
+        poll(NULL, 0, 20);
+    }
+    stage_end(&s);
+}
+END_TEST
+
 static pid_t worker_of(struct stage *s)
 {
     g_autofree char *info = say(s->haproxy_socket, "show info\n");
@@ -630,6 +667,7 @@ static void add(TCase *tcase)
     tcase_add_test(tcase, a_killed_agent_goes_on_where_it_was);
     tcase_add_test(tcase, a_hold_is_in_force_before_the_agent_is);
     tcase_add_test(tcase, a_hung_haproxy_is_said_within_two_seconds_and_caught_up_with);
+    tcase_add_test(tcase, pins_and_entrances_are_read);
     tcase_add_test(tcase, a_killed_haproxy_and_a_lost_socket_are_said_and_repaired);
 }
 
