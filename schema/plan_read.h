@@ -25,7 +25,16 @@ void find_unknown(const struct reader *r, const json_t *place, const char *step,
                   const char *expected);
 bool is_name(const char *text); /* NULL is none */
 
-/* plan_call.c: hook and notify, into step->spec (plan.h). */
+/* A member "500ms", "10s", "2m" in us, at most a day; 0: there is none, or it was found to be wrong. */
+json_int_t time_read(const struct reader *r, const json_t *json, const char *step, const char *member);
+/* "$target" where the target is of this kind, "$NAME" of a parameter of this kind, or a name. */
+bool stands_for(const struct reader *r, const char *word, enum object_kind kind);
+
+/* plan_ramp.c, into step->spec (plan.h). transactions_read: of a verify, which transactions, and of which room. */
+void ramp_read(const struct reader *r, const json_t *json, struct plan_step *step);
+void warm_read(const struct reader *r, const json_t *json, struct plan_step *step);
+void transactions_read(const struct reader *r, const json_t *json, struct plan_step *step);
+/* plan_call.c, the same. */
 void hook_read(const struct reader *r, const json_t *json, struct plan_step *step);
 void notify_read(const struct reader *r, const json_t *json, struct plan_step *step);
 
