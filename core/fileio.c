@@ -109,6 +109,16 @@ char *file_read(const char *path, size_t max, size_t *size, GError **error)
     return (char *)g_byte_array_free(out, FALSE);
 }
 
+bool file_check_private(const char *path, GError **error)
+{
+    struct stat st;
+    if (stat(path, &st) != 0 || (st.st_mode & 077) == 0)
+        return true;
+    g_set_error(error, SB_ERROR, SB_ERROR_INVALID, "found mode %04o of %s, expected 0600: chmod 600 %s",
+                (unsigned)st.st_mode & 07777, path, path);
+    return false;
+}
+
 bool file_mkdir(const char *path, mode_t mode, GError **error)
 {
     if (g_mkdir_with_parents(path, (int)mode) != 0)

@@ -25,6 +25,10 @@ bool file_append(const char *path, const char *text, mode_t mode, bool sync, boo
  * *size (may be NULL) is without it. SB_ERROR_NOT_FOUND when there is no such file, TOO_LARGE above `max`. */
 char *file_read(const char *path, size_t max, size_t *size, GError **error);
 
+/* Nobody but its owner may read or write the file, which may hold a secret; true also when it is not there. False,
+ * SB_ERROR_INVALID: "found mode 0644 of PATH, expected 0600: chmod 600 PATH". */
+bool file_check_private(const char *path, GError **error);
+
 /* Makes a folder and its parents; not an error when it exists. */
 bool file_mkdir(const char *path, mode_t mode, GError **error);
 

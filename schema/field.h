@@ -18,6 +18,8 @@ char *choice_text(const char *choices, int i);
 char *choices_join(const char *choices, const char *separator);
 /* A JSON string without a NUL inside, or NULL. Borrowed. */
 const char *json_text(const json_t *json);
+/* Can it be a cookie's value (RFC 6265, 4.1.1)? Not whether it is empty, or too long for one. */
+bool cookie_value_valid(const char *text);
 /* "pop|room": could `name` be the name of an object of one of the kinds? */
 bool ref_valid(const char *kinds, const char *name);
 

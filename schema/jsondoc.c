@@ -66,6 +66,17 @@ json_t *json_merge_patch(const json_t *target, const json_t *patch)
     return merged;
 }
 
+const char *json_member_text(const json_t *json, const char *name)
+{
+    return json_string_value(json_object_get(json, name));
+}
+
+const char *json_member_shown(const json_t *json, const char *name)
+{
+    const char *text = json_member_text(json, name);
+    return text != NULL ? text : "";
+}
+
 json_t *strv_to_json(char *const *strv)
 {
     json_t *json = json_array();

@@ -13,6 +13,10 @@
  * array. size: bytes of text, which needs no NUL behind it; the caller has bounded it. */
 json_t *jsondoc_parse(const char *text, size_t size, const char *name, GError **error);
 
+/* The text of a member, borrowed; where there is none, or it is no text, NULL, and to be shown to people "". */
+const char *json_member_text(const json_t *json, const char *name);
+const char *json_member_shown(const json_t *json, const char *name);
+
 /* Lists of texts. NULL is an empty list; what of the JSON is no text is passed over. g_strfreev. */
 json_t *strv_to_json(char *const *strv);
 json_t *names_to_json(const GPtrArray *names); /* of char * */

@@ -89,6 +89,14 @@ const char *json_text(const json_t *json)
     return text != NULL && strlen(text) == json_string_length(json) ? text : NULL;
 }
 
+bool cookie_value_valid(const char *text)
+{
+    for (; *text != '\0'; text++)
+        if (*text <= ' ' || *text >= 0x7f || strchr("\",;\\", *text) != NULL)
+            return false;
+    return true;
+}
+
 /* ---- one field ---- */
 
 static bool list_equal(char *const *a, char *const *b)

@@ -2,17 +2,13 @@
 
 #include "core/error.h"
 #include "schema/field.h"
+#include "schema/jsondoc.h"
 
 #include <string.h>
 #include <strings.h>
 
 #define VAR_MAX 2000  /* bytes of what an answer gives for a later request */
 #define SHOWN_MAX 120 /* bytes of an answer in evidence */
-
-static const char *text_of(const json_t *json, const char *member)
-{
-    return json_string_value(json_object_get(json, member));
-}
 
 /* ---- what is asked ---- */
 
@@ -126,13 +122,10 @@ static void request_validate(const struct txrequest *r, GPtrArray *findings)
         find(findings, r, "take", r->take, "NAME=MEMBER, as id=cart.id, or NAME=header:Location");
 }
 
-/* It becomes a cookie's value (RFC 6265, 4.1.1). */
+/* It becomes a cookie's value. */
 static void user_validate(const struct transaction *transaction, GPtrArray *findings)
 {
-    bool good = true;
-    for (const char *p = transaction->user; good && p != NULL && *p != '\0'; p++)
-        good = *p > ' ' && *p < 0x7f && strchr("\",;\\", *p) == NULL;
-    if (good)
+    if (transaction->user == NULL || cookie_value_valid(transaction->user))
         return;
     g_autofree char *label = g_strdup_printf("transaction %s", transaction->o.name);
     g_autofree char *found = text_quote(transaction->user);
@@ -164,7 +157,7 @@ static char *fill(const char *text, const json_t *vars, GError **error)
             continue;
         }
         g_autofree char *name = g_strndup(p + 2, (gsize)(end - p - 2));
-        const char *value = text_of(vars, name);
+        const char *value = json_member_text(vars, name);
         if (value == NULL) {
             g_set_error(error, SB_ERROR, SB_ERROR_INVALID, "found ${%s}, which no answer before has given", name);
             g_string_free(out, TRUE);
@@ -179,7 +172,7 @@ static char *fill(const char *text, const json_t *vars, GError **error)
 static bool fill_headers(const json_t *request, const json_t *vars, char **out, GError **error)
 {
     const json_t *list = json_object_get(request, "headers");
-    out[0] = g_strdup_printf("Host: %s", text_of(request, "host"));
+    out[0] = g_strdup_printf("Host: %s", json_member_text(request, "host"));
     for (size_t i = 0; i < json_array_size(list); i++)
         if ((out[i + 1] = fill(json_string_value(json_array_get(list, i)), vars, error)) == NULL)
             return false;
@@ -188,10 +181,10 @@ static bool fill_headers(const json_t *request, const json_t *vars, char **out, 
 
 bool txrequest_fill(const json_t *request, const json_t *vars, struct txrequest_filled *out, GError **error)
 {
-    const char *body = text_of(request, "body");
+    const char *body = json_member_text(request, "body");
     *out = (struct txrequest_filled){
-        .method = g_strdup(text_of(request, "method")),
-        .path = fill(text_of(request, "path"), vars, error),
+        .method = g_strdup(json_member_text(request, "method")),
+        .path = fill(json_member_text(request, "path"), vars, error),
         .headers = g_new0(char *, json_array_size(json_object_get(request, "headers")) + 2),
     };
     if (out->path != NULL && fill_headers(request, vars, out->headers, error) &&
@@ -297,8 +290,8 @@ static char *judge(const json_t *request, const char *room, const struct txanswe
 {
     json_int_t status = json_integer_value(json_object_get(request, "status"));
     json_int_t limit_ms = json_integer_value(json_object_get(request, "limit_ms"));
-    const char *header = text_of(request, "header"), *json = text_of(request, "json"), *text = text_of(request, "text"),
-               *what = text_of(request, "take");
+    const char *header = json_member_text(request, "header"), *json = json_member_text(request, "json"),
+               *text = json_member_text(request, "text"), *what = json_member_text(request, "take");
     char *why = NULL;
     if (answer->failure != NULL)
         return g_strdup(answer->failure);
@@ -326,7 +319,7 @@ json_t *txrequest_judge(const json_t *request, const char *room, const struct tx
     bool named = answered_by != NULL && text_valid(FIELD_NAME, answered_by);
     g_autofree char *why = judge(request, room, answer, named ? answered_by : NULL, vars);
     g_autofree char *safe = why != NULL ? g_utf8_make_valid(why, -1) : NULL;
-    return json_pack("{s:s, s:b, s:I, s:I, s:s?, s:s?}", "request", text_of(request, "name"), "ok", why == NULL,
-                     "status", (json_int_t)answer->status, "ms", (json_int_t)(answer->took_us / 1000), "room",
-                     named ? answered_by : NULL, "why", safe);
+    return json_pack("{s:s, s:b, s:I, s:I, s:s?, s:s?}", "request", json_member_text(request, "name"), "ok",
+                     why == NULL, "status", (json_int_t)answer->status, "ms", (json_int_t)(answer->took_us / 1000),
+                     "room", named ? answered_by : NULL, "why", safe);
 }

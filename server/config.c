@@ -1,6 +1,7 @@
 #include "server/config.h"
 
 #include "core/error.h"
+#include "core/fileio.h"
 #include "schema/object.h"
 #include "schema/yamldoc.h"
 #include "server/api/api.h"
@@ -11,7 +12,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 static const struct setting {
     size_t offset;
@@ -163,12 +163,10 @@ static bool parse_endpoint(const char *name, const char *text, struct endpoint *
 /* Nobody else may read a secret. */
 static bool check_mode(const char *flag, const char *path, GError **error)
 {
-    struct stat st;
-    if (path == NULL || stat(path, &st) != 0 || (st.st_mode & 077) == 0)
-        return true;
-    g_set_error(error, SB_ERROR, SB_ERROR_INVALID, "--%s: found mode %04o of %s, expected 0600: chmod 600 %s", flag,
-                (unsigned)st.st_mode & 07777, path, path);
-    return false;
+    bool ok = path == NULL || file_check_private(path, error);
+    if (!ok)
+        g_prefix_error(error, "--%s: ", flag);
+    return ok;
 }
 
 static bool check_folder(const char *flag, const char *path, GError **error)

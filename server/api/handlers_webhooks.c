@@ -3,6 +3,7 @@
 #include "server/api/call.h"
 
 #include "core/error.h"
+#include "schema/jsondoc.h"
 #include "server/api/api_internal.h"
 #include "server/engine/webhooks.h"
 #include "server/store/migrations.h"
@@ -38,11 +39,8 @@ static json_t *text_or_null(const char *text)
 
 static json_t *webhook_json(const struct webhook *webhook)
 {
-    json_t *events = json_array();
-    for (char **event = webhook->events; event != NULL && *event != NULL; event++)
-        json_array_append_new(events, json_string(*event));
     return json_pack("{s:s, s:s, s:o, s:s, s:i, s:i, s:i, s:n}", "name", webhook->o.name, "url", webhook->url, "events",
-                     events, "state", "ok", "attempts", 0, "failing_us", 0, "next_us", 0, "why");
+                     strv_to_json(webhook->events), "state", "ok", "attempts", 0, "failing_us", 0, "next_us", 0, "why");
 }
 
 /* What the file knows of one, into its row. */

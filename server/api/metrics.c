@@ -1,6 +1,7 @@
 #include "server/api/metrics.h"
 
 #include "core/histogram.h"
+#include "schema/jsondoc.h"
 
 #include <string.h>
 
@@ -60,15 +61,9 @@ static void add_one(GString *out, enum metric metric, uint64_t value)
 
 /* ---- rows of the engine ---- */
 
-static const char *text_of(const json_t *row, const char *member)
-{
-    const char *text = json_string_value(json_object_get(row, member));
-    return text != NULL ? text : "";
-}
-
 static bool is_kind(const json_t *row, const char *kind)
 {
-    return kind == NULL || strcmp(text_of(row, "kind"), kind) == 0;
+    return kind == NULL || strcmp(json_member_shown(row, "kind"), kind) == 0;
 }
 
 /* How many rows of a kind (NULL: of any) there are in each state. */
@@ -79,7 +74,7 @@ static void add_by_state(GString *out, enum metric metric, const json_t *rows, c
     const json_t *row;
     size_t i;
     json_array_foreach (rows, i, row) {
-        state = text_of(row, "state");
+        state = json_member_shown(row, "state");
         if (is_kind(row, kind))
             json_object_set_new(counts, state, json_integer(json_integer_value(json_object_get(counts, state)) + 1));
     }
@@ -98,7 +93,7 @@ static void add_ages(GString *out, enum metric metric, const json_t *rows, const
     open_metric(out, metric);
     json_array_foreach (rows, i, row) {
         const json_t *age_ms = json_object_get(row, "age_ms");
-        g_autofree char *labels = label(kind, text_of(row, "name"));
+        g_autofree char *labels = label(kind, json_member_shown(row, "name"));
         if (is_kind(row, kind) && json_is_integer(age_ms))
             add_seconds(out, metric, labels, (double)json_integer_value(age_ms) / 1e3);
     }
@@ -111,7 +106,7 @@ static void add_generations(GString *out, const json_t *rows)
     open_metric(out, METRIC_EDGE_GENERATION);
     json_array_foreach (rows, i, row) {
         const json_t *generation = json_object_get(row, "generation");
-        g_autofree char *labels = label("edge", text_of(row, "name"));
+        g_autofree char *labels = label("edge", json_member_shown(row, "name"));
         if (is_kind(row, "edge") && json_is_integer(generation))
             add_whole(out, METRIC_EDGE_GENERATION, labels, (uint64_t)json_integer_value(generation));
     }
@@ -123,7 +118,7 @@ static void add_holds(GString *out, const json_t *rows)
     size_t i;
     open_metric(out, METRIC_EDGE_HOLDS);
     json_array_foreach (rows, i, row) {
-        g_autofree char *labels = label("edge", text_of(row, "name"));
+        g_autofree char *labels = label("edge", json_member_shown(row, "name"));
         if (is_kind(row, "edge") && json_is_integer(json_object_get(row, "age_ms")))
             add_whole(out, METRIC_EDGE_HOLDS, labels, json_is_string(json_object_get(row, "holds")));
     }
@@ -252,7 +247,7 @@ static void add_traffic(GString *out, struct api *api)
 
 static void add_webhook(GString *out, enum metric metric, const json_t *row, int64_t now_us)
 {
-    g_autofree char *name = label("webhook", text_of(row, "name"));
+    g_autofree char *name = label("webhook", json_member_shown(row, "name"));
     int64_t waiting_us = json_integer_value(json_object_get(row, "waiting_us"));
     if (metric == METRIC_WEBHOOK_DISABLED)
         add_whole(out, metric, name, json_is_true(json_object_get(row, "disabled")));

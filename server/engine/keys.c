@@ -5,7 +5,6 @@
 
 #include <sodium.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #define SECRETS_MAX 4
 #define SECRET_PREFIX "whsec_"
@@ -19,10 +18,8 @@ char *key_read(const char *keys_dir, const char *key, const char *suffix, GError
         return NULL;
     }
     g_autofree char *path = g_strdup_printf("%s/%s.%s", keys_dir, key, suffix);
-    struct stat st;
-    if (stat(path, &st) == 0 && (st.st_mode & 077) != 0) {
-        g_set_error(error, SB_ERROR, SB_ERROR_INVALID, "key %s: found mode %04o of %s, expected 0600", key,
-                    (unsigned)st.st_mode & 07777, path);
+    if (!file_check_private(path, error)) {
+        g_prefix_error(error, "key %s: ", key);
         return NULL;
     }
     char *text = file_read(path, KEY_SIZE_MAX, NULL, error);

@@ -1,6 +1,7 @@
 #include "server/engine/outgoing.h"
 
 #include "core/error.h"
+#include "schema/jsondoc.h"
 #include "server/engine/webhooks.h"
 
 #include <pthread.h>
@@ -36,11 +37,6 @@ static void under_way_free(void *data)
     g_free(u);
 }
 
-static const char *text_of(const json_t *json, const char *member)
-{
-    return json_string_value(json_object_get(json, member));
-}
-
 /* Member "a.b" of an answer as text; NULL: it has none, or one that is no text, number or truth. */
 static json_t *value_of(const char *body, const char *path)
 {
@@ -61,7 +57,7 @@ static json_t *value_of(const char *body, const char *path)
 
 static void answer(struct under_way *u, const struct httpc_reply *reply, const GError *error, bool refused)
 {
-    const char *member = text_of(u->call, "member");
+    const char *member = json_member_text(u->call, "member");
     json_t *value = reply != NULL && member != NULL ? value_of(reply->body, member) : NULL;
     json_t *result = json_pack("{s:O, s:I, s:o?, s:s?, s:b}", "id", json_object_get(u->call, "id"), "status",
                                (json_int_t)(reply != NULL ? reply->status : 0), "value", value, "error",
@@ -81,7 +77,7 @@ static char **headers_of(const json_t *call)
     GPtrArray *headers = g_ptr_array_new();
     const char *name;
     json_t *value;
-    g_ptr_array_add(headers, g_strdup_printf("Idempotency-Key: %s", text_of(call, "id")));
+    g_ptr_array_add(headers, g_strdup_printf("Idempotency-Key: %s", json_member_text(call, "id")));
     json_object_foreach (json_object_get(call, "headers"), name, value)
         g_ptr_array_add(headers, g_strdup_printf("%s: %s", name, json_string_value(value)));
     g_ptr_array_add(headers, NULL);
@@ -95,10 +91,10 @@ static void begin_call(void *data)
     g_auto(GStrv) headers = headers_of(u->call);
     char *body = json_dumps(json_object_get(u->call, "body"), JSON_COMPACT);
     const struct sender_request request = {
-        .id = text_of(u->call, "id"),
-        .key = text_of(u->call, "key"),
-        .method = text_of(u->call, "method"),
-        .url = text_of(u->call, "url"),
+        .id = json_member_text(u->call, "id"),
+        .key = json_member_text(u->call, "key"),
+        .method = json_member_text(u->call, "method"),
+        .url = json_member_text(u->call, "url"),
         .body = body,
         .headers = (const char *const *)headers,
         .timeout_us = json_integer_value(json_object_get(u->call, "timeout_us")),

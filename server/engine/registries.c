@@ -1,11 +1,11 @@
 #include "server/engine/registries.h"
 
 #include "core/error.h"
+#include "core/fileio.h"
 #include "core/log.h"
 
 #include <errno.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 struct running {
@@ -72,19 +72,17 @@ static bool tls_files(const char *keys_dir, const char *name, struct registry_co
         g_set_error(error, SB_ERROR, SB_ERROR_NOT_FOUND, "tls %s: no folder of keys was given (--keys DIR)", name);
         return false;
     }
-    struct stat st;
     config->ca = g_strdup_printf("%s/%s.ca.pem", keys_dir, name);
     config->cert = g_strdup_printf("%s/%s.cert.pem", keys_dir, name);
     config->key = g_strdup_printf("%s/%s.key.pem", keys_dir, name);
-    bool cert = access(config->cert, F_OK) == 0, key = stat(config->key, &st) == 0;
+    bool cert = access(config->cert, F_OK) == 0, key = access(config->key, F_OK) == 0;
     if (access(config->ca, R_OK) != 0)
         g_set_error(error, SB_ERROR, SB_ERROR_NOT_FOUND, "tls %s: %s: %s", name, config->ca, g_strerror(errno));
     else if (cert != key)
         g_set_error(error, SB_ERROR, SB_ERROR_INVALID, "tls %s: found %s only, expected also %s", name,
                     cert ? config->cert : config->key, cert ? config->key : config->cert);
-    else if (key && (st.st_mode & 077) != 0)
-        g_set_error(error, SB_ERROR, SB_ERROR_INVALID, "tls %s: found mode %04o of %s, expected 0600", name,
-                    (unsigned)st.st_mode & 07777, config->key);
+    else if (!file_check_private(config->key, error))
+        g_prefix_error(error, "tls %s: ", name);
     else {
         if (!cert) {
             g_clear_pointer(&config->cert, g_free);

@@ -1,6 +1,7 @@
 #include "server/engine/transactions.h"
 
 #include "core/httpc.h"
+#include "schema/jsondoc.h"
 #include "schema/transaction.h"
 
 #include <string.h>
@@ -60,11 +61,6 @@ static json_t *run_of(const struct asking *asking)
     return json_array_get(json_object_get(asking->result, "runs"), asking->run);
 }
 
-static const char *text_of(const json_t *json, const char *member)
-{
-    return json_string_value(json_object_get(json, member));
-}
-
 static void go_on(struct asking *asking);
 
 /* The next request, or behind a failure the next transaction. */
@@ -72,7 +68,7 @@ static void judge(struct asking *asking, const struct txanswer *answer)
 {
     json_t *run = run_of(asking), *requests = json_object_get(run, "requests");
     json_t *row =
-        txrequest_judge(json_array_get(requests, asking->request), text_of(run, "room"), answer, asking->vars);
+        txrequest_judge(json_array_get(requests, asking->request), json_member_text(run, "room"), answer, asking->vars);
     bool good = json_is_true(json_object_get(row, "ok"));
     json_array_append_new(json_object_get(run, "evidence"), row);
     asking->request++;
@@ -97,9 +93,9 @@ static void on_answer(void *data, const struct httpc_reply *reply, const GError 
 
 static char *cookie_header(const struct asking *asking, const json_t *run)
 {
-    const struct pin pin = {text_of(run, "room"), PIN_CANARY, NULL, asking->until_s};
+    const struct pin pin = {json_member_text(run, "room"), PIN_CANARY, NULL, asking->until_s};
     g_autofree char *signed_pin = pin_sign(&asking->key, &pin);
-    const char *user = text_of(run, "user");
+    const char *user = json_member_text(run, "user");
     return g_strdup_printf("Cookie: %s%s%s" PIN_COOKIE "=%s", user != NULL ? "uid=" : "", user != NULL ? user : "",
                            user != NULL ? "; " : "", signed_pin);
 }
@@ -107,7 +103,8 @@ static char *cookie_header(const struct asking *asking, const json_t *run)
 static void start(struct asking *asking, const json_t *run, const json_t *request,
                   const struct txrequest_filled *filled)
 {
-    g_autofree char *base = g_strconcat("http://", text_of(run, "address"), NULL), *cookie = cookie_header(asking, run);
+    g_autofree char *base = g_strconcat("http://", json_member_text(run, "address"), NULL),
+                    *cookie = cookie_header(asking, run);
     GPtrArray *headers = g_ptr_array_new();
     for (char **line = filled->headers; *line != NULL; line++)
         g_ptr_array_add(headers, *line);

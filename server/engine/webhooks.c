@@ -317,18 +317,11 @@ struct search {
     char *again; /* id of a message that is to be told again, or NULL */
 };
 
-static char *time_text(int64_t wall_us)
-{
-    g_autoptr(GDateTime) time = g_date_time_new_from_unix_utc(wall_us / G_USEC_PER_SEC);
-    g_autofree char *seconds = g_date_time_format(time, "%Y-%m-%dT%H:%M:%S");
-    return g_strdup_printf("%s.%06dZ", seconds, (int)(wall_us % G_USEC_PER_SEC));
-}
-
 /* Takes body. */
 static struct message *message_new(const struct webhooks *w, const struct journal_row *row, json_t *body)
 {
     struct message *message = g_new0(struct message, 1);
-    g_autofree char *at = time_text(row->at_us), *source = g_strdup_printf("/signalbox/%s", w->cluster);
+    g_autofree char *at = journal_time_text(row->at_us), *source = g_strdup_printf("/signalbox/%s", w->cluster);
     message->seq = row->seq;
     message->at_us = row->at_us;
     message->id = g_strdup_printf("%" G_GUINT64_FORMAT "-%" G_GUINT64_FORMAT, row->seq, row->epoch);

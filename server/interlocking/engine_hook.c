@@ -12,6 +12,7 @@
 #include "server/interlocking/engine_internal.h"
 
 #include "core/error.h"
+#include "schema/jsondoc.h"
 #include "schema/template.h"
 
 #include <string.h>
@@ -19,11 +20,6 @@
 #define CALL_WAIT_US (10 * G_USEC_PER_SEC) /* for one answer */
 #define AGAIN_FIRST_US G_USEC_PER_SEC
 #define AGAIN_LAST_US (30 * G_USEC_PER_SEC)
-
-static const char *spec_text(const json_t *spec, const char *member)
-{
-    return json_string_value(json_object_get(spec, member));
-}
 
 /* ---- what is frozen ---- */
 
@@ -43,7 +39,7 @@ static bool fill_call(json_t *call, const json_t *facts, const struct execution_
     for (size_t i = 0; i < G_N_ELEMENTS(members); i++)
         if (json_object_get(call, members[i]) != NULL)
             json_object_set_new(call, members[i], template_fill_in(json_object_get(call, members[i]), facts));
-    const char *url = spec_text(call, "url");
+    const char *url = json_member_text(call, "url");
     if (url == NULL || text_valid(FIELD_URL, url))
         return true;
     g_autofree char *found = text_quote(url);
@@ -64,13 +60,14 @@ char *hook_would(const struct execution *ex, const struct execution_step *step)
 {
     const json_t *undo = json_object_get(step->spec, "undo");
     if (step->kind == STEP_NOTIFY)
-        return g_strdup_printf("would tell %s: %s", spec_text(step->spec, "to"), spec_text(step->spec, "text"));
+        return g_strdup_printf("would tell %s: %s", json_member_text(step->spec, "to"),
+                               json_member_text(step->spec, "text"));
     char *body = json_dumps(json_object_get(step->spec, "body"), JSON_COMPACT);
-    char *text = g_strdup_printf("would call %s %s%s%s, as %s/%s/call%s%s%s%s", spec_text(step->spec, "method"),
-                                 spec_text(step->spec, "url"), body != NULL ? " with " : "", body != NULL ? body : "",
-                                 ex->id, step->name, undo != NULL ? "; undone by " : "; nothing undoes it",
-                                 undo != NULL ? spec_text(undo, "method") : "", undo != NULL ? " " : "",
-                                 undo != NULL ? spec_text(undo, "url") : "");
+    char *text = g_strdup_printf(
+        "would call %s %s%s%s, as %s/%s/call%s%s%s%s", json_member_text(step->spec, "method"),
+        json_member_text(step->spec, "url"), body != NULL ? " with " : "", body != NULL ? body : "", ex->id, step->name,
+        undo != NULL ? "; undone by " : "; nothing undoes it", undo != NULL ? json_member_text(undo, "method") : "",
+        undo != NULL ? " " : "", undo != NULL ? json_member_text(undo, "url") : "");
     free(body);
     return text;
 }
@@ -79,7 +76,7 @@ char *hook_would(const struct execution *ex, const struct execution_step *step)
 
 bool look_notify(struct engine *engine, struct execution *ex, struct execution_step *step, struct effects *out)
 {
-    const char *to = spec_text(step->spec, "to");
+    const char *to = json_member_text(step->spec, "to");
     if (inventory_get(engine->resolved->world->inventory, OBJECT_webhook, to) == NULL) {
         g_autofree char *text = g_strdup_printf("nobody was told: there is no webhook %s any more", to);
         step_end(engine, ex, step, STEP_STATE_FAILED, text);
@@ -89,7 +86,7 @@ bool look_notify(struct engine *engine, struct execution *ex, struct execution_s
                     *id = g_strdup_printf("%s/%s", ex->id, step->name), *said = NULL, *text = NULL;
     json_t *facts = facts_of(ex, step);
     json_object_update_new(facts, json_pack("{s:s*, s:s}", "error", ex->error, "generation", generation));
-    said = template_fill(spec_text(step->spec, "text"), facts);
+    said = template_fill(json_member_text(step->spec, "text"), facts);
     json_object_update_new(facts, json_pack("{s:s, s:s}", "webhook", to, "text", said));
     text = g_strdup_printf("handed over to %s: %s", to, said);
     step_end(engine, ex, step, STEP_STATE_SUCCEEDED, text);
@@ -117,9 +114,9 @@ static void send_call(const struct execution *ex, struct execution_step *step, c
     g_autofree char *id = call_id(ex, step, what);
     step->calling = true;
     effects_call(out, json_pack("{s:s, s:s, s:s, s:s, s:O*, s:O*, s:s*, s:I}", "id", id, "key",
-                                spec_text(step->spec, "key"), "method", spec_text(call, "method"), "url",
-                                spec_text(call, "url"), "headers", json_object_get(call, "headers"), "body",
-                                json_object_get(call, "body"), "member", spec_text(call, "member"), "timeout_us",
+                                json_member_text(step->spec, "key"), "method", json_member_text(call, "method"), "url",
+                                json_member_text(call, "url"), "headers", json_object_get(call, "headers"), "body",
+                                json_object_get(call, "body"), "member", json_member_text(call, "member"), "timeout_us",
                                 (json_int_t)CLAMP(left_us, AGAIN_FIRST_US, CALL_WAIT_US)));
 }
 
@@ -159,8 +156,9 @@ static enum answer judge_status(json_int_t status)
 /* *text: for people. */
 static enum answer judge(const json_t *call, const json_t *result, char **text)
 {
-    const char *error = spec_text(result, "error"), *is = spec_text(call, "is"), *value = spec_text(result, "value");
-    const char *method = spec_text(call, "method"), *url = spec_text(call, "url");
+    const char *error = json_member_text(result, "error"), *is = json_member_text(call, "is"),
+               *value = json_member_text(result, "value");
+    const char *method = json_member_text(call, "method"), *url = json_member_text(call, "url");
     json_int_t status = json_integer_value(json_object_get(result, "status"));
     if (error != NULL) {
         *text = g_strdup_printf("%s %s: %s", method, url, error);
@@ -173,13 +171,13 @@ static enum answer judge(const json_t *call, const json_t *result, char **text)
     }
     if (is != NULL && g_strcmp0(value, is) != 0) {
         g_autofree char *found = text_quote(value);
-        *text =
-            g_strdup_printf("%s %s: %s: found %s, expected \"%s\"", method, url, spec_text(call, "member"), found, is);
+        *text = g_strdup_printf("%s %s: %s: found %s, expected \"%s\"", method, url, json_member_text(call, "member"),
+                                found, is);
         return strcmp(method, "GET") == 0 ? ANSWER_NOT_YET : ANSWER_WRONG;
     }
-    *text =
-        g_strdup_printf("%s %s: %" JSON_INTEGER_FORMAT "%s%s%s%s", method, url, status, is != NULL ? ", " : "",
-                        is != NULL ? spec_text(call, "member") : "", is != NULL ? " is " : "", is != NULL ? is : "");
+    *text = g_strdup_printf("%s %s: %" JSON_INTEGER_FORMAT "%s%s%s%s", method, url, status, is != NULL ? ", " : "",
+                            is != NULL ? json_member_text(call, "member") : "", is != NULL ? " is " : "",
+                            is != NULL ? is : "");
     return ANSWER_RIGHT;
 }
 
@@ -211,8 +209,8 @@ bool look_hook(struct engine *engine, struct execution *ex, struct execution_ste
     }
     if (!step->called) {
         step->called = true;
-        execution_step_text(ex, step, engine_wall_us(engine), "asking %s %s", spec_text(step->spec, "method"),
-                            spec_text(step->spec, "url"));
+        execution_step_text(ex, step, engine_wall_us(engine), "asking %s %s", json_member_text(step->spec, "method"),
+                            json_member_text(step->spec, "url"));
         ex->dirty = true;
         execution_flush_family(engine, execution_root(engine, ex), NULL, out);
     }

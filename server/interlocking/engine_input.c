@@ -194,11 +194,6 @@ void tell_journal(const struct engine *engine, const struct journal_entry *entry
 
 /* ---- told again ---- */
 
-static const char *text_of(const json_t *json, const char *member)
-{
-    return json_string_value(json_object_get(json, member));
-}
-
 static int64_t int_of(const json_t *json, const char *member)
 {
     return json_integer_value(json_object_get(json, member));
@@ -218,7 +213,7 @@ static bool no_input(const json_t *input, GError **error)
 
 struct engine *engine_of_config(const json_t *input, GError **error)
 {
-    struct engine_config config = {.cluster = (char *)(uintptr_t)text_of(input, "cluster"),
+    struct engine_config config = {.cluster = (char *)(uintptr_t)json_member_text(input, "cluster"),
                                    .rules = {json_number_value(json_object_get(input, "share_moved_max"))},
                                    .seed = (uint64_t)int_of(input, "seed"),
                                    .wall_offset_us = int_of(input, "offset")};
@@ -235,15 +230,15 @@ static struct asker asker_of(const json_t *input)
     const char **overrides = g_new0(const char *, json_array_size(list) + 1);
     for (size_t i = 0; i < json_array_size(list); i++)
         overrides[i] = json_string_value(json_array_get(list, i));
-    return (struct asker){.actor = text_of(who, "actor"),
-                          .reason = text_of(who, "reason"),
+    return (struct asker){.actor = json_member_text(who, "actor"),
+                          .reason = json_member_text(who, "reason"),
                           .automatic = is_true(who, "automatic"),
                           .overrides = overrides};
 }
 
 static bool input_restore(struct engine *engine, const json_t *input, struct effects *out, GError **error)
 {
-    const char *kind = text_of(input, "kind"), *id = text_of(input, "id");
+    const char *kind = json_member_text(input, "kind"), *id = json_member_text(input, "id");
     json_t *body = json_object_get(input, "body");
     (void)out;
     if (body == NULL)
@@ -275,22 +270,22 @@ static bool input_tick(struct engine *engine, const json_t *input, struct effect
 
 static bool input_edge(struct engine *engine, const json_t *input, struct effects *out, GError **error)
 {
-    return engine_edge_report(engine, text_of(input, "edge"), json_object_get(input, "report"), int_of(input, "at"),
-                              out, error);
+    return engine_edge_report(engine, json_member_text(input, "edge"), json_object_get(input, "report"),
+                              int_of(input, "at"), out, error);
 }
 
 static struct server_report *server_of(const json_t *json)
 {
     const json_t *confirmed = json_object_get(json, "confirmed");
-    if (text_of(json, "nameserver") == NULL || text_of(json, "state") == NULL)
+    if (json_member_text(json, "nameserver") == NULL || json_member_text(json, "state") == NULL)
         return NULL;
     struct server_report *report = g_new0(struct server_report, 1);
-    report->server = g_strdup(text_of(json, "nameserver"));
+    report->server = g_strdup(json_member_text(json, "nameserver"));
     report->at_us = int_of(json, "at");
     report->confirmed = (struct stamp){(uint64_t)int_of(confirmed, "epoch"), (uint64_t)int_of(confirmed, "generation")};
     report->confirmed_at_us = int_of(json, "confirmed_at");
-    report->state = g_strdup(text_of(json, "state"));
-    report->error = g_strdup(text_of(json, "error"));
+    report->state = g_strdup(json_member_text(json, "state"));
+    report->error = g_strdup(json_member_text(json, "error"));
     report->names = (unsigned)int_of(json, "names");
     report->residual_until_us = int_of(json, "residual_until");
     return report;
@@ -326,7 +321,7 @@ static bool input_change(struct engine *engine, const json_t *input, struct effe
     struct now now = {.us = at_us, .wall_us = at_us + int_of(input, "offset")};
     struct asker asker = asker_of(input);
     bool dry_run = is_true(input, "dry_run");
-    const char *in = text_of(input, "in");
+    const char *in = json_member_text(input, "in");
     json_t *answer;
     if (strcmp(in, "apply") == 0)
         answer = engine_apply(engine, json_object_get(input, "body"), dry_run, &asker, now, out, error);
@@ -334,17 +329,17 @@ static bool input_change(struct engine *engine, const json_t *input, struct effe
         answer = engine_set_controls(engine, json_object_get(input, "changes"), int_of(input, "if_match"), dry_run,
                                      &asker, now, out, error);
     else if (strcmp(in, "run") == 0)
-        answer = engine_run_plan(engine, text_of(input, "plan"), text_of(input, "target"),
+        answer = engine_run_plan(engine, json_member_text(input, "plan"), json_member_text(input, "target"),
                                  json_object_get(input, "params"), dry_run, &asker, now, out, error);
     else if (strcmp(in, "act") == 0)
-        answer =
-            engine_act(engine, text_of(input, "execution"), json_object_get(input, "body"), &asker, now, out, error);
+        answer = engine_act(engine, json_member_text(input, "execution"), json_object_get(input, "body"), &asker, now,
+                            out, error);
     else if (strcmp(in, "pin") == 0)
         answer = engine_pin_issue(engine, json_object_get(input, "body"), &asker, now, out, error);
     else if (strcmp(in, "pinkeys") == 0) /* a secret is never told */
         answer = engine_pin_keys(engine, json_object_get(input, "body"), "", &asker, now, out, error);
     else
-        answer = engine_abort(engine, text_of(input, "execution"), &asker, now, out, error);
+        answer = engine_abort(engine, json_member_text(input, "execution"), &asker, now, out, error);
     g_free((gpointer)(uintptr_t)asker.overrides);
     bool ok = answer != NULL;
     json_decref(answer);
@@ -358,8 +353,9 @@ static bool input_journal(struct engine *engine, const json_t *input, struct eff
     struct now now = {.us = at_us, .wall_us = at_us + int_of(input, "offset")};
     json_t *body = is_true(input, "ended") ? json_null() : json_object();
     (void)error;
-    engine_journal(engine, journal_entry_new(text_of(input, "kind"), text_of(input, "id"), NULL, body),
-                   text_of(input, "what"), &asker, now, out);
+    engine_journal(engine,
+                   journal_entry_new(json_member_text(input, "kind"), json_member_text(input, "id"), NULL, body),
+                   json_member_text(input, "what"), &asker, now, out);
     g_free((gpointer)(uintptr_t)asker.overrides);
     return true;
 }
@@ -370,7 +366,7 @@ static bool input_state(struct engine *engine, const json_t *input, struct effec
 static bool is_whole(const json_t *input, const char *const *needs)
 {
     for (; *needs != NULL; needs++)
-        if (text_of(strcmp(*needs, "actor") == 0 ? json_object_get(input, "asker") : input, *needs) == NULL)
+        if (json_member_text(strcmp(*needs, "actor") == 0 ? json_object_get(input, "asker") : input, *needs) == NULL)
             return false;
     return true;
 }
@@ -401,7 +397,7 @@ bool engine_input(struct engine *engine, const json_t *input, struct effects *ou
         {"pinkeys", input_change, false, true, {"actor"}},
         {"journal", input_journal, false, false, {"actor", "kind", "id", "what"}},
     };
-    const char *in = text_of(input, "in");
+    const char *in = json_member_text(input, "in");
     *refused = false;
     for (size_t i = 0; in != NULL && i < G_N_ELEMENTS(inputs); i++)
         if (strcmp(inputs[i].in, in) == 0 && inputs[i].before == !engine->started && is_whole(input, inputs[i].needs)) {
@@ -607,7 +603,7 @@ static bool take_running(struct engine *engine, const json_t *rows)
     size_t i;
     const json_t *row;
     json_array_foreach (rows, i, row) {
-        struct execution *ex = engine_find(engine, text_of(row, "id"));
+        struct execution *ex = engine_find(engine, json_member_text(row, "id"));
         const json_t *since = json_object_get(row, "since");
         if (ex == NULL || json_array_size(since) != ex->steps->len)
             return false;

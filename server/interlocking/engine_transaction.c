@@ -13,6 +13,7 @@
 #include "server/interlocking/words.h"
 
 #include "core/error.h"
+#include "schema/jsondoc.h"
 #include "schema/transaction.h"
 
 #include <string.h>
@@ -24,12 +25,6 @@
 static const char *spec_text(const struct execution_step *step, const char *member)
 {
     return json_string_value(json_object_get(step->spec, member));
-}
-
-static const char *member_text(const json_t *json, const char *member)
-{
-    const char *text = json_string_value(json_object_get(json, member));
-    return text != NULL ? text : "";
 }
 
 bool transactions_freeze(const struct engine *engine, struct execution_step *step, const struct plan *plan,
@@ -197,9 +192,11 @@ char *transaction_failure(const json_t *run)
     size_t i;
     json_array_foreach (rows, i, row)
         if (!json_is_true(json_object_get(row, "ok")))
-            return g_strdup_printf("%s in %s by %s: %s: %s", member_text(run, "transaction"), member_text(run, "room"),
-                                   member_text(run, "edge"), member_text(row, "request"), member_text(row, "why"));
-    return json_array_size(rows) > 0 ? NULL : g_strdup_printf("%s: nothing was asked", member_text(run, "transaction"));
+            return g_strdup_printf("%s in %s by %s: %s: %s", json_member_shown(run, "transaction"),
+                                   json_member_shown(run, "room"), json_member_shown(run, "edge"),
+                                   json_member_shown(row, "request"), json_member_shown(row, "why"));
+    return json_array_size(rows) > 0 ? NULL
+                                     : g_strdup_printf("%s: nothing was asked", json_member_shown(run, "transaction"));
 }
 
 static void conclude(struct engine *engine, struct execution *ex, struct execution_step *step, const json_t *runs)

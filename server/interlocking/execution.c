@@ -294,11 +294,6 @@ json_t *execution_event_to_json(const struct execution_event *event)
 
 /* Decoding: of our own entries, so what does not fit is a damaged journal, and one message is enough. */
 
-static const char *text_of(const json_t *json, const char *member)
-{
-    return json_string_value(json_object_get(json, member));
-}
-
 static int64_t int_of(const json_t *json, const char *member)
 {
     return json_integer_value(json_object_get(json, member));
@@ -307,7 +302,7 @@ static int64_t int_of(const json_t *json, const char *member)
 static int index_of(const json_t *json, const char *member, const char *const *words, size_t len)
 {
     for (size_t i = 0; i < len; i++)
-        if (g_strcmp0(words[i], text_of(json, member)) == 0)
+        if (g_strcmp0(words[i], json_member_text(json, member)) == 0)
             return (int)i;
     return -1;
 }
@@ -324,9 +319,9 @@ static void names_from_json(GPtrArray *names, const json_t *json)
 
 static bool lever_from_json(const json_t *json, enum lever *lever)
 {
-    const char *name = text_of(json, "control");
+    const char *name = json_member_text(json, "control");
     const struct lever_class *class = name == NULL ? NULL : lever_class_find(name);
-    if (class == NULL || text_of(json, "object") == NULL)
+    if (class == NULL || json_member_text(json, "object") == NULL)
         return false;
     *lever = class->lever;
     return true;
@@ -336,11 +331,11 @@ static bool step_from_json(struct execution *ex, const json_t *json)
 {
     int state = INDEX_OF(json, "state", step_states), failure = INDEX_OF(json, "on_failure", on_failures), kind;
     for (kind = 0; kind < STEP_KINDS; kind++)
-        if (g_strcmp0(step_kind_name((enum step_kind)kind), text_of(json, "kind")) == 0)
+        if (g_strcmp0(step_kind_name((enum step_kind)kind), json_member_text(json, "kind")) == 0)
             break;
-    if (state < 0 || failure < 0 || kind == STEP_KINDS || text_of(json, "name") == NULL)
+    if (state < 0 || failure < 0 || kind == STEP_KINDS || json_member_text(json, "name") == NULL)
         return false;
-    struct execution_step *step = step_new(text_of(json, "name"));
+    struct execution_step *step = step_new(json_member_text(json, "name"));
     g_ptr_array_add(ex->steps, step);
     step->state = (enum step_state)state;
     step->on_failure = (enum on_failure)failure;
@@ -348,9 +343,9 @@ static bool step_from_json(struct execution *ex, const json_t *json)
     step->started_us = int_of(json, "started_us");
     step->ended_us = int_of(json, "ended_us");
     step->timeout_us = int_of(json, "timeout_us");
-    step->text = g_strdup(text_of(json, "text"));
-    step->argument = g_strdup(text_of(json, "argument"));
-    step->child = g_strdup(text_of(json, "child"));
+    step->text = g_strdup(json_member_text(json, "text"));
+    step->argument = g_strdup(json_member_text(json, "argument"));
+    step->child = g_strdup(json_member_text(json, "child"));
     step->needs = strv_from_json(json_object_get(json, "needs"));
     names_from_json(step->stragglers, json_object_get(json, "stragglers"));
     step->spec = json_deep_copy(json_object_get(json, "spec"));
@@ -364,17 +359,17 @@ static bool step_from_json(struct execution *ex, const json_t *json)
     step->called = json_is_true(json_object_get(json, "called"));
     step->undo_called = json_is_true(json_object_get(json, "undo_called"));
     step->undo = (enum write_undo)MAX(INDEX_OF(json, "undo", undo_states), WRITE_STANDS);
-    step->binding = g_strdup(text_of(json, "binding"));
-    step->review = g_strdup(text_of(json, "review"));
+    step->binding = g_strdup(json_member_text(json, "binding"));
+    step->review = g_strdup(json_member_text(json, "review"));
     size_t i;
     json_t *row;
     json_array_foreach (json_object_get(json, "sets"), i, row) {
         struct execution_set set = {.revision = (uint64_t)int_of(row, "revision"),
                                     .stage = (unsigned)int_of(row, "stage")};
-        if (!lever_from_json(row, &set.lever) || text_of(row, "value") == NULL)
+        if (!lever_from_json(row, &set.lever) || json_member_text(row, "value") == NULL)
             return false;
-        set.object = g_strdup(text_of(row, "object"));
-        set.value = g_strdup(text_of(row, "value"));
+        set.object = g_strdup(json_member_text(row, "object"));
+        set.value = g_strdup(json_member_text(row, "value"));
         g_array_append_val(step->sets, set);
     }
     return true;
@@ -384,16 +379,16 @@ static bool write_from_json(struct execution *ex, const json_t *json)
 {
     enum lever lever;
     int undo = INDEX_OF(json, "undo", undo_states);
-    if (undo < 0 || !lever_from_json(json, &lever) || text_of(json, "before") == NULL ||
-        text_of(json, "after") == NULL || text_of(json, "step") == NULL)
+    if (undo < 0 || !lever_from_json(json, &lever) || json_member_text(json, "before") == NULL ||
+        json_member_text(json, "after") == NULL || json_member_text(json, "step") == NULL)
         return false;
     struct execution_write *write = g_new0(struct execution_write, 1);
     write->lever = lever;
     write->undo = (enum write_undo)undo;
-    write->object = g_strdup(text_of(json, "object"));
-    write->before = g_strdup(text_of(json, "before"));
-    write->after = g_strdup(text_of(json, "after"));
-    write->step = g_strdup(text_of(json, "step"));
+    write->object = g_strdup(json_member_text(json, "object"));
+    write->before = g_strdup(json_member_text(json, "before"));
+    write->after = g_strdup(json_member_text(json, "after"));
+    write->step = g_strdup(json_member_text(json, "step"));
     write->stage = (unsigned)int_of(json, "stage");
     write->generation = (uint64_t)int_of(json, "generation");
     g_ptr_array_add(ex->writes, write);
@@ -419,9 +414,10 @@ static bool parts_from_json(struct execution *ex, const json_t *json)
 struct execution *execution_from_json(const json_t *json, GError **error)
 {
     int state = INDEX_OF(json, "state", execution_states);
-    const char *id = text_of(json, "id");
+    const char *id = json_member_text(json, "id");
     struct execution *ex = id == NULL || state < 0 ? NULL : execution_new(id);
-    if (ex == NULL || text_of(json, "plan") == NULL || text_of(json, "actor") == NULL || !parts_from_json(ex, json)) {
+    if (ex == NULL || json_member_text(json, "plan") == NULL || json_member_text(json, "actor") == NULL ||
+        !parts_from_json(ex, json)) {
         g_set_error(error, SB_ERROR, SB_ERROR_IO, "journal: the entry of execution %s cannot be read",
                     id == NULL ? "(no id)" : id);
         execution_free(ex);
@@ -429,16 +425,16 @@ struct execution *execution_from_json(const json_t *json, GError **error)
     }
     const json_t *times = json_object_get(json, "times");
     ex->state = (enum execution_state)state;
-    ex->plan = g_strdup(text_of(json, "plan"));
-    ex->target = g_strdup(text_of(json, "target"));
+    ex->plan = g_strdup(json_member_text(json, "plan"));
+    ex->target = g_strdup(json_member_text(json, "target"));
     ex->params = json_deep_copy(json_object_get(json, "params"));
     ex->plan_revision = (uint64_t)int_of(json, "plan_revision");
     ex->paused = json_is_true(json_object_get(json, "paused"));
     ex->forced = json_is_true(json_object_get(json, "forced"));
-    ex->actor = g_strdup(text_of(json, "actor"));
-    ex->reason = g_strdup(text_of(json, "reason"));
-    ex->parent = g_strdup(text_of(json, "parent"));
-    ex->error = g_strdup(text_of(json, "error"));
+    ex->actor = g_strdup(json_member_text(json, "actor"));
+    ex->reason = g_strdup(json_member_text(json, "reason"));
+    ex->parent = g_strdup(json_member_text(json, "parent"));
+    ex->error = g_strdup(json_member_text(json, "error"));
     ex->automatic = json_is_true(json_object_get(json, "automatic"));
     ex->overrides = strv_from_json(json_object_get(json, "overrides"));
     ex->started_us = int_of(json, "started_us");
@@ -455,12 +451,12 @@ struct execution *execution_from_json(const json_t *json, GError **error)
 
 bool execution_take_event(struct execution *ex, const json_t *json, GError **error)
 {
-    const char *text = text_of(json, "text");
+    const char *text = json_member_text(json, "text");
     if (text == NULL) {
         g_set_error(error, SB_ERROR, SB_ERROR_IO, "journal: an event of execution %s cannot be read", ex->id);
         return false;
     }
-    note(ex, int_of(json, "at_us"), text_of(json, "step"), g_strdup(text));
+    note(ex, int_of(json, "at_us"), json_member_text(json, "step"), g_strdup(text));
     struct execution_event *event = ex->events->pdata[ex->events->len - 1];
     event->seq = (uint64_t)int_of(json, "seq");
     ex->events_saved = ex->events->len;

@@ -1,14 +1,9 @@
 /* explain_text.c: what explain() found, as people and golden cases read it. */
 #include "server/interlocking/explain.h"
+#include "schema/jsondoc.h"
 #include "server/interlocking/words.h"
 
 #include <string.h>
-
-static const char *text_of(const json_t *json, const char *key)
-{
-    const char *text = json_string_value(json_object_get(json, key));
-    return text != NULL ? text : "";
-}
 
 static uint64_t count_of(const json_t *json, const char *key)
 {
@@ -20,14 +15,14 @@ static size_t widest(const json_t *list, const char *key)
     size_t i, width = 0;
     const json_t *row;
     json_array_foreach (list, i, row)
-        width = MAX(width, strlen(text_of(row, key)));
+        width = MAX(width, strlen(json_member_shown(row, key)));
     return width;
 }
 
 static void text_head(GString *text, const json_t *explained)
 {
     const json_t *user = json_object_get(explained, "user");
-    g_string_append(text, text_of(explained, "url"));
+    g_string_append(text, json_member_shown(explained, "url"));
     if (json_is_string(user))
         g_string_append_printf(text, "  user %s", json_string_value(user));
     g_string_append_c(text, '\n');
@@ -40,14 +35,14 @@ static void text_turns(GString *text, const json_t *explained)
     g_string_append_printf(text, "intended, generation %" G_GUINT64_FORMAT "\n", count_of(explained, "generation"));
     size_t i;
     json_array_foreach (turns, i, row)
-        g_string_append_printf(text, "  %-*s  %-*s  %s\n", at, text_of(row, "at"), width, text_of(row, "is"),
-                               text_of(row, "why"));
+        g_string_append_printf(text, "  %-*s  %-*s  %s\n", at, json_member_shown(row, "at"), width,
+                               json_member_shown(row, "is"), json_member_shown(row, "why"));
 }
 
 /* "room-a/pop-a1", "relay", or "nobody" */
 static char *answerer(const json_t *row)
 {
-    const char *room = text_of(row, "room"), *via = text_of(row, "via");
+    const char *room = json_member_shown(row, "room"), *via = json_member_shown(row, "via");
     if (room[0] == '\0')
         return g_strdup(via[0] != '\0' ? via : "nobody");
     return via[0] != '\0' ? g_strdup_printf("%s/%s", room, via) : g_strdup(room);
@@ -58,7 +53,7 @@ static void text_counters(GString *text, const json_t *explained, const char *ed
     const json_t *rows = json_object_get(explained, "observed"), *row;
     size_t i;
     json_array_foreach (rows, i, row) {
-        if (strcmp(text_of(row, "edge"), edge) != 0)
+        if (strcmp(json_member_shown(row, "edge"), edge) != 0)
             continue;
         g_autofree char *who = answerer(row);
         g_autofree char *requests = words_plural(count_of(row, "requests"), "request");
@@ -73,8 +68,8 @@ static void text_probe(GString *text, const json_t *explained, const char *edge)
     const json_t *rows = json_object_get(explained, "probes"), *row;
     size_t i;
     json_array_foreach (rows, i, row) {
-        const char *room = text_of(row, "room");
-        if (strcmp(text_of(row, "edge"), edge) == 0)
+        const char *room = json_member_shown(row, "room");
+        if (strcmp(json_member_shown(row, "edge"), edge) == 0)
             g_string_append_printf(text, "    %-16s  %s\n", "probe", room[0] != '\0' ? room : "failed");
     }
 }
@@ -85,12 +80,12 @@ static void text_origins(GString *text, const json_t *explained, const char *edg
     GString *line = g_string_new(NULL);
     size_t i;
     json_array_foreach (rows, i, row) {
-        if (strcmp(text_of(row, "edge"), edge) != 0)
+        if (strcmp(json_member_shown(row, "edge"), edge) != 0)
             continue;
         g_autofree char *who = answerer(row);
         bool up = json_is_true(json_object_get(row, "up"));
         g_autofree char *words =
-            up ? g_strdup_printf("%s up", who) : g_strdup_printf("%s down (%s)", who, text_of(row, "status"));
+            up ? g_strdup_printf("%s up", who) : g_strdup_printf("%s down (%s)", who, json_member_shown(row, "status"));
         words_append(line, ", ", words);
     }
     if (line->len > 0)
@@ -103,11 +98,11 @@ static void text_holds(GString *text, const json_t *explained, const char *edge)
     const json_t *rows = json_object_get(explained, "holds"), *row;
     size_t i;
     json_array_foreach (rows, i, row) {
-        if (strcmp(text_of(row, "edge"), edge) != 0)
+        if (strcmp(json_member_shown(row, "edge"), edge) != 0)
             continue;
         const json_t *user = json_object_get(row, "user_home");
         g_string_append_printf(text, "    %-16s  %s, by the edge itself: %u of %u slots are home%s\n", "held away",
-                               text_of(row, "room"), (unsigned)count_of(row, "home"), SLOT_COUNT,
+                               json_member_shown(row, "room"), (unsigned)count_of(row, "home"), SLOT_COUNT,
                                user == NULL         ? ""
                                : json_is_true(user) ? "; this user is"
                                                     : "; this user is not");
@@ -116,14 +111,14 @@ static void text_holds(GString *text, const json_t *explained, const char *edge)
 
 static void text_edge(GString *text, const json_t *explained, const json_t *row)
 {
-    const char *edge = text_of(row, "edge");
+    const char *edge = json_member_shown(row, "edge");
     if (json_is_null(json_object_get(row, "age_us"))) {
         g_string_append_printf(text, "  %s  has never reported\n", edge);
         return;
     }
     uint64_t tenths = count_of(row, "age_us") / 100000;
     g_string_append_printf(text, "  %s  %s, generation %" G_GUINT64_FORMAT ", %u.%u s ago\n", edge,
-                           text_of(row, "state"), count_of(row, "generation"), (unsigned)(tenths / 10),
+                           json_member_shown(row, "state"), count_of(row, "generation"), (unsigned)(tenths / 10),
                            (unsigned)(tenths % 10));
     text_counters(text, explained, edge);
     text_probe(text, explained, edge);
@@ -136,7 +131,7 @@ char *explain_text(const json_t *explained)
     GString *text = g_string_new(NULL);
     text_head(text, explained);
     text_turns(text, explained);
-    g_string_append_printf(text, "observed, policy %s\n", text_of(explained, "policy"));
+    g_string_append_printf(text, "observed, policy %s\n", json_member_shown(explained, "policy"));
     const json_t *edges = json_object_get(explained, "edges"), *row;
     size_t i;
     json_array_foreach (edges, i, row)

@@ -38,12 +38,16 @@ void entries_add(GPtrArray *entries, const char *kind, const char *id, const cha
     g_ptr_array_add(entries, journal_entry_new(kind, id, key, body));
 }
 
-void entries_add_audit(GPtrArray *entries, const struct audit *audit, uint64_t seq, int64_t wall_us)
+char *journal_time_text(int64_t wall_us)
 {
     g_autoptr(GDateTime) seconds = g_date_time_new_from_unix_utc(wall_us / G_USEC_PER_SEC);
-    g_autofree char *date = seconds == NULL ? NULL : g_date_time_format(seconds, "%Y-%m-%dT%H:%M:%S"),
-                    *at = g_strdup_printf("%s.%06dZ", date, (int)(wall_us % G_USEC_PER_SEC)),
-                    *id = g_strdup_printf("%" G_GUINT64_FORMAT, seq);
+    g_autofree char *date = seconds == NULL ? NULL : g_date_time_format(seconds, "%Y-%m-%dT%H:%M:%S");
+    return g_strdup_printf("%s.%06dZ", date, (int)(wall_us % G_USEC_PER_SEC));
+}
+
+void entries_add_audit(GPtrArray *entries, const struct audit *audit, uint64_t seq, int64_t wall_us)
+{
+    g_autofree char *at = journal_time_text(wall_us), *id = g_strdup_printf("%" G_GUINT64_FORMAT, seq);
     entries_add(entries, "audit", id, NULL,
                 json_pack("{s:I, s:s, s:I, s:s, s:s?, s:s, s:s?, s:s?, s:s?, s:I, s:s?, s:o}", "seq", (json_int_t)seq,
                           "at", at, "at_us", (json_int_t)wall_us, "actor", audit->actor, "reason", audit->reason,

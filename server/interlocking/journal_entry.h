@@ -38,6 +38,9 @@ void journal_entry_free(struct journal_entry *entry);
 GPtrArray *entries_new(void);
 void entries_add(GPtrArray *entries, const char *kind, const char *id, const char *key, json_t *body);
 
+/* "2024-07-02T12:00:00.000001Z"; g_free. */
+char *journal_time_text(int64_t wall_us);
+
 /* A record of the audit. */
 struct audit {
     const char *actor, *reason; /* reason NULL: none was given */

@@ -1,6 +1,8 @@
 /* world_diff.c: what two generations have apart. */
 #include "server/interlocking/world_diff.h"
 
+#include "schema/jsondoc.h"
+
 #include <string.h>
 
 /* ---- levers and plans ---- */
@@ -108,39 +110,34 @@ json_t *world_diff(const struct resolved *from, const struct resolved *to)
 
 /* ---- text ---- */
 
-static const char *text_of(const json_t *row, const char *member)
-{
-    const char *text = json_string_value(json_object_get(row, member));
-    return text != NULL ? text : "";
-}
-
 static void lever_row(GString *out, const json_t *row)
 {
-    g_string_append_printf(out, "  %s/%s: %s -> %s\n", text_of(row, "control"), text_of(row, "object"),
-                           text_of(row, "before"), text_of(row, "after"));
+    g_string_append_printf(out, "  %s/%s: %s -> %s\n", json_member_shown(row, "control"),
+                           json_member_shown(row, "object"), json_member_shown(row, "before"),
+                           json_member_shown(row, "after"));
 }
 
 static void plan_row(GString *out, const json_t *row)
 {
-    g_string_append_printf(out, "  %s %s\n", text_of(row, "plan"), text_of(row, "change"));
+    g_string_append_printf(out, "  %s %s\n", json_member_shown(row, "plan"), json_member_shown(row, "change"));
 }
 
 static void two_lines(GString *out, const char *where, const char *what, const json_t *row)
 {
     if (json_is_string(json_object_get(row, "before")))
-        g_string_append_printf(out, "  - %s %s: %s\n", where, what, text_of(row, "before"));
+        g_string_append_printf(out, "  - %s %s: %s\n", where, what, json_member_shown(row, "before"));
     if (json_is_string(json_object_get(row, "after")))
-        g_string_append_printf(out, "  + %s %s: %s\n", where, what, text_of(row, "after"));
+        g_string_append_printf(out, "  + %s %s: %s\n", where, what, json_member_shown(row, "after"));
 }
 
 static void entry_row(GString *out, const json_t *row)
 {
-    two_lines(out, text_of(row, "class"), text_of(row, "part"), row);
+    two_lines(out, json_member_shown(row, "class"), json_member_shown(row, "part"), row);
 }
 
 static void record_row(GString *out, const json_t *row)
 {
-    two_lines(out, text_of(row, "name"), text_of(row, "type"), row);
+    two_lines(out, json_member_shown(row, "name"), json_member_shown(row, "type"), row);
 }
 
 char *world_diff_text(const json_t *diff, size_t rows_max)
@@ -153,7 +150,7 @@ char *world_diff_text(const json_t *diff, size_t rows_max)
                  {"entries", "table entries", entry_row},
                  {"records", "records", record_row}};
     GString *out = g_string_new(NULL);
-    const char *objects = text_of(diff, "objects");
+    const char *objects = json_member_shown(diff, "objects");
     if (objects[0] != '\0')
         g_string_append_printf(out, "inventory\n%s", objects);
     for (size_t i = 0; i < G_N_ELEMENTS(lists); i++) {
