@@ -18,6 +18,11 @@ void served_teardown(void)
     served_clear(&served);
 }
 
+char *in_dir(const char *name)
+{
+    return g_build_filename(served.dir, name, NULL);
+}
+
 json_int_t number_at(const json_t *json, const char *member)
 {
     return json_integer_value(json_object_get(json, member));

@@ -9,6 +9,7 @@ extern struct served served;
 /* For tcase_add_checked_fixture: a server without a site, and its end. */
 void served_setup(void);
 void served_teardown(void);
+char *in_dir(const char *name); /* a path in its folder; g_free */
 
 json_int_t number_at(const json_t *json, const char *member); /* 0 when absent */
 const char *text_at(const json_t *json, const char *member);  /* "" when absent */

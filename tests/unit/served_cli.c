@@ -20,19 +20,24 @@ static void make_argv(const char **argv, const char *const *words)
     argv[n] = NULL;
 }
 
-struct run signalbox(const char *const *words)
+struct run run_argv(const char *const *argv)
 {
-    const char *argv[16];
     struct run r = {0};
     int status;
     g_autoptr(GError) error = NULL;
-    make_argv(argv, words);
     if (!g_spawn_sync(NULL, (char **)(uintptr_t)argv, NULL, G_SPAWN_DEFAULT, NULL, NULL, &r.out, &r.err, &status,
                       &error))
         ck_abort_msg("%s", error->message);
     ck_assert(WIFEXITED(status));
     r.code = WEXITSTATUS(status);
     return r;
+}
+
+struct run signalbox(const char *const *words)
+{
+    const char *argv[16];
+    make_argv(argv, words);
+    return run_argv(argv);
 }
 
 void expect_run(struct run r, int code, const char *out, const char *err)

@@ -9,6 +9,8 @@ struct run {
     int code;
     char *out, *err;
 };
+/* Any program, to its end. */
+struct run run_argv(const char *const *argv);
 /* signalbox with these words, at the socket of the served server; words: NULL-terminated. The texts are g_free's. */
 struct run signalbox(const char *const *words);
 #define SIGNALBOX_RUN(...) signalbox((const char *const[]){__VA_ARGS__, NULL})

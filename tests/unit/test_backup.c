@@ -22,11 +22,6 @@
 
 #define PATIENCE_US (30 * G_USEC_PER_SEC) /* a limit, not a wait */
 
-static char *in_dir(const char *name)
-{
-    return g_build_filename(served.dir, name, NULL);
-}
-
 /* A change, and all agents have it; its generation. */
 static json_int_t change(struct crew *crew, const char *lever, const char *value)
 {

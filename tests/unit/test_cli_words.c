@@ -6,24 +6,15 @@
 
 #include <signal.h>
 #include <string.h>
-#include <sys/wait.h>
 
 /* A line of bash behind `signalbox --socket ...`, or behind `signalbox --complete signalbox --socket ...`. */
 static struct run bash_run(const char *before, const char *words)
 {
     g_autofree char *line = g_strdup_printf("$SIGNALBOX %s--socket $SOCKET %s", before, words);
     const char *argv[] = {"/bin/bash", "-c", line, NULL};
-    struct run r = {0};
-    int status;
-    g_autoptr(GError) error = NULL;
     g_setenv("SIGNALBOX", SIGNALBOX, TRUE);
     g_setenv("SOCKET", served.socket, TRUE);
-    if (!g_spawn_sync(NULL, (char **)(uintptr_t)argv, NULL, G_SPAWN_DEFAULT, NULL, NULL, &r.out, &r.err, &status,
-                      &error))
-        ck_abort_msg("%s", error->message);
-    ck_assert(WIFEXITED(status));
-    r.code = WEXITSTATUS(status);
-    return r;
+    return run_argv(argv);
 }
 
 static struct run shell_run(const char *words)

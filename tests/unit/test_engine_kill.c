@@ -84,11 +84,6 @@ static struct site_stage stage;
 
 /* ---- the server ---- */
 
-static char *in_dir(const char *name)
-{
-    return g_strdup_printf("%s/%s", served.dir, name);
-}
-
 static void arm(const char *name, const char *text)
 {
     g_autofree char *path = in_dir(name);

@@ -46,11 +46,6 @@
 
 /* ---- what every row uses ---- */
 
-static char *in_dir(const char *name)
-{
-    return g_strdup_printf("%s/%s", served.dir, name);
-}
-
 static void start_server(void)
 {
     g_autofree char *folder = g_strdup_printf("BADLUCK=%s", served.dir);
