@@ -10,6 +10,8 @@
 #define BACKOFF_FIRST_MS 100
 #define BACKOFF_LAST_MS 2000
 #define ANSWER_SIZE_MAX (16u << 20)
+#define SAVE_US (60 * G_USEC_PER_SEC) /* what has not changed is written again for its time, by which its age is told  \
+                                       */
 
 struct callee {
     char **members, *cache, *ca, *cert, *key;
@@ -23,6 +25,8 @@ struct callee {
     bool doubt;       /* the watch has ended, or said something that needs a look */
     GString *input;   /* bytes of the answer that are not taken yet */
     int backoff_ms;
+    char *saved; /* what the cache says, but for its time; NULL: not known */
+    int64_t saved_us;
 
     pthread_mutex_t lock; /* of what follows */
     pthread_cond_t settled;
@@ -106,6 +110,11 @@ static void save(struct callee *callee)
 {
     if (callee->cache == NULL || !callee_table_known(callee->table)) /* nobody else writes the table */
         return;
+    g_autofree char *what = callee_table_dump(callee->table, 0);
+    int64_t now_us = g_get_monotonic_time();
+    if (g_strcmp0(what, callee->saved) == 0 && now_us < callee->saved_us + SAVE_US)
+        return;
+    g_clear_pointer(&callee->saved, g_free);
     g_autofree char *text = callee_table_dump(callee->table, g_get_real_time());
     GError *error = NULL;
     if (!g_file_set_contents_full(callee->cache, text, -1, G_FILE_SET_CONTENTS_CONSISTENT | G_FILE_SET_CONTENTS_DURABLE,
@@ -113,7 +122,10 @@ static void save(struct callee *callee)
         pthread_mutex_lock(&callee->lock);
         complain_locked(callee, error);
         pthread_mutex_unlock(&callee->lock);
+        return;
     }
+    callee->saved = g_steal_pointer(&what);
+    callee->saved_us = now_us;
 }
 
 /* ---- looking ---- */
@@ -409,6 +421,7 @@ void callee_free(struct callee *callee)
     g_strfreev(callee->members);
     g_free(callee->state.error);
     g_free(callee->cache);
+    g_free(callee->saved);
     g_free(callee->ca);
     g_free(callee->cert);
     g_free(callee->key);

@@ -26,6 +26,7 @@
 #include "tests/unit/etcdd.h"
 #include "tests/unit/unit.h"
 
+#include <glib/gstdio.h>
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
@@ -494,6 +495,32 @@ START_TEST(etcd_dies_and_comes_back)
 }
 END_TEST
 
+/* Each change is on disk at once; what is the same is not written again at each look. */
+START_TEST(only_what_is_new_is_written)
+{
+    begin(1);
+    g_autofree char *cache = g_build_filename(folder, "cache", NULL);
+    GStatBuf first, later;
+    put_site();
+    struct callee *callee = client(1, cache);
+    wait_picked(callee, "10.1.0.1:80");
+    wait_watching(callee);
+    ck_assert_int_eq(g_stat(cache, &first), 0);
+    etcdd_kill(etcd[0]);
+    wait_error(callee, "expected an answer of etcd");
+    etcdd_run(etcd[0]); /* a reason to look again */
+    wait_watching(callee);
+    ck_assert_int_eq(g_stat(cache, &later), 0);
+    ck_assert(first.st_ino == later.st_ino && first.st_mtim.tv_nsec == later.st_mtim.tv_nsec);
+    put_row("zone-2:1:room-c");
+    wait_picked(callee, "10.2.0.1:80");
+    callee_free(callee);
+    ck_assert_int_eq(g_stat(cache, &later), 0);
+    ck_assert(first.st_ino != later.st_ino || first.st_mtim.tv_nsec != later.st_mtim.tv_nsec);
+    end();
+}
+END_TEST
+
 START_TEST(what_was_missed_and_compacted_is_seen)
 {
     begin(3);
@@ -640,6 +667,7 @@ static void add(TCase *tcase)
     tcase_add_test(tcase, tls_is_spoken);
     tcase_add_test(tcase, a_switch_is_heard_by_watching);
     tcase_add_test(tcase, etcd_dies_and_comes_back);
+    tcase_add_test(tcase, only_what_is_new_is_written);
     tcase_add_test(tcase, what_was_missed_and_compacted_is_seen);
     tcase_add_test(tcase, members_die_and_others_are_watched);
     tcase_add_test(tcase, leases_end_all_at_once);
