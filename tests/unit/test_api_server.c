@@ -1,16 +1,14 @@
 /* test_api_server.c: the life of signalboxd: settings, TLS, crashes, name servers that are away. */
 #include "core/loop.h"
 #include "server/store/db.h"
+#include "tests/unit/authority.h"
 #include "tests/unit/served_case.h"
 #include "tests/unit/unit.h"
-#include <gnutls/gnutls.h>
-#include <gnutls/x509.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 /* ---- crashes ---- */
@@ -160,46 +158,19 @@ START_TEST(settings_are_checked)
 }
 END_TEST
 
-/* A certificate for 127.0.0.1 that vouches for itself, and its key, as files. */
-static void make_certificate(const char *cert_path, const char *key_path)
-{
-    static const unsigned char loopback[] = {127, 0, 0, 1};
-    gnutls_x509_privkey_t key;
-    gnutls_x509_crt_t cert;
-    gnutls_datum_t cert_pem, key_pem;
-    gnutls_x509_privkey_init(&key);
-    gnutls_x509_privkey_generate(key, GNUTLS_PK_ECDSA, (unsigned)GNUTLS_CURVE_TO_BITS(GNUTLS_ECC_CURVE_SECP256R1), 0);
-    gnutls_x509_crt_init(&cert);
-    gnutls_x509_crt_set_version(cert, 3);
-    gnutls_x509_crt_set_serial(cert, "\1", 1);
-    gnutls_x509_crt_set_activation_time(cert, time(NULL) - 3600);
-    gnutls_x509_crt_set_expiration_time(cert, time(NULL) + 3600);
-    gnutls_x509_crt_set_dn(cert, "CN=signalbox test", NULL);
-    gnutls_x509_crt_set_basic_constraints(cert, 1, 0);
-    gnutls_x509_crt_set_subject_alt_name(cert, GNUTLS_SAN_IPADDRESS, loopback, sizeof loopback, 0);
-    gnutls_x509_crt_set_key(cert, key);
-    ck_assert_int_eq(gnutls_x509_crt_sign2(cert, cert, key, GNUTLS_DIG_SHA256, 0), 0);
-    gnutls_x509_crt_export2(cert, GNUTLS_X509_FMT_PEM, &cert_pem);
-    gnutls_x509_privkey_export2(key, GNUTLS_X509_FMT_PEM, &key_pem);
-    ck_assert(g_file_set_contents(cert_path, (char *)cert_pem.data, (gssize)cert_pem.size, NULL));
-    ck_assert(g_file_set_contents_full(key_path, (char *)key_pem.data, (gssize)key_pem.size, G_FILE_SET_CONTENTS_NONE,
-                                       0600, NULL));
-    gnutls_free(cert_pem.data);
-    gnutls_free(key_pem.data);
-    gnutls_x509_crt_deinit(cert);
-    gnutls_x509_privkey_deinit(key);
-}
-
 START_TEST(tls_on_both_listeners)
 {
-    char cert[96], key[96], other[96];
+    char ca[96], cert[96], key[96], other[96];
     g_autofree char *cert_flag = NULL, *key_flag = NULL, *other_flag = NULL;
+    snprintf(ca, sizeof ca, "%s/ca.pem", served.dir);
     snprintf(cert, sizeof cert, "%s/cert.pem", served.dir);
     snprintf(key, sizeof key, "%s/other.pem", served.dir);
-    make_certificate(cert, key);
+    struct authority *authority = authority_new(ca);
+    authority_issue(authority, "signalbox test", 2, cert, key);
     other_flag = g_strconcat("--tls-key=", key, NULL);
     snprintf(other, sizeof other, "%s/key.pem", served.dir);
-    make_certificate(cert, other);
+    authority_issue(authority, "signalbox test", 2, cert, other);
+    authority_free(authority);
     cert_flag = g_strconcat("--tls-cert=", cert, NULL);
     key_flag = g_strconcat("--tls-key=", other, NULL);
     ck_assert_int_eq(run_to_end((const char *const[]){cert_flag, NULL}, "expected both or none"), 2);
@@ -215,7 +186,7 @@ START_TEST(tls_on_both_listeners)
     for (int i = 0; i < 2; i++) {
         g_autofree char *url = g_strdup_printf("https://127.0.0.1:%d", ports[i]);
         g_autofree char *plain = g_strdup_printf("http://127.0.0.1:%d", ports[i]);
-        const struct httpc_target good = {.base_url = url, .ca_file = cert, .token = token}, blind = {.base_url = url},
+        const struct httpc_target good = {.base_url = url, .ca_file = ca, .token = token}, blind = {.base_url = url},
                                   bare = {.base_url = plain};
         struct httpc_reply reply = {0};
         ck_assert(httpc_call(&good, "GET", i == 0 ? "/v1/status" : "/livez", NULL, NULL, 10000, &reply, NULL));
