@@ -10,8 +10,8 @@
 #define BACKOFF_FIRST_MS 100
 #define BACKOFF_LAST_MS 2000
 #define ANSWER_SIZE_MAX (16u << 20)
-#define SAVE_US (60 * G_USEC_PER_SEC) /* what has not changed is written again for its time, by which its age is told  \
-                                       */
+/* What has not changed is written again for its time, by which its age is told. */
+#define SAVE_US (60 * G_USEC_PER_SEC)
 
 struct callee {
     char **members, *cache, *ca, *cert, *key;
