@@ -18,10 +18,14 @@ normal() {
         sed -E 's/[0-9][0-9,]* requests?/N requests/; s/[0-9][0-9,.]* failed/N failed/; s/[0-9.]+ *(requests\/s|ms|s) /N \1 /g
             s/[0-9.]+\/s$/N\/s/; s/down \([A-Z0-9]+\)/down/g; s/execution [0-9a-z-]{8,}/execution ID/; s/generation [0-9]+/generation N/'
 }
-look() {
+explained() {
     sb explain http://creator.example.test/upload --user 42 | normal >"$scratch/$1.txt"
     if [[ -n ${UPDATE:-} ]]; then mkdir -p "$golden" && cp "$scratch/$1.txt" "$golden/$1.txt"; fi
-    diff -u "$golden/$1.txt" "$scratch/$1.txt" >&2 || die "explain $1 is not the golden text"
+    diff "$golden/$1.txt" "$scratch/$1.txt"
+}
+# Rates are of some seconds, and a resolver may name an edge a little longer than the rest: the text comes to be so.
+look() {
+    (within 20 "explain $1 is the golden text" explained "$1") || die "$(diff -u "$golden/$1.txt" "$scratch/$1.txt")"
 }
 traffic_start load
 traffic_quiet load 8
