@@ -35,8 +35,8 @@ int error_exit_code(const GError *error)
 const char *error_kind_name(const GError *error)
 {
     static const char *const names[] = {
-        "invalid",   "unauthorized", "forbidden",    "not-found", "method",      "conflict",    "refused", "stale",
-        "too-large", "reused",       "precondition", "io",        "unreachable", "unavailable", "timeout",
+        "invalid",   "unauthorized", "forbidden",    "not-found", "method", "conflict",    "refused",     "stale",
+        "too-large", "reused",       "precondition", "limited",   "io",     "unreachable", "unavailable", "timeout",
     };
     static_assert(G_N_ELEMENTS(names) == G_N_ELEMENTS(kinds), "a name for each kind");
     return names[kind_of(error)];

@@ -28,6 +28,7 @@ GQuark sb_error_quark(void);
     E(TOO_LARGE, 413, 2, "the request is too large")                                                                   \
     E(REUSED, 422, 2, "the idempotency key was used for another request")                                              \
     E(PRECONDITION, 428, 2, "If-Match is required")                                                                    \
+    E(LIMITED, 429, 6, "too many attempts")                                                                            \
     E(IO, 500, 1, "an input or output error")                                                                          \
     E(UNREACHABLE, 502, 6, "the other side cannot be reached")                                                         \
     E(UNAVAILABLE, 503, 6, "not available now")                                                                        \

@@ -12,20 +12,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* What the journal keeps for the api. */
-struct kept {
-    struct tokens *tokens;
-    struct answers *answers;
-};
-
 static bool restore_kept(void *data, const struct journal_entry *entry, GError **error)
 {
-    const struct kept *kept = data;
-    return strcmp(entry->kind, "token") == 0 ? tokens_restore(kept->tokens, entry, error)
-                                             : answers_restore(kept->answers, entry, error);
+    const struct api_kept *kept = data;
+    if (strcmp(entry->kind, "token") == 0)
+        return tokens_restore(kept->tokens, entry, error);
+    return strcmp(entry->kind, "session") == 0 ? sessions_restore(kept->sessions, entry, error)
+                                               : answers_restore(kept->answers, entry, error);
 }
 
-static struct executor *start_executor(const struct config *config, struct kept *kept, GError **error)
+static struct executor *start_executor(const struct config *config, struct api_kept *kept, GError **error)
 {
     struct executor_config executor_config = {
         .cluster = config->cluster,
@@ -49,7 +45,7 @@ static struct executor *start_executor(const struct config *config, struct kept 
     return executor;
 }
 
-static struct api *start_api(const struct config *config, struct executor *executor, const struct kept *kept,
+static struct api *start_api(const struct config *config, struct executor *executor, const struct api_kept *kept,
                              GError **error)
 {
     struct api_config api_config = {
@@ -58,7 +54,7 @@ static struct api *start_api(const struct config *config, struct executor *execu
         .socket = config->socket,
         .tls = {config->tls_cert, config->tls_key, config->agents_ca, config->agents_revoked},
     };
-    return api_new(&api_config, executor, kept->tokens, kept->answers, error);
+    return api_new(&api_config, executor, kept, error);
 }
 
 static void say_ready(const struct config *config, struct tokens *tokens)
@@ -75,8 +71,9 @@ static void say_ready(const struct config *config, struct tokens *tokens)
 static bool serve(const struct config *config, const sigset_t *signals, GError **error)
 {
     sb_auto(tokens) tokens = tokens_new();
+    sb_auto(sessions) sessions = sessions_new();
     sb_auto(answers) answers = answers_new();
-    struct kept kept = {tokens, answers};
+    struct api_kept kept = {tokens, sessions, answers};
     struct executor *executor = start_executor(config, &kept, error);
     if (executor == NULL)
         return false;

@@ -45,7 +45,8 @@ static size_t size_of(const char *text)
     return text != NULL ? strlen(text) : 0;
 }
 
-bool answer_key_take(const struct request *request, const char *who, struct answer_key *key, GError **error)
+bool answer_key_take(const struct request *request, const char *who, bool with_body, struct answer_key *key,
+                     GError **error)
 {
     const char *text = request->idempotency_key, *match = request->if_match != NULL ? request->if_match : "";
     size_t size = strlen(text);
@@ -61,7 +62,8 @@ bool answer_key_take(const struct request *request, const char *who, struct answ
     }
     hash_parts((const void *const[]){who, text}, (const size_t[]){size_of(who), size}, 2, key->id);
     hash_parts((const void *const[]){request->method, request->path, match, request->body->data},
-               (const size_t[]){size_of(request->method), size_of(request->path), size_of(match), request->body->len},
+               (const size_t[]){size_of(request->method), size_of(request->path), size_of(match),
+                                with_body ? request->body->len : 0},
                4, key->request);
     return true;
 }

@@ -27,8 +27,9 @@ struct answer_key {
     char id[ANSWERS_HASH_SIZE];      /* of who and key */
     char request[ANSWERS_HASH_SIZE]; /* of method, path, If-Match and body */
 };
-/* False: the key is none. who: as call->who. */
-bool answer_key_take(const struct request *request, const char *who, struct answer_key *key, GError **error);
+/* False: the key is none. who: as call->who. Without the body, where a hash of it would give a password away. */
+bool answer_key_take(const struct request *request, const char *who, bool with_body, struct answer_key *key,
+                     GError **error);
 
 struct answers;
 struct answers *answers_new(void);

@@ -36,6 +36,23 @@ bool api_check_address(const char *flag, const struct endpoint *address, bool tl
     return false;
 }
 
+/* ---- threads ---- */
+
+static void *run_loop(void *data)
+{
+    loop_run(data);
+    return NULL;
+}
+
+static bool start_thread(struct loop *loop, const char *name, pthread_t *thread, bool *started, GError **error)
+{
+    int rc = pthread_create(thread, NULL, run_loop, loop);
+    if (rc != 0)
+        g_set_error(error, SB_ERROR, SB_ERROR_IO, "cannot start the %s's thread: %s", name, g_strerror(rc));
+    *started = rc == 0;
+    return *started;
+}
+
 /* ---- the clock ---- */
 
 static void on_clock(void *data)
@@ -51,21 +68,11 @@ static void on_clock(void *data)
     loop_timer_arm(api->clock_timer, now_us + CLOCK_US);
 }
 
-static void *run_clock(void *data)
-{
-    loop_run(((struct api *)data)->clock);
-    return NULL;
-}
-
 static bool start_clock(struct api *api, GError **error)
 {
     api->clock_timer = loop_timer_new(api->clock, on_clock, api);
     loop_timer_arm(api->clock_timer, loop_now_us() + CLOCK_US);
-    int rc = pthread_create(&api->clock_thread, NULL, run_clock, api);
-    if (rc != 0)
-        g_set_error(error, SB_ERROR, SB_ERROR_IO, "cannot start the clock's thread: %s", g_strerror(rc));
-    api->clock_started = rc == 0;
-    return rc == 0;
+    return start_thread(api->clock, "clock", &api->clock_thread, &api->clock_started, error);
 }
 
 static void stop_clock(struct api *api)
@@ -79,21 +86,6 @@ static void stop_clock(struct api *api)
 }
 
 /* ---- the reader ---- */
-
-static void *run_reading(void *data)
-{
-    loop_run(((struct api *)data)->reading);
-    return NULL;
-}
-
-static bool start_reading(struct api *api, GError **error)
-{
-    int rc = pthread_create(&api->reading_thread, NULL, run_reading, api);
-    if (rc != 0)
-        g_set_error(error, SB_ERROR, SB_ERROR_IO, "cannot start the reader's thread: %s", g_strerror(rc));
-    api->reading_started = rc == 0;
-    return rc == 0;
-}
 
 /* A verify that is under way was posted again before this, or sees in its turn that the server ends. */
 static void end_reading(void *data)
@@ -113,6 +105,23 @@ static void stop_reading(struct api *api)
         pthread_join(api->reading_thread, NULL);
     }
     loop_free(api->reading);
+}
+
+/* ---- passwords ---- */
+
+static void end_hashing(void *data)
+{
+    loop_stop(data);
+}
+
+/* What was posted before is answered. */
+static void stop_hashing(struct api *api)
+{
+    if (api->hashing_started) {
+        loop_post(api->hashing, end_hashing, api->hashing);
+        pthread_join(api->hashing_thread, NULL);
+    }
+    loop_free(api->hashing);
 }
 
 /* ---- listeners ---- */
@@ -201,8 +210,8 @@ static void on_publish(void *data)
     waiters_wake_due(((struct api *)data)->waiters, INT64_MAX);
 }
 
-struct api *api_new(const struct api_config *config, struct executor *executor, struct tokens *tokens,
-                    struct answers *answers, GError **error)
+struct api *api_new(const struct api_config *config, struct executor *executor, const struct api_kept *kept,
+                    GError **error)
 {
     bool tls = config->tls.cert != NULL;
     if (!api_check_address("--listen", &config->listen, tls, error) ||
@@ -210,13 +219,18 @@ struct api *api_new(const struct api_config *config, struct executor *executor, 
         return NULL;
     struct api *api = g_new0(struct api, 1);
     api->executor = executor;
-    api->tokens = tokens;
-    api->answers = answers;
+    api->tokens = kept->tokens;
+    api->sessions = kept->sessions;
+    api->answers = kept->answers;
+    api->attempts = attempts_new();
     api->waiters = waiters_new();
     executor_on_publish(executor, on_publish, api);
     if ((!tls || (api->tls = tls_new(&config->tls, error)) != NULL) &&
         (api->reader = journal_reader_open(executor_journal_path(executor), error)) != NULL &&
-        (api->reading = loop_new(error)) != NULL && start_reading(api, error) &&
+        (api->reading = loop_new(error)) != NULL &&
+        start_thread(api->reading, "reader", &api->reading_thread, &api->reading_started, error) &&
+        (api->hashing = loop_new(error)) != NULL &&
+        start_thread(api->hashing, "hasher", &api->hashing_thread, &api->hashing_started, error) &&
         (api->clock = loop_new(error)) != NULL && listen_all(api, config, error) && start_clock(api, error)) {
         atomic_store(&api->listening, true);
         return api;
@@ -238,6 +252,7 @@ void api_free(struct api *api)
     executor_on_publish(api->executor, NULL, NULL);
     waiters_wake_due(api->waiters, INT64_MAX);
     executor_release(api->executor);
+    stop_hashing(api);
     stop_reading(api);
     stop_clock(api);
     for (int i = 0; i < LISTENERS; i++)
@@ -247,6 +262,7 @@ void api_free(struct api *api)
         unlink(api->socket);
     tls_free(api->tls);
     waiters_free(api->waiters);
+    attempts_free(api->attempts);
     journal_reader_close(api->reader);
     g_free(api->socket);
     g_free(api);

@@ -8,6 +8,7 @@
 
 #include "schema/addr.h"
 #include "server/api/answers.h"
+#include "server/api/sessions.h"
 #include "server/api/tls.h"
 #include "server/api/tokens.h"
 #include "server/engine/executor.h"
@@ -17,10 +18,16 @@ struct api_config {
     const char *socket;   /* path of the local socket */
     struct tls_files tls; /* cert NULL: none, and addresses must be loopback */
 };
+/* What the journal keeps for the api. */
+struct api_kept {
+    struct tokens *tokens;
+    struct sessions *sessions;
+    struct answers *answers;
+};
 struct api;
-/* Begins to answer. executor is started; tokens and answers hold what the journal had. All must outlive the api. */
-struct api *api_new(const struct api_config *config, struct executor *executor, struct tokens *tokens,
-                    struct answers *answers, GError **error);
+/* Begins to answer. executor is started; kept holds what the journal had. All must outlive the api. */
+struct api *api_new(const struct api_config *config, struct executor *executor, const struct api_kept *kept,
+                    GError **error);
 /* Answers who waits, then ends. NULL is allowed. */
 void api_free(struct api *api);
 

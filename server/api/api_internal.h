@@ -6,6 +6,7 @@
 #define API_API_INTERNAL_H
 
 #include "server/api/api.h"
+#include "server/api/attempts.h"
 #include "server/api/listener.h"
 #include "server/api/waiters.h"
 #include "server/store/journal.h"
@@ -19,6 +20,8 @@ struct api {
     struct executor *executor;
     struct tls *tls; /* or NULL */
     struct tokens *tokens;
+    struct sessions *sessions;
+    struct attempts *attempts;
     struct answers *answers;
     struct listener *listeners[LISTENERS];
     atomic_bool listening; /* on all of them: from then on the array does not change */
@@ -27,7 +30,11 @@ struct api {
     struct loop_timer *clock_timer;
     pthread_t clock_thread;
     bool clock_started;
-    struct loop *reading; /* handler->read: disks are slow, and a listener serves others meanwhile */
+    struct loop *hashing; /* handler->slow: passwords take their time on purpose */
+    pthread_t hashing_thread;
+    bool hashing_started;
+    atomic_uint n_hashing; /* calls that wait for it */
+    struct loop *reading;  /* handler->read: disks are slow, and a listener serves others meanwhile */
     pthread_t reading_thread;
     bool reading_started;
     struct journal_reader *reader; /* the reading thread's */

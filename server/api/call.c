@@ -5,10 +5,13 @@
 #include "core/loop.h"
 #include "schema/jsondoc.h"
 #include "server/api/api_internal.h"
+#include "server/api/console.h"
 #include "server/api/dispatch.h"
 #include "server/api/problem.h"
 
 #include <string.h>
+
+#define HASHING_MAX 16 /* calls with passwords at once: each takes a tenth of a second */
 
 /* ---- outcome ---- */
 
@@ -103,12 +106,14 @@ static bool authorize(struct call *call, GError **error)
         call->who = g_strdup_printf("uid:%u", (unsigned)call->request->peer_uid);
         return true;
     }
-    if (call->request->bearer == NULL) {
+    if (call->request->bearer == NULL && session_cookie(call) == NULL) {
         g_set_error(error, SB_ERROR, SB_ERROR_UNAUTHORIZED,
                     "found no token, expected the header \"Authorization: Bearer sb_...\"");
         return false;
     }
-    if (!tokens_check(call->api->tokens, call->request->bearer, wall_now_us(), &grant, error))
+    if (call->request->bearer != NULL
+            ? !tokens_check(call->api->tokens, call->request->bearer, wall_now_us(), &grant, error)
+            : !session_authorize(call, &grant, error))
         return false;
     call->who = grant.name;
     call->scopes = grant.scopes;
@@ -140,6 +145,8 @@ void dispatch_begin(void *data, struct request *request)
     call->api = data;
     call->request = request;
     request->data = call;
+    if (listener_config(request->listener)->which != LISTENER_AGENTS && console_answer(request, console_files))
+        return;
     if (!find_route(call, &call->error) || !authorize(call, &call->error)) {
         settle(call);
         return;
@@ -305,7 +312,7 @@ static void on_work(void *data, struct turn *turn)
         settle(call);
         return;
     }
-    if (turn->unwritable != NULL && is_change(call))
+    if (turn->unwritable != NULL && is_change(call) && !call->handler->anyhow)
         g_set_error(&call->error, SB_ERROR, SB_ERROR_UNAVAILABLE,
                     "the journal cannot be written, so nothing can be changed; what was in force stays: %s",
                     turn->unwritable);
@@ -329,6 +336,21 @@ static bool on_news(void *data, struct turn *turn, bool last)
 {
     struct call *call = data;
     return call->handler->ready(call, turn, last, &call->error);
+}
+
+static void on_done(void *data);
+
+static void on_slow(void *data)
+{
+    struct call *call = data;
+    call->handler->slow(call, &call->error);
+    atomic_fetch_sub(&call->api->n_hashing, 1);
+    if (call->error == NULL) {
+        executor_submit(call->api->executor, on_work, on_done, call);
+        return;
+    }
+    settle(call);
+    request_resume(call->request);
 }
 
 static void on_read(void *data);
@@ -392,19 +414,26 @@ static bool take_page(struct call *call, GError **error)
 
 static bool take_key(struct call *call, GError **error)
 {
-    if (call->request->idempotency_key == NULL || !is_change(call))
+    if (call->request->idempotency_key == NULL || !is_change(call) || call->route->role == ROUTE_ANY)
         return true;
-    call->keyed = answer_key_take(call->request, call->who, &call->key, error);
+    call->keyed = answer_key_take(call->request, call->who, call->handler->slow == NULL, &call->key, error);
     return call->keyed;
 }
 
 static void hand_over(struct call *call)
 {
+    if (call->handler->slow != NULL && atomic_fetch_add(&call->api->n_hashing, 1) >= HASHING_MAX) {
+        atomic_fetch_sub(&call->api->n_hashing, 1);
+        settle_error(call, SB_ERROR_UNAVAILABLE, "too many passwords at once: ask again in a moment");
+        return;
+    }
     if (!request_park(call->request)) {
         settle_error(call, SB_ERROR_UNAVAILABLE, "the server is ending");
         return;
     }
-    if (call->handler->read != NULL)
+    if (call->handler->slow != NULL)
+        loop_post(call->api->hashing, on_slow, call);
+    else if (call->handler->read != NULL)
         loop_post(call->api->reading, on_read, call);
     else if (call->handler->work != NULL)
         executor_submit(call->api->executor, on_work, on_done, call);

@@ -4,6 +4,7 @@
  *                        handler->prepare           parse the body, look at headers; may answer from what is published
  *   reader's thread      handler->read              what is read from disk, one call after the other; the long in turns
  *   engine's thread      handler->work or ->ready   what needs the engine; the result is text when it leaves
+ *   hashing thread       handler->slow              passwords; before ->work
  *   listener's thread    the answer
  * A handler is one row of the table in handlers.c. Each function may set *error instead; that becomes a problem
  * (RFC 9457), and nothing has changed.
@@ -18,6 +19,7 @@
 #include "server/api/api.h"
 #include "server/api/listener.h"
 #include "server/api/paging.h"
+#include "server/api/sessions.h"
 #include "server/api/tokens.h"
 #include "server/engine/executor.h"
 #include "server/store/journal.h"
@@ -29,7 +31,7 @@ struct call {
     const struct route_class *route;
     const struct handler *handler;
     struct route_params params; /* {name} of the path, in order */
-    char *who;                  /* token's name, "uid:0", or NULL where no token is asked for */
+    char *who;                  /* token's or user's name, "uid:0", or NULL where no token is asked for */
     char **scopes;              /* of the token (tokens.h), or NULL: all */
     int64_t expires_us;         /* of the token; 0: never */
     json_t *body;               /* parsed, or NULL */
@@ -45,6 +47,7 @@ struct call {
     uint64_t after_epoch, writes; /* events: of the entry `after`; how often the journal was written when it was read */
     int64_t until_us;             /* end of ?wait= */
     struct stamp have;            /* agents: what they have */
+    char hash[TOKEN_PASSWORD_SIZE]; /* of a password */
     /* The outcome. */
     bool again;                  /* handler->read goes on in another turn: others are read for in between */
     json_t *result;              /* becomes the reply's body */
@@ -63,6 +66,7 @@ struct handler {
         *members; /* of the body, with "reason", "overrides", "dry_run" where they are; NULL: the handler looks */
     bool (*prepare)(struct call *call, GError **error);                 /* may be NULL */
     bool (*read)(struct call *call, GError **error);                    /* or NULL: what takes its time with the disk */
+    void (*slow)(struct call *call, GError **error);                    /* or NULL: with passwords */
     void (*work)(struct call *call, struct turn *turn, GError **error); /* or NULL */
     bool (*ready)(struct call *call, struct turn *turn, bool last, GError **error); /* or NULL: for those that wait;
                                                                                      * with read: to read again */
@@ -72,6 +76,7 @@ struct handler {
     bool secret;                        /* its answer is shown once */
     struct paging paging;               /* its answer is a listing */
     bool dry_run;                       /* it can say what would be, and change nothing; others refuse to be asked */
+    bool anyhow;                        /* it goes on while the journal cannot be written */
 };
 const struct handler *handler_for(enum route_id id);
 /* What agents ask (handlers_agent.c). */
@@ -95,11 +100,30 @@ void get_pin_keys(struct call *call, struct turn *turn, GError **error); /* hand
 void change_pin_keys(struct call *call, struct turn *turn, GError **error);
 void issue_pin(struct call *call, struct turn *turn, GError **error);
 void agent_report(struct call *call, struct turn *turn, GError **error);
+bool session_get(struct call *call, GError **error); /* handlers_users.c */
+bool login_prepare(struct call *call, GError **error);
+void login_slow(struct call *call, GError **error);
+void login(struct call *call, struct turn *turn, GError **error);
+bool logout_prepare(struct call *call, GError **error);
+void logout(struct call *call, struct turn *turn, GError **error);
+bool get_users(struct call *call, GError **error);
+bool password_prepare(struct call *call, GError **error);
+void password_slow(struct call *call, GError **error);
+void create_user(struct call *call, struct turn *turn, GError **error);
+void change_password(struct call *call, struct turn *turn, GError **error);
+void delete_user(struct call *call, struct turn *turn, GError **error);
+/* The cookie of a session, NULL: none was sent. */
+const char *session_cookie(const struct call *call);
+/* Whose it is and what he may, as tokens_check. FORBIDDEN: a change that the session's own page has not asked for. */
+bool session_authorize(struct call *call, struct token_grant *grant, GError **error);
 
 /* Helpers of handlers: what a call asks for. All set *error and return false when it is not right. */
 bool call_if_match(struct call *call, GError **error); /* header into if_match; SB_ERROR_PRECONDITION if absent */
 bool call_query_int(const struct call *call, const char *name, int64_t *out, GError **error); /* as queries.def */
 struct asker call_asker(const struct call *call);
+/* The journal first; the token reaches the tokens when it is durable. Takes body; null ends it. */
+void call_journal_token(struct call *call, struct turn *turn, const char *name, json_t *body, const char *what);
+bool call_may_grant(const struct call *call, GError **error); /* scopes and end of the body: no more than the asker's */
 void call_set_etag(struct call *call, uint64_t revision);
 
 #endif

@@ -616,12 +616,11 @@ static void get_metrics(struct call *call, struct turn *turn, GError **error)
 static bool get_tokens(struct call *call, GError **error)
 {
     (void)error;
-    call->result = tokens_to_json(call->api->tokens);
+    call->result = tokens_to_json(call->api->tokens, false);
     return true;
 }
 
-/* The journal first; call->token reaches the tokens when it is durable. */
-static void journal_token(struct call *call, struct turn *turn, const char *name, json_t *body, const char *what)
+void call_journal_token(struct call *call, struct turn *turn, const char *name, json_t *body, const char *what)
 {
     struct asker asker = call_asker(call);
     call->token = journal_entry_new("token", name, NULL, body);
@@ -667,27 +666,32 @@ static bool ends_in_time(const struct call *call, GError **error)
     return false;
 }
 
+bool call_may_grant(const struct call *call, GError **error)
+{
+    return scopes_held(call, error) && ends_in_time(call, error);
+}
+
 static void create_token(struct call *call, struct turn *turn, GError **error)
 {
     char text[TOKEN_TEXT_SIZE];
     json_t *body = tokens_make(call->api->tokens, call->body, turn->now.wall_us, text, error);
-    if (body == NULL || !scopes_held(call, error) || !ends_in_time(call, error)) {
+    if (body == NULL || !call_may_grant(call, error)) {
         json_decref(body);
         return;
     }
     const char *name = json_string_value(json_object_get(body, "name"));
-    journal_token(call, turn, name, body, "token created");
+    call_journal_token(call, turn, name, body, "token created");
     call->result = json_pack("{s:s, s:O, s:s}", "name", name, "role", json_object_get(body, "role"), "token", text);
 }
 
 static void delete_token(struct call *call, struct turn *turn, GError **error)
 {
     const char *name = call->params.value[0];
-    if (!tokens_exists(call->api->tokens, name)) {
+    if (!tokens_exists(call->api->tokens, name, false)) {
         g_set_error(error, SB_ERROR, SB_ERROR_NOT_FOUND, "token %s: there is none of this name", name);
         return;
     }
-    journal_token(call, turn, name, json_null(), "token deleted");
+    call_journal_token(call, turn, name, json_null(), "token deleted");
 }
 
 /* ---- the table ---- */
@@ -764,6 +768,26 @@ const struct handler *handler_for(enum route_id id)
                                 .status = 201,
                                 .secret = true},
         [ROUTE_TOKEN_DELETE] = {.work = delete_token, .status = 204},
+        [ROUTE_SESSION] = {.prepare = session_get, .status = 200},
+        [ROUTE_LOGIN] = {.members = "name password",
+                         .prepare = login_prepare,
+                         .slow = login_slow,
+                         .work = login,
+                         .status = 201,
+                         .anyhow = true},
+        [ROUTE_LOGOUT] = {.prepare = logout_prepare, .work = logout, .status = 204, .anyhow = true},
+        [ROUTE_USERS] = {.prepare = get_users, .status = 200, .paging = {"users", {"name"}}},
+        [ROUTE_USER_CREATE] = {.members = "name role scopes expires_us password reason",
+                               .prepare = password_prepare,
+                               .slow = password_slow,
+                               .work = create_user,
+                               .status = 201},
+        [ROUTE_USER_PASSWORD] = {.members = "password reason",
+                                 .prepare = password_prepare,
+                                 .slow = password_slow,
+                                 .work = change_password,
+                                 .status = 204},
+        [ROUTE_USER_DELETE] = {.work = delete_user, .status = 204},
         [ROUTE_WEBHOOKS] = {.read = webhooks_list, .status = 200, .paging = {"webhooks", {"name"}}},
         [ROUTE_WEBHOOK_DELIVERIES] = {.read = webhooks_deliveries, .status = 200, .paging = {"deliveries", {"number"}}},
         [ROUTE_WEBHOOK_TELL] = {.members = "id reason", .work = webhooks_tell, .status = 202},

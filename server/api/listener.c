@@ -6,6 +6,7 @@
 #include "server/api/daemon_thread.h"
 #include "server/api/framing.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <microhttpd.h>
 #include <pthread.h>
@@ -39,6 +40,7 @@ struct channel {
     struct peer *peer;
     struct tls_peer certificate;
     uid_t uid;
+    char address[INET6_ADDRSTRLEN];
     size_t uri_size; /* of the request that is being read */
 };
 
@@ -47,6 +49,19 @@ struct channel {
 static void set_deadline(struct request *request, int64_t deadline_us)
 {
     peers_set_deadline(request->listener->peers, request->channel->peer, deadline_us);
+}
+
+static void take_address(struct channel *channel, const struct sockaddr *from)
+{
+    if (from->sa_family == AF_INET) {
+        inet_ntop(AF_INET, &((const struct sockaddr_in *)(const void *)from)->sin_addr, channel->address,
+                  sizeof channel->address);
+    } else if (from->sa_family == AF_INET6) {
+        struct in6_addr address = ((const struct sockaddr_in6 *)(const void *)from)->sin6_addr;
+        if (!IN6_IS_ADDR_V4MAPPED(&address))
+            memset(&address.s6_addr[8], 0, 8);
+        inet_ntop(AF_INET6, &address, channel->address, sizeof channel->address);
+    }
 }
 
 static struct channel *channel_new(struct listener *listener, struct MHD_Connection *connection)
@@ -59,6 +74,7 @@ static struct channel *channel_new(struct listener *listener, struct MHD_Connect
         getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &credentials, &size);
     channel->listener = listener;
     channel->uid = credentials.uid;
+    take_address(channel, MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS)->client_addr);
     channel->peer =
         peers_add(listener->peers, fd, !listener->config.local, loop_now_us() + listener->config.limits.headers_us);
     return channel;
@@ -112,6 +128,8 @@ static void free_owner(void *owner)
 
 static struct MHD_Response *make_response(struct reply *reply)
 {
+    if (reply->fixed != NULL)
+        return MHD_create_response_from_buffer(reply->size, (void *)(uintptr_t)reply->fixed, MHD_RESPMEM_PERSISTENT);
     if (reply->part != NULL) {
         size_t size;
         const void *bytes = g_bytes_get_data(reply->part, &size);
@@ -129,6 +147,17 @@ static void add_header(struct MHD_Response *response, const char *name, const ch
         MHD_add_response_header(response, name, value);
 }
 
+/* What a browser has to know of a page and what belongs to it. */
+static void add_page_headers(struct MHD_Response *response, const struct reply *reply)
+{
+    if (reply->policy == NULL)
+        return;
+    add_header(response, "Content-Security-Policy", reply->policy);
+    add_header(response, "Cross-Origin-Opener-Policy", "same-origin");
+    add_header(response, "Referrer-Policy", "no-referrer");
+    add_header(response, MHD_HTTP_HEADER_VARY, MHD_HTTP_HEADER_ACCEPT_ENCODING);
+}
+
 static enum MHD_Result answer(struct request *request)
 {
     struct reply *reply = &request->reply;
@@ -143,7 +172,12 @@ static enum MHD_Result answer(struct request *request)
     add_header(response, MHD_HTTP_HEADER_LOCATION, reply->location);
     add_header(response, MHD_HTTP_HEADER_LINK, reply->link);
     add_header(response, MHD_HTTP_HEADER_ALLOW, reply->allow);
-    add_header(response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
+    add_header(response, MHD_HTTP_HEADER_SET_COOKIE, reply->cookie);
+    add_header(response, MHD_HTTP_HEADER_CONTENT_ENCODING, reply->encoding);
+    add_header(response, MHD_HTTP_HEADER_CACHE_CONTROL, reply->cache != NULL ? reply->cache : "no-store");
+    g_autofree char *retry = reply->retry_s > 0 ? g_strdup_printf("%" G_GINT64_FORMAT, reply->retry_s) : NULL;
+    add_header(response, MHD_HTTP_HEADER_RETRY_AFTER, retry);
+    add_page_headers(response, reply);
     add_header(response, MHD_HTTP_HEADER_WWW_AUTHENTICATE, reply->status == 401 ? "Bearer" : NULL);
     add_header(response, "Idempotency-Replayed", reply->replayed ? "true" : NULL);
     add_header(response, "X-Content-Type-Options", "nosniff");
@@ -168,6 +202,16 @@ static void refuse(struct request *request, enum sb_error kind, const char *deta
 }
 
 /* ---- requests ---- */
+
+const char *request_header(const struct request *request, const char *name)
+{
+    return MHD_lookup_connection_value(request->connection, MHD_HEADER_KIND, name);
+}
+
+const char *request_cookie(const struct request *request, const char *name)
+{
+    return MHD_lookup_connection_value(request->connection, MHD_COOKIE_KIND, name);
+}
 
 char *request_query(const struct request *request, const char *name)
 {
@@ -200,6 +244,7 @@ static struct request *request_new(struct listener *listener, struct MHD_Connect
     request->last_event_id = MHD_lookup_connection_value(connection, MHD_HEADER_KIND, "Last-Event-ID");
     request->channel = channel_of(connection);
     request->peer_uid = request->channel->uid;
+    request->peer_address = request->channel->address;
     request->body = g_byte_array_new();
     request->body_size_max = BODY_SIZE_MAX;
     set_deadline(request, loop_now_us() + listener->config.limits.body_us);
@@ -295,6 +340,7 @@ static void reply_clear(struct reply *reply)
     g_free(reply->location);
     g_free(reply->link);
     g_free(reply->allow);
+    g_free(reply->cookie);
     if (reply->owner != NULL)
         resolved_unref(reply->owner);
 }

@@ -34,11 +34,17 @@ struct reply {
     const char *content_type; /* static; NULL without a body */
     char *body;               /* g_malloc'd, or NULL */
     size_t size;              /* bytes of body */
+    const void *fixed;        /* instead of body: constant bytes, `size` of them; or NULL */
     GBytes *part;             /* instead of body: lives in `owner`, which is a reference that the reply holds */
     struct resolved *owner;
     char *etag, *location; /* values of the headers, or NULL */
     char *link;            /* value of the header (paging.h), or NULL */
     char *allow;           /* with 405 */
+    char *cookie;          /* value of Set-Cookie, or NULL */
+    int64_t retry_s;       /* of Retry-After; 0: none */
+    const char *encoding;  /* of the content, static; NULL: as it is */
+    const char *cache;     /* value of Cache-Control, static; NULL: no-store */
+    const char *policy;    /* of a page: Content-Security-Policy, static; NULL: it is none */
     bool close;            /* the connection ends with this answer */
     bool replayed;         /* it was given before (answers.h) */
 };
@@ -50,7 +56,9 @@ struct request {
     const char *bearer;                                     /* token of the Authorization header, or NULL */
     const char *if_match, *idempotency_key, *last_event_id; /* headers, or NULL */
     uid_t peer_uid;                                         /* of a local socket */
-    const struct tls_peer *certificate;                     /* of the client, checked; or NULL: none is asked for */
+    const char
+        *peer_address; /* where it comes from, an IPv6 one as its /64, which is one customer's; "" of a local socket */
+    const struct tls_peer *certificate; /* of the client, checked; or NULL: none is asked for */
     GByteArray *body;
     /* Set by the user of the listener. */
     size_t body_size_max; /* begin may raise it; BODY_SIZE_MAX */
@@ -62,6 +70,9 @@ struct request {
     bool parked; /* was, at some time; the listener's thread only */
     enum { REQUEST_READING, REQUEST_PARKED, REQUEST_RESUMED, REQUEST_ANSWERED } stage;
 };
+/* Value of a header, or of a cookie; the request's, NULL when absent. */
+const char *request_header(const struct request *request, const char *name);
+const char *request_cookie(const struct request *request, const char *name);
 /* Value of ?name=, decoded; NULL when absent, "" when empty or not to be decoded. g_free. */
 char *request_query(const struct request *request, const char *name);
 

@@ -71,6 +71,9 @@ int cli_list(struct cli *cli, const char *path, const char *member, unsigned lim
 bool cli_limit(int argc, char **argv, int from, unsigned *limit);
 /* The same of what is not JSON; *bytes: g_free. */
 int cli_get_bytes(struct cli *cli, const char *path, char **bytes, size_t *size);
+/* Flags that say what a token or a user is good for, --name, --role, --scope and --expires, into members of the body as
+ * the API takes them. False: something else is there (usage). */
+bool cli_grant_flags(int argc, char **argv, int from, json_t *body);
 /* Escapes one path or query component; g_free. */
 char *cli_escape(const char *text);
 

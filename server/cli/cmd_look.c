@@ -167,13 +167,12 @@ static bool read_expiry(const char *text, int64_t *us)
     return true;
 }
 
-/* False: usage. */
-static bool token_flags(int argc, char **argv, json_t *body)
+bool cli_grant_flags(int argc, char **argv, int from, json_t *body)
 {
     int64_t expires_us;
     json_t *scopes = json_array();
     bool ok = true;
-    for (int i = 2; ok && i < argc; i += 2) {
+    for (int i = from; ok && i < argc; i += 2) {
         const char *flag = argv[i], *value = i + 1 < argc ? argv[i + 1] : "";
         if (strcmp(flag, "--name") == 0 || strcmp(flag, "--role") == 0)
             json_object_set_new(body, flag + 2, json_string(value));
@@ -187,14 +186,15 @@ static bool token_flags(int argc, char **argv, json_t *body)
     if (json_array_size(scopes) > 0)
         json_object_set(body, "scopes", scopes);
     json_decref(scopes);
-    return ok && json_object_get(body, "name") != NULL && json_object_get(body, "role") != NULL;
+    return ok;
 }
 
 static int token_create(struct cli *cli, int argc, char **argv)
 {
     json_t *body = json_object(), *answer = NULL;
-    int code = token_flags(argc, argv, body) ? cli_call(cli, "POST", "/v1/tokens", body, NULL, 30000, &answer, NULL)
-                                             : cli_usage("token");
+    bool ok = cli_grant_flags(argc, argv, 2, body) && json_object_get(body, "name") != NULL &&
+              json_object_get(body, "role") != NULL;
+    int code = ok ? cli_call(cli, "POST", "/v1/tokens", body, NULL, 30000, &answer, NULL) : cli_usage("token");
     json_decref(body);
     if (code == EXIT_OK && cli->json)
         cli_print_json(answer);

@@ -309,7 +309,8 @@ static bool start_outgoing(struct executor *x, GError **error)
 static bool restore_entry(void *data, const struct journal_entry *entry, GError **error)
 {
     struct executor *x = data;
-    if (strcmp(entry->kind, "token") != 0 && strcmp(entry->kind, "answer") != 0)
+    static const char *const theirs[] = {"token", "session", "answer", NULL};
+    if (!g_strv_contains(theirs, entry->kind))
         return engine_restore(x->engine, entry, error);
     return x->restore == NULL || x->restore(x->restore_data, entry, error);
 }

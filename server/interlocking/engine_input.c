@@ -40,7 +40,7 @@ json_t *told_body(const struct journal_entry *entry)
     if (strcmp(entry->kind, "pinkeys") == 0 && pin_keys_from_json(entry->body, &pins))
         return pin_keys_to_json(&pins, false);
     /* Kinds that engine_journal is given. */
-    const char *const theirs[] = {"token", "message", "webhook", NULL};
+    const char *const theirs[] = {"token", "session", "message", "webhook", NULL};
     bool untold = g_strv_contains(theirs, entry->kind) && !json_is_null(entry->body);
     return untold ? json_object() : json_incref(entry->body);
 }

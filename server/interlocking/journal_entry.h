@@ -16,7 +16,7 @@
  *                                       "generation", "execution", "overrides"}; the journal adds
  *                                       "epoch", "prev", "hash"
  *   pinkeys     keys                   pin_keys_to_json, with secrets
- *   token, answer  (of the server, not of the engine)
+ *   token, session, answer  (of the server, not of the engine)
  */
 #ifndef INTERLOCKING_JOURNAL_ENTRY_H
 #define INTERLOCKING_JOURNAL_ENTRY_H

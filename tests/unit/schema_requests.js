@@ -58,7 +58,7 @@ hostileBodies.push(Buffer.from([0x7b, 0x22, 0xff, 0xfe, 0x22, 0x3a, 0x31, 0x7d])
 const values = ['open', 'closed', 'drain', 'in', 'out', 'default', 'public', 'dedicated', 'on', 'off', 'static', 'stale', '500', '50%',
   'room-a', 'room-a:100', 'room-a:1+room-b:1', 'zone-1=zone-1:90+zone-2:10', 'hold', 'full'];
 const byMember = { value: values, cluster: ['two-rooms'], edge: ['edge-1'], state: ['applied', 'failing'], role: ['viewer', 'operator', 'admin', 'agent'],
-  scopes: ['plans', 'controls', 'status', 'plans/pop-out'], act: ['pause', 'resume', 'force', 'approve', 'skip', 'review', 'rotate', 'revoke'], purpose: ['user', 'staff', 'canary'],
+  password: ['correct horse battery'], scopes: ['plans', 'controls', 'status', 'plans/pop-out'], act: ['pause', 'resume', 'force', 'approve', 'skip', 'review', 'rotate', 'revoke'], purpose: ['user', 'staff', 'canary'],
   overrides: ['capacity-kept', 'last-open'], address: ['192.0.2.7', '192.0.2.8:80'], timeout: ['500ms', '10s', '2m'], bake: ['1s'],
   latency: ['50ms'], prefix: ['/a', '/b/c'], from: ['2030-11-01T00:00:00Z'], until: ['2030-11-30T00:00:00Z'], check: ['forecast'],
   url: ['http://home.example.test/', 'https://creator.example.test/upload'], head: [`1:${'0'.repeat(64)}`], stages: [100], reason: ['because'],
