@@ -1,0 +1,90 @@
+// execution.tsx: a run as it goes: steps with their evidence, what they moved, who has not proved it.
+import { useEffect, useRef, useState } from 'preact/hooks';
+import { api, ApiError, newKey } from './api';
+import type { Execution, ExecutionStep } from './api_types';
+import { may, nowMs, stale, state, told } from './app';
+import { Twin, Wrong } from './parts';
+import { age, clock } from './site';
+
+const glyphs: Record<string, string> = { succeeded: '✓', failed: '✕', running: '▶', pending: '○', skipped: '↷', undone: '↶' };
+const ended = (one: Execution): boolean => (one.ended_us ?? 0) > 0;
+
+export function Step({ step, now }: { step: ExecutionStep; now: number }) {
+  const took = step.started_us === 0 ? '' : age((step.ended_us > 0 ? step.ended_us / 1000 : now) - step.started_us / 1000);
+  return (
+    <li class={`step step-${step.state}`}>
+      <span class="glyph" aria-hidden="true">{glyphs[step.state] ?? '·'}</span> <b>{step.name}</b> <span>{step.kind}, {step.state}</span> <span class="since">{took}</span>
+      {step.stuck === true && <b class="bad"> stuck: more than twice what it took before</b>}
+      {step.text ? <p>{step.text}</p> : null}
+      {(step.stragglers ?? []).length > 0 && <p class="bad">not proved by {step.stragglers!.join(', ')}</p>}
+    </li>
+  );
+}
+
+export function ExecutionView({ run, now }: { run: Execution; now: number }) {
+  const done = run.steps.filter((step) => step.ended_us > 0).length, start = (run.started_us ?? 0) / 1000, end = ended(run) ? run.ended_us! / 1000 : now;
+  return (
+    <>
+      <h2>{run.plan} {run.target} <small>{run.paused === true ? 'paused' : run.state}</small></h2>
+      <p>step {Math.min(done + 1, run.steps.length)} of {run.steps.length}, {age(end - start)}, begun {clock(start)} by {run.actor}{run.reason ? `: ${run.reason}` : ''}</p>
+      {run.error ? <Wrong>{run.error}</Wrong> : null}
+      <ol class="steps">{run.steps.map((step) => <Step key={step.name} step={step} now={now} />)}</ol>
+      {(run.writes ?? []).length > 0 && (
+        <table>
+          <thead><tr><th scope="col">lever</th><th scope="col">before</th><th scope="col">after</th><th scope="col" class="number">generation</th></tr></thead>
+          <tbody>{run.writes!.map((one, i) => <tr key={i}><th scope="row">{one.control} {one.object}</th><td>{one.before}</td><td>{one.after}{one.restored ? ', set back' : ''}</td><td class="number">{one.generation}</td></tr>)}</tbody>
+        </table>
+      )}
+    </>
+  );
+}
+
+export function ExecutionScreen({ id }: { id: string }) {
+  const [run, setRun] = useState<Execution | null>(null), [wrong, setWrong] = useState<string | null>(null), [busy, setBusy] = useState(false);
+  const asking = useRef(false), key = useRef(newKey());
+  const entry = told.value, mine = entry !== null && (entry.id === id || entry.id.startsWith(`${id}/`)) ? entry.seq : 0, gaps = state.value.gaps, lost = state.value.lost;
+  useEffect(() => {
+    let off = false;
+    const ask = async (): Promise<void> => {
+      if (asking.current) return;
+      asking.current = true;
+      try {
+        const answer = await api('GET /v1/executions/{id}', { path: { id } });
+        if (!off) setRun(answer);
+      } catch (error) {
+        if (!off && error instanceof ApiError && !error.away) setWrong(error.message);
+      }
+      asking.current = false;
+    };
+    void ask();
+    return () => { off = true; };
+  }, [id, mine, gaps, lost]);
+  const act = async (work: () => Promise<Execution>): Promise<void> => {
+    setBusy(true);
+    setWrong(null);
+    try {
+      setRun(await work());
+      key.current = newKey();
+    } catch (error) {
+      setWrong(error instanceof ApiError ? error.message : String(error));
+    }
+    setBusy(false);
+  };
+  if (run === null) return wrong !== null ? <Wrong>{wrong}</Wrong> : <p class="calm">Asking the server…</p>;
+  const shut = busy || stale.value || !may('operator') || ended(run), word = run.paused === true ? 'resume' : 'pause';
+  const undone = (run.writes ?? []).filter((one) => !one.restored);
+  return (
+    <div class="execution">
+      <ExecutionView run={run} now={nowMs.value} />
+      {!ended(run) && (
+        <p class="buttons">
+          <button type="button" disabled={shut} onClick={() => void act(() => api('POST /v1/executions/{id}/acts', { path: { id }, key: key.current, body: { act: word } }))}>{word === 'pause' ? 'Pause' : 'Resume'}</button>
+          <button type="button" class="danger" disabled={shut} aria-describedby="undo" onClick={() => void act(() => api('POST /v1/executions/{id}/abort', { path: { id }, key: key.current, body: {} }))}>Abort and undo</button>
+          <span id="undo" class="note">{undone.length === 0 ? 'Nothing has been moved yet.' : `Undo sets back, where nobody has moved them since: ${undone.map((one) => `${one.control} ${one.object} to ${one.before}`).join(', ')}.`}</span>
+        </p>
+      )}
+      {wrong !== null && <Wrong>{wrong}</Wrong>}
+      <Twin command={ended(run) ? `signalbox execution report ${id}` : `signalbox execution abort ${id}`} />
+    </div>
+  );
+}

@@ -1,0 +1,133 @@
+// failover_screen.tsx: A what is to be moved, B what that does and whether it fits, C the button.
+import { useEffect, useState } from 'preact/hooks';
+import { api, ApiError, newKey } from './api';
+import type { Execution, Plan } from './api_types';
+import { inventory, may, plans, stale, state } from './app';
+import { go, place } from './browser';
+import { command, expectedS, gate, plansFor, type Preview, rowsOf } from './failover';
+import { Twin, Wrong } from './parts';
+import { type Inventory, rate } from './site';
+
+const namesOf = (objects: Inventory, kind: string): string[] => {
+  const lists: Record<string, Array<{ name: string }>> = { room: objects.rooms, pop: objects.pops, line: objects.lines, edge: objects.edges };
+  return (lists[kind] ?? []).map((one) => one.name).sort();
+};
+
+export function PreviewView({ preview }: { preview: Execution }) {
+  const forecast = preview.forecast, refusals = preview.refusals ?? [];
+  return (
+    <div>
+      {refusals.map((one) => <Wrong key={one.rule}>{`${one.rule} refuses: ${one.figures}. ${one.way_round}`}</Wrong>)}
+      {forecast !== undefined && !forecast.known && <Wrong>There are no fresh figures: what this moves is not known.</Wrong>}
+      {forecast !== undefined && (
+        <dl class="figures">
+          <div><dt>moved</dt><dd>{rate(forecast.moved)}</dd></div>
+          <div><dt>failing now, moved too</dt><dd>{rate(forecast.moved_failing)}</dd></div>
+          <div class={forecast.lost > 0 ? 'bad' : ''}><dt>answered by nobody then</dt><dd>{rate(forecast.lost)}</dd></div>
+          <div><dt>of all</dt><dd>{rate(forecast.total)}</dd></div>
+        </dl>
+      )}
+      {rowsOf(forecast?.rows ?? []).map((group) => (
+        <table key={group.kind}>
+          <thead><tr><th scope="col">{group.kind}</th><th scope="col" class="number">now</th><th scope="col" class="number">then</th></tr></thead>
+          <tbody>
+            {group.rows.map((row) => (
+              <tr key={row.name} class={row.before === row.after ? 'same' : ''}>
+                <th scope="row">{row.name}</th><td class="number">{rate(row.before)}</td><td class="number">{rate(row.after)}{row.after > row.before ? ' ↑' : row.after < row.before ? ' ↓' : ''}</td>
+              </tr>
+            ))}
+          </tbody>
+        </table>
+      ))}
+      {(forecast?.notes ?? []).map((note) => <p key={note} class="note">{note}</p>)}
+      <h3>Steps</h3>
+      <ol class="steps">{preview.steps.map((step) => <li key={step.name}><b>{step.name}</b> {step.kind}{step.text ? `: ${step.text}` : ''}</li>)}</ol>
+    </div>
+  );
+}
+
+function Select({ label, value, options, onPick }: { label: string; value: string; options: string[]; onPick: (value: string) => void }) {
+  return (
+    <label>{label}
+      <select value={value} onChange={(event) => onPick(event.currentTarget.value)}>
+        <option value="">choose…</option>
+        {options.map((name) => <option key={name} value={name}>{name}</option>)}
+      </select>
+    </label>
+  );
+}
+
+export function Failover() {
+  const asked = place.value.query, target = asked.get('target') ?? '', planName = asked.get('plan') ?? '';
+  const [params, setParams] = useState<Record<string, string>>({});
+  const [preview, setPreview] = useState<Preview | null>(null), [typed, setTyped] = useState(''), [reason, setReason] = useState('');
+  const [wrong, setWrong] = useState<string | null>(null), [busy, setBusy] = useState<'' | 'preview' | 'run'>(''), [past, setPast] = useState<Execution[]>([]);
+  useEffect(() => { void api('GET /v1/executions', { query: { limit: 200 } }).then((answer) => setPast(answer.executions), () => undefined); }, []);
+  const objects = inventory.value, all = plans.value, site = state.value.site;
+  if (objects === null || all === null || site === null) return <p class="calm">Asking the server…</p>;
+
+  const kind = target === '' ? null : (['room', 'pop', 'line', 'edge'].find((one) => namesOf(objects, one).includes(target)) ?? null);
+  const choices = plansFor(all, kind), plan: Plan | undefined = all.find((one) => one.plan === planName);
+  const wanted = Object.entries((plan?.params ?? {}) as Record<string, string>);
+  const choice = { plan: planName, target, params };
+  const now = { generation: site.generation, stale: stale.value, role: may('operator') }, open = gate(choice, preview, now, typed, reason);
+  const past75 = expectedS(planName, past), whole = plan !== undefined && target !== '' && wanted.every(([name]) => params[name]);
+  const move = (next: { plan?: string; target?: string }): void => {
+    const query = new URLSearchParams({ plan: next.plan ?? planName, target: next.target ?? target });
+    setWrong(null);
+    go(`/failover?${query}`, true);
+  };
+  const attempt = async (what: 'preview' | 'run', work: () => Promise<void>): Promise<void> => {
+    if (busy !== '') return;
+    setBusy(what);
+    setWrong(null);
+    try {
+      await work();
+    } catch (error) {
+      setWrong(error instanceof ApiError ? `${error.title}: ${error.message}` : String(error));
+    }
+    setBusy('');
+  };
+  const look = (): Promise<void> => attempt('preview', async () => {
+    const generation = site.generation;
+    const execution = await api('POST /v1/plans/{name}/run', { path: { name: planName }, body: { target, params, dry_run: true } });
+    setPreview({ choice, generation, execution, key: newKey() });
+  });
+  const run = (): Promise<void> => attempt('run', async () => {
+    if (!open.ready || preview === null) return;
+    const execution = await api('POST /v1/plans/{name}/run', { path: { name: planName }, key: preview.key, body: { target, params, confirm: typed, reason: reason.trim() } });
+    go(`/executions/${encodeURIComponent(execution.id!)}`);
+  });
+
+  return (
+    <div class="failover">
+      <section aria-labelledby="what-title">
+        <h2 id="what-title">A What is to be moved</h2>
+        <Select label="From" value={target} options={kind === null || kind === 'room' ? namesOf(objects, 'room') : namesOf(objects, kind)} onPick={(value) => move({ target: value })} />
+        <Select label="How" value={planName} options={choices.map((one) => one.plan)} onPick={(value) => move({ plan: value })} />
+        {wanted.map(([name, of]) => (
+          <Select key={name} label={name} value={params[name] ?? ''} options={namesOf(objects, of).filter((one) => one !== target)} onPick={(value) => setParams({ ...params, [name]: value })} />
+        ))}
+        {plan?.summary !== undefined && <p>{plan.summary}</p>}
+        {(plan?.notes ?? []).map((note) => <p key={note} class="note">{note}</p>)}
+        {plan !== undefined && <p class="note">{past75 === null ? 'It has not run well before: how long it takes is not known.' : `Three of four of the last ${past75.runs} runs took ${past75.p75.toFixed(1)} s at most.`}</p>}
+        <button type="button" class="main" disabled={!whole || busy !== ''} onClick={() => void look()}>{busy === 'preview' ? 'Asking…' : `Preview ${planName} ${target}`}</button>
+      </section>
+      <section aria-labelledby="does-title" aria-live="polite">
+        <h2 id="does-title">B What it does</h2>
+        {preview === null ? <p class="calm">Nothing is moved that was not forecast. Make a preview.</p> : <PreviewView preview={preview.execution} />}
+      </section>
+      <section aria-labelledby="button-title">
+        <h2 id="button-title">C The button</h2>
+        <label>Type {target === '' ? 'the name' : <code>{target}</code>}
+          <input value={typed} onInput={(event) => setTyped(event.currentTarget.value)} autocomplete="off" autocapitalize="none" spellcheck={false} />
+        </label>
+        <label>Reason<input value={reason} onInput={(event) => setReason(event.currentTarget.value)} maxLength={500} /></label>
+        <button type="button" class="danger" disabled={!open.ready || busy !== ''} aria-describedby="gate" onClick={() => void run()}>{busy === 'run' ? 'Starting…' : `Run ${planName || 'the plan'} on ${target || '…'}`}</button>
+        <p id="gate" class="gate">{open.ready ? 'It can be run.' : <>{open.why} <b>{open.mend}</b></>}</p>
+        {wrong !== null && <Wrong>{wrong}</Wrong>}
+        {whole && <Twin command={command(choice, reason)} />}
+      </section>
+    </div>
+  );
+}

@@ -1,0 +1,153 @@
+// panel.tsx: the site as a railway panel: what is abnormal, since when, what can be done. Grey is normal.
+import { useMemo } from 'preact/hooks';
+import { dataAge, inventory, may, nowMs, stale, state } from './app';
+import { Bar, Mark, Trend } from './parts';
+import { layout, type Panel as Drawn, type RoomBox, type Track } from './layout';
+import { age, agentHealth, type Alarm, clock, type EntranceRow, entranceHealth, type Inventory, marks, rate, roomHealth, type RoomRow, type Site, unconverged } from './site';
+import type { Sample } from './state';
+
+export function AlarmList({ alarms, now }: { alarms: Alarm[]; now: number }) {
+  const shown = alarms.slice(0, 10);
+  return (
+    <section class="alarms" aria-labelledby="alarms-title">
+      <h2 id="alarms-title">Alarms{alarms.length > 0 ? ` (${alarms.length})` : ''}</h2>
+      {alarms.length === 0 && <p class="calm">None. Every entrance, edge and name server is as it should be.</p>}
+      <ol>
+        {shown.map((alarm) => (
+          <li key={alarm.key} class={`alarm p${alarm.priority}`}>
+            <strong><span aria-hidden="true">{alarm.priority === 1 ? '✕' : '▲'} </span>P{alarm.priority} {alarm.title}</strong>
+            <span class="since">since {clock(alarm.sinceMs)}, {age(now - alarm.sinceMs)}</span>
+            <span class="evidence">{alarm.evidence}</span>
+            {alarm.plan !== undefined && (
+              <a class="button" href={`/failover?plan=${encodeURIComponent(alarm.plan.name)}&target=${encodeURIComponent(alarm.plan.target)}`}>
+                {alarm.plan.name} {alarm.plan.target}…
+              </a>
+            )}
+          </li>
+        ))}
+      </ol>
+      {alarms.length > shown.length && <p>and {alarms.length - shown.length} more</p>}
+    </section>
+  );
+}
+
+function RoomCard({ room, site, samples }: { room: RoomRow; site: Site; samples: Sample[] }) {
+  const health = roomHealth(room, site);
+  const entrances = site.entrances.filter((row) => row.room === room.name);
+  const values = samples.map((sample) => sample.rooms[room.name]?.rate ?? 0), failing = samples.map((sample) => sample.rooms[room.name]?.failing ?? 0);
+  return (
+    <article class={`card is-${health}`} aria-label={`${room.name}: ${marks[health].word}`}>
+      <h3><Mark health={health} /> {room.name} <small>{room.zone}</small></h3>
+      <p>{room.share_percent.toFixed(0)} % of requests, {rate(room.rate)}{room.fail_rate > 0 && <b class="bad">, {rate(room.fail_rate)} fail</b>}</p>
+      <Bar part={room.share_percent} of={100} label={`${room.share_percent.toFixed(0)} percent of requests`} />
+      <p>{marks[health].word}{room.ingress === 'closed' && ', ingress closed'}{room.compute === 'closed' && ', compute closed'}{room.held !== null && `, ${room.held}`}</p>
+      <p class="entrances">{entrances.map((row) => <span key={row.via}><Mark health={entranceHealth(row)} /> {row.via} {row.up}/{row.seen} </span>)}</p>
+      <Trend values={values} failing={failing} label={`requests of ${room.name} in the last ten minutes`} />
+      {may('operator') && <a class="button" href={`/failover?target=${encodeURIComponent(room.name)}`}>Evacuate…</a>}
+    </article>
+  );
+}
+
+function Word({ x, y, cls, children }: { x: number; y: number; cls?: string | undefined; children: string }) {
+  return <text x={x} y={y} class={cls}>{children.length > 18 ? `${children.slice(0, 17)}…` : children}</text>;
+}
+
+function RoomShape({ box, site }: { box: RoomBox; site: Site }) {
+  const row = site.rooms.find((one) => one.name === box.room.name);
+  const health = row === undefined ? 'unknown' : roomHealth(row, site);
+  return (
+    <g>
+      {box.pops.map((pop) => {
+        const entrance: EntranceRow | undefined = site.entrances.find((one) => one.via === pop.pop.name), state = entranceHealth(entrance);
+        return (
+          <g key={pop.pop.name} class={`box is-${state}`}>
+            <title>{`${pop.pop.name}, ${pop.pop.city}, ${pop.pop.carriers.join(', ')}: ${marks[state].word} ${entrance?.status ?? ''}`}</title>
+            <path class="rail" d={`M${pop.x + pop.w / 2} ${pop.y + pop.h}V${box.y}`} />
+            <rect x={pop.x} y={pop.y} width={pop.w} height={pop.h} rx="4" />
+            <Word x={pop.x + 10} y={pop.y + 22} cls="name">{`${marks[state].glyph} ${pop.pop.name}`}</Word>
+            <Word x={pop.x + 10} y={pop.y + 42}>{`${entrance !== undefined ? `${entrance.up}/${entrance.seen} ` : ''}${pop.pop.carriers.join(' ')}`}</Word>
+          </g>
+        );
+      })}
+      <g class={`box room is-${health}`}>
+        <title>{`${box.room.name}, ${box.room.zone}: ${marks[health].word}`}</title>
+        <rect x={box.x} y={box.y} width={box.w} height={box.h} rx="4" />
+        <Word x={box.x + 12} y={box.y + 28} cls="name big">{`${marks[health].glyph} ${box.room.name}`}</Word>
+        {row !== undefined && <text x={box.x + 12} y={box.y + 50}>{`${row.share_percent.toFixed(0)} %  ${rate(row.rate)}${row.fail_rate > 0 ? `  ${rate(row.fail_rate)} fail` : ''}`}</text>}
+        {row !== undefined && (row.ingress === 'closed' || row.compute === 'closed') &&
+          <text x={box.x + 12} y={box.y + 70} class="lever">{`⛔ ${row.ingress === 'closed' ? 'ingress ' : ''}${row.compute === 'closed' ? 'compute ' : ''}closed`}</text>}
+      </g>
+    </g>
+  );
+}
+
+function TrackShape({ track }: { track: Track }) {
+  return (
+    <g class="track">
+      <title>{`${track.line.name}: ${track.line.from} to ${track.line.to}, ${track.line.bandwidth} Mbit/s, shares ${track.line.srlg.join(', ') || 'nothing'}`}</title>
+      <path d={track.path} stroke-width={track.width} />
+      <text x={track.label.x} y={track.label.y} text-anchor="middle">{`${track.line.name} ${track.line.bandwidth / 1000}G`}</text>
+    </g>
+  );
+}
+
+export function Topology({ drawn, site }: { drawn: Drawn; site: Site }) {
+  const edges = [...drawn.publicEdges, ...drawn.dedicatedEdges];
+  return (
+    <svg class="topology" viewBox={`0 0 ${drawn.width} ${drawn.height}`} role="img" aria-label="rooms, POPs, lines and edges; the list beside has the same in words">
+      {drawn.tracks.map((track) => <TrackShape key={track.line.name} track={track} />)}
+      {drawn.rooms.map((box) => <RoomShape key={box.room.name} box={box} site={site} />)}
+      {edges.map((box) => {
+        const row = site.edges.find((one) => one.name === box.edge.name), health = row === undefined ? 'unknown' : agentHealth(row);
+        const behind = row !== undefined && unconverged(row, site);
+        return (
+          <g key={box.edge.name} class={`box edge is-${health}${behind ? ' is-behind' : ''}`}>
+            <title>{`${box.edge.name}, ${box.edge.class}, ${box.edge.region}: ${marks[health].word}${behind ? `; has proved generation ${row?.generation ?? 'none'} of ${site.generation}` : ''}`}</title>
+            <rect x={box.x} y={box.y} width={box.w} height={box.h} rx="22" />
+            <Word x={box.x + 14} y={box.y + 19} cls="name">{`${marks[health].glyph} ${box.edge.name}`}</Word>
+            <Word x={box.x + 14} y={box.y + 36}>{behind ? `≠ gen ${row?.generation ?? '–'}` : row?.rate !== undefined ? rate(row.rate) : ''}</Word>
+          </g>
+        );
+      })}
+    </svg>
+  );
+}
+
+export function PanelView({ site, objects, alarms, samples, now }: { site: Site; objects: Inventory | null; alarms: Alarm[]; samples: Sample[]; now: number }) {
+  const drawn = useMemo(() => (objects === null ? null : layout(objects)), [objects]);
+  return (
+    <div class="panel">
+      <div class="side">
+        <AlarmList alarms={alarms} now={now} />
+        {site.executions.length > 0 && (
+          <section aria-labelledby="runs-title">
+            <h2 id="runs-title">Under way</h2>
+            <ul class="runs">
+              {site.executions.map((run) => (
+                <li key={run.id}><a href={`/executions/${encodeURIComponent(run.id)}`}>{run.plan} {run.target}</a> {run.state}{run.step !== null && `, ${run.step}`}{run.text !== null && `: ${run.text}`}</li>
+              ))}
+            </ul>
+          </section>
+        )}
+        {site.warnings.length > 0 && (
+          <details open={site.warnings.length < 4}>
+            <summary>{site.warnings.length} things to know</summary>
+            <ul>{site.warnings.map((text) => <li key={text}>{text}</li>)}</ul>
+          </details>
+        )}
+      </div>
+      {drawn !== null && <Topology drawn={drawn} site={site} />}
+      <section class="rooms" aria-label="rooms">{site.rooms.map((room) => <RoomCard key={room.name} room={room} site={site} samples={samples} />)}</section>
+    </div>
+  );
+}
+
+export function Panel() {
+  const { site, alarms, samples } = state.value;
+  if (site === null) return <p class="calm">Asking the server…</p>;
+  return (
+    <div class={stale.value ? 'old' : ''} data-age={dataAge.value.ms > 5000 ? 'old' : 'fresh'}>
+      <PanelView site={site} objects={inventory.value} alarms={alarms} samples={samples} now={nowMs.value} />
+    </div>
+  );
+}

@@ -1,0 +1,94 @@
+// What is abnormal, and since when.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { Status } from '../src/api_types';
+import { age, agentHealth, alarmsOf, entranceHealth, inventoryOf, roomHealth, shellWord, type Site, siteOf, unconverged } from '../src/site';
+import { ageOf, reduce, samplesKept, start } from '../src/state';
+
+const steady = (): Site => siteOf({
+  cluster: 'two-rooms', epoch: 65536, generation: 4,
+  rooms: ['a', 'b'].map((id) => ({ name: `room-${id}`, zone: 'z', ingress: 'open', compute: 'open', rate: 500, fail_rate: 0, share_percent: 50, held: null })),
+  entrances: ['a1', 'a2', 'b1', 'b2'].map((id) => ({ room: `room-${id[0]}`, via: `pop-${id}`, control: 'in', up: 4, seen: 4, status: 'L4OK' })),
+  edges: [1, 2].map((n) => ({ name: `edge-${n}`, kind: 'edge', class: 'public', epoch: 65536, generation: 4, state: 'applied', age_ms: 400, rate: 500, fail_rate: 0 })),
+  servers: [{ name: 'ns-1', kind: 'nameserver', zone: 'x', role: 'primary', epoch: 65536, generation: 4, state: 'confirmed', age_ms: 90_000 }],
+  services: [{ name: 'playback', active: 'multi', tier: 'core', rate: 900, fail_rate: 0, fail_percent: 0, rooms: [] }],
+  executions: [], warnings: [],
+} as unknown as Status);
+
+test('a healthy site has no alarm and no health but ok', () => {
+  const site = steady();
+  assert.deepEqual(alarmsOf(site, [], 1), []);
+  assert.deepEqual(new Set([...site.rooms.map((room) => roomHealth(room, site)), ...site.entrances.map(entranceHealth), ...site.edges.map(agentHealth)]), new Set(['ok']));
+});
+
+test('both POPs of a room down: one alarm that names them and the plan, before all others', () => {
+  const site = steady();
+  for (const row of site.entrances.filter((one) => one.room === 'room-a')) Object.assign(row, { up: 0, status: 'L4TOUT' });
+  site.edges[1]!.error = 'haproxy: gone';
+  const alarms = alarmsOf(site, [], 7000);
+  assert.equal(alarms[0]!.title, 'room-a: every POP is down');
+  assert.match(alarms[0]!.evidence, /pop-a1 up at 0 of 4 edges L4TOUT, pop-a2/);
+  assert.deepEqual(alarms[0]!.plan, { name: 'room-isolated', target: 'room-a' });
+  assert.deepEqual(alarms.map((alarm) => alarm.priority), [1, 2]);
+  assert.equal(roomHealth(site.rooms[0]!, site), 'down');
+  site.rooms[0]!.ingress = 'closed'; // it was pressed: nothing more to press
+  const later = alarmsOf(site, alarms, 9000);
+  const mended = later.find((alarm) => alarm.key === 'room/room-a/entrances')!;
+  assert.deepEqual([mended.priority, mended.plan, mended.sinceMs], [3, undefined, 7000]);
+});
+
+test('one POP is another matter, and one at some edges a third', () => {
+  const site = steady();
+  site.entrances[0]!.up = 0;
+  site.entrances[2]!.up = 3;
+  assert.deepEqual(alarmsOf(site, [], 1).map((alarm) => [alarm.title, alarm.priority]), [['pop-a1 is down', 2], ['pop-b1 is down at some edges', 3]]);
+});
+
+test('an alarm keeps its time while it lasts, and begins anew when it comes again', () => {
+  const site = steady(), down = steady();
+  down.entrances[0]!.up = 0;
+  const first = alarmsOf(down, [], 1000), second = alarmsOf(down, first, 2000), none = alarmsOf(site, second, 3000), again = alarmsOf(down, none, 4000);
+  assert.deepEqual([first, second, none, again].map((alarms) => alarms[0]?.sinceMs), [1000, 1000, undefined, 4000]);
+});
+
+test('who does not report is not called healthy', () => {
+  const site = steady();
+  site.edges[0]!.age_ms = 8000;
+  site.edges[1]!.age_ms = null;
+  assert.deepEqual(site.edges.map(agentHealth), ['down', 'unknown']);
+  assert.equal(alarmsOf(site, [], 1).filter((alarm) => alarm.title.endsWith('does not report')).length, 2);
+  assert.equal(entranceHealth({ room: 'r', via: 'p', control: 'in', up: 0, seen: 0, status: '' }), 'unknown');
+});
+
+test('an edge that has not proved what is in force is marked', () => {
+  const site = steady(), edge = site.edges[0]!;
+  assert.equal(unconverged(edge, site), false);
+  assert.equal(unconverged({ ...edge, generation: 3 }, site), true);
+  assert.equal(unconverged({ ...edge, epoch: 1 }, site), true);
+  assert.equal(unconverged({ ...edge, generation: null }, site), true);
+});
+
+test('the state: an overtaken answer is passed over, old samples go, a lost server is remembered', () => {
+  const told = (atMs: number) => ({ type: 'status' as const, atMs, status: steady() as unknown as Status });
+  let state = reduce(start, told(5000));
+  assert.equal(reduce(state, told(4000)), state);
+  for (let i = 0; i < samplesKept + 50; i++) state = reduce(state, told(6000 + i));
+  assert.equal(state.samples.length, samplesKept);
+  const lost = reduce(state, { type: 'lost', atMs: 1, why: 'refused' });
+  assert.equal(lost.site, state.site);
+  assert.equal(lost.lost, 'refused');
+  assert.deepEqual([ageOf(lost, lost.atMs + 5000).stale, ageOf(lost, lost.atMs + 5001).stale, ageOf(start, 1e12).stale], [false, true, false]);
+  assert.equal(reduce(lost, told(lost.atMs + 1)).lost, null);
+  const run = (id: string) => ({ type: 'told' as const, told: { seq: 1, epoch: 1, kind: 'execution', id, at_us: 1, body: { state: 'running' } } });
+  let many = state;
+  for (let i = 0; i < 80; i++) many = reduce(many, run(`x-${i}`));
+  assert.deepEqual([Object.keys(many.executions).length, 'x-79' in many.executions], [50, true]);
+  assert.deepEqual(reduce(many, { type: 'gap' }).executions, {});
+});
+
+test('texts', () => {
+  assert.deepEqual([0, 59_999, 61_000, 3_660_000].map(age), ['0 s', '59 s', '1 min 1 s', '1 h 1 min']);
+  assert.equal(shellWord('room-a'), 'room-a');
+  assert.equal(shellWord("it's; rm -rf /"), "'it'\\''s; rm -rf /'");
+  assert.deepEqual(inventoryOf([{ kind: 'pop', name: 'p', room: 'r', city: 7 } as never]).pops, [{ name: 'p', room: 'r', city: '', carriers: [] }]);
+});
