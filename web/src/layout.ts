@@ -21,7 +21,7 @@ export interface Track {
 }
 export interface Panel { width: number; height: number; rooms: RoomBox[]; publicEdges: EdgeBox[]; dedicatedEdges: EdgeBox[]; tracks: Track[] }
 
-export const sizes = { margin: 24, gap: 24, popW: 132, popH: 56, roomH: 84, edgeW: 120, edgeH: 44, rowGap: 72, lane: 22 } as const;
+export const sizes = { margin: 24, gap: 24, popW: 132, popH: 56, roomH: 84, edgeW: 120, edgeH: 44, rowGap: 56, lane: 26 } as const;
 
 const byName = <T extends { name: string }>(rows: readonly T[]): T[] => [...rows].sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0));
 
@@ -34,6 +34,8 @@ export function trackWidth(bandwidth: number, all: readonly number[]): number {
 
 function edgeRow(edges: readonly Edge[], y: number, width: number): EdgeBox[] {
   const { margin, gap, edgeW, edgeH } = sizes, perRow = Math.max(1, Math.floor((width - 2 * margin + gap) / (edgeW + gap)));
+  if (edges.length < perRow) // few: spread over the whole width
+    return byName(edges).map((edge, i) => ({ edge, x: margin + ((width - 2 * margin) * (i + 0.5)) / edges.length - edgeW / 2, y, w: edgeW, h: edgeH }));
   return byName(edges).map((edge, i) => ({
     edge, x: margin + (i % perRow) * (edgeW + gap), y: y + Math.floor(i / perRow) * (edgeH + gap / 2), w: edgeW, h: edgeH,
   }));
@@ -61,36 +63,49 @@ export function layout(inventory: Inventory, minWidth = 760): Panel {
     return box;
   });
 
-  const dedicated = inventory.edges.filter((edge) => edge.class === 'dedicated');
-  const direct = inventory.lines.filter((line) => boxes.some((one) => one.room.name === line.from) && boxes.some((one) => one.room.name === line.to));
-  const dedicatedY = roomY + roomH + rowGap / 2 + direct.length * lane + (direct.length > 0 ? gap : 0);
-  const dedicatedEdges = edgeRow(dedicated, dedicatedY + gap, width);
-  if (dedicatedEdges.length > 0 && dedicatedEdges.length * (sizes.edgeW + gap) < width - 2 * margin) // spread under the rooms
-    dedicatedEdges.forEach((box, i) => { box.x = margin + ((width - 2 * margin) * (i + 0.5)) / dedicatedEdges.length - box.w / 2; });
-
-  return { width, height: bottomOf(dedicatedEdges, dedicatedY) + margin, rooms: boxes, publicEdges, dedicatedEdges,
-    tracks: tracksOf(byName(inventory.lines), boxes, dedicatedEdges) };
+  const dedicatedEdges = edgeRow(inventory.edges.filter((edge) => edge.class === 'dedicated'), 0, width);
+  const runs = runsOf(byName(inventory.lines), boxes, dedicatedEdges), lanes = Math.max(0, ...runs.map((run) => run.lane + 1));
+  const top = roomY + roomH, bottom = top + gap + lanes * lane;
+  for (const box of dedicatedEdges) box.y += bottom + gap;
+  return { width, height: bottomOf(dedicatedEdges, bottom) + margin, rooms: boxes, publicEdges, dedicatedEdges,
+    tracks: runs.map((run) => trackOf(run, top + gap + run.lane * lane)) };
 }
 
-function tracksOf(lines: readonly Line[], rooms: readonly RoomBox[], edges: readonly EdgeBox[]): Track[] {
-  const { lane, rowGap } = sizes, bandwidths = lines.map((line) => line.bandwidth);
-  const room = new Map(rooms.map((box) => [box.room.name, box])), edge = new Map(edges.map((box) => [box.edge.name, box]));
+/** A line between two boxes: where it leaves them, and in which lane it runs. */
+interface Run { line: Line; from: Box; to: Box; x1: number; x2: number; lane: number; width: number }
+
+function runsOf(lines: readonly Line[], rooms: readonly RoomBox[], edges: readonly EdgeBox[]): Run[] {
+  const boxes = new Map<string, Box>([...edges.map((box): [string, Box] => [box.edge.name, box]), ...rooms.map((box): [string, Box] => [box.room.name, box])]);
+  const isRoom = new Set(rooms.map((box) => box.room.name)), bandwidths = lines.map((line) => line.bandwidth);
   const used = new Map<string, number>(); // ends that a box has given away: no two tracks leave at one point
   const port = (box: Box, name: string): number => {
     const n = used.get(name) ?? 0;
     used.set(name, n + 1);
     return middle(box) + (n % 2 === 0 ? 1 : -1) * Math.ceil(n / 2) * 28;
   };
-  let lanes = 0;
-  return lines.flatMap((line): Track[] => {
-    const width = trackWidth(line.bandwidth, bandwidths);
-    const a = room.get(line.from) ?? room.get(line.to), b = room.get(line.to), e = edge.get(line.from) ?? edge.get(line.to);
-    if (room.has(line.from) && b !== undefined && a !== undefined) {
-      const y = a.y + a.h + rowGap / 4 + lane * lanes++, x1 = port(a, line.from), x2 = port(b, line.to);
-      return [{ line, width, path: `M${x1} ${a.y + a.h}V${y}H${x2}V${b.y + b.h}`, label: { x: (x1 + x2) / 2, y: y - 5 } }];
-    }
-    if (a === undefined || e === undefined) return []; // an end that is not drawn: the list names it all the same
-    const x1 = port(a, a.room.name), x2 = middle(e) + (x1 < middle(e) ? -14 : 14), y = e.y - rowGap / 4 - 2;
-    return [{ line, width, path: `M${x1} ${a.y + a.h}V${y}H${x2}V${e.y}`, label: { x: (x1 + x2) / 2, y: y - 5 } }];
+  const runs = lines.flatMap((line): Run[] => {
+    const from = boxes.get(line.from), to = boxes.get(line.to);
+    if (from === undefined || to === undefined) return []; // an end that is not drawn: the list names it all the same
+    return [{ line, from, to, x1: port(from, line.from), x2: port(to, line.to), lane: 0, width: trackWidth(line.bandwidth, bandwidths) }];
   });
+  // Those between rooms above, then the others, each from left to right into the first lane that is free where it runs.
+  const ends: number[] = [];
+  let first = 0;
+  for (const direct of [true, false]) {
+    const group = runs.filter((run) => (isRoom.has(run.line.from) && isRoom.has(run.line.to)) === direct).sort((a, b) => Math.min(a.x1, a.x2) - Math.min(b.x1, b.x2));
+    for (const run of group) {
+      let free = first;
+      while (free < ends.length && ends[free]! + sizes.gap > Math.min(run.x1, run.x2)) free++;
+      ends[free] = Math.max(run.x1, run.x2, Math.min(run.x1, run.x2) + 90); // its name takes room too
+      run.lane = free;
+    }
+    first = ends.length;
+  }
+  return runs;
+}
+
+/** Down from a room, along the lane, and up or down to the other end. */
+function trackOf({ line, from, to, x1, x2, width }: Run, y: number): Track {
+  const end = (box: Box): number => (box.y < y ? box.y + box.h : box.y);
+  return { line, width, path: `M${x1} ${end(from)}V${y}H${x2}V${end(to)}`, label: { x: (x1 + x2) / 2, y: y - width / 2 - 3 } };
 }

@@ -86,7 +86,6 @@ function TrackShape({ track }: { track: Track }) {
     <g class="track">
       <title>{`${track.line.name}: ${track.line.from} to ${track.line.to}, ${track.line.bandwidth} Mbit/s, shares ${track.line.srlg.join(', ') || 'nothing'}`}</title>
       <path d={track.path} stroke-width={track.width} />
-      <text x={track.label.x} y={track.label.y} text-anchor="middle">{`${track.line.name} ${track.line.bandwidth / 1000}G`}</text>
     </g>
   );
 }
@@ -96,6 +95,7 @@ export function Topology({ drawn, site }: { drawn: Drawn; site: Site }) {
   return (
     <svg class="topology" viewBox={`0 0 ${drawn.width} ${drawn.height}`} role="img" aria-label="rooms, POPs, lines and edges; the list beside has the same in words">
       {drawn.tracks.map((track) => <TrackShape key={track.line.name} track={track} />)}
+      {drawn.tracks.map(({ line, label }) => <text key={line.name} class="label" x={label.x} y={label.y} text-anchor="middle">{`${line.name} ${line.bandwidth / 1000}G`}</text>)}
       {drawn.rooms.map((box) => <RoomShape key={box.room.name} box={box} site={site} />)}
       {edges.map((box) => {
         const row = site.edges.find((one) => one.name === box.edge.name), health = row === undefined ? 'unknown' : agentHealth(row);
@@ -105,7 +105,7 @@ export function Topology({ drawn, site }: { drawn: Drawn; site: Site }) {
             <title>{`${box.edge.name}, ${box.edge.class}, ${box.edge.region}: ${marks[health].word}${behind ? `; has proved generation ${row?.generation ?? 'none'} of ${site.generation}` : ''}`}</title>
             <rect x={box.x} y={box.y} width={box.w} height={box.h} rx="22" />
             <Word x={box.x + 14} y={box.y + 19} cls="name">{`${marks[health].glyph} ${box.edge.name}`}</Word>
-            <Word x={box.x + 14} y={box.y + 36}>{behind ? `≠ gen ${row?.generation ?? '–'}` : row?.rate !== undefined ? rate(row.rate) : ''}</Word>
+            <Word x={box.x + 14} y={box.y + 36}>{row === undefined || row.age_ms === null ? 'never seen' : health === 'down' ? `silent ${age(row.age_ms)}` : behind ? `≠ gen ${row.generation ?? '–'}` : rate(row.rate ?? 0)}</Word>
           </g>
         );
       })}

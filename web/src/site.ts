@@ -51,12 +51,13 @@ export function inventoryOf(objects: Object[]): Inventory {
 }
 
 // ---- health ----
-export type Health = 'ok' | 'out' | 'warn' | 'down' | 'unknown';
+export type Health = 'ok' | 'out' | 'warn' | 'cut' | 'down' | 'unknown';
 /** Shape and word beside colour: nobody has to see hues. */
 export const marks: Record<Health, { glyph: string; word: string }> = {
   ok: { glyph: '●', word: 'in service' },
   out: { glyph: '◇', word: 'put out by a lever' },
   warn: { glyph: '▲', word: 'impaired' },
+  cut: { glyph: '⊘', word: 'every POP is down' },
   down: { glyph: '✕', word: 'down' },
   unknown: { glyph: '?', word: 'not seen' },
 };
@@ -84,7 +85,9 @@ export function unconverged(row: AgentRow, site: Site): boolean {
 export function roomHealth(room: RoomRow, site: Site): Health {
   const entrances = site.entrances.filter((row) => row.room === room.name && row.via !== 'ring');
   const seen = entrances.filter((row) => row.seen > 0);
-  if (seen.length > 0 && seen.every((row) => row.up === 0)) return 'down';
+  const lines = site.entrances.filter((row) => row.room === room.name && row.via === 'ring' && row.up > 0);
+  // A room whose entrances are gone may be alive: it is called down only when nobody reaches it by any road.
+  if (seen.length > 0 && seen.every((row) => row.up === 0)) return lines.length > 0 ? 'cut' : 'down';
   if (room.compute === 'closed' || room.ingress === 'closed') return 'out';
   if (room.held !== null || seen.some((row) => row.up < row.seen) || failing(room)) return 'warn';
   return site.edges.some((edge) => edge.age_ms !== null) ? 'ok' : 'unknown';

@@ -59,6 +59,11 @@ test('each line has a track of its own, ends at its ends, and is as wide as it i
   assert.equal(new Set(panel.tracks.map((track) => track.path)).size, 5);
   const starts = panel.tracks.map((track) => track.path.split('V')[0]);
   assert.equal(new Set(starts).size, 5, 'no two leave a room at one point');
+  const lanes = panel.tracks.map((track) => /V(\d+)H/.exec(track.path)![1]), span = (path: string) => [...path.matchAll(/[MH](-?[\d.]+)/g)].map((found) => Number(found[1])).sort((a, b) => a - b);
+  panel.tracks.forEach((a, i) => panel.tracks.slice(i + 1).forEach((b, j) => {
+    const [a1, a2] = span(a.path) as [number, number], [b1, b2] = span(b.path) as [number, number];
+    assert.ok(lanes[i] !== lanes[i + 1 + j] || a2 < b1 || b2 < a1, `${a.line.name} and ${b.line.name} run one over the other`);
+  }));
   assert.ok(panel.tracks[4]!.width > panel.tracks[0]!.width);
   assert.equal(trackWidth(7, [7]), 5);
   assert.deepEqual([trackWidth(10, [10, 1000]), trackWidth(1000, [10, 1000])], [4, 10]);

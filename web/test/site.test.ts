@@ -31,6 +31,9 @@ test('both POPs of a room down: one alarm that names them and the plan, before a
   assert.deepEqual(alarms[0]!.plan, { name: 'room-isolated', target: 'room-a' });
   assert.deepEqual(alarms.map((alarm) => alarm.priority), [1, 2]);
   assert.equal(roomHealth(site.rooms[0]!, site), 'down');
+  const ring = { room: 'room-a', via: 'ring', control: 'in', up: 2, seen: 2, status: 'L4OK' };
+  assert.equal(roomHealth(site.rooms[0]!, { ...site, entrances: [...site.entrances, ring] }), 'cut', 'it is alive');
+  assert.equal(roomHealth(site.rooms[0]!, { ...site, entrances: [...site.entrances, { ...ring, up: 0 }] }), 'down');
   site.rooms[0]!.ingress = 'closed'; // it was pressed: nothing more to press
   const later = alarmsOf(site, alarms, 9000);
   const mended = later.find((alarm) => alarm.key === 'room/room-a/entrances')!;
