@@ -312,7 +312,8 @@ static json_t *operation(const struct route_class *route)
         json_object_set_new(out, "security", json_array());
     json_t *parameters = parameters_of(route->path);
     add_queries(parameters, route->id);
-    if (route->role != ROUTE_ANY && route->role != ROUTE_AGENT && route->id != ROUTE_FORECAST && strcmp(route->method, "GET") != 0)
+    if (route->role != ROUTE_ANY && route->role != ROUTE_AGENT && route->id != ROUTE_FORECAST &&
+        strcmp(route->method, "GET") != 0)
         json_array_append_new(parameters, key_parameter());
     if (json_array_size(parameters) > 0)
         json_object_set(out, "parameters", parameters);

@@ -35,7 +35,8 @@ struct executor_config {
     uint64_t ballast_size;    /* bytes; 0: none */
     uint64_t record_size;     /* bytes of the black box; 0: none */
     int64_t record_us;        /* that it goes back at most */
-    /* Gets the entries that are not the engine's (kinds "token", "session", "answer") while the journal is restored; may be NULL.
+    /* Gets the entries that are not the engine's (kinds "token", "session", "answer") while the journal is restored;
+     * may be NULL.
      */
     bool (*restore)(void *data, const struct journal_entry *entry, GError **error);
     void *restore_data;

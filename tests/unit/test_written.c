@@ -64,6 +64,7 @@ static const struct written {
     {.text = "signalbox token create --name edge-1 --role agent",
      .as = "signalbox token create --name edge-5 --role agent",
      .says = "sb_"},
+    {.text = "signalbox user add alice --role operator", .why = "it asks for a password; test_api_login gives one"},
     {.text = "signalbox token create --name bot --role operator --scope plans --expires 90d", .says = "sb_"},
     {.text = "signalbox --server https://CONTROL:8440 --ca ca.pem --token-file admin.token status",
      .as = "signalbox --server SERVER --token-file ALICE status",
