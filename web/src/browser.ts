@@ -29,7 +29,7 @@ export function browserPorts(): Ports {
         return { type: 'status', status: await api('GET /v1/status', { signal: abort.signal }), atMs: Date.now() };
       } catch (error) {
         if (error instanceof ApiError && error.status === 401) return { type: 'out' };
-        return { type: 'lost', atMs: Date.now(), why: error instanceof Error ? error.message : String(error) };
+        return { type: 'lost', atMs: Date.now(), why: error instanceof ApiError && error.status === 0 ? error.title : error instanceof Error ? error.message : String(error) };
       } finally {
         clearTimeout(timer);
       }

@@ -4,16 +4,16 @@ import { api, ApiError, newKey } from './api';
 import type { Execution, ExecutionStep } from './api_types';
 import { may, nowMs, stale, state, told } from './app';
 import { Twin, Wrong } from './parts';
-import { age, clock } from './site';
+import { age, clock, took } from './site';
 
 const glyphs: Record<string, string> = { succeeded: '✓', failed: '✕', running: '▶', pending: '○', skipped: '↷', undone: '↶' };
 const ended = (one: Execution): boolean => (one.ended_us ?? 0) > 0;
 
 export function Step({ step, now }: { step: ExecutionStep; now: number }) {
-  const took = step.started_us === 0 ? '' : age((step.ended_us > 0 ? step.ended_us / 1000 : now) - step.started_us / 1000);
+  const since = step.started_us === 0 ? '' : step.ended_us > 0 ? took((step.ended_us - step.started_us) / 1000) : age(now - step.started_us / 1000);
   return (
     <li class={`step step-${step.state}`}>
-      <span class="glyph" aria-hidden="true">{glyphs[step.state] ?? '·'}</span> <b>{step.name}</b> <span>{step.kind}, {step.state}</span> <span class="since">{took}</span>
+      <span class="glyph" aria-hidden="true">{glyphs[step.state] ?? '·'}</span> <b>{step.name}</b> <span>{step.kind}, {step.state}</span> <span class="since">{since}</span>
       {step.stuck === true && <b class="bad"> stuck: more than twice what it took before</b>}
       {step.text ? <p>{step.text}</p> : null}
       {(step.stragglers ?? []).length > 0 && <p class="bad">not proved by {step.stragglers!.join(', ')}</p>}
@@ -26,7 +26,7 @@ export function ExecutionView({ run, now }: { run: Execution; now: number }) {
   return (
     <>
       <h2>{run.plan} {run.target} <small>{run.paused === true ? 'paused' : run.state}</small></h2>
-      <p>step {Math.min(done + 1, run.steps.length)} of {run.steps.length}, {age(end - start)}, begun {clock(start)} by {run.actor}{run.reason ? `: ${run.reason}` : ''}</p>
+      <p>step {Math.min(done + 1, run.steps.length)} of {run.steps.length}, {ended(run) ? took(end - start) : age(end - start)}, begun {clock(start)} by {run.actor}{run.reason ? `: ${run.reason}` : ''}</p>
       {run.error ? <Wrong>{run.error}</Wrong> : null}
       <ol class="steps">{run.steps.map((step) => <Step key={step.name} step={step} now={now} />)}</ol>
       {(run.writes ?? []).length > 0 && (
@@ -41,23 +41,29 @@ export function ExecutionView({ run, now }: { run: Execution; now: number }) {
 
 export function ExecutionScreen({ id }: { id: string }) {
   const [run, setRun] = useState<Execution | null>(null), [wrong, setWrong] = useState<string | null>(null), [busy, setBusy] = useState(false);
-  const asking = useRef(false), key = useRef(newKey());
+  const key = useRef(newKey()), asks = useRef({ on: false, again: false, off: false });
   const entry = told.value, mine = entry !== null && (entry.id === id || entry.id.startsWith(`${id}/`)) ? entry.seq : 0, gaps = state.value.gaps, lost = state.value.lost;
+  useEffect(() => () => { asks.current.off = true; }, []);
   useEffect(() => {
-    let off = false;
-    const ask = async (): Promise<void> => {
-      if (asking.current) return;
-      asking.current = true;
-      try {
-        const answer = await api('GET /v1/executions/{id}', { path: { id } });
-        if (!off) setRun(answer);
-      } catch (error) {
-        if (!off && error instanceof ApiError && !error.away) setWrong(error.message);
+    // One question at a time: what happens while it is under way is asked for after it, once.
+    const one = asks.current, ask = async (): Promise<void> => {
+      if (one.on) {
+        one.again = true;
+        return;
       }
-      asking.current = false;
+      one.on = true;
+      do {
+        one.again = false;
+        try {
+          const answer = await api('GET /v1/executions/{id}', { path: { id } });
+          if (!one.off) setRun(answer);
+        } catch (error) {
+          if (!one.off && error instanceof ApiError && !error.away) setWrong(error.message);
+        }
+      } while (one.again && !one.off);
+      one.on = false;
     };
     void ask();
-    return () => { off = true; };
   }, [id, mine, gaps, lost]);
   const act = async (work: () => Promise<Execution>): Promise<void> => {
     setBusy(true);

@@ -13,6 +13,12 @@ const namesOf = (objects: Inventory, kind: string): string[] => {
   return (lists[kind] ?? []).map((one) => one.name).sort();
 };
 
+/** A few are read; more of them are there when asked for, and push nothing out of sight. */
+function Notes({ notes }: { notes: string[] }) {
+  const each = [...new Set(notes)], list = each.map((note) => <p key={note} class="note">{note}</p>);
+  return each.length <= 3 ? <>{list}</> : <details><summary>{each.length} notes</summary>{list}</details>;
+}
+
 export function PreviewView({ preview }: { preview: Execution }) {
   const forecast = preview.forecast, refusals = preview.refusals ?? [];
   return (
@@ -39,7 +45,7 @@ export function PreviewView({ preview }: { preview: Execution }) {
           </tbody>
         </table>
       ))}
-      {(forecast?.notes ?? []).map((note) => <p key={note} class="note">{note}</p>)}
+      <Notes notes={forecast?.notes ?? []} />
       <h3>Steps</h3>
       <ol class="steps">{preview.steps.map((step) => <li key={step.name}><b>{step.name}</b> {step.kind}{step.text ? `: ${step.text}` : ''}</li>)}</ol>
     </div>
@@ -109,7 +115,7 @@ export function Failover() {
           <Select key={name} label={name} value={params[name] ?? ''} options={namesOf(objects, of).filter((one) => one !== target)} onPick={(value) => setParams({ ...params, [name]: value })} />
         ))}
         {plan?.summary !== undefined && <p>{plan.summary}</p>}
-        {(plan?.notes ?? []).map((note) => <p key={note} class="note">{note}</p>)}
+        <Notes notes={plan?.notes ?? []} />
         {plan !== undefined && <p class="note">{past75 === null ? 'It has not run well before: how long it takes is not known.' : `Three of four of the last ${past75.runs} runs took ${past75.p75.toFixed(1)} s at most.`}</p>}
         <button type="button" class="main" disabled={!whole || busy !== ''} onClick={() => void look()}>{busy === 'preview' ? 'Asking…' : `Preview ${planName} ${target}`}</button>
       </section>

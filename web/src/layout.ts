@@ -15,13 +15,13 @@ export interface Track {
   /** Of an SVG path; orthogonal, as on a panel. */
   path: string;
   /** Where its name and its figures stand. */
-  label: { x: number; y: number };
+  label: { x: number; y: number; anchor: 'middle' | 'start' };
   /** By bandwidth, px. */
   width: number;
 }
 export interface Panel { width: number; height: number; rooms: RoomBox[]; publicEdges: EdgeBox[]; dedicatedEdges: EdgeBox[]; tracks: Track[] }
 
-export const sizes = { margin: 24, gap: 24, popW: 132, popH: 56, roomH: 84, edgeW: 120, edgeH: 44, rowGap: 56, lane: 26 } as const;
+export const sizes = { margin: 24, gap: 24, popW: 132, popH: 56, roomH: 84, edgeW: 120, edgeH: 44, rowGap: 56, lane: 26, label: 90 } as const;
 
 const byName = <T extends { name: string }>(rows: readonly T[]): T[] => [...rows].sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0));
 
@@ -96,7 +96,7 @@ function runsOf(lines: readonly Line[], rooms: readonly RoomBox[], edges: readon
     for (const run of group) {
       let free = first;
       while (free < ends.length && ends[free]! + sizes.gap > Math.min(run.x1, run.x2)) free++;
-      ends[free] = Math.max(run.x1, run.x2, Math.min(run.x1, run.x2) + 90); // its name takes room too
+      ends[free] = Math.max(run.x1, run.x2, Math.min(run.x1, run.x2) + sizes.label); // its name takes room too
       run.lane = free;
     }
     first = ends.length;
@@ -107,5 +107,8 @@ function runsOf(lines: readonly Line[], rooms: readonly RoomBox[], edges: readon
 /** Down from a room, along the lane, and up or down to the other end. */
 function trackOf({ line, from, to, x1, x2, width }: Run, y: number): Track {
   const end = (box: Box): number => (box.y < y ? box.y + box.h : box.y);
-  return { line, width, path: `M${x1} ${end(from)}V${y}H${x2}V${end(to)}`, label: { x: (x1 + x2) / 2, y: y - width / 2 - 3 } };
+  // Above the way it runs; where that is shorter than the name, beside its lower end, where no other line goes.
+  const short = Math.abs(x1 - x2) < sizes.label, lower = from.y > to.y ? { x: x1, y: end(from) } : { x: x2, y: end(to) };
+  const label = short ? { x: lower.x + width / 2 + 4, y: lower.y - 12, anchor: 'start' as const } : { x: (x1 + x2) / 2, y: y - width / 2 - 3, anchor: 'middle' as const };
+  return { line, width, path: `M${x1} ${end(from)}V${y}H${x2}V${end(to)}`, label };
 }

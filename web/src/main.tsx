@@ -53,7 +53,7 @@ function TopBar() {
       <span class="note">{atMs === 0 ? '' : `${age(dataAge.value.ms)} old`}</span>
       <span class="note">{session.value?.user} ({session.value?.role})</span>
       <button type="button" class="quiet" onClick={() => void logOut().catch(() => undefined)}>Log out</button>
-      {stale.value && <p class="stale" role="alert">⚠ stale since {atMs === 0 ? 'the page was opened' : clock(atMs)}: {lost ?? 'the server does not answer'}. Levers are shut until it does; the edges serve on without it.</p>}
+      {stale.value && <p class="stale" role="alert">⚠ stale since {atMs === 0 ? 'the page was opened' : clock(atMs)}: {lost ?? 'the server does not answer'}. Levers are shut until it answers; the edges serve on without it.</p>}
     </header>
   );
 }

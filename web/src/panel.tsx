@@ -37,13 +37,15 @@ function RoomCard({ room, site, samples }: { room: RoomRow; site: Site; samples:
   const values = samples.map((sample) => sample.rooms[room.name]?.rate ?? 0), failing = samples.map((sample) => sample.rooms[room.name]?.failing ?? 0);
   return (
     <article class={`card is-${health}`} aria-label={`${room.name}: ${marks[health].word}`}>
-      <h3><Mark health={health} /> {room.name} <small>{room.zone}</small></h3>
+      <div class="row">
+        <h3><Mark health={health} /> {room.name} <small>{room.zone}</small></h3>
+        {may('operator') && <a class="button" href={`/failover?target=${encodeURIComponent(room.name)}`} aria-label={`Evacuate ${room.name}…`}>Evacuate…</a>}
+      </div>
       <p>{room.share_percent.toFixed(0)} % of requests, {rate(room.rate)}{room.fail_rate > 0 && <b class="bad">, {rate(room.fail_rate)} fail</b>}</p>
       <Bar part={room.share_percent} of={100} label={`${room.share_percent.toFixed(0)} percent of requests`} />
       <p>{marks[health].word}{room.ingress === 'closed' && ', ingress closed'}{room.compute === 'closed' && ', compute closed'}{room.held !== null && `, ${room.held}`}</p>
-      <p class="entrances">{entrances.map((row) => <span key={row.via}><Mark health={entranceHealth(row)} /> {row.via} {row.up}/{row.seen} </span>)}</p>
-      <Trend values={values} failing={failing} label={`requests of ${room.name} in the last ten minutes`} />
-      {may('operator') && <a class="button" href={`/failover?target=${encodeURIComponent(room.name)}`}>Evacuate…</a>}
+      <p class="entrances">{entrances.map((row) => <span key={row.via}><Mark health={entranceHealth(row)} /> {row.via} {row.seen === 0 ? 'not seen' : `${row.up}/${row.seen}`} </span>)}</p>
+      {samples.length > 1 && <Trend values={values} failing={failing} label={`requests of ${room.name} in the last ten minutes`} />}
     </article>
   );
 }
@@ -95,7 +97,7 @@ export function Topology({ drawn, site }: { drawn: Drawn; site: Site }) {
   return (
     <svg class="topology" viewBox={`0 0 ${drawn.width} ${drawn.height}`} role="img" aria-label="rooms, POPs, lines and edges; the list beside has the same in words">
       {drawn.tracks.map((track) => <TrackShape key={track.line.name} track={track} />)}
-      {drawn.tracks.map(({ line, label }) => <text key={line.name} class="label" x={label.x} y={label.y} text-anchor="middle">{`${line.name} ${line.bandwidth / 1000}G`}</text>)}
+      {drawn.tracks.map(({ line, label }) => <text key={line.name} class="label" x={label.x} y={label.y} text-anchor={label.anchor}>{`${line.name} ${line.bandwidth / 1000}G`}</text>)}
       {drawn.rooms.map((box) => <RoomShape key={box.room.name} box={box} site={site} />)}
       {edges.map((box) => {
         const row = site.edges.find((one) => one.name === box.edge.name), health = row === undefined ? 'unknown' : agentHealth(row);
@@ -129,15 +131,15 @@ export function PanelView({ site, objects, alarms, samples, now }: { site: Site;
             </ul>
           </section>
         )}
+        <section class="rooms" aria-label="rooms">{site.rooms.map((room) => <RoomCard key={room.name} room={room} site={site} samples={samples} />)}</section>
         {site.warnings.length > 0 && (
           <details open={site.warnings.length < 4}>
-            <summary>{site.warnings.length} things to know</summary>
+            <summary>{site.warnings.length === 1 ? 'One thing' : `${site.warnings.length} things`} to know</summary>
             <ul>{site.warnings.map((text) => <li key={text}>{text}</li>)}</ul>
           </details>
         )}
       </div>
       {drawn !== null && <Topology drawn={drawn} site={site} />}
-      <section class="rooms" aria-label="rooms">{site.rooms.map((room) => <RoomCard key={room.name} room={room} site={site} samples={samples} />)}</section>
     </div>
   );
 }

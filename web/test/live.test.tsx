@@ -1,11 +1,6 @@
 // The console's own code against a real signalboxd: it logs in, sees what two edges report, looks at the plan, runs it.
 // ctest gives the programs (SIGNALBOXD, SIGNALBOX); without them there is nothing to be tested.
 import assert from 'node:assert/strict';
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { createServer } from 'node:net';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { renderToString } from 'preact-render-to-string';
 import { api, ApiError, newKey, setSecond } from '../src/api';
@@ -15,24 +10,14 @@ import { PreviewView } from '../src/failover_screen';
 import { layout } from '../src/layout';
 import { PanelView } from '../src/panel';
 import { alarmsOf, inventoryOf, roomHealth, siteOf, unconverged } from '../src/site';
+import { password, programs, realFetch, Rig } from './rig';
 
-declare const ROOT: string;
-const programs = process.env['SIGNALBOXD'] !== undefined && process.env['SIGNALBOX'] !== undefined;
-const password = 'correct horse battery';
-const realFetch = globalThis.fetch;
-let server: ChildProcess | undefined, dir = '', base = '', agents = '', cookie = '', tokens: Record<string, string> = {};
-
-const freePort = (): Promise<number> => new Promise((resolve) => {
-  const one = createServer().listen(0, '127.0.0.1', () => {
-    const { port } = one.address() as { port: number };
-    one.close(() => resolve(port));
-  });
-});
-const signalbox = (words: string[], input = ''): string => execFileSync(process.env['SIGNALBOX']!, ['--socket', join(dir, 'socket'), ...words], { input, encoding: 'utf8' }).trim();
+const rig = new Rig();
+let cookie = '';
 
 /** As a browser: relative, with the cookie that was set. */
 const browserFetch = async (path: string, init: RequestInit = {}): Promise<Response> => {
-  const answer = await realFetch(base + path, { ...init, headers: { ...(init.headers as Record<string, string>), ...(cookie === '' ? {} : { Cookie: cookie }) } });
+  const answer = await realFetch(rig.base + path, { ...init, headers: { ...(init.headers as Record<string, string>), ...(cookie === '' ? {} : { Cookie: cookie }) } });
   const set = answer.headers.get('set-cookie');
   if (set !== null) cookie = set.split(';')[0]!;
   return answer;
@@ -40,40 +25,14 @@ const browserFetch = async (path: string, init: RequestInit = {}): Promise<Respo
 
 before(async () => {
   if (!programs) return;
-  dir = mkdtempSync(join(tmpdir(), 'sb-live-'));
-  const ports = [await freePort(), await freePort()];
-  base = `http://127.0.0.1:${ports[0]}`;
-  agents = `http://127.0.0.1:${ports[1]}`;
-  const child = spawn(process.env['SIGNALBOXD']!, ['--cluster=two-rooms', `--state=${dir}/state`, `--socket=${dir}/socket`, `--listen=127.0.0.1:${ports[0]}`,
-    `--agents-listen=127.0.0.1:${ports[1]}`, `--runbooks=${ROOT}/runbooks`], { stdio: ['ignore', 'ignore', 'pipe'] });
-  server = child;
-  await new Promise<void>((resolve, reject) => {
-    let log = '';
-    child.stderr!.on('data', (bytes: Buffer) => { log += bytes.toString(); if (log.includes('>ready ')) resolve(); });
-    child.on('exit', (code) => reject(new Error(`signalboxd ended with ${code}: ${log}`)));
-  });
-  signalbox(['apply', '-f', join(ROOT, 'tests/lab/sites/two-rooms.yaml')]);
-  signalbox(['user', 'add', 'alice', '--role', 'operator'], `${password}\n`);
-  for (const edge of ['edge-1', 'edge-2', 'edge-3', 'edge-4']) tokens[edge] = signalbox(['token', 'create', '--name', edge, '--role', 'agent']);
+  await rig.start();
+  await rig.populate(true);
   globalThis.fetch = browserFetch as typeof fetch;
 });
-after(() => {
+after(async () => {
   globalThis.fetch = realFetch;
-  server?.removeAllListeners('exit');
-  server?.kill();
-  if (dir !== '') rmSync(dir, { recursive: true, force: true });
+  await rig.end();
 });
-
-/** All edges say what they see: POPs of the room are down, or nothing is. */
-async function report(down: string | null): Promise<void> {
-  const { epoch, generation } = await api('GET /v1/status');
-  for (const [edge, token] of Object.entries(tokens)) {
-    const origins = ['a1', 'a2', 'b1', 'b2'].map((id) => ({ room: `room-${id[0]}`, via: `pop-${id}`, up: `room-${id[0]}` !== down, status: `room-${id[0]}` !== down ? 'L4OK' : 'L4TOUT', latency_us: 900 }));
-    const answer = await realFetch(`${agents}/agent/v1/edges/${edge}/report`, { method: 'POST', headers: { Authorization: `Bearer ${token}` },
-      body: JSON.stringify({ edge, cluster: 'two-rooms', promised: epoch, applied: { epoch, generation }, state: 'applied', error: null, window_us: 1000000, counters: [], origins, probes: [], events: [] }) });
-    assert.equal(answer.status, 200, await answer.text());
-  }
-}
 
 test('login, panel, alarm, preview, run, logout', { skip: !programs, timeout: 60_000 }, async () => {
   await assert.rejects(api('GET /v1/status'), (error: ApiError) => error.status === 401);
@@ -87,13 +46,13 @@ test('login, panel, alarm, preview, run, logout', { skip: !programs, timeout: 60
   const exported = await api('GET /v1/export'), inventory = inventoryOf(exported.objects), drawn = layout(inventory);
   assert.deepEqual([inventory.rooms.length, inventory.pops.length, inventory.edges.length, inventory.lines.length, inventory.nameservers.length], [2, 4, 4, 5, 3]);
   assert.equal(drawn.tracks.length, 5);
-  await report(null);
+  await rig.report({ down: null });
   let site = siteOf(await api('GET /v1/status'));
   assert.deepEqual(site.rooms.map((room) => roomHealth(room, site)), ['ok', 'ok']);
   assert.deepEqual(alarmsOf(site, [], 0).filter((alarm) => alarm.priority === 1), []);
   assert.ok(site.edges.every((edge) => !unconverged(edge, site)));
 
-  await report('room-a');
+  await rig.report({ down: 'room-a' });
   site = siteOf(await api('GET /v1/status'));
   const alarms = alarmsOf(site, [], 0);
   assert.equal(alarms[0]!.title, 'room-a: every POP is down');

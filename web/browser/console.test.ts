@@ -1,0 +1,215 @@
+// The console in a real Chromium, as people meet it: on a desk and on a phone, in the dark and in the light, by mouse
+// and by keys. With SHOTS=FOLDER a picture of each screen is kept there (./dev screenshots).
+import assert from 'node:assert/strict';
+import { mkdirSync, readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import type { Browser, BrowserContext, Page } from 'playwright-core';
+import { password, programs, Rig, type Seen } from '../test/rig';
+
+declare const ROOT: string;
+const require = createRequire(join(ROOT, 'web/package.json'));
+const { chromium } = require('playwright-core') as typeof import('playwright-core');
+const axe = readFileSync(require.resolve('axe-core/axe.min.js'), 'utf8');
+const shots = process.env['SHOTS'];
+const desk = { width: 1440, height: 900 }, phone = { width: 390, height: 844 };
+
+const rig = new Rig();
+let browser: Browser, seen: Seen = { down: null }, reporting: NodeJS.Timeout | undefined;
+const wrongs: string[] = [];
+
+/** A browser of its own: no cookies of another. What it complains of, and whom else it asks, is kept. */
+async function visitor(viewport: { width: number; height: number }, scheme: 'dark' | 'light' = 'dark'): Promise<BrowserContext> {
+  const context = await browser.newContext({ viewport, colorScheme: scheme, baseURL: rig.base, hasTouch: viewport === phone });
+  context.setDefaultTimeout(5000);
+  context.on('request', (request) => { if (!request.url().startsWith(rig.base)) wrongs.push(`asked ${request.url()}`); });
+  context.on('weberror', (error) => wrongs.push(String(error.error())));
+  context.on('console', (message) => {
+    // A browser names each answer that is no success; those that the API means are no fault of the page.
+    if (message.type() === 'error' && !/Failed to load resource/.test(message.text())) wrongs.push(message.text());
+  });
+  return context;
+}
+async function logIn(page: Page): Promise<void> {
+  await page.goto('/');
+  await page.getByLabel('Name').fill('alice');
+  await page.getByLabel('Password').fill(password);
+  await page.keyboard.press('Enter');
+  await page.getByRole('heading', { name: /^Alarms/ }).waitFor();
+}
+async function shot(page: Page, name: string): Promise<void> {
+  if (shots === undefined) return;
+  mkdirSync(shots, { recursive: true });
+  const size = page.viewportSize()!, scheme = await page.evaluate(() => (matchMedia('(prefers-color-scheme: light)').matches ? 'light' : 'dark'));
+  await page.screenshot({ path: join(shots, `${name}-${size.width}-${scheme}.png`), fullPage: true });
+}
+async function noFaultOfAccess(page: Page, where: string): Promise<void> {
+  // Not as a script of the page: the policy of the page forbids that, and is to be in force.
+  await page.evaluate(axe);
+  const found = await page.evaluate(async () => {
+    const { violations } = await (globalThis as unknown as { axe: { run: (options: object) => Promise<{ violations: Array<{ id: string; nodes: Array<{ html: string }> }> }> } }).axe
+      .run({ runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa'] });
+    return violations.map((one) => `${one.id}: ${one.nodes.map((node) => node.html).join(' | ')}`);
+  });
+  assert.deepEqual(found, [], where);
+}
+const wide = (page: Page): Promise<number> => page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
+const report = async (next: Seen): Promise<void> => {
+  seen = next;
+  await rig.report(seen);
+};
+
+before(async () => {
+  if (!programs) return;
+  await rig.start();
+  await rig.populate(false);
+  await report({ down: null });
+  reporting = setInterval(() => void rig.report(seen).catch(() => undefined), 1000); // as edges do
+  browser = await chromium.launch({ executablePath: process.env['CHROMIUM'] ?? '/usr/bin/chromium',
+    args: ['--no-sandbox', '--disable-gpu', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'] });
+});
+after(async () => {
+  clearInterval(reporting);
+  await browser?.close();
+  await rig.end();
+});
+
+test('a calm panel, on each screen: no hue of an alarm, alarms and the way out in sight, no fault of access', { skip: !programs, timeout: 120_000 }, async () => {
+  for (const viewport of [desk, phone])
+    for (const scheme of ['dark', 'light'] as const) {
+      const context = await visitor(viewport, scheme), page = await context.newPage(), where = `${viewport.width} ${scheme}`;
+      await page.goto('/');
+      await page.getByLabel('Name').waitFor();
+      await shot(page, 'login');
+      await noFaultOfAccess(page, `login ${where}`);
+      await logIn(page);
+      await page.getByText('None. Every entrance').waitFor();
+      const hues = await page.evaluate(() => {
+        const tokens = ['--crit', '--crit-ground', '--warn', '--warn-ground'].map((name) => {
+          const probe = document.createElement('i');
+          probe.style.color = `var(${name})`;
+          document.body.append(probe);
+          const colour = getComputedStyle(probe).color;
+          probe.remove();
+          return colour;
+        });
+        return [...document.querySelectorAll<HTMLElement>('body *')].filter((element) => element.getClientRects().length > 0).flatMap((element) => {
+          const style = getComputedStyle(element);
+          return ['color', 'backgroundColor', 'borderTopColor', 'borderLeftColor', 'fill', 'stroke'].filter((property) =>
+            tokens.includes(style[property as 'color'])).map((property) => `${element.tagName}.${element.getAttribute('class')} ${property}`);
+        });
+      });
+      await shot(page, 'panel-calm');
+      assert.deepEqual(hues, [], `hues of an alarm, ${where}`);
+      for (const one of [page.getByRole('heading', { name: /^Alarms/ }), page.getByRole('link', { name: /^Evacuate/ }).first()]) {
+        const box = (await one.boundingBox())!;
+        assert.ok(box.y >= 0 && box.y + box.height <= viewport.height, `${await one.textContent()} is at ${box.y}, expected in sight: ${where}`);
+      }
+      await noFaultOfAccess(page, `panel ${where}`);
+      await page.setViewportSize({ width: 320, height: 800 });
+      assert.equal(await wide(page), 0, 'no scrolling sideways at 320');
+      await page.setViewportSize(viewport);
+      await page.goto('/failover?plan=room-isolated&target=room-a');
+      await page.getByRole('button', { name: 'Preview room-isolated room-a' }).click();
+      await page.getByRole('heading', { name: 'Steps' }).waitFor();
+      await shot(page, 'failover');
+      await noFaultOfAccess(page, `failover ${where}`);
+      assert.equal(await wide(page), 0, `no scrolling sideways: failover ${where}`);
+      await context.close();
+    }
+  assert.deepEqual(wrongs, []);
+});
+
+test('cut, alarm, three clicks and the typed name, the run; a phone sees the same', { skip: !programs, timeout: 120_000 }, async () => {
+  const context = await visitor(desk), page = await context.newPage();
+  await logIn(page);
+  const cut = performance.now();
+  await report({ down: 'room-a' });
+  const alarm = page.getByRole('listitem').filter({ hasText: 'room-a: every POP is down' });
+  await alarm.waitFor();
+  const took = performance.now() - cut;
+  assert.ok(took < 2000, `seen after ${took.toFixed(0)} ms, expected within 2000`);
+  assert.match((await page.getByRole('alert').first().textContent()) ?? '', /room-a: every POP is down/);
+  assert.equal(await page.locator('.topology .is-down .name', { hasText: /^✕ pop-a[12]$/ }).count(), 2, 'a shape and a name for each');
+  await report({ down: 'room-a', silent: ['edge-4'] });
+  await page.getByText('edge-4 does not report').waitFor({ timeout: 8000 });
+  await shot(page, 'panel-cut');
+  await noFaultOfAccess(page, 'panel, cut');
+  await alarm.getByRole('link', { name: /^room-isolated room-a/ }).click();
+  await page.getByRole('button', { name: 'Preview room-isolated room-a' }).click();
+  const run = page.getByRole('button', { name: 'Run room-isolated on room-a' });
+  await page.getByRole('heading', { name: 'Steps' }).waitFor();
+  assert.ok(await run.isDisabled(), 'before the name is typed');
+  await page.getByLabel(/^Type/).fill('room-');
+  await page.getByLabel('Reason').fill('fibre cut');
+  assert.ok(await run.isDisabled(), 'while it is not whole');
+  await page.getByLabel(/^Type/).fill('room-a');
+  await page.keyboard.press('Enter');
+  assert.match(page.url(), /\/failover/, 'Enter in the field runs nothing');
+  await shot(page, 'failover-ready');
+  await run.dblclick();
+  await page.waitForURL(/\/executions\//);
+  await page.getByRole('heading', { name: /^room-isolated room-a/ }).waitFor();
+  await page.locator('.step-succeeded').nth(1).waitFor();
+  await shot(page, 'execution');
+  await noFaultOfAccess(page, 'execution');
+  const runs = JSON.parse(rig.signalbox(['execution', 'list', '--json'])) as { executions: unknown[] };
+  assert.equal(runs.executions.length, 1, 'pressed twice, run once');
+
+  const small = await visitor(phone, 'light'), hand = await small.newPage();
+  await logIn(hand);
+  await shot(hand, 'panel-cut');
+  await noFaultOfAccess(hand, 'panel, cut, phone');
+  await hand.goto(page.url());
+  await hand.getByRole('heading', { name: /^room-isolated room-a/ }).waitFor();
+  await shot(hand, 'execution');
+  await noFaultOfAccess(hand, 'execution, phone');
+  assert.equal(await wide(hand), 0, 'no scrolling sideways');
+  const tooSmall = await hand.evaluate(() => [...document.querySelectorAll<HTMLElement>('button, a.button, input, select, nav a, header a, summary')]
+    .filter((one) => one.getClientRects().length > 0 && one.getBoundingClientRect().height < 44).map((one) => `${one.tagName} ${one.textContent} ${one.getBoundingClientRect().height}`));
+  assert.deepEqual(tooSmall, [], 'what a thumb is to hit is 44 px high');
+  await small.close();
+  await context.close();
+  assert.deepEqual(wrongs, []);
+});
+
+test('a server that is killed: the page says since when, shuts the levers, comes back by itself', { skip: !programs, timeout: 60_000 }, async () => {
+  const context = await visitor(desk), page = await context.newPage();
+  await logIn(page);
+  await page.goto('/failover?plan=failback&target=room-a');
+  await page.getByRole('button', { name: 'Preview failback room-a' }).waitFor();
+  await rig.kill();
+  await page.getByText(/stale since \d\d:\d\d:\d\d UTC/).waitFor({ timeout: 15_000 });
+  await page.getByText('What is shown may be old.').waitFor();
+  await shot(page, 'stale');
+  await rig.start();
+  await page.getByText(/stale since/).waitFor({ state: 'detached', timeout: 15_000 });
+  await context.close();
+  assert.deepEqual(wrongs.filter((one) => !/ERR_CONNECTION|ERR_INCOMPLETE|MIME/.test(one)), []);
+});
+
+test('eight tabs of one browser: each is alive, and one alone holds the stream', { skip: !programs, timeout: 60_000 }, async () => {
+  const context = await visitor(desk), page = await context.newPage();
+  let streams = 0;
+  context.on('request', (request) => { if (request.url().endsWith('/v1/events')) streams++; });
+  await report({ down: null });
+  await logIn(page);
+  const tabs = [page];
+  for (let i = 1; i < 8; i++) {
+    const tab = await context.newPage();
+    await tab.goto('/');
+    tabs.push(tab);
+  }
+  await Promise.all(tabs.map((tab) => tab.getByRole('heading', { name: /^Alarms/ }).waitFor()));
+  await report({ down: 'room-b' });
+  await Promise.all(tabs.map((tab) => tab.getByText('room-b: every POP is down').first().waitFor()));
+  const took = await Promise.all(tabs.map((tab) => tab.evaluate(async () => {
+    const start = performance.now();
+    await (await fetch('/v1/session')).json();
+    return performance.now() - start;
+  })));
+  assert.ok(Math.max(...took) < 1000, `answers after ${took.map((ms) => ms.toFixed(0)).join(', ')} ms, expected within 1000`);
+  assert.ok(streams >= 1 && streams <= 2, `${streams} streams were opened, expected one, or one more when the lead went over`);
+  await context.close();
+});

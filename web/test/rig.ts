@@ -1,0 +1,110 @@
+// rig.ts: a real signalboxd on loopback with the site of the lab, a person who may log in, and edges that report as
+// they are told to. For tests that have the programs (SIGNALBOXD, SIGNALBOX: ctest gives them).
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+declare const ROOT: string;
+export const programs = process.env['SIGNALBOXD'] !== undefined && process.env['SIGNALBOX'] !== undefined;
+export const password = 'correct horse battery';
+export const edges = ['edge-1', 'edge-2', 'edge-3', 'edge-4'];
+
+const freePort = (): Promise<number> => new Promise((resolve) => {
+  const one = createServer().listen(0, '127.0.0.1', () => {
+    const { port } = one.address() as { port: number };
+    one.close(() => resolve(port));
+  });
+});
+
+export interface Seen {
+  /** The room whose POPs answer nobody; null: all do. */
+  down: string | null;
+  /** Edges that say nothing. */
+  silent?: string[];
+}
+
+/** Requests of an edge, by policy and room: creator lives in room A alone, and fails when that is cut off. */
+function counters(edge: string, down: string | null): object[] {
+  const dedicated = edge === 'edge-3' || edge === 'edge-4';
+  const row = (policy: string, room: string, rate: number, failed: number): object =>
+    ({ policy, room, via: dedicated ? 'ring' : `pop-${room.slice(-1)}1`, requests: rate, failed, rate, fail_rate: failed });
+  return dedicated ? [row('manual-line.home', 'room-a', 40, 0), row('manual-line.home', 'room-b', 60, 0)]
+    : [row('core.playback', 'room-a', down === 'room-a' ? 0 : 210, 0), row('core.playback', 'room-b', down === 'room-a' ? 420 : 190, 0),
+      row('manual.home', 'room-a', 90, down === 'room-a' ? 90 : 0), row('manual.home', 'room-b', 110, 0), row('creator.creator', 'room-a', 35, down === 'room-a' ? 35 : 0)];
+}
+
+export class Rig {
+  readonly dir = mkdtempSync(join(tmpdir(), 'sb-console-rig-'));
+  base = '';
+  private agents = '';
+  private tokens: Record<string, string> = {};
+  private server: ChildProcess | null = null;
+  private ports: number[] = [];
+
+  /** Starts, or starts again on the same ports and state. */
+  async start(): Promise<void> {
+    if (this.ports.length === 0) this.ports = [await freePort(), await freePort()];
+    this.base = `http://127.0.0.1:${this.ports[0]}`;
+    this.agents = `http://127.0.0.1:${this.ports[1]}`;
+    const child = spawn(process.env['SIGNALBOXD']!, ['--cluster=two-rooms', `--state=${this.dir}/state`, `--socket=${this.dir}/socket`,
+      `--listen=127.0.0.1:${this.ports[0]}`, `--agents-listen=127.0.0.1:${this.ports[1]}`, `--runbooks=${ROOT}/runbooks`], { stdio: ['ignore', 'ignore', 'pipe'] });
+    this.server = child;
+    await new Promise<void>((resolve, reject) => {
+      let log = '';
+      child.stderr!.on('data', (bytes: Buffer) => {
+        log += bytes.toString();
+        if (log.includes('>ready ')) resolve();
+      });
+      child.on('exit', (code) => reject(new Error(`signalboxd ended with ${code}: ${log}`)));
+    });
+  }
+
+  /** The server is gone as if its machine were. */
+  async kill(): Promise<void> {
+    const child = this.server;
+    this.server = null;
+    if (child === null) return;
+    const gone = new Promise((resolve) => child.on('close', resolve));
+    child.removeAllListeners('exit');
+    child.kill('SIGKILL');
+    await gone;
+  }
+
+  /** `dns`: with its name servers, of which nobody answers here. */
+  async populate(dns: boolean): Promise<void> {
+    const site = readFileSync(join(ROOT, 'tests/lab/sites/two-rooms.yaml'), 'utf8').split('\n').filter((line) => dns || !/^nameservers:| {2}- \{name: ns-/.test(line));
+    writeFileSync(join(this.dir, 'site.yaml'), site.join('\n'));
+    this.signalbox(['apply', '-f', join(this.dir, 'site.yaml')]);
+    this.signalbox(['user', 'add', 'alice', '--role', 'operator'], `${password}\n`);
+    for (const edge of edges) this.tokens[edge] = this.signalbox(['token', 'create', '--name', edge, '--role', 'agent']);
+  }
+
+  signalbox(words: string[], input = ''): string {
+    return execFileSync(process.env['SIGNALBOX']!, ['--socket', join(this.dir, 'socket'), ...words], { input, encoding: 'utf8' }).trim();
+  }
+
+  /** What the edges see, said once. */
+  async report({ down, silent = [] }: Seen): Promise<void> {
+    const { epoch, generation } = JSON.parse(this.signalbox(['status', '--json'])) as { epoch: number; generation: number };
+    const origins = ['a1', 'a2', 'b1', 'b2'].map((id) => {
+      const room = `room-${id[0]}`, up = room !== down;
+      return { room, via: `pop-${id}`, up, status: up ? 'L4OK' : 'L4TOUT', latency_us: 900 };
+    });
+    await Promise.all(edges.filter((edge) => !silent.includes(edge)).map(async (edge) => {
+      const answer = await realFetch(`${this.agents}/agent/v1/edges/${edge}/report`, { method: 'POST', headers: { Authorization: `Bearer ${this.tokens[edge]}` },
+        body: JSON.stringify({ edge, cluster: 'two-rooms', promised: epoch, applied: { epoch, generation }, state: 'applied', error: null, window_us: 1_000_000,
+          counters: counters(edge, down), origins, probes: [], events: [] }) });
+      if (answer.status !== 200) throw new Error(`report of ${edge}: found ${answer.status} ${await answer.text()}, expected 200`);
+    }));
+  }
+
+  async end(): Promise<void> {
+    await this.kill();
+    rmSync(this.dir, { recursive: true, force: true });
+  }
+}
+
+/** Before a test puts a browser's in its place. */
+export const realFetch = globalThis.fetch;
