@@ -186,6 +186,7 @@ json_t *engine_executions(const struct engine *engine);
  *  "servers":[{"name","kind","zone","role","epoch","generation","state","age_ms","residual_ms","error"}],
  *  "services":[{"name","active","tier","rate","fail_rate","fail_percent","rooms":["room-a 50 %"]}],
  *  "executions":[{"id","plan","target","state","step","text"}],     those under way
+ *  "alarms": as alarms.h has them,
  *  "warnings":[text]} */
 json_t *engine_status(const struct engine *engine, int64_t now_us);
 /* Array: the rows of edges and servers of engine_status. */

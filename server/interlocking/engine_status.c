@@ -1,4 +1,5 @@
 /* engine_status.c: the site now, for people: flat rows, as engine.h documents them. */
+#include "server/interlocking/alarms.h"
 #include "server/interlocking/engine_internal.h"
 #include "server/interlocking/ring.h"
 
@@ -7,12 +8,6 @@
 struct sums {
     double rate, fail_rate;
 };
-
-/* A relayed request that succeeded is counted by the edge that it was relayed to. */
-static bool counts(const struct counter *counter)
-{
-    return strcmp(counter->via, "relay") != 0 || counter->fail_rate >= counter->rate;
-}
 
 static bool is_fresh(const struct engine *engine, const struct edge_report *report)
 {
@@ -32,7 +27,7 @@ static struct sums sum(const struct engine *engine, const char *edge, const char
             continue;
         for (guint i = 0; i < report->counters->len; i++) {
             const struct counter *counter = report->counters->pdata[i];
-            if ((edge == NULL && !counts(counter)) || (room != NULL && strcmp(counter->room, room) != 0) ||
+            if ((edge == NULL && !counter_counts(counter)) || (room != NULL && strcmp(counter->room, room) != 0) ||
                 (policy_suffix != NULL && !g_str_has_suffix(counter->policy, policy_suffix)))
                 continue;
             sums.rate += counter->rate;
@@ -364,6 +359,8 @@ json_t *engine_status(const struct engine *engine, int64_t now_us)
     json_object_set_new(json, "services", services_json(engine));
     json_object_set_new(json, "executions", running_json(engine));
     json_object_set_new(json, "warnings", warnings_json(engine, now_us));
+    g_autoptr(GPtrArray) alarms = alarms_find(engine->resolved->world, engine->observed, engine->started_us, now_us);
+    json_object_set_new(json, "alarms", alarms_to_json(alarms, engine->wall_offset_us));
     return json;
 }
 

@@ -10,6 +10,11 @@
  */
 #define HOLD_SAME_US (2 * G_USEC_PER_SEC)
 
+bool counter_counts(const struct counter *counter)
+{
+    return strcmp(counter->via, "relay") != 0 || counter->fail_rate >= counter->rate;
+}
+
 bool counter_by_edge(const struct counter *counter)
 {
     return counter->room[0] == '\0' && counter->via[0] != '\0' && strcmp(counter->via, "relay") != 0;
@@ -157,10 +162,13 @@ static bool read_counter(struct edge_report *report, const json_t *json, GError 
 {
     struct counter *counter = g_new0(struct counter, 1);
     g_ptr_array_add(report->counters, counter);
-    return read_text(json, "policy", &counter->policy, error) && read_text(json, "room", &counter->room, error) &&
-           read_text(json, "via", &counter->via, error) && read_count(json, "requests", &counter->requests, error) &&
-           read_count(json, "failed", &counter->failed, error) && read_rate(json, "rate", &counter->rate, error) &&
-           read_rate(json, "fail_rate", &counter->fail_rate, error);
+    if (!read_text(json, "policy", &counter->policy, error) || !read_text(json, "room", &counter->room, error) ||
+        !read_text(json, "via", &counter->via, error) || !read_count(json, "requests", &counter->requests, error) ||
+        !read_count(json, "failed", &counter->failed, error) || !read_rate(json, "rate", &counter->rate, error) ||
+        !read_rate(json, "fail_rate", &counter->fail_rate, error))
+        return false;
+    counter->failing_since_us = counter->fail_rate > 0 ? report->at_us : 0;
+    return true;
 }
 
 static bool read_origin(struct edge_report *report, const json_t *json, GError **error)
@@ -276,7 +284,7 @@ static struct edge_report *edge_report_parse(const char *edge, const json_t *jso
 {
     struct edge_report *report = g_new0(struct edge_report, 1);
     report->edge = g_strdup(edge);
-    report->at_us = report->applied_at_us = now_us;
+    report->at_us = report->applied_at_us = report->error_since_us = now_us;
     report->counters = g_ptr_array_new_with_free_func(counter_free);
     report->origins = g_ptr_array_new_with_free_func(origin_health_free);
     report->holds = g_ptr_array_new_with_free_func(room_hold_free);
@@ -312,11 +320,40 @@ const struct room_hold *edge_report_hold(const struct edge_report *report, const
     return NULL;
 }
 
+/* Which counter it is; g_free. No name has a tab in it. */
+static char *counter_key(const struct counter *counter)
+{
+    return g_strjoin("\t", counter->policy, counter->room, counter->via, NULL);
+}
+
+/* Those that failed before and fail still. A report that fails nowhere, as most, costs nothing. */
+static void keep_failing(struct edge_report *report, const struct edge_report *before)
+{
+    g_autoptr(GHashTable) old = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    for (guint i = 0; i < before->counters->len; i++) {
+        struct counter *counter = before->counters->pdata[i];
+        if (counter->failing_since_us != 0)
+            g_hash_table_insert(old, counter_key(counter), counter);
+    }
+    for (guint i = 0; g_hash_table_size(old) > 0 && i < report->counters->len; i++) {
+        struct counter *counter = report->counters->pdata[i];
+        if (counter->failing_since_us == 0)
+            continue;
+        g_autofree char *key = counter_key(counter);
+        const struct counter *was = g_hash_table_lookup(old, key);
+        if (was != NULL)
+            counter->failing_since_us = was->failing_since_us;
+    }
+}
+
 /* What has not changed keeps the time at which it was first reported. */
 static void keep_times(struct edge_report *report, const struct edge_report *before)
 {
     if (stamp_compare(report->applied, before->applied) == 0)
         report->applied_at_us = before->applied_at_us;
+    if (report->error != NULL && before->error != NULL)
+        report->error_since_us = before->error_since_us;
+    keep_failing(report, before);
     for (guint i = 0; i < report->origins->len; i++) {
         struct origin_health *origin = report->origins->pdata[i];
         const struct origin_health *old = origin_find(before, origin->room, origin->via);
@@ -381,6 +418,7 @@ void observed_server_report(struct observed *observed, struct server_report *rep
         report->confirmed_at_us = before->confirmed_at_us;
     else if (report->confirmed_at_us == 0)
         report->confirmed_at_us = report->at_us;
+    report->error_since_us = before != NULL && before->error != NULL ? before->error_since_us : report->at_us;
     g_hash_table_replace(observed->servers, report->server, report);
 }
 
@@ -492,10 +530,10 @@ static bool comes_by(const struct inventory *inventory, const char *name, const 
     return edge != NULL && (edge->class == EDGE_DEDICATED) == (strcmp(via, "ring") == 0);
 }
 
-bool observed_entrance_down(const struct observed *observed, const struct inventory *inventory, const char *room,
-                            const char *via, int64_t now_us)
+void observed_entrance(const struct observed *observed, const struct inventory *inventory, const char *room,
+                       const char *via, int64_t now_us, struct entrance_view *out)
 {
-    unsigned seen = 0, down = 0;
+    *out = (struct entrance_view){.since_us = now_us, .status = ""};
     GHashTableIter iter;
     gpointer report;
     g_hash_table_iter_init(&iter, observed->edges);
@@ -504,25 +542,27 @@ bool observed_entrance_down(const struct observed *observed, const struct invent
         const struct origin_health *origin = origin_find(r, room, via);
         if (origin == NULL || now_us - r->at_us > OBSERVED_FRESH_US || !comes_by(inventory, r->edge, via))
             continue;
-        seen++;
-        down += !origin->up;
+        if (out->seen++ == 0 || (!origin->up && out->down == 0))
+            out->status = origin->status;
+        if (origin->up)
+            continue;
+        out->down++;
+        out->since_us = MIN(out->since_us, origin->since_us);
     }
-    return seen > 0 && 2 * down >= seen;
+}
+
+bool observed_entrance_down(const struct observed *observed, const struct inventory *inventory, const char *room,
+                            const char *via, int64_t now_us)
+{
+    struct entrance_view view;
+    observed_entrance(observed, inventory, room, via, now_us, &view);
+    return view.seen > 0 && 2 * view.down >= view.seen;
 }
 
 int64_t observed_entrance_since(const struct observed *observed, const struct inventory *inventory, const char *room,
                                 const char *via, int64_t now_us)
 {
-    int64_t since_us = now_us;
-    GHashTableIter iter;
-    gpointer report;
-    g_hash_table_iter_init(&iter, observed->edges);
-    while (g_hash_table_iter_next(&iter, NULL, &report)) {
-        const struct edge_report *r = report;
-        const struct origin_health *origin = origin_find(r, room, via);
-        if (origin != NULL && !origin->up && now_us - r->at_us <= OBSERVED_FRESH_US &&
-            comes_by(inventory, r->edge, via))
-            since_us = MIN(since_us, origin->since_us);
-    }
-    return since_us;
+    struct entrance_view view;
+    observed_entrance(observed, inventory, room, via, now_us, &view);
+    return view.since_us;
 }

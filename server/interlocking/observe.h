@@ -16,7 +16,10 @@ struct counter {
     char *policy, *room, *via;
     uint64_t requests, failed; /* since the table in force was applied; failed: 5xx or no answer */
     double rate, fail_rate;    /* 1/s in the last window */
+    int64_t failing_since_us;  /* server's clock: some have failed in each window since; 0: none does */
 };
+/* A relayed request that succeeded is counted by the edge that it was relayed to: is this counter one of a sum? */
+bool counter_counts(const struct counter *counter);
 bool counter_by_edge(const struct counter *counter); /* one of these three */
 struct origin_health {
     char *room, *via;   /* entrance */
@@ -45,6 +48,7 @@ struct edge_report {
     int64_t applied_at_us;                /* server's clock: when this stamp was first reported */
     char *state;                          /* "applied", "applying", "refused", "failing", "held" */
     char *error;                          /* or NULL */
+    int64_t error_since_us;               /* server's clock: there has been one in each report since */
     int64_t window_us;                    /* of the rates */
     GPtrArray *counters;                  /* struct counter * */
     GPtrArray *origins;                   /* struct origin_health * */
@@ -60,6 +64,7 @@ struct server_report { /* of one authoritative server, or of a registry, from it
     int64_t confirmed_at_us;
     char *state;               /* "converged", "updating", ...: as dns/dns.h and eastwest/publisher.h have them */
     char *error;               /* or NULL */
+    int64_t error_since_us;    /* as of an edge; set by observed_server_report */
     unsigned names;            /* records that its last change touched */
     int64_t residual_until_us; /* server's clock: until then resolvers may hold the old set; 0: none */
 };
@@ -94,6 +99,15 @@ json_t *server_report_to_json(const struct server_report *report, int64_t now_us
 /* The edge's hold of that room, or NULL. */
 const struct room_hold *edge_report_hold(const struct edge_report *report, const char *room);
 
+/* An entrance as the edges with a fresh report see it that users come by there: of a POP the public ones, of the ring
+ * the dedicated ones. status: of one that sees it down, else of one that sees it; "" where nobody does; of a report. */
+struct entrance_view {
+    unsigned seen, down;
+    int64_t since_us; /* when the first of those that see it down now said so; now_us if none does */
+    const char *status;
+};
+void observed_entrance(const struct observed *observed, const struct inventory *inventory, const char *room,
+                       const char *via, int64_t now_us, struct entrance_view *out);
 /* Is this entrance dead, as at least half of the edges with a fresh report see it? */
 bool observed_entrance_down(const struct observed *observed, const struct inventory *inventory, const char *room,
                             const char *via, int64_t now_us);
