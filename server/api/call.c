@@ -478,6 +478,8 @@ void dispatch_end(void *data, struct request *request)
     g_free(call->who);
     g_strfreev(call->scopes);
     g_free(call->reason_text);
+    if (call->told != NULL)
+        g_string_free(call->told, TRUE);
     g_strfreev(call->overrides);
     page_clear(&call->page);
     json_decref(call->body);

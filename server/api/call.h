@@ -45,6 +45,8 @@ struct call {
     int64_t if_match;             /* revision; IF_MATCH_ANY, IF_MATCH_ABSENT */
     int64_t after;                /* ?after= */
     uint64_t after_epoch, writes; /* events: of the entry `after`; how often the journal was written when it was read */
+    bool with_status;             /* events: ?status= */
+    GString *told;                /* events: what was read, until the status joins it; or NULL */
     int64_t until_us;             /* end of ?wait= */
     struct stamp have;            /* agents: what they have */
     char hash[TOKEN_PASSWORD_SIZE]; /* of a password */
@@ -83,7 +85,8 @@ const struct handler *handler_for(enum route_id id);
 bool agent_table(struct call *call, GError **error);
 void agent_table_resumed(struct call *call);
 bool agent_part(struct call *call, GError **error);
-bool events_prepare(struct call *call, GError **error); /* handlers_events.c */
+json_t *status_now(const struct call *call, const struct turn *turn); /* as GET /v1/status */
+bool events_prepare(struct call *call, GError **error);               /* handlers_events.c */
 bool events_read(struct call *call, GError **error);
 bool events_ready(struct call *call, struct turn *turn, bool last, GError **error);
 bool webhooks_list(struct call *call, GError **error); /* handlers_webhooks.c */
@@ -100,6 +103,9 @@ void get_pin_keys(struct call *call, struct turn *turn, GError **error); /* hand
 void change_pin_keys(struct call *call, struct turn *turn, GError **error);
 void issue_pin(struct call *call, struct turn *turn, GError **error);
 void agent_report(struct call *call, struct turn *turn, GError **error);
+bool get_tokens(struct call *call, GError **error); /* handlers_tokens.c */
+void create_token(struct call *call, struct turn *turn, GError **error);
+void delete_token(struct call *call, struct turn *turn, GError **error);
 bool session_get(struct call *call, GError **error); /* handlers_users.c */
 bool login_prepare(struct call *call, GError **error);
 void login_slow(struct call *call, GError **error);

@@ -4,6 +4,8 @@
  * An answer ends when it has told what there is (or waited in vain, with a comment as sign of life), and the client
  * comes again with Last-Event-ID, as EventSource does by itself. An id is SEQ-EPOCH of the entry: if the journal has no
  * such one any more (it was restored from an older copy), an event `gap` says so and it goes on with the newest.
+ *
+ * With ?status=1 each answer ends with the site as it is then: who draws it needs no other request.
  */
 #include "server/api/call.h"
 
@@ -101,12 +103,13 @@ static void answer(struct call *call, GString *text)
 
 bool events_prepare(struct call *call, GError **error)
 {
-    int64_t wait_s;
+    int64_t wait_s, status;
     g_autofree char *query = request_query(call->request, "after");
     const char *text = query != NULL ? query : call->request->last_event_id;
     guint64 seq = 0, epoch = 0;
-    if (!call_query_int(call, "wait", &wait_s, error))
+    if (!call_query_int(call, "wait", &wait_s, error) || !call_query_int(call, "status", &status, error))
         return false;
+    call->with_status = status != 0;
     call->until_us = loop_now_us() + wait_s * G_USEC_PER_SEC;
     call->after = -1;
     if (text == NULL || text[0] == '\0')
@@ -136,18 +139,35 @@ bool events_read(struct call *call, GError **error)
         telling.n = 0;
         ok = ok && journal_read_after(call->api->reader, NULL, telling.seq, ROWS, tell_row, &telling, error);
     } while (ok && telling.n == ROWS && telling.text->len < TEXT_SIZE_MAX);
-    if (ok && telling.text->len > 0)
+    if (ok && telling.text->len > 0 && call->with_status)
+        call->told = telling.text;
+    else if (ok && telling.text->len > 0)
         answer(call, telling.text);
     else
         g_string_free(telling.text, TRUE);
     return ok;
 }
 
+/* Behind what was told: who has the status has all that it came of. */
+static void answer_with_status(struct call *call, const struct turn *turn)
+{
+    json_t *status = status_now(call, turn);
+    char *json = json_dumps(status, JSON_COMPACT);
+    GString *text = call->told != NULL ? g_steal_pointer(&call->told) : g_string_new(NULL);
+    g_string_append_printf(text, "event: status\ndata: %s\n\n", json);
+    free(json);
+    json_decref(status);
+    answer(call, text);
+}
+
 /* Something was written since the journal was read, or the time is up. */
 bool events_ready(struct call *call, struct turn *turn, bool last, GError **error)
 {
-    (void)turn;
     (void)error;
+    if (call->with_status && (last || call->told != NULL)) {
+        answer_with_status(call, turn);
+        return true;
+    }
     if (last)
         answer(call, g_string_new(": nothing new\n\n"));
     return last || executor_writes(call->api->executor) != call->writes;

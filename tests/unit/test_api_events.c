@@ -16,10 +16,10 @@ struct answer {
 };
 
 /* last: Last-Event-ID, or NULL. */
-static struct answer ask(const char *last, int wait_s)
+static struct answer ask_query(const char *last, const char *query)
 {
     struct httpc_target here = {.base_url = "http://localhost", .unix_socket = served.socket};
-    g_autofree char *path = g_strdup_printf("/v1/events?wait=%d", wait_s);
+    g_autofree char *path = g_strdup_printf("/v1/events?%s", query);
     g_autofree char *header = last != NULL ? g_strdup_printf("Last-Event-ID: %s", last) : NULL;
     struct httpc_reply reply = {0};
     struct answer answer = {0};
@@ -27,6 +27,12 @@ static struct answer ask(const char *last, int wait_s)
         answer = (struct answer){reply.status, g_strdup(reply.body)};
     httpc_reply_clear(&reply);
     return answer;
+}
+
+static struct answer ask(const char *last, int wait_s)
+{
+    g_autofree char *query = g_strdup_printf("wait=%d", wait_s);
+    return ask_query(last, query);
 }
 
 /* Takes in an answer: the numbers of what was told, and the new id. */
@@ -164,6 +170,28 @@ START_TEST(who_waits_in_vain_gets_a_sign_of_life)
 }
 END_TEST
 
+/* The status is of after what was told, and has no id: who comes again goes on behind the events. */
+START_TEST(the_status_comes_with_the_events)
+{
+    g_autoptr(GArray) seqs = g_array_new(FALSE, FALSE, sizeof(json_int_t));
+    g_autofree char *id = NULL;
+    take(ask(NULL, 0), seqs, &id);
+    struct answer answer = ask_query(id, "wait=0&status=1");
+    ck_assert_msg(g_str_has_prefix(answer.text, "retry: 100\n\nevent: status\ndata: {\"cluster\":"), "%s", answer.text);
+    ck_assert_ptr_null(strstr(answer.text, "id: "));
+    g_free(answer.text);
+    g_free(served_token(&served, "eve", "viewer"));
+    answer = ask_query(id, "wait=25&status=1");
+    const char *event = strstr(answer.text, "token created"), *status = strstr(answer.text, "event: status");
+    ck_assert_msg(event != NULL && status != NULL && event < status, "%s", answer.text);
+    ck_assert_ptr_nonnull(strstr(status, "\"alarms\":["));
+    g_free(answer.text);
+    answer = ask_query(id, "status=2");
+    ck_assert_msg(answer.status == 400, "%u %s", answer.status, answer.text);
+    g_free(answer.text);
+}
+END_TEST
+
 START_TEST(what_is_gone_is_said)
 {
     g_autoptr(GArray) seqs = g_array_new(FALSE, FALSE, sizeof(json_int_t));
@@ -252,6 +280,7 @@ static void add(TCase *tcase)
     tcase_add_test(tcase, nothing_is_missed_over_restarts);
     tcase_add_test(tcase, who_waits_is_told);
     tcase_add_test(tcase, who_waits_in_vain_gets_a_sign_of_life);
+    tcase_add_test(tcase, the_status_comes_with_the_events);
     tcase_add_test(tcase, what_is_gone_is_said);
     tcase_add_test(tcase, a_damaged_entry_is_named);
     tcase_add_test(tcase, a_slow_client_costs_nothing);
