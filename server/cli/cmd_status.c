@@ -102,14 +102,30 @@ static void add_levers(json_t *status, const json_t *controls)
     json_object_set_new(status, "levers", moved);
 }
 
+/* When it began, how that is known, and what to type: at night nobody puts a command together from two columns. */
+static void print_alarms(const json_t *status)
+{
+    size_t i;
+    json_t *alarm;
+    json_array_foreach (json_object_get(status, "alarms"), i, alarm) {
+        g_autoptr(GDateTime) since = g_date_time_new_from_unix_utc((gint64)number(alarm, "since_us") / G_USEC_PER_SEC);
+        g_autofree char *time = since != NULL ? g_date_time_format(since, "%H:%M:%S") : g_strdup("?");
+        printf("! P%.0f since %s  %s\n      %s\n", number(alarm, "priority"), time, cli_text(alarm, "title"),
+               cli_text(alarm, "evidence"));
+        if (cli_text(alarm, "plan")[0] != '\0')
+            printf("      signalbox plan run %s --confirm %s\n", cli_text(alarm, "plan"), cli_text(alarm, "object"));
+    }
+    if (i > 0)
+        putchar('\n');
+}
+
 static void print_status(const json_t *status)
 {
     g_autofree char *generation = cli_value_text(cli_member(status, "generation"));
     g_autoptr(GDateTime) now = g_date_time_new_now_utc();
     g_autofree char *time = g_date_time_format(now, "%Y-%m-%d %H:%M:%S UTC");
     printf("%s   generation %s   %s\n\n", cli_text(status, "cluster"), generation, time);
-    section(status, "Alarms", "alarms",
-            (const char *const[]){"P=priority", "since", "alarm=title", "evidence", "plan that helps=help", NULL});
+    print_alarms(status);
     section(status, "Rooms", "rooms",
             (const char *const[]){"!=mark", "name", "ingress", "compute", "requests/s=rate", "share %=share_percent",
                                   "failing/s=fail_rate", NULL});
@@ -137,26 +153,8 @@ static void print_status(const json_t *status)
         printf("! %s\n", json_string_value(warning));
 }
 
-/* When it began, and what to type: at night nobody puts a command together from two columns. */
-static void spell_alarms(const json_t *status)
-{
-    size_t i;
-    json_t *alarm;
-    json_array_foreach (json_object_get(status, "alarms"), i, alarm) {
-        g_autoptr(GDateTime) since = g_date_time_new_from_unix_utc((gint64)number(alarm, "since_us") / G_USEC_PER_SEC);
-        g_autofree char *time = since != NULL ? g_date_time_format(since, "%H:%M:%S") : g_strdup("?");
-        const char *plan = cli_text(alarm, "plan");
-        g_autofree char *help = plan[0] == '\0'
-                                    ? g_strdup("")
-                                    : g_strdup_printf("plan run %s --confirm %s", plan, cli_text(alarm, "object"));
-        json_object_set_new(alarm, "since", json_string(time));
-        json_object_set_new(alarm, "help", json_string(help));
-    }
-}
-
 static void arrange(json_t *status, const json_t *controls)
 {
-    spell_alarms(status);
     gather_by_room(status);
     add_levers(status, controls);
     mark(status, "rooms", room_needs_a_look);
