@@ -89,6 +89,17 @@ json_t *status_now(const struct call *call, const struct turn *turn); /* as GET 
 bool events_prepare(struct call *call, GError **error);               /* handlers_events.c */
 bool events_read(struct call *call, GError **error);
 bool events_ready(struct call *call, struct turn *turn, bool last, GError **error);
+json_t *plans_answer(const struct world *world);   /* plans by name */
+bool get_plans(struct call *call, GError **error); /* handlers_plan.c */
+bool get_plan(struct call *call, GError **error);
+bool run_prepare(struct call *call, GError **error);
+void run_plan(struct call *call, struct turn *turn, GError **error);
+void get_executions(struct call *call, struct turn *turn, GError **error);
+bool execution_prepare(struct call *call, GError **error);
+bool execution_ready(struct call *call, struct turn *turn, bool last, GError **error);
+void abort_execution(struct call *call, struct turn *turn, GError **error);
+bool act_prepare(struct call *call, GError **error);
+void act_on_execution(struct call *call, struct turn *turn, GError **error);
 bool webhooks_list(struct call *call, GError **error); /* handlers_webhooks.c */
 bool webhooks_deliveries(struct call *call, GError **error);
 void webhooks_tell(struct call *call, struct turn *turn, GError **error);
@@ -126,6 +137,7 @@ bool session_authorize(struct call *call, struct token_grant *grant, GError **er
 /* Helpers of handlers: what a call asks for. All set *error and return false when it is not right. */
 bool call_if_match(struct call *call, GError **error); /* header into if_match; SB_ERROR_PRECONDITION if absent */
 bool call_query_int(const struct call *call, const char *name, int64_t *out, GError **error); /* as queries.def */
+struct world *call_world(const struct call *call); /* the one in force; the caller unrefs it */
 struct asker call_asker(const struct call *call);
 /* The journal first; the token reaches the tokens when it is durable. Takes body; null ends it. */
 void call_journal_token(struct call *call, struct turn *turn, const char *name, json_t *body, const char *what);

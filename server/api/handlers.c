@@ -14,8 +14,7 @@
 #define APPLY_SIZE_MAX (64u << 20) /* bytes: 100,000 domains are a tenth of it */
 #define REPORT_SIZE_MAX (1u << 20) /* bytes: counters of some thousand policies */
 
-/* The world in force; the caller unrefs it. */
-static struct world *current_world(const struct call *call)
+struct world *call_world(const struct call *call)
 {
     sb_auto(resolved) resolved = executor_look(call->api->executor);
     return world_ref(resolved->world);
@@ -44,7 +43,7 @@ static bool get_objects(struct call *call, GError **error)
     const struct object_class *class = class_of_path(call, error);
     if (class == NULL)
         return false;
-    sb_auto(world) world = current_world(call);
+    sb_auto(world) world = call_world(call);
     const GPtrArray *objects = inventory_list(world->inventory, class->kind);
     json_t *list = json_array();
     const char *after = call->page.after[0];
@@ -73,7 +72,7 @@ static const struct object *object_of_path(const struct call *call, const struct
 
 static bool get_object(struct call *call, GError **error)
 {
-    sb_auto(world) world = current_world(call);
+    sb_auto(world) world = call_world(call);
     const struct object *object = object_of_path(call, world, error);
     if (object == NULL)
         return false;
@@ -97,7 +96,7 @@ static void add_levers_on(const struct world *world, const struct object *object
 
 static bool get_object_users(struct call *call, GError **error)
 {
-    sb_auto(world) world = current_world(call);
+    sb_auto(world) world = call_world(call);
     const struct object *object = object_of_path(call, world, error);
     if (object == NULL)
         return false;
@@ -169,7 +168,7 @@ static bool patch_object_prepare(struct call *call, GError **error)
     const struct object_class *class = class_of_path(call, error);
     if (class == NULL || !call_if_match(call, error))
         return false;
-    sb_auto(world) world = current_world(call);
+    sb_auto(world) world = call_world(call);
     const struct object *object = object_of_path(call, world, error);
     if (object == NULL)
         return false;
@@ -235,7 +234,7 @@ static int plan_by_name(const void *a, const void *b)
     return strcmp((*(const struct plan *const *)a)->name, (*(const struct plan *const *)b)->name);
 }
 
-static json_t *plans_answer(const struct world *world)
+json_t *plans_answer(const struct world *world)
 {
     g_autoptr(GPtrArray) sorted = g_ptr_array_new();
     GHashTableIter each;
@@ -253,7 +252,7 @@ static json_t *plans_answer(const struct world *world)
 static bool get_export(struct call *call, GError **error)
 {
     (void)error;
-    sb_auto(world) world = current_world(call);
+    sb_auto(world) world = call_world(call);
     call->result = inventory_to_json(world->inventory);
     json_object_set_new(call->result, "plans", plans_answer(world));
     return true;
@@ -280,7 +279,7 @@ static const struct lever_class *lever_of_path(const struct call *call, const st
 static bool get_controls(struct call *call, GError **error)
 {
     (void)error;
-    sb_auto(world) world = current_world(call);
+    sb_auto(world) world = call_world(call);
     g_autoptr(GPtrArray) controls = controls_list(world->controls);
     json_t *list = json_array();
     for (guint i = 0; i < controls->len; i++)
@@ -291,7 +290,7 @@ static bool get_controls(struct call *call, GError **error)
 
 static bool get_control(struct call *call, GError **error)
 {
-    sb_auto(world) world = current_world(call);
+    sb_auto(world) world = call_world(call);
     const struct lever_class *lever = lever_of_path(call, world, error);
     if (lever == NULL)
         return false;
@@ -305,7 +304,7 @@ static bool get_control(struct call *call, GError **error)
 
 static bool put_control_prepare(struct call *call, GError **error)
 {
-    sb_auto(world) world = current_world(call);
+    sb_auto(world) world = call_world(call);
     const json_t *value = json_object_get(call->body, "value");
     if (lever_of_path(call, world, error) == NULL || !call_if_match(call, error))
         return false;
@@ -349,14 +348,14 @@ static void set_controls(struct call *call, struct turn *turn, GError **error)
 static bool get_eastwest(struct call *call, GError **error)
 {
     (void)error;
-    sb_auto(world) world = current_world(call);
+    sb_auto(world) world = call_world(call);
     call->result = eastwest_all_json(world);
     return true;
 }
 
 static bool get_eastwest_of(struct call *call, GError **error)
 {
-    sb_auto(world) world = current_world(call);
+    sb_auto(world) world = call_world(call);
     const struct object_class *class = object_class_find(call->params.value[0]);
     const char *name = call->params.value[1];
     if (class == NULL || (class->kind != OBJECT_service && class->kind != OBJECT_interface)) {
@@ -375,138 +374,6 @@ static bool get_eastwest_of(struct call *call, GError **error)
     }
     call->result = eastwest_json(world, service, interface);
     return true;
-}
-
-/* ---- plans and executions ---- */
-
-static bool get_plans(struct call *call, GError **error)
-{
-    (void)error;
-    sb_auto(world) world = current_world(call);
-    call->result = json_pack("{s:o}", "plans", plans_answer(world));
-    return true;
-}
-
-static bool get_plan(struct call *call, GError **error)
-{
-    sb_auto(world) world = current_world(call);
-    const struct plan *plan = g_hash_table_lookup(world->plans, call->params.value[0]);
-    if (plan == NULL) {
-        g_set_error(error, SB_ERROR, SB_ERROR_NOT_FOUND, "plan %s: there is none of this name", call->params.value[0]);
-        return false;
-    }
-    call->result = plan_to_json(plan);
-    call_set_etag(call, plan->revision);
-    return true;
-}
-
-/* Text of a member of the body; false when it is there and no text. *out is borrowed, NULL when absent or null. */
-static bool body_text(const struct call *call, const char *member, const char **out, GError **error)
-{
-    const json_t *value = json_object_get(call->body, member);
-    *out = json_string_value(value);
-    if (value == NULL || json_is_null(value) || json_is_string(value))
-        return true;
-    g_autofree char *found = json_quote(value);
-    g_set_error(error, SB_ERROR, SB_ERROR_INVALID, "%s: found %s, expected text", member, found);
-    return false;
-}
-
-static bool run_prepare(struct call *call, GError **error)
-{
-    const char *target, *confirm;
-    if (!body_text(call, "target", &target, error) || !body_text(call, "confirm", &confirm, error))
-        return false;
-    const json_t *params = json_object_get(call->body, "params");
-    if (params != NULL && !json_is_object(params)) {
-        g_autofree char *quoted = json_quote(params);
-        g_set_error(error, SB_ERROR, SB_ERROR_INVALID, "params: found %s, expected a mapping", quoted);
-        return false;
-    }
-    if (confirm == NULL || g_strcmp0(confirm, target) == 0)
-        return true;
-    g_autofree char *found = text_quote(confirm), *expected = text_quote(target);
-    g_set_error(error, SB_ERROR, SB_ERROR_INVALID, "confirm: found %s, expected %s, the target", found, expected);
-    return false;
-}
-
-static void run_plan(struct call *call, struct turn *turn, GError **error)
-{
-    struct asker asker = call_asker(call);
-    const char *target = json_string_value(json_object_get(call->body, "target"));
-    struct reply *reply = &call->request->reply;
-    call->result = engine_run_plan(turn->engine, call->params.value[0], target, json_object_get(call->body, "params"),
-                                   call->dry_run, &asker, turn->now, &turn->effects, error);
-    if (call->result == NULL)
-        return;
-    const char *id = json_string_value(json_object_get(call->result, "id"));
-    if (!call->dry_run)
-        reply->location = g_strdup_printf("/v1/executions/%s", id);
-    call->accepted = !call->dry_run;
-}
-
-static void get_executions(struct call *call, struct turn *turn, GError **error)
-{
-    (void)error;
-    call->result = json_pack("{s:o}", "executions", engine_executions(turn->engine));
-}
-
-static bool execution_prepare(struct call *call, GError **error)
-{
-    int64_t wait_s;
-    if (!call_query_int(call, "after", &call->after, error) || !call_query_int(call, "wait", &wait_s, error))
-        return false;
-    call->until_us = loop_now_us() + wait_s * G_USEC_PER_SEC;
-    return true;
-}
-
-static int64_t newest_event(const json_t *execution)
-{
-    const json_t *events = json_object_get(execution, "events");
-    const json_t *last = json_array_get(events, json_array_size(events) - 1);
-    return json_integer_value(json_object_get(last, "seq"));
-}
-
-static bool execution_ready(struct call *call, struct turn *turn, bool last, GError **error)
-{
-    json_t *execution = engine_execution(turn->engine, call->params.value[0]);
-    if (execution == NULL) {
-        g_set_error(error, SB_ERROR, SB_ERROR_NOT_FOUND,
-                    "execution %s: there is none of this id among those under way and the newest %d that have ended",
-                    call->params.value[0], EXECUTIONS_KEPT);
-        return true;
-    }
-    if (last || newest_event(execution) > call->after) {
-        call->result = execution;
-        return true;
-    }
-    json_decref(execution);
-    return false;
-}
-
-static void abort_execution(struct call *call, struct turn *turn, GError **error)
-{
-    struct asker asker = call_asker(call);
-    call->result = engine_abort(turn->engine, call->params.value[0], &asker, turn->now, &turn->effects, error);
-    if (call->result != NULL)
-        call->request->reply.location = g_strdup_printf("/v1/executions/%s", call->params.value[0]);
-}
-
-static bool act_prepare(struct call *call, GError **error)
-{
-    static const char *const texts[] = {"act", "step", "binding", "reason"};
-    const char *text;
-    for (size_t i = 0; i < G_N_ELEMENTS(texts); i++)
-        if (!body_text(call, texts[i], &text, error))
-            return false;
-    return true;
-}
-
-static void act_on_execution(struct call *call, struct turn *turn, GError **error)
-{
-    struct asker asker = call_asker(call);
-    call->result =
-        engine_act(turn->engine, call->params.value[0], call->body, &asker, turn->now, &turn->effects, error);
 }
 
 /* ---- looking ---- */
@@ -657,7 +524,7 @@ const struct handler *handler_for(enum route_id id)
                             .dry_run = true},
         [ROUTE_PLANS] = {.prepare = get_plans, .status = 200, .paging = {"plans", {"plan"}}},
         [ROUTE_PLAN] = {.prepare = get_plan, .status = 200},
-        [ROUTE_PLAN_RUN] = {.members = "target confirm params " COMMON,
+        [ROUTE_PLAN_RUN] = {.members = "target confirm params generation " COMMON,
                             .prepare = run_prepare,
                             .work = run_plan,
                             .status = 200,

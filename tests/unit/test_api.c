@@ -225,6 +225,17 @@ START_TEST(executions_are_followed)
                                    "{\"target\":\"room-a\",\"dry_run\":true}", &answer),
                       200);
     ck_assert_ptr_nonnull(json_object_get(answer, "steps"));
+    json_int_t looked_at = number_at(answer, "generation");
+    json_decref(answer);
+    ck_assert_uint_eq(served_local(&served, "PUT", "/v1/controls/pop/pop-b1", "*", "{\"value\":\"out\"}", NULL), 200);
+    g_autofree char *bound =
+        g_strdup_printf("{\"target\":\"room-a\",\"generation\":%" JSON_INTEGER_FORMAT "}", looked_at);
+    ck_assert_uint_eq(served_local(&served, "POST", "/v1/plans/room-isolated/run", NULL, bound, &answer), 412);
+    ck_assert_msg(strstr(text_at(answer, "detail"), "pop/pop-b1 is out (uid:0)") != NULL, "%s",
+                  text_at(answer, "detail"));
+    json_decref(answer);
+    ck_assert_uint_eq(served_local(&served, "GET", "/v1/executions", NULL, NULL, &answer), 200);
+    ck_assert_uint_eq(json_array_size(json_object_get(answer, "executions")), 0);
     json_decref(answer);
     ck_assert_uint_eq(served_local(&served, "POST", "/v1/plans/room-isolated/run", NULL,
                                    "{\"target\":\"room-a\",\"confirm\":\"room-a\",\"reason\":\"a test\"}", &run),
