@@ -1,7 +1,8 @@
 // browser.ts: the browser's part of stream.ts, and the place that the page is at.
 import { signal } from '@preact/signals';
+import type { Status } from './api_types';
 import { api, ApiError } from './api';
-import type { Message, Ports, Told } from './stream';
+import { type Message, type Ports, secondMs, type Told } from './stream';
 
 const kinds = ['generation', 'execution', 'event', 'audit'];
 
@@ -17,11 +18,22 @@ export function browserPorts(): Ports {
       channel.addEventListener('message', listener);
       return () => channel.removeEventListener('message', listener);
     },
-    open: (onTold, onGap) => {
-      const source = new EventSource('/v1/events');
-      for (const kind of kinds) source.addEventListener(kind, (event) => onTold(JSON.parse((event as MessageEvent<string>).data) as Told));
-      source.addEventListener('gap', onGap);
-      return () => source.close();
+    open: (take) => {
+      let source: EventSource, again: ReturnType<typeof setTimeout> | undefined;
+      const data = (event: Event): unknown => JSON.parse((event as MessageEvent<string>).data);
+      const begin = (): void => {
+        source = new EventSource('/v1/events?wait=1&status=1');
+        for (const kind of kinds) source.addEventListener(kind, (event) => take({ type: 'told', told: data(event) as Told }));
+        source.addEventListener('gap', () => take({ type: 'gap' }));
+        source.addEventListener('status', (event) => take({ type: 'status', status: data(event) as Status, atMs: Date.now() }));
+        // Between two answers it comes again by itself; after one that is no stream (the server is ending) it does not.
+        source.addEventListener('error', () => { if (source.readyState === EventSource.CLOSED) again = setTimeout(begin, secondMs); });
+      };
+      begin();
+      return () => {
+        clearTimeout(again);
+        source.close();
+      };
     },
     status: async (): Promise<Message> => {
       const abort = new AbortController(), timer = setTimeout(() => abort.abort(), 4000);

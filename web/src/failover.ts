@@ -5,7 +5,7 @@ import { shellWord } from './site';
 export interface Choice { plan: string; target: string; params: Record<string, string> }
 
 /** A preview, and what it was made of: it is good for that alone. */
-export interface Preview { choice: Choice; generation: number; execution: Execution; key: string }
+export interface Preview { choice: Choice; execution: Execution; key: string }
 
 export type Gate = { ready: true } | { ready: false; why: string; mend: string };
 
@@ -18,8 +18,8 @@ export function gate(choice: Choice, preview: Preview | null, now: { generation:
   if (!now.role) return no('Your role only looks.', 'An operator can run it: give them the command below.');
   if (now.stale) return no('What is shown may be old.', 'Wait until the server answers again.');
   if (preview === null || !same(choice, preview.choice)) return no('There is no preview of this yet.', 'Make one: nothing is moved that was not forecast.');
-  if (preview.generation !== now.generation)
-    return no(`The site has changed since the preview (generation ${preview.generation}, now ${now.generation}).`, 'Preview again and look at what is different.');
+  if (preview.execution.generation !== now.generation)
+    return no(`The site has changed since the preview (generation ${preview.execution.generation}, now ${now.generation}).`, 'Preview again and look at what is different.');
   const refusals = preview.execution.refusals ?? [];
   if (refusals.length > 0) return no(`Refused by ${refusals.map((one) => one.rule).join(', ')}.`, refusals.map((one) => one.way_round).join(' '));
   if (typed !== choice.target) return no('The name is not typed yet.', `Type ${choice.target}.`);

@@ -95,13 +95,12 @@ export function Failover() {
     setBusy('');
   };
   const look = (): Promise<void> => attempt('preview', async () => {
-    const generation = site.generation;
     const execution = await api('POST /v1/plans/{name}/run', { path: { name: planName }, body: { target, params, dry_run: true } });
-    setPreview({ choice, generation, execution, key: newKey() });
+    setPreview({ choice, execution, key: newKey() });
   });
   const run = (): Promise<void> => attempt('run', async () => {
     if (!open.ready || preview === null) return;
-    const execution = await api('POST /v1/plans/{name}/run', { path: { name: planName }, key: preview.key, body: { target, params, confirm: typed, reason: reason.trim() } });
+    const execution = await api('POST /v1/plans/{name}/run', { path: { name: planName }, key: preview.key, body: { target, params, confirm: typed, reason: reason.trim(), generation: preview.execution.generation ?? null } });
     go(`/executions/${encodeURIComponent(execution.id!)}`);
   });
 

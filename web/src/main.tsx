@@ -40,7 +40,7 @@ function Screen() {
 }
 
 function TopBar() {
-  const { site, alarms, atMs, lost } = state.value, worst = alarms.filter((alarm) => alarm.priority === 1).length;
+  const { site, atMs, lost } = state.value, worst = (site?.alarms ?? []).filter((alarm) => alarm.priority === 1).length;
   return (
     <header>
       <a class="brand" href="/">signalbox</a>
@@ -61,7 +61,7 @@ function TopBar() {
 /** Said once, when it begins. */
 function Announcer() {
   const known = useRef(new Set<string>()), text = useRef('');
-  const worst = state.value.alarms.filter((alarm) => alarm.priority === 1), fresh = worst.filter((alarm) => !known.current.has(alarm.key));
+  const worst = (state.value.site?.alarms ?? []).filter((alarm) => alarm.priority === 1), fresh = worst.filter((alarm) => !known.current.has(alarm.key));
   if (fresh.length > 0) text.current = fresh.map((alarm) => `${alarm.title}, ${alarm.evidence}`).join('. ');
   known.current = new Set(worst.map((alarm) => alarm.key));
   return <div class="unseen" role="alert">{worst.length > 0 ? text.current : ''}</div>;

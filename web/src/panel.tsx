@@ -1,9 +1,10 @@
 // panel.tsx: the site as a railway panel: what is abnormal, since when, what can be done. Grey is normal.
 import { useMemo } from 'preact/hooks';
 import { dataAge, inventory, may, nowMs, stale, state } from './app';
+import type { Alarm } from './api_types';
 import { Bar, Mark, Trend } from './parts';
 import { layout, type Panel as Drawn, type RoomBox, type Track } from './layout';
-import { age, agentHealth, type Alarm, clock, type EntranceRow, entranceHealth, type Inventory, marks, rate, roomHealth, type RoomRow, type Site, unconverged } from './site';
+import { age, agentHealth, clock, type EntranceRow, entranceHealth, type Inventory, marks, rate, roomHealth, type RoomRow, type Site, unconverged } from './site';
 import type { Sample } from './state';
 
 export function AlarmList({ alarms, now }: { alarms: Alarm[]; now: number }) {
@@ -16,11 +17,11 @@ export function AlarmList({ alarms, now }: { alarms: Alarm[]; now: number }) {
         {shown.map((alarm) => (
           <li key={alarm.key} class={`alarm p${alarm.priority}`}>
             <strong><span aria-hidden="true">{alarm.priority === 1 ? '✕' : '▲'} </span>P{alarm.priority} {alarm.title}</strong>
-            <span class="since">since {clock(alarm.sinceMs)}, {age(now - alarm.sinceMs)}</span>
+            <span class="since">since {clock(alarm.since_us / 1000)}, {age(now - alarm.since_us / 1000)}</span>
             <span class="evidence">{alarm.evidence}</span>
-            {alarm.plan !== undefined && (
-              <a class="button" href={`/failover?plan=${encodeURIComponent(alarm.plan.name)}&target=${encodeURIComponent(alarm.plan.target)}`}>
-                {alarm.plan.name} {alarm.plan.target}…
+            {alarm.plan != null && (
+              <a class="button" href={`/failover?plan=${encodeURIComponent(alarm.plan)}&target=${encodeURIComponent(alarm.object)}`}>
+                {alarm.plan} {alarm.object}…
               </a>
             )}
           </li>
@@ -115,12 +116,12 @@ export function Topology({ drawn, site }: { drawn: Drawn; site: Site }) {
   );
 }
 
-export function PanelView({ site, objects, alarms, samples, now }: { site: Site; objects: Inventory | null; alarms: Alarm[]; samples: Sample[]; now: number }) {
+export function PanelView({ site, objects, samples, now }: { site: Site; objects: Inventory | null; samples: Sample[]; now: number }) {
   const drawn = useMemo(() => (objects === null ? null : layout(objects)), [objects]);
   return (
     <div class="panel">
       <div class="side">
-        <AlarmList alarms={alarms} now={now} />
+        <AlarmList alarms={site.alarms} now={now} />
         {site.executions.length > 0 && (
           <section aria-labelledby="runs-title">
             <h2 id="runs-title">Under way</h2>
@@ -145,11 +146,11 @@ export function PanelView({ site, objects, alarms, samples, now }: { site: Site;
 }
 
 export function Panel() {
-  const { site, alarms, samples } = state.value;
+  const { site, samples } = state.value;
   if (site === null) return <p class="calm">Asking the server…</p>;
   return (
     <div class={stale.value ? 'old' : ''} data-age={dataAge.value.ms > 5000 ? 'old' : 'fresh'}>
-      <PanelView site={site} objects={inventory.value} alarms={alarms} samples={samples} now={nowMs.value} />
+      <PanelView site={site} objects={inventory.value} samples={samples} now={nowMs.value} />
     </div>
   );
 }

@@ -1,5 +1,5 @@
 // site.ts: what the console shows of the site, out of what the server says. Pure: the time is an argument.
-import type { Execution, Object, Status } from './api_types';
+import type { Alarm, Object, Status } from './api_types';
 
 // ---- rows of the status, which the API's description leaves open ----
 export interface RoomRow {
@@ -18,10 +18,10 @@ export interface RunRow { id: string; plan: string; target: string | null; state
 export interface Site {
   cluster: string; epoch: number; generation: number;
   rooms: RoomRow[]; entrances: EntranceRow[]; edges: AgentRow[]; servers: AgentRow[]; registries: AgentRow[];
-  services: ServiceRow[]; executions: RunRow[]; warnings: string[];
+  services: ServiceRow[]; executions: RunRow[]; alarms: Alarm[]; warnings: string[];
 }
 export function siteOf(status: Status): Site {
-  return { registries: [], ...status } as unknown as Site;
+  return { registries: [], alarms: [], ...status } as unknown as Site;
 }
 
 // ---- the inventory, as far as the panel draws it ----
@@ -95,75 +95,6 @@ export function roomHealth(room: RoomRow, site: Site): Health {
 
 const failing = (row: { rate: number; fail_rate: number }): boolean => row.fail_rate > 0 && row.fail_rate >= row.rate * 0.01;
 
-// ---- alarms ----
-export interface Alarm {
-  /** Stable: the same thing has the same key for as long as it lasts. */
-  key: string;
-  /** 1: users are hurt now; 2: they would be by one more fault; 3: to be looked at. */
-  priority: 1 | 2 | 3;
-  title: string;
-  evidence: string;
-  object: string;
-  /** The plan that helps, and what it is run on. */
-  plan?: { name: string; target: string };
-  sinceMs: number;
-}
-
-const entrancesAlarms = (site: Site): Omit<Alarm, 'sinceMs'>[] => {
-  const out: Omit<Alarm, 'sinceMs'>[] = [];
-  for (const room of site.rooms) {
-    const pops = site.entrances.filter((row) => row.room === room.name && row.via !== 'ring');
-    const seen = pops.filter((row) => row.seen > 0), dead = seen.filter((row) => row.up === 0);
-    if (seen.length > 0 && dead.length === seen.length)
-      out.push({
-        key: `room/${room.name}/entrances`, priority: room.ingress === 'closed' ? 3 : 1, object: room.name,
-        title: `${room.name}: every POP is down`,
-        evidence: dead.map((row) => `${row.via} up at 0 of ${row.seen} edges ${row.status}`.trim()).join(', '),
-        ...(room.ingress === 'closed' ? {} : { plan: { name: 'room-isolated', target: room.name } }),
-      });
-    else
-      for (const row of pops.filter((one) => one.seen > 0 && one.up < one.seen))
-        out.push({
-          key: `entrance/${row.via}`, priority: row.up === 0 ? 2 : 3, object: row.via,
-          title: row.up === 0 ? `${row.via} is down` : `${row.via} is down at some edges`,
-          evidence: `up at ${row.up} of ${row.seen} edges ${row.status}`.trim(),
-          ...(row.control === 'out' ? {} : { plan: { name: 'pop-drain', target: row.via } }),
-        });
-    const ring = site.entrances.find((row) => row.room === room.name && row.via === 'ring');
-    if (ring !== undefined && ring.seen > 0 && ring.up < ring.seen)
-      out.push({ key: `ring/${room.name}`, priority: ring.up === 0 ? 2 : 3, object: room.name, title: `${room.name}: the ring is down at ${ring.seen - ring.up} edges`,
-        evidence: `up at ${ring.up} of ${ring.seen} edges ${ring.status}`.trim() });
-  }
-  return out;
-};
-
-const agentAlarms = (site: Site): Omit<Alarm, 'sinceMs'>[] => {
-  const out: Omit<Alarm, 'sinceMs'>[] = [];
-  for (const row of [...site.edges, ...site.servers, ...site.registries]) {
-    const quiet = row.age_ms === null || (row.kind === 'edge' && row.age_ms > freshMs);
-    if (quiet)
-      out.push({ key: `${row.kind}/${row.name}/quiet`, priority: 2, object: row.name, title: `${row.name} does not report`,
-        evidence: row.age_ms === null ? 'not since the server was started' : 'what it does is not known; it serves on with its last table' });
-    else if (row.error)
-      out.push({ key: `${row.kind}/${row.name}/error`, priority: 2, object: row.name, title: `${row.name}: ${row.state}`, evidence: row.error });
-  }
-  return out;
-};
-
-const serviceAlarms = (site: Site): Omit<Alarm, 'sinceMs'>[] =>
-  site.services.filter((row) => row.fail_percent >= 1 && row.fail_rate > 0).map((row) => ({
-    key: `service/${row.name}`, priority: (row.tier === 'normal' ? 2 : 1) as 1 | 2, object: row.name, title: `${row.name} fails`,
-    evidence: `${Math.round(row.fail_percent)} % of ${Math.round(row.rate)} requests/s`,
-  }));
-
-/** Alarms by priority, then age. Those that were there before keep their time; the others begin now. */
-export function alarmsOf(site: Site, before: readonly Alarm[], nowMs: number): Alarm[] {
-  const since = new Map(before.map((alarm) => [alarm.key, alarm.sinceMs]));
-  const all = [...entrancesAlarms(site), ...serviceAlarms(site), ...agentAlarms(site)];
-  return all.map((alarm) => ({ ...alarm, sinceMs: since.get(alarm.key) ?? nowMs }))
-    .sort((a, b) => a.priority - b.priority || a.sinceMs - b.sinceMs || (a.key < b.key ? -1 : 1));
-}
-
 // ---- texts ----
 export function age(ms: number): string {
   const s = Math.max(0, Math.floor(ms / 1000));
@@ -187,5 +118,3 @@ export function rate(value: number): string {
 export function shellWord(text: string): string {
   return /^[A-Za-z0-9_.,:=/+-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
 }
-
-export type Run = Execution;

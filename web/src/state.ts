@@ -1,6 +1,6 @@
 // state.ts: what the console knows, and how a message changes it. Pure: (state, message, time) -> state.
 import type { Execution } from './api_types';
-import { type Alarm, alarmsOf, type Site, siteOf } from './site';
+import { type Site, siteOf } from './site';
 import type { Message } from './stream';
 
 /** Requests per second of a room, at a time. */
@@ -11,7 +11,6 @@ export interface State {
   atMs: number;
   /** Why there is none now. */
   lost: string | null;
-  alarms: Alarm[];
   samples: Sample[];
   /** As events told of them, by id; without their own events. */
   executions: Record<string, Partial<Execution>>;
@@ -24,7 +23,7 @@ export const samplesKept = 600; // ten minutes
 export const staleMs = 5000;
 const executionsKept = 50;
 
-export const start: State = { site: null, atMs: 0, lost: null, alarms: [], samples: [], executions: {}, gaps: 0, out: false };
+export const start: State = { site: null, atMs: 0, lost: null, samples: [], executions: {}, gaps: 0, out: false };
 
 function sampleOf(site: Site, atMs: number): Sample {
   return { atMs, rooms: Object.fromEntries(site.rooms.map((room) => [room.name, { rate: room.rate, failing: room.fail_rate }])) };
@@ -35,7 +34,7 @@ export function reduce(state: State, message: Message): State {
     case 'status': {
       if (message.atMs < state.atMs) return state; // one that was overtaken
       const site = siteOf(message.status);
-      return { ...state, site, atMs: message.atMs, lost: null, out: false, alarms: alarmsOf(site, state.alarms, message.atMs),
+      return { ...state, site, atMs: message.atMs, lost: null, out: false,
         samples: [...state.samples, sampleOf(site, message.atMs)].slice(-samplesKept) };
     }
     case 'lost':

@@ -22,8 +22,9 @@ export interface Ports {
   lock(signal: AbortSignal, held: () => Promise<void>): Promise<void>;
   send(message: Message | { type: 'hello' }): void;
   onMessage(take: (message: Message | { type: 'hello' }) => void): () => void;
-  /** Opens the stream of events; the result closes it. */
-  open(onTold: (told: Told) => void, onGap: () => void): () => void;
+  /** Opens the stream of events, in which the status comes each second and after whatever was told; the result closes it. */
+  open(take: (message: Message) => void): () => void;
+  /** Asks once: how things stand, or why that is not known. */
   status(): Promise<Message>;
   visible(): boolean;
   onVisible(changed: () => void): () => void;
@@ -31,8 +32,8 @@ export interface Ports {
   later(ms: number, fn: () => void): () => void;
 }
 
-export const pollMs = 1000; // edges report each second
-const again = new Set(['generation', 'execution']); // after these the status has changed for sure
+export const secondMs = 1000; // edges report each second, and the stream tells it
+export const quietMs = 3 * secondMs; // no word for so long: the stream is asked after
 
 export function share(ports: Ports, take: (message: Message) => void): () => void {
   let letGo: (() => void) | null = null, last: Message | null = null, ended = false;
@@ -45,35 +46,22 @@ export function share(ports: Ports, take: (message: Message) => void): () => voi
 
   /** Until `done`. */
   const lead = (done: AbortSignal): void => {
-    let timer: (() => void) | null = null, asking = false, askAgain = false;
-    const ask = async (): Promise<void> => {
-      timer?.();
-      timer = null;
-      if (asking) {
-        askAgain = true;
-        return;
+    let timer: (() => void) | null = null;
+    const hear = (message: Message): void => {
+      if (done.aborted) return;
+      if (message.type === 'status' || message.type === 'lost') {
+        timer?.();
+        timer = ports.later(quietMs, ask);
       }
-      asking = true;
-      const message = await ports.status();
-      asking = false;
-      if (done.aborted) return;
       tell(message);
-      if (message.type === 'out') return;
-      if (askAgain) {
-        askAgain = false;
-        void ask();
-      } else timer = ports.later(pollMs, () => void ask());
     };
-    const close = ports.open((told) => {
-      if (done.aborted) return;
-      tell({ type: 'told', told });
-      if (again.has(told.kind)) void ask();
-    }, () => tell({ type: 'gap' }));
+    const ask = (): void => void ports.status().then(hear);
+    const close = ports.open(hear);
     done.addEventListener('abort', () => {
       timer?.();
       close();
     });
-    void ask();
+    ask();
   };
 
   const seek = (): void => {

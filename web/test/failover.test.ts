@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import { type Choice, command, expectedS, gate, plansFor, type Preview, rowsOf } from '../src/failover';
 
 const choice: Choice = { plan: 'room-isolated', target: 'room-a', params: {} };
-const preview = (over: object = {}): Preview => ({ choice, generation: 4, key: 'k', execution: { steps: [], refusals: [], ...over } as never });
+const preview = (over: object = {}): Preview => ({ choice, key: 'k', execution: { generation: 4, steps: [], refusals: [], ...over } as never });
 const now = { generation: 4, stale: false, role: true };
 
 test('the button opens for the name, a reason and a preview of just this', () => {

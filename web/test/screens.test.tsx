@@ -8,7 +8,7 @@ import type { Execution, Status } from '../src/api_types';
 import { ExecutionView } from '../src/execution';
 import { PreviewView } from '../src/failover_screen';
 import { PanelView } from '../src/panel';
-import { alarmsOf, type Inventory, type Site, siteOf } from '../src/site';
+import { type Inventory, type Site, siteOf } from '../src/site';
 
 declare const ROOT: string;
 const evil = '"><img src=x onerror=alert(1)><script>alert(2)</script>\u202e\u{1f525}' + 'x'.repeat(4000);
@@ -18,6 +18,7 @@ const siteWith = (room: string, via: string, up: number): Site => siteOf({
   rooms: [{ name: room, zone: 'z', ingress: 'open', compute: 'open', rate: 500, fail_rate: 0, share_percent: 100, held: null }],
   entrances: [{ room, via, control: 'in', up, seen: 4, status: 'L4TOUT' }],
   edges: [{ name: 'edge-1', kind: 'edge', class: 'public', epoch: 1, generation: up === 4 ? 7 : 6, state: 'applied', age_ms: 1, rate: 1, fail_rate: 0 }],
+  alarms: up === 4 ? [] : [{ key: 'entrances/r', kind: 'entrances', priority: 1, object: room, title: `${room}: every POP is down`, evidence: via, since_us: 1e6, plan: 'room-isolated' }],
   servers: [], services: [], executions: [{ id: 'x', plan: room, target: via, state: 'running', step: 's', text: via }],
 } as unknown as Status);
 const inventoryWith = (room: string, via: string): Inventory => ({
@@ -26,7 +27,7 @@ const inventoryWith = (room: string, via: string): Inventory => ({
 });
 const panel = (room: string, via: string, up: number): string => {
   const site = siteWith(room, via, up);
-  return renderToString(<PanelView site={site} objects={inventoryWith(room, via)} alarms={alarmsOf(site, [], 1000)} samples={[]} now={61_000} />);
+  return renderToString(<PanelView site={site} objects={inventoryWith(room, via)} samples={[]} now={61_000} />);
 };
 
 test('the panel names what is down, since when, and the plan', () => {

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Status } from '../src/api_types';
-import { age, agentHealth, alarmsOf, entranceHealth, inventoryOf, roomHealth, shellWord, type Site, siteOf, unconverged } from '../src/site';
+import { age, agentHealth, entranceHealth, inventoryOf, roomHealth, shellWord, type Site, siteOf, unconverged } from '../src/site';
 import { ageOf, reduce, samplesKept, start } from '../src/state';
 
 const steady = (): Site => siteOf({
@@ -15,43 +15,18 @@ const steady = (): Site => siteOf({
   executions: [], warnings: [],
 } as unknown as Status);
 
-test('a healthy site has no alarm and no health but ok', () => {
+test('a healthy site has no health but ok', () => {
   const site = steady();
-  assert.deepEqual(alarmsOf(site, [], 1), []);
   assert.deepEqual(new Set([...site.rooms.map((room) => roomHealth(room, site)), ...site.entrances.map(entranceHealth), ...site.edges.map(agentHealth)]), new Set(['ok']));
 });
 
-test('both POPs of a room down: one alarm that names them and the plan, before all others', () => {
+test('a room whose POPs are all down is cut off, or down when the ring does not lead there either', () => {
   const site = steady();
   for (const row of site.entrances.filter((one) => one.room === 'room-a')) Object.assign(row, { up: 0, status: 'L4TOUT' });
-  site.edges[1]!.error = 'haproxy: gone';
-  const alarms = alarmsOf(site, [], 7000);
-  assert.equal(alarms[0]!.title, 'room-a: every POP is down');
-  assert.match(alarms[0]!.evidence, /pop-a1 up at 0 of 4 edges L4TOUT, pop-a2/);
-  assert.deepEqual(alarms[0]!.plan, { name: 'room-isolated', target: 'room-a' });
-  assert.deepEqual(alarms.map((alarm) => alarm.priority), [1, 2]);
   assert.equal(roomHealth(site.rooms[0]!, site), 'down');
   const ring = { room: 'room-a', via: 'ring', control: 'in', up: 2, seen: 2, status: 'L4OK' };
   assert.equal(roomHealth(site.rooms[0]!, { ...site, entrances: [...site.entrances, ring] }), 'cut', 'it is alive');
   assert.equal(roomHealth(site.rooms[0]!, { ...site, entrances: [...site.entrances, { ...ring, up: 0 }] }), 'down');
-  site.rooms[0]!.ingress = 'closed'; // it was pressed: nothing more to press
-  const later = alarmsOf(site, alarms, 9000);
-  const mended = later.find((alarm) => alarm.key === 'room/room-a/entrances')!;
-  assert.deepEqual([mended.priority, mended.plan, mended.sinceMs], [3, undefined, 7000]);
-});
-
-test('one POP is another matter, and one at some edges a third', () => {
-  const site = steady();
-  site.entrances[0]!.up = 0;
-  site.entrances[2]!.up = 3;
-  assert.deepEqual(alarmsOf(site, [], 1).map((alarm) => [alarm.title, alarm.priority]), [['pop-a1 is down', 2], ['pop-b1 is down at some edges', 3]]);
-});
-
-test('an alarm keeps its time while it lasts, and begins anew when it comes again', () => {
-  const site = steady(), down = steady();
-  down.entrances[0]!.up = 0;
-  const first = alarmsOf(down, [], 1000), second = alarmsOf(down, first, 2000), none = alarmsOf(site, second, 3000), again = alarmsOf(down, none, 4000);
-  assert.deepEqual([first, second, none, again].map((alarms) => alarms[0]?.sinceMs), [1000, 1000, undefined, 4000]);
 });
 
 test('who does not report is not called healthy', () => {
@@ -59,7 +34,6 @@ test('who does not report is not called healthy', () => {
   site.edges[0]!.age_ms = 8000;
   site.edges[1]!.age_ms = null;
   assert.deepEqual(site.edges.map(agentHealth), ['down', 'unknown']);
-  assert.equal(alarmsOf(site, [], 1).filter((alarm) => alarm.title.endsWith('does not report')).length, 2);
   assert.equal(entranceHealth({ room: 'r', via: 'p', control: 'in', up: 0, seen: 0, status: '' }), 'unknown');
 });
 
