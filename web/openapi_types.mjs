@@ -97,6 +97,11 @@ export function typesOf(spec) {
   const out = ['// Made from schema/openapi.yaml by openapi_types.mjs; not to be edited.\n'];
   for (const [name, schema] of Object.entries(spec.components.schemas))
     out.push(`export type ${nameOf(name)} = ${typeOf(schema)};\n`);
+  const { enum: names, description } = spec.components.schemas.Lever;
+  const levers = [...description.matchAll(/([\w.]+) of a (\w+) \((?:default or )?([^)]*)\): (.*?)(?=; [\w.]+ of a \w+ \(|$)/g)]
+    .map(([, name, kind, values, doc]) => ({ name, kind, values, doc }));
+  if (levers.map((lever) => lever.name).join() !== names.join()) throw new Error(`openapi: Lever: found ${levers.map((lever) => lever.name)}, expected ${names}`);
+  out.push(`/** What people may move: on objects of which kind, to which values. */\nexport const levers: ReadonlyArray<{ name: Lever; kind: string; values: string; doc: string }> = ${JSON.stringify(levers, null, 1)};\n`);
   out.push('/** What each operation takes and answers. */\nexport interface Operations {\n');
   for (const [path, methods] of Object.entries(spec.paths))
     for (const [method, operation] of Object.entries(methods))

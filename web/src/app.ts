@@ -2,7 +2,7 @@
 // drawn anew when they change.
 import { computed, signal } from '@preact/signals';
 import { api, setSecond } from './api';
-import type { Plan, Session } from './api_types';
+import type { Object as Thing, Plan, Session } from './api_types';
 import { inventoryOf, type Inventory } from './site';
 import { ageOf, reduce, start, type State } from './state';
 import { type Message, share, type Told } from './stream';
@@ -13,6 +13,8 @@ export const session = signal<Session | undefined>(undefined);
 export const state = signal<State>(start);
 export const nowMs = signal(Date.now());
 export const inventory = signal<Inventory | null>(null);
+/** All of the inventory, as it is written. */
+export const things = signal<Thing[]>([]);
 export const plans = signal<Plan[] | null>(null);
 /** The newest entry of the journal that a screen may have to look after. */
 export const told = signal<Told | null>(null);
@@ -32,6 +34,7 @@ async function fetchSite(generation: number): Promise<void> {
   inventoryGeneration = generation;
   try {
     const site = await api('GET /v1/export');
+    things.value = site.objects;
     inventory.value = inventoryOf(site.objects);
     plans.value = site.plans;
   } catch {
@@ -61,6 +64,7 @@ export function end(): void {
   setSecond(null);
   state.value = start;
   inventory.value = plans.value = null;
+  things.value = [];
   inventoryGeneration = -1;
   session.value = { user: null };
 }

@@ -77,6 +77,16 @@ export function go(url: string, replace = false): void {
   else history.pushState(null, '', url);
   place.value = placeOf(location.href);
 }
+/** The same place with these words of its query; what is empty goes. Nothing is added to what "back" leads through. */
+export function goQuery(words: Record<string, string>): void {
+  const query = new URLSearchParams(place.value.query);
+  for (const [name, value] of Object.entries(words)) {
+    if (value === '') query.delete(name);
+    else query.set(name, value);
+  }
+  const text = query.toString();
+  go(`${location.pathname}${text === '' ? '' : `?${text}`}`, true);
+}
 export function followPlaces(): void {
   place.value = placeOf(location.href);
   addEventListener('popstate', () => { place.value = placeOf(location.href); });

@@ -3,17 +3,25 @@ import { useEffect, useRef, useState } from 'preact/hooks';
 import { api, ApiError, newKey } from './api';
 import type { Execution, ExecutionStep } from './api_types';
 import { may, nowMs, stale, state, told } from './app';
-import { Twin, Wrong } from './parts';
+import { Field, Twin, useAsk, Wrong } from './parts';
 import { age, clock, took } from './site';
 
 const glyphs: Record<string, string> = { succeeded: '✓', failed: '✕', running: '▶', pending: '○', skipped: '↷', undone: '↶' };
 const ended = (one: Execution): boolean => (one.ended_us ?? 0) > 0;
 
-export function Step({ step, now }: { step: ExecutionStep; now: number }) {
+/** Of each step, what three of four runs of the plan that went well took at most, ms. */
+export function paceOf(plan: string, runs: readonly Execution[]): Map<string, number> {
+  const all = new Map<string, number[]>();
+  for (const run of runs.filter((one) => one.plan === plan && one.state === 'succeeded'))
+    for (const step of run.steps.filter((one) => one.ended_us > 0)) all.set(step.name, [...(all.get(step.name) ?? []), (step.ended_us - step.started_us) / 1000]);
+  return new Map([...all].map(([name, took]) => [name, took.sort((a, b) => a - b)[Math.ceil(took.length * 0.75) - 1]!]));
+}
+
+export function Step({ step, now, p75 }: { step: ExecutionStep; now: number; p75: number | undefined }) {
   const since = step.started_us === 0 ? '' : step.ended_us > 0 ? took((step.ended_us - step.started_us) / 1000) : age(now - step.started_us / 1000);
   return (
     <li class={`step step-${step.state}`}>
-      <span class="glyph" aria-hidden="true">{glyphs[step.state] ?? '·'}</span> <b>{step.name}</b> <span>{step.kind}, {step.state}</span> <span class="since">{since}</span>
+      <span class="glyph" aria-hidden="true">{glyphs[step.state] ?? '·'}</span> <b>{step.name}</b> <span>{step.kind}, {step.state}</span> <span class="since">{since}{p75 !== undefined && `, usually ${took(p75)}`}</span>
       {step.stuck === true && <b class="bad"> stuck: more than twice what it took before</b>}
       {step.text ? <p>{step.text}</p> : null}
       {(step.stragglers ?? []).length > 0 && <p class="bad">not proved by {step.stragglers!.join(', ')}</p>}
@@ -21,14 +29,24 @@ export function Step({ step, now }: { step: ExecutionStep; now: number }) {
   );
 }
 
-export function ExecutionView({ run, now }: { run: Execution; now: number }) {
+const phases: Array<[string, string]> = [['decide', 'decide: from the first report that it is down'], ['execute', 'execute: levers written'], ['converge', 'converge: the last edge applied it'], ['recover', 'recover: proved by users or probes']];
+
+export function ExecutionView({ run, now, past = [] }: { run: Execution; now: number; past?: readonly Execution[] }) {
   const done = run.steps.filter((step) => step.ended_us > 0).length, start = (run.started_us ?? 0) / 1000, end = ended(run) ? run.ended_us! / 1000 : now;
+  const pace = paceOf(run.plan ?? '', past), times = (run.times ?? {}) as Record<string, number>;
   return (
     <>
       <h2>{run.plan} {run.target} <small>{run.paused === true ? 'paused' : run.state}</small></h2>
       <p>step {Math.min(done + 1, run.steps.length)} of {run.steps.length}, {ended(run) ? took(end - start) : age(end - start)}, begun {clock(start)} by {run.actor}{run.reason ? `: ${run.reason}` : ''}</p>
       {run.error ? <Wrong>{run.error}</Wrong> : null}
-      <ol class="steps">{run.steps.map((step) => <Step key={step.name} step={step} now={now} />)}</ol>
+      <ol class="steps">{run.steps.map((step) => <Step key={step.name} step={step} now={now} p75={pace.get(step.name)} />)}</ol>
+      {ended(run) && <dl class="figures">{phases.map(([name, meant]) => <div key={name}><dt>{meant}</dt><dd>{(times[name] ?? -1) < 0 ? '–' : took(times[name]! / 1000)}</dd></div>)}</dl>}
+      {(run.events ?? []).length > 0 && (
+        <details>
+          <summary>{run.events!.length} events</summary>
+          <ol class="events">{run.events!.map((one) => <li key={one.seq}><time>{clock(one.at_us / 1000)}</time> {one.step && <b>{one.step}</b>} {one.text}</li>)}</ol>
+        </details>
+      )}
       {(run.writes ?? []).length > 0 && (
         <table>
           <thead><tr><th scope="col">lever</th><th scope="col">before</th><th scope="col">after</th><th scope="col" class="number">generation</th></tr></thead>
@@ -40,6 +58,7 @@ export function ExecutionView({ run, now }: { run: Execution; now: number }) {
 }
 
 export function ExecutionScreen({ id }: { id: string }) {
+  const past = useAsk(() => api('GET /v1/executions', { query: { limit: 200 } }), []), [reason, setReason] = useState('');
   const [run, setRun] = useState<Execution | null>(null), [wrong, setWrong] = useState<string | null>(null), [busy, setBusy] = useState(false);
   const key = useRef(newKey()), asks = useRef({ on: false, again: false, off: false });
   const entry = told.value, mine = entry !== null && (entry.id === id || entry.id.startsWith(`${id}/`)) ? entry.seq : 0, gaps = state.value.gaps, lost = state.value.lost;
@@ -65,7 +84,7 @@ export function ExecutionScreen({ id }: { id: string }) {
     };
     void ask();
   }, [id, mine, gaps, lost]);
-  const act = async (work: () => Promise<Execution>): Promise<void> => {
+  const doAct = async (work: () => Promise<Execution>): Promise<void> => {
     setBusy(true);
     setWrong(null);
     try {
@@ -78,17 +97,31 @@ export function ExecutionScreen({ id }: { id: string }) {
   };
   if (run === null) return wrong !== null ? <Wrong>{wrong}</Wrong> : <p class="calm">Asking the server…</p>;
   const shut = busy || stale.value || !may('operator') || ended(run), word = run.paused === true ? 'resume' : 'pause';
+  const acts = async (act: string, step?: string): Promise<void> => doAct(() => api('POST /v1/executions/{id}/acts', { path: { id }, key: key.current, body: { act, step: step ?? null, reason: reason.trim() === '' ? null : reason.trim() } }));
+  const open = run.steps.filter((step) => (step.state === 'running' || step.state === 'failed' || step.state === 'timed-out') && step.kind !== 'approve'), silent = reason.trim() === '';
   const undone = (run.writes ?? []).filter((one) => !one.restored);
   return (
     <div class="execution">
-      <ExecutionView run={run} now={nowMs.value} />
+      <ExecutionView run={run} now={nowMs.value} past={past.data?.executions ?? []} />
       {!ended(run) && (
         <p class="buttons">
-          <button type="button" disabled={shut} onClick={() => void act(() => api('POST /v1/executions/{id}/acts', { path: { id }, key: key.current, body: { act: word } }))}>{word === 'pause' ? 'Pause' : 'Resume'}</button>
-          <button type="button" class="danger" disabled={shut} aria-describedby="undo" onClick={() => void act(() => api('POST /v1/executions/{id}/abort', { path: { id }, key: key.current, body: {} }))}>Abort and undo</button>
+          <button type="button" disabled={shut} onClick={() => void acts(word)}>{word === 'pause' ? 'Pause' : 'Resume'}</button>
+          <button type="button" class="danger" disabled={shut} aria-describedby="undo" onClick={() => void doAct(() => api('POST /v1/executions/{id}/abort', { path: { id }, key: key.current, body: { reason: silent ? null : reason.trim() } }))}>Abort and undo</button>
           <span id="undo" class="note">{undone.length === 0 ? 'Nothing has been moved yet.' : `Undo sets back, where nobody has moved them since: ${undone.map((one) => `${one.control} ${one.object} to ${one.before}`).join(', ')}.`}</span>
         </p>
       )}
+      {!ended(run) && may('operator') && (
+        <details>
+          <summary>Skip, force</summary>
+          <Field label="Reason" value={reason} maxLength={500} onValue={setReason} />
+          <p class="buttons">
+            {open.map((step) => <button key={step.name} type="button" disabled={shut || silent} onClick={() => void acts('skip', step.name)}>Go on without {step.name}</button>)}
+            <button type="button" class="danger" disabled={shut || silent} onClick={() => void acts('force')}>Force: no bakes, no guards</button>
+          </p>
+        </details>
+      )}
+      {run.steps.some((step) => (step.kind === 'approve' && step.state === 'running') || step.review !== undefined) && <p><a class="button" href="/approvals">A second person is waited for…</a></p>}
+      {ended(run) && <p class="buttons"><button type="button" onClick={() => print()}>Print the report</button></p>}
       {wrong !== null && <Wrong>{wrong}</Wrong>}
       <Twin command={ended(run) ? `signalbox execution report ${id}` : `signalbox execution abort ${id}`} />
     </div>

@@ -1,11 +1,11 @@
 // failover_screen.tsx: A what is to be moved, B what that does and whether it fits, C the button.
 import { useEffect, useState } from 'preact/hooks';
 import { api, ApiError, newKey } from './api';
-import type { Execution, Plan } from './api_types';
+import type { Execution, Forecast, Plan, Refusal } from './api_types';
 import { inventory, may, plans, stale, state } from './app';
 import { go, place } from './browser';
 import { command, expectedS, gate, plansFor, type Preview, rowsOf } from './failover';
-import { Twin, Wrong } from './parts';
+import { Select, Twin, Wrong } from './parts';
 import { type Inventory, rate } from './site';
 
 const namesOf = (objects: Inventory, kind: string): string[] => {
@@ -19,8 +19,8 @@ function Notes({ notes }: { notes: string[] }) {
   return each.length <= 3 ? <>{list}</> : <details><summary>{each.length} notes</summary>{list}</details>;
 }
 
-export function PreviewView({ preview }: { preview: Execution }) {
-  const forecast = preview.forecast, refusals = preview.refusals ?? [];
+/** What a change would move, and what refuses it. */
+export function ForecastView({ forecast, refusals }: { forecast: Forecast | undefined; refusals: Refusal[] }) {
   return (
     <div>
       {refusals.map((one) => <Wrong key={one.rule}>{`${one.rule} refuses: ${one.figures}. ${one.way_round}`}</Wrong>)}
@@ -46,20 +46,17 @@ export function PreviewView({ preview }: { preview: Execution }) {
         </table>
       ))}
       <Notes notes={forecast?.notes ?? []} />
-      <h3>Steps</h3>
-      <ol class="steps">{preview.steps.map((step) => <li key={step.name}><b>{step.name}</b> {step.kind}{step.text ? `: ${step.text}` : ''}</li>)}</ol>
     </div>
   );
 }
 
-function Select({ label, value, options, onPick }: { label: string; value: string; options: string[]; onPick: (value: string) => void }) {
+export function PreviewView({ preview }: { preview: Execution }) {
   return (
-    <label>{label}
-      <select value={value} onChange={(event) => onPick(event.currentTarget.value)}>
-        <option value="">choose…</option>
-        {options.map((name) => <option key={name} value={name}>{name}</option>)}
-      </select>
-    </label>
+    <>
+      <ForecastView forecast={preview.forecast} refusals={preview.refusals ?? []} />
+      <h3>Steps</h3>
+      <ol class="steps">{preview.steps.map((step) => <li key={step.name}><b>{step.name}</b> {step.kind}{step.text ? `: ${step.text}` : ''}</li>)}</ol>
+    </>
   );
 }
 

@@ -4,16 +4,33 @@ import { useEffect, useRef } from 'preact/hooks';
 import { api } from './api';
 import { begin, dataAge, logOut, nowMs, session, stale, state } from './app';
 import { followPlaces, go, place } from './browser';
+import { Controls } from './controls';
 import { ExecutionScreen } from './execution';
+import { Explain } from './explain';
 import { Failover } from './failover_screen';
+import { Inventory } from './inventory';
+import { Agents, Approvals, AuditScreen, Executions } from './lists';
 import { Login } from './login';
+import { Palette } from './palette';
 import { Panel } from './panel';
+import { Plans } from './plans';
+import { Settings } from './settings';
 import { age, clock } from './site';
 
 const screens = [
   { path: '', key: 'p', name: 'Panel' },
   { path: 'failover', key: 'f', name: 'Failover' },
+  { path: 'executions', key: 'r', name: 'Runs' },
+  { path: 'approvals', key: 'a', name: 'Approvals' },
+  { path: 'controls', key: 'c', name: 'Controls' },
+  { path: 'explain', key: 'e', name: 'Explain' },
+  { path: 'inventory', key: 'i', name: 'Inventory' },
+  { path: 'plans', key: 'l', name: 'Plans' },
+  { path: 'agents', key: 'g', name: 'Agents' },
+  { path: 'audit', key: 'u', name: 'Audit' },
+  { path: 'settings', key: 's', name: 'Settings' },
 ] as const;
+const targets = screens.map((screen) => ({ name: screen.name, url: `/${screen.path}` }));
 
 /** g, then a letter. */
 function useJumps(): void {
@@ -23,8 +40,9 @@ function useJumps(): void {
       const typing = event.target instanceof Element && event.target.closest('input, select, textarea') !== null;
       if (typing || event.ctrlKey || event.metaKey || event.altKey) return;
       const screen = screens.find((one) => one.key === event.key);
-      if (event.key === 'g') armed.current = Date.now();
-      else if (screen !== undefined && Date.now() - armed.current < 1500) go(`/${screen.path}`);
+      const jumps = Date.now() - armed.current < 1500;
+      armed.current = event.key === 'g' && !jumps ? Date.now() : 0;
+      if (screen !== undefined && jumps) go(`/${screen.path}`);
     };
     addEventListener('keydown', onKey);
     return () => removeEventListener('keydown', onKey);
@@ -35,8 +53,24 @@ function Screen() {
   const [first = '', second] = place.value.path;
   if (first === '') return <Panel />;
   if (first === 'failover') return <Failover />;
-  if (first === 'executions' && second !== undefined) return <ExecutionScreen key={second} id={second} />;
+  if (first === 'executions') return second !== undefined ? <ExecutionScreen key={second} id={second} /> : <Executions />;
+  if (first === 'approvals') return <Approvals who={session.value?.user ?? ''} />;
+  if (first === 'controls') return <Controls />;
+  if (first === 'explain') return <Explain key={place.value.query.toString()} />;
+  if (first === 'inventory') return <Inventory />;
+  if (first === 'plans') return <Plans />;
+  if (first === 'agents') return <Agents />;
+  if (first === 'audit') return <AuditScreen />;
+  if (first === 'settings') return <Settings />;
   return <p>There is no screen of this name. <a href="/">Panel</a></p>;
+}
+
+/** In a row where there is room for it, else behind one button. */
+function Screens() {
+  const menu = useRef<HTMLDetailsElement>(null), here = place.value.path[0] ?? '';
+  const links = screens.map((one) => <a key={one.path} href={`/${one.path}`} aria-current={here === one.path ? 'page' : undefined} title={`g ${one.key}`}>{one.name}</a>);
+  useEffect(() => { if (menu.current !== null) menu.current.open = false; }, [place.value]);
+  return <><nav class="wide" aria-label="screens">{links}</nav><details class="menu" ref={menu}><summary>{screens.find((one) => one.path === here)?.name ?? 'Screens'} ▾</summary><nav aria-label="screens">{links}</nav></details></>;
 }
 
 function TopBar() {
@@ -45,7 +79,7 @@ function TopBar() {
     <header>
       <a class="brand" href="/">signalbox</a>
       <span class="cluster">{site?.cluster}</span>
-      <nav aria-label="screens">{screens.map((one) => <a key={one.path} href={`/${one.path}`} aria-current={(place.value.path[0] ?? '') === one.path ? 'page' : undefined} title={`g ${one.key}`}>{one.name}</a>)}</nav>
+      <Screens />
       <span class="fill" />
       {worst > 0 && <a class="chip p1" href="/">✕ {worst} P1</a>}
       {(site?.executions ?? []).slice(0, 1).map((run) => <a key={run.id} class="chip" href={`/executions/${encodeURIComponent(run.id)}`}>▶ {run.plan} {run.target}</a>)}
@@ -71,7 +105,7 @@ function App() {
   useJumps();
   if (session.value === undefined) return <p class="calm">Asking the server…</p>;
   if (session.value.user === null) return <Login />;
-  return <><TopBar /><Announcer /><main class={stale.value ? 'is-stale' : ''}><Screen /></main></>;
+  return <><TopBar /><Announcer /><Palette screens={targets} /><main class={stale.value ? 'is-stale' : ''}><Screen /></main></>;
 }
 
 async function who(): Promise<void> {

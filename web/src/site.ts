@@ -78,7 +78,7 @@ export function agentHealth(row: AgentRow): Health {
 }
 
 /** The edge has not proved what is in force: what it does is not what is meant. */
-export function unconverged(row: AgentRow, site: Site): boolean {
+export function unconverged(row: AgentRow, site: { epoch: number; generation: number }): boolean {
   return row.age_ms === null || row.generation === null || row.generation < site.generation || row.epoch !== site.epoch;
 }
 

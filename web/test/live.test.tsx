@@ -4,9 +4,16 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { renderToString } from 'preact-render-to-string';
 import { api, ApiError, newKey, setSecond } from '../src/api';
+import { HeldView, heldOf } from '../src/controls';
+import { Difference, findingsOf } from '../src/editor';
 import { ExecutionView } from '../src/execution';
+import { ExplainedView } from '../src/explain';
 import { gate } from '../src/failover';
-import { PreviewView } from '../src/failover_screen';
+import { ForecastView, PreviewView } from '../src/failover_screen';
+import { UsedBy } from '../src/inventory';
+import { AgentsView, AuditView, ExecutionsView } from '../src/lists';
+import { freshnessOf, Graph, PlansView } from '../src/plans';
+import { GrantsView, WebhooksView } from '../src/settings';
 import { layout } from '../src/layout';
 import { PanelView } from '../src/panel';
 import { inventoryOf, roomHealth, siteOf, unconverged } from '../src/site';
@@ -82,4 +89,57 @@ test('login, panel, alarm, preview, run, logout', { skip: !programs, timeout: 60
   assert.equal(site.alarms.find((alarm) => alarm.key === 'entrances/room-a')!.plan, null, 'what was pressed is not asked for again');
   await api('DELETE /v1/session');
   await assert.rejects(api('GET /v1/status'), (error: ApiError) => error.status === 401);
+});
+
+test('every screen gets its answers: levers, explain, objects, plans, audit, people', { skip: !programs, timeout: 60_000 }, async () => {
+  rig.signalbox(['user', 'add', 'carol', '--role', 'admin'], `${password}\n`);
+  const who = await api('POST /v1/session', { body: { name: 'carol', password } });
+  setSecond(who.csrf!);
+  const text = (element: Parameters<typeof renderToString>[0]): string => {
+    const html = renderToString(element);
+    assert.doesNotMatch(html, /NaN|undefined|\[object/);
+    return html;
+  };
+  // A lever, with what it was when it was looked at.
+  const lever = { lever: 'pop', object: 'pop-b1' }, before = await api('GET /v1/controls/{lever}/{object}', { path: lever }), put = (revision: number) =>
+    api('PUT /v1/controls/{lever}/{object}', { path: lever, ifMatch: `"${revision}"`, key: newKey(), body: { value: 'out', reason: 'a test' } });
+  const forecast = await api('POST /v1/forecast', { body: { changes: [{ control: 'pop', object: 'pop-b1', value: 'out' }] } });
+  text(<ForecastView forecast={forecast.forecast} refusals={forecast.refusals ?? []} />);
+  await put(before.revision);
+  await assert.rejects(put(before.revision), (error: ApiError) => error.status === 412, 'somebody has moved it meanwhile');
+  const [controls, audit] = [await api('GET /v1/controls'), await api('GET /v1/audit', { query: { limit: 1000 } })];
+  const held = heldOf(controls.controls, audit.audit);
+  assert.deepEqual([held[0]!.object, held[0]!.actor, held[0]!.why], ['pop-b1', 'carol', 'a test']);
+  assert.ok(held[0]!.sinceUs > 0);
+  text(<HeldView held={held} onPick={() => undefined} />);
+  text(<AuditView rows={audit.audit} />);
+  assert.deepEqual((await api('GET /v1/audit/verify')).findings, []);
+
+  const explained = await api('GET /v1/explain', { query: { url: 'http://creator.example.test/upload', user: '42' } });
+  assert.match(text(<ExplainedView found={explained} />), /policy creator\.upload|policy <!-- -->creator/);
+
+  // An object: checked while it is typed, saved with what it was.
+  const path = { kind: 'pop', name: 'pop-a1' }, { revision, ...pop } = await api('GET /v1/inventory/{kind}/{name}', { path }) as unknown as Record<string, unknown>;
+  const change = (body: object, dry: boolean) => api('PUT /v1/inventory/{kind}/{name}', { path, ...(dry ? { query: { dry_run: 1 } } : { key: newKey() }), ifMatch: `"${String(revision)}"`, body: body as never });
+  assert.deepEqual((await change(pop, true)).changes, []);
+  assert.match(text(<Difference checked={{ of: '', applied: await change({ ...pop, city: 'Nantong' }, true) }} />), /Nantong/);
+  await assert.rejects(change({ ...pop, city: 7 }, true), (error) => findingsOf(error).some((line) => /city: found 7/.test(line)));
+  assert.equal((await change({ ...pop, city: 'Nantong', reason: 'a test' }, false)).changes.length, 1);
+  text(<UsedBy users={(await api('GET /v1/inventory/{kind}/{name}/users', { path: { kind: 'room', name: 'room-a' } })).users} />);
+
+  // A plan: the same, whole.
+  const plan = await api('GET /v1/plans/{name}', { path: { name: 'room-isolated' } }), check = (one: object) => api('POST /v1/apply', { query: { dry_run: 1 }, body: { plans: [one] } as never });
+  assert.deepEqual((await check(plan)).changes, []);
+  assert.equal((await check({ ...plan, summary: 'another' })).changes.length, 1);
+  await assert.rejects(check({ ...plan, steps: [{ name: 'x', wait: 'for godot' }] }), (error) => findingsOf(error).some((line) => /godot/.test(line)));
+  text(<Graph steps={plan.steps} />);
+  const runs = (await api('GET /v1/executions', { query: { limit: 200 } })).executions;
+  text(<ExecutionsView runs={runs} wanted="" />);
+  text(<PlansView rows={freshnessOf((await api('GET /v1/plans')).plans, runs, Date.now())} />);
+  text(<AgentsView agents={(await api('GET /v1/agents')).agents} epoch={1} generation={1} />);
+  assert.deepEqual((await api('GET /v1/users')).users.map((row) => row['name']).sort(), ['alice', 'carol']);
+  text(<GrantsView what="token" rows={(await api('GET /v1/tokens')).tokens} onDelete={() => undefined} />);
+  text(<WebhooksView rows={(await api('GET /v1/webhooks')).webhooks} onTest={() => undefined} />);
+  await api('DELETE /v1/session');
+  setSecond(null);
 });

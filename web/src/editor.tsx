@@ -1,0 +1,70 @@
+// editor.tsx: an object or a plan as text, checked by the server while it is typed; nothing is saved that was not seen as
+// a difference.
+import { useEffect, useState } from 'preact/hooks';
+import { ApiError } from './api';
+import type { Applied } from './api_types';
+import { ForecastView } from './failover_screen';
+import { Field, useAct, Wrong } from './parts';
+
+const pauseMs = 400; // after the last key
+
+export type Checked = { of: string; applied: Applied } | { of: string; findings: string[] };
+/** What is wrong with a text, in words: before the server is asked, or as it has answered. */
+export function findingsOf(error: unknown): string[] {
+  if (error instanceof ApiError) return error.errors.length > 0 ? error.errors.map((one) => one.text) : [error.message];
+  return [error instanceof Error ? error.message : String(error)];
+}
+
+export function Difference({ checked }: { checked: Checked }) {
+  if ('findings' in checked) return <>{checked.findings.map((text) => <Wrong key={text}>{text}</Wrong>)}</>;
+  const { applied } = checked;
+  if (applied.changes.length === 0) return <p class="calm">Nothing is different.</p>;
+  return (
+    <>
+      <pre class="diff">{applied.diff.split('\n').map((line, i) => <span key={i} class={line.startsWith('+') ? 'added' : line.startsWith('-') ? 'removed' : ''}>{line}{'\n'}</span>)}</pre>
+      <ForecastView forecast={applied.forecast} refusals={applied.refusals ?? []} />
+    </>
+  );
+}
+
+interface Work {
+  /** As it stands. */
+  initial: string;
+  check: (body: Record<string, unknown>) => Promise<Applied>;
+  save: (body: Record<string, unknown>, reason: string) => Promise<void>;
+  may: boolean;
+}
+export function Editor({ initial, check, save, may }: Work) {
+  const [text, setText] = useState(initial), [checked, setChecked] = useState<Checked | null>(null), [reason, setReason] = useState(''), { busy, wrong, act } = useAct();
+  useEffect(() => { setText(initial); }, [initial]);
+  useEffect(() => {
+    if (text === initial) {
+      setChecked(null);
+      return undefined;
+    }
+    let off = false;
+    const timer = setTimeout(() => {
+      void (async () => check(JSON.parse(text) as Record<string, unknown>))().then(
+        (applied) => { if (!off) setChecked({ of: text, applied }); }, (error: unknown) => { if (!off) setChecked({ of: text, findings: findingsOf(error) }); });
+    }, pauseMs);
+    return () => {
+      off = true;
+      clearTimeout(timer);
+    };
+  }, [text, initial]);
+  const good = checked !== null && checked.of === text && 'applied' in checked && checked.applied.changes.length > 0 && (checked.applied.refusals ?? []).length === 0;
+  return (
+    <div>
+      <label>As text (JSON)
+        <textarea class="source" value={text} readOnly={!may} rows={Math.min(40, initial.split('\n').length + 2)} spellcheck={false} onInput={(event) => setText(event.currentTarget.value)} />
+      </label>
+      <div aria-live="polite">{checked !== null && <Difference checked={checked} />}</div>
+      {good && <Field label="Reason" value={reason} maxLength={500} onValue={setReason} />}
+      {may && <p class="buttons">
+        <button type="button" class="main" disabled={!good || busy || reason.trim() === ''} onClick={() => act(() => save(JSON.parse(text) as Record<string, unknown>, reason.trim()))}>Save the difference</button>
+        <button type="button" disabled={text === initial} onClick={() => setText(initial)}>As it was</button>
+      </p>}
+      {wrong !== null && <Wrong>{wrong}</Wrong>}
+    </div>
+  );
+}

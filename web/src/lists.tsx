@@ -1,0 +1,153 @@
+// lists.tsx: screens that are a list: runs, approvals, the audit, agents.
+import { api } from './api';
+import type { Agent, AuditEntry, Execution } from './api_types';
+import { may, state, told } from './app';
+import { goQuery, place } from './browser';
+import { agentHealth, type AgentRow, age, took, unconverged } from './site';
+import { type Column, Field, Mark, Select, Table, Twin, useAct, useAsk, Waiting, When, Wrong } from './parts';
+import { expectedS } from './failover';
+
+const runUrl = (id: string): string => `/executions/${encodeURIComponent(id)}`;
+/** Grows when something happened that a list may have to show. */
+export const changes = (): string => `${told.value?.kind === 'execution' ? told.value.seq : 0} ${state.value.gaps}`;
+
+// ---- runs ----
+const states = ['running', 'succeeded', 'incomplete', 'failed', 'refused', 'aborting', 'aborted'];
+const lastedMs = (run: Execution): number => ((run.ended_us ?? 0) > 0 ? (run.ended_us! - run.started_us!) / 1000 : 0);
+
+export function ExecutionsView({ runs, wanted }: { runs: Execution[]; wanted: string }) {
+  const shown = wanted === '' ? runs : runs.filter((run) => run.state === wanted);
+  const columns: Column<Execution>[] = [
+    { name: 'run', cell: (run) => <a href={runUrl(run.id ?? '')}>{run.plan} {run.target}</a> },
+    { name: 'state', cell: (run) => (run.paused === true ? 'paused' : run.state) },
+    { name: 'began (UTC)', cell: (run) => <When us={run.started_us ?? 0} /> },
+    { name: 'took', number: true, cell: (run) => {
+      const p75 = expectedS(run.plan ?? '', runs), ms = lastedMs(run);
+      return ms === 0 ? 'goes on' : <>{took(ms)}{p75 !== null && p75.runs > 2 && ms > p75.p75 * 2000 && <b class="bad"> ▲ slow</b>}</>;
+    } },
+    { name: 'who', cell: (run) => run.actor },
+    { name: 'why', cell: (run) => run.error ?? run.reason ?? '' },
+  ];
+  return <Table label="runs" rows={shown} columns={columns} empty="No plan was run yet." text={(run) => `${run.plan} ${run.target} ${run.state} ${run.actor} ${run.reason} ${run.error}`} />;
+}
+
+export function Executions() {
+  const { data, wrong } = useAsk(() => api('GET /v1/executions', { query: { limit: 200 } }), [changes()]), wanted = place.value.query.get('state') ?? '';
+  return (
+    <>
+      <h2>Runs of plans</h2>
+      <Select label="State" value={wanted} options={states} onPick={(value) => goQuery({ state: value })} />
+      {data === null ? <Waiting wrong={wrong} /> : <ExecutionsView runs={data.executions} wanted={wanted} />}
+      <Twin command="signalbox execution list" />
+    </>
+  );
+}
+
+// ---- approvals ----
+export interface Approval { run: Execution; step: string; text: string; binding: string; review: boolean }
+/** Steps that wait for a second person, and emergencies that one has to review. */
+export function approvalsOf(runs: Execution[]): Approval[] {
+  return runs.flatMap((run) => run.steps.filter((step) => (step.kind === 'approve' && step.state === 'running') || step.review !== undefined)
+    .map((step) => ({ run, step: step.name, text: step.text ?? '', binding: step.binding ?? '', review: step.review !== undefined })));
+}
+
+export function ApprovalView({ one, who, onAct, busy }: { one: Approval; who: string; busy: boolean; onAct: (act: string) => void }) {
+  const own = one.run.actor === who;
+  return (
+    <article class="card">
+      <h3><a href={runUrl(one.run.id ?? '')}>{one.run.plan} {one.run.target}</a> <small>step {one.step}</small></h3>
+      <p>{one.text}</p>
+      <p class="note">started by {one.run.actor}{one.run.reason ? `: ${one.run.reason}` : ''}</p>
+      {own && <p class="note">You started it: a second person has to look at it.</p>}
+      <p class="buttons">
+        {one.review ? <button type="button" class="main" disabled={busy || own} onClick={() => onAct('review')}>Reviewed {one.run.plan}</button> : (
+          <>
+            <button type="button" class="main" disabled={busy || own} onClick={() => onAct('approve')}>Approve {one.run.plan} {one.run.target}</button>
+            <button type="button" disabled={busy} onClick={() => onAct('decline')}>Decline</button>
+            <button type="button" class="danger" disabled={busy} onClick={() => onAct('emergency')}>Emergency: pass it alone</button>
+          </>
+        )}
+      </p>
+      <Twin command={one.review ? `signalbox execution review ${one.run.id} --reason TEXT` : `signalbox execution approve ${one.run.id} --binding ${one.binding}`} />
+    </article>
+  );
+}
+
+export function Approvals({ who }: { who: string }) {
+  const { data, wrong, again } = useAsk(() => api('GET /v1/executions', { query: { limit: 200 } }), [changes()]), { busy, wrong: refused, act } = useAct();
+  const reason = place.value.query.get('reason') ?? '';
+  if (data === null) return <Waiting wrong={wrong} />;
+  const waiting = approvalsOf(data.executions);
+  const press = (one: Approval, word: string): void => act(async () => {
+    await api('POST /v1/executions/{id}/acts', { path: { id: one.run.id! },
+      body: { act: word, step: one.step, reason: reason === '' ? null : reason, ...(word === 'approve' ? { binding: one.binding } : {}) } });
+    again();
+  });
+  return (
+    <>
+      <h2>Approvals</h2>
+      {waiting.length === 0 ? <p class="calm">Nobody waits for a second person.</p> : <Field label="Reason (all but an approval need one)" value={reason} maxLength={500} onValue={(value) => goQuery({ reason: value })} />}
+      {refused !== null && <Wrong>{refused}</Wrong>}
+      {waiting.map((one) => <ApprovalView key={`${one.run.id} ${one.step}`} one={one} who={who} busy={busy || !may('operator')} onAct={(word) => press(one, word)} />)}
+    </>
+  );
+}
+
+// ---- audit ----
+export function AuditView({ rows }: { rows: AuditEntry[] }) {
+  const columns: Column<AuditEntry>[] = [
+    { name: 'time (UTC)', cell: (row) => <When us={row.at_us} /> },
+    { name: 'who', cell: (row) => row.actor },
+    { name: 'what', cell: (row) => <>{row.what} {row.object}{(row.overrides ?? []).length > 0 && <b class="bad"> ▲ passed over {row.overrides!.join(', ')}</b>}</> },
+    { name: 'before', cell: (row) => row.before ?? '' },
+    { name: 'after', cell: (row) => row.after ?? '' },
+    { name: 'why', cell: (row) => row.reason ?? '' },
+    { name: 'run', cell: (row) => (row.execution ? <a href={runUrl(row.execution)}>{row.execution}</a> : '') },
+  ];
+  return <Table label="audit" rows={rows} columns={columns} empty="Nothing was done yet." text={(row) => Object.values(row).join(' ')} />;
+}
+
+export function AuditScreen() {
+  const cursor = place.value.query.get('cursor') ?? '';
+  const { data, wrong } = useAsk(() => api('GET /v1/audit', { query: { limit: 200, ...(cursor === '' ? {} : { cursor }) } }), [cursor, changes()]), verify = useAsk(() => api('GET /v1/audit/verify'), []);
+  return (
+    <>
+      <h2>Audit</h2>
+      {verify.data !== null && (verify.data.findings.length === 0
+        ? <p class="note">✓ The chain of {verify.data.records} records is whole{verify.data.store_error !== null ? `; the store does not answer: ${verify.data.store_error}` : ''}.</p>
+        : <Wrong>The chain of hashes is broken: {verify.data.findings.length} findings. See signalbox audit verify.</Wrong>)}
+      {data === null ? <Waiting wrong={wrong} /> : <AuditView rows={data.audit} />}
+      {data?.next != null && <button type="button" onClick={() => goQuery({ cursor: data.next! })}>Older</button>}
+      {cursor !== '' && <button type="button" onClick={() => goQuery({ cursor: '' })}>Newest</button>}
+      <Twin command="signalbox audit" />
+    </>
+  );
+}
+
+// ---- agents ----
+export function AgentsView({ agents, epoch, generation }: { agents: Agent[]; epoch: number; generation: number }) {
+  const site = { epoch, generation };
+  const columns: Column<Agent>[] = [
+    { name: 'agent', cell: (row) => <><Mark health={agentHealth(row as AgentRow)} /> {row.name}</> },
+    { name: 'kind', cell: (row) => row.kind },
+    { name: 'state', cell: (row) => row.state },
+    { name: 'proved', number: true, cell: (row) => <>{row.generation ?? '–'}{unconverged(row as AgentRow, site) && <b class="warned"> ≠ {generation}</b>}</> },
+    { name: 'heard', number: true, cell: (row) => (row.age_ms === null ? 'never' : `${age(row.age_ms)} ago`) },
+    { name: 'complains', cell: (row) => row.error ?? '' },
+    { name: 'holds by itself', cell: (row) => row.holds ?? '' },
+  ];
+  return <Table label="agents" rows={agents} columns={columns} empty="The inventory has no edge and no name server." text={(row) => `${row.name} ${row.kind} ${row.state} ${row.error}`} />;
+}
+
+/** From the status: as fresh as the panel. */
+export function Agents() {
+  const { site } = state.value;
+  if (site === null) return <Waiting wrong={null} />;
+  return (
+    <>
+      <h2>Agents</h2>
+      <AgentsView agents={[...site.edges, ...site.servers, ...site.registries] as Agent[]} epoch={site.epoch} generation={site.generation} />
+      <Twin command="signalbox agents" />
+    </>
+  );
+}
