@@ -30,7 +30,7 @@ struct api {
     struct loop_timer *clock_timer;
     pthread_t clock_thread;
     bool clock_started;
-    struct loop *hashing; /* handler->slow: passwords take their time on purpose */
+    struct loop *hashing; /* handler->slow: passwords take their time on purpose, replays because they must */
     pthread_t hashing_thread;
     bool hashing_started;
     atomic_uint n_hashing; /* calls that wait for it */

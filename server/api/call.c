@@ -11,7 +11,7 @@
 
 #include <string.h>
 
-#define HASHING_MAX 16 /* calls with passwords at once: each takes a tenth of a second */
+#define HASHING_MAX 16 /* calls with passwords or replays at once: a password takes a tenth of a second */
 
 /* ---- outcome ---- */
 
@@ -345,7 +345,7 @@ static void on_slow(void *data)
     struct call *call = data;
     call->handler->slow(call, &call->error);
     atomic_fetch_sub(&call->api->n_hashing, 1);
-    if (call->error == NULL) {
+    if (call->error == NULL && call->handler->work != NULL) {
         executor_submit(call->api->executor, on_work, on_done, call);
         return;
     }
@@ -424,7 +424,7 @@ static void hand_over(struct call *call)
 {
     if (call->handler->slow != NULL && atomic_fetch_add(&call->api->n_hashing, 1) >= HASHING_MAX) {
         atomic_fetch_sub(&call->api->n_hashing, 1);
-        settle_error(call, SB_ERROR_UNAVAILABLE, "too many passwords at once: ask again in a moment");
+        settle_error(call, SB_ERROR_UNAVAILABLE, "too many passwords or replays at once: ask again in a moment");
         return;
     }
     if (!request_park(call->request)) {
@@ -451,7 +451,7 @@ void dispatch_handle(void *data, struct request *request)
         settle(call);
     else if (request->parked) /* by the handler: an agent that waits */
         return;
-    else if (handler->read != NULL || handler->work != NULL || handler->ready != NULL)
+    else if (handler->read != NULL || handler->slow != NULL || handler->work != NULL || handler->ready != NULL)
         hand_over(call);
     else
         settle(call);

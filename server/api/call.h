@@ -4,7 +4,7 @@
  *                        handler->prepare           parse the body, look at headers; may answer from what is published
  *   reader's thread      handler->read              what is read from disk, one call after the other; the long in turns
  *   engine's thread      handler->work or ->ready   what needs the engine; the result is text when it leaves
- *   hashing thread       handler->slow              passwords; before ->work
+ *   hashing thread       handler->slow              passwords, replays: what takes the processor's time; before ->work
  *   listener's thread    the answer
  * A handler is one row of the table in handlers.c. Each function may set *error instead; that becomes a problem
  * (RFC 9457), and nothing has changed.
@@ -68,7 +68,7 @@ struct handler {
         *members; /* of the body, with "reason", "overrides", "dry_run" where they are; NULL: the handler looks */
     bool (*prepare)(struct call *call, GError **error);                 /* may be NULL */
     bool (*read)(struct call *call, GError **error);                    /* or NULL: what takes its time with the disk */
-    void (*slow)(struct call *call, GError **error);                    /* or NULL: with passwords */
+    void (*slow)(struct call *call, GError **error);                    /* or NULL: with passwords, or a replay */
     void (*work)(struct call *call, struct turn *turn, GError **error); /* or NULL */
     bool (*ready)(struct call *call, struct turn *turn, bool last, GError **error); /* or NULL: for those that wait;
                                                                                      * with read: to read again */
@@ -109,6 +109,7 @@ json_t *audit_row_json(const struct journal_row *row, GError **error);
 bool audit_verify(struct call *call, GError **error);
 bool history_recordings(struct call *call, GError **error); /* handlers_history.c */
 bool history_recording(struct call *call, GError **error);
+void history_status(struct call *call, GError **error);
 bool history_world(struct call *call, GError **error);
 void get_pin_keys(struct call *call, struct turn *turn, GError **error); /* handlers_pin.c */
 void change_pin_keys(struct call *call, struct turn *turn, GError **error);

@@ -544,6 +544,7 @@ const struct handler *handler_for(enum route_id id)
         [ROUTE_AUDIT_VERIFY] = {.read = audit_verify, .status = 200},
         [ROUTE_EVENTS] = {.prepare = events_prepare, .read = events_read, .ready = events_ready, .status = 200},
         [ROUTE_HISTORY] = {.read = history_world, .status = 200},
+        [ROUTE_STATUS_AT] = {.slow = history_status, .status = 200},
         [ROUTE_RECORDINGS] = {.read = history_recordings, .status = 200},
         [ROUTE_RECORDING] = {.read = history_recording, .status = 200},
         [ROUTE_PIN_KEYS] = {.work = get_pin_keys, .status = 200},

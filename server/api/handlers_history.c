@@ -3,11 +3,15 @@
 
 #include "core/error.h"
 #include "core/fileio.h"
+#include "core/gunzip.h"
 #include "server/api/api_internal.h"
 #include "server/engine/recorder.h"
+#include "server/interlocking/incident_case.h"
 
 #define AUDIT_ROWS 1000                /* of a difference; who wants more asks for the audit */
 #define RECORDING_SIZE_MAX (64u << 20) /* bytes; a file of the black box is smaller by far */
+#define RECORDED_TEXT_MAX (512u << 20) /* bytes, of one file */
+#define REPLAYS_MAX 2                  /* who take the processor's time at once, when one more replay begins */
 
 static const char *recordings(const struct call *call, GError **error)
 {
@@ -48,6 +52,55 @@ bool history_recording(struct call *call, GError **error)
     reply->status = 200;
     reply->content_type = "application/gzip";
     return true;
+}
+
+/* The newest file that began by then, as text; NULL: there is none. */
+static GString *recorded_until(const char *folder, int64_t at_us, GError **error)
+{
+    json_t *files = recorder_list(folder), *file;
+    g_autofree char *name = NULL;
+    size_t i, size;
+    json_array_foreach (files, i, file)
+        if (json_integer_value(json_object_get(file, "began_us")) <= at_us) {
+            g_free(name);
+            name = g_strdup(json_string_value(json_object_get(file, "name")));
+        }
+    json_decref(files);
+    if (name == NULL) {
+        g_set_error(error, SB_ERROR, SB_ERROR_NOT_FOUND, "the black box does not go back so far");
+        return NULL;
+    }
+    g_autofree char *path = g_build_filename(folder, name, NULL),
+                    *bytes = file_read(path, RECORDING_SIZE_MAX, &size, error);
+    GString *text = g_string_new(NULL);
+    bool whole;
+    if (bytes != NULL && gunzip(bytes, size, RECORDED_TEXT_MAX, text, &whole, error))
+        return text;
+    g_string_free(text, TRUE);
+    return NULL;
+}
+
+/* A replay of its own, beside the engine. Whoever waits to log in goes first: it can be asked for again. */
+void history_status(struct call *call, GError **error)
+{
+    int64_t at_us, now_us;
+    const char *folder = recordings(call, error);
+    if (folder == NULL || !call_query_int(call, "at", &at_us, error))
+        return;
+    if (atomic_load(&call->api->n_hashing) > REPLAYS_MAX) {
+        g_set_error(error, SB_ERROR, SB_ERROR_UNAVAILABLE, "others wait: ask again in a moment");
+        return;
+    }
+    executor_flush_recording(call->api->executor);
+    GString *recording = recorded_until(folder, at_us, error);
+    if (recording == NULL)
+        return;
+    struct engine *engine = incident_engine_at(recording->str, at_us, &now_us, error);
+    g_string_free(recording, TRUE);
+    if (engine == NULL)
+        return;
+    call->result = engine_status(engine, now_us);
+    engine_free(engine);
 }
 
 /* ---- generations ---- */

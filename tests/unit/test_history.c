@@ -139,6 +139,43 @@ START_TEST(observed_then)
 }
 END_TEST
 
+/* Ingress of room-a in the status of that time; g_free. NULL: there is none. */
+static char *ingress_at(int64_t at_us, unsigned *status)
+{
+    g_autofree char *path = g_strdup_printf("/v1/history/status?at=%" G_GINT64_FORMAT, at_us);
+    json_t *answer = NULL;
+    *status = served_local(&served, "GET", path, NULL, NULL, &answer);
+    const json_t *room = json_array_get(json_object_get(answer, "rooms"), 0);
+    char *ingress = g_strdup(json_string_value(json_object_get(room, "ingress")));
+    json_decref(answer);
+    return ingress;
+}
+
+/* The panel's time scrubber: levers and what edges saw, as both were. */
+START_TEST(the_status_as_it_was)
+{
+    unsigned status;
+    served_apply_site(&served);
+    g_autofree char *token = served_token(&served, "edge-1", "agent");
+    report_as(token, "edge-1");
+    int64_t before_us = g_get_real_time();
+    ck_assert_uint_eq(
+        served_local(&served, "PUT", "/v1/controls/room.ingress/room-a", "*", "{\"value\":\"closed\"}", NULL), 200);
+    int64_t after_us = g_get_real_time();
+    g_autofree char *then = ingress_at(before_us, &status), *now = ingress_at(after_us, &status);
+    ck_assert_str_eq(then, "open");
+    ck_assert_str_eq(now, "closed");
+    g_autofree char *path = g_strdup_printf("/v1/history/status?at=%" G_GINT64_FORMAT, before_us);
+    json_t *answer = NULL;
+    ck_assert_uint_eq(served_local(&served, "GET", path, NULL, NULL, &answer), 200);
+    ck_assert_str_eq(text_at(json_array_get(json_object_get(answer, "edges"), 0), "state"), "applied");
+    json_decref(answer);
+    g_autofree char *none = ingress_at(1, &status);
+    ck_assert_uint_eq(status, 404);
+    ck_assert_ptr_null(none);
+}
+END_TEST
+
 /* A server without a black box: that is said, and what was intended is shown all the same. */
 START_TEST(nothing_was_recorded)
 {
@@ -149,6 +186,7 @@ START_TEST(nothing_was_recorded)
     ck_assert_str_eq(run.err, "what was observed then is not in the black box; this is what was intended\n");
     expect_run(run, 0, "203.0.113.11, 203.0.113.12", "");
     expect_run(SIGNALBOX_RUN("incident", "list"), 1, "", "nothing is recorded here");
+    ck_assert_uint_eq(served_local(&served, "GET", "/v1/history/status?at=1", NULL, NULL, NULL), 404);
 }
 END_TEST
 
@@ -192,6 +230,7 @@ static void add(TCase *tcase)
     tcase_add_test(tcase, old_generations);
     tcase_add_test(tcase, differences);
     tcase_add_test(tcase, observed_then);
+    tcase_add_test(tcase, the_status_as_it_was);
     tcase_add_test(tcase, nothing_was_recorded);
     tcase_add_test(tcase, an_execution_becomes_a_case);
 }
