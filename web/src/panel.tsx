@@ -1,13 +1,14 @@
 // panel.tsx: the site as a railway panel: what is abnormal, since when, what can be done. Grey is normal.
 import { useMemo } from 'preact/hooks';
-import { dataAge, inventory, may, nowMs, stale, state } from './app';
+import { dataAge, inventory, may, nowMs, state } from './app';
 import type { Alarm } from './api_types';
 import { Bar, Mark, Trend } from './parts';
+import { Scrubber, usePast } from './past';
 import { layout, type Panel as Drawn, type RoomBox, type Track } from './layout';
 import { age, agentHealth, clock, type EntranceRow, entranceHealth, type Inventory, marks, rate, roomHealth, type RoomRow, type Site, unconverged } from './site';
 import type { Sample } from './state';
 
-export function AlarmList({ alarms, now }: { alarms: Alarm[]; now: number }) {
+export function AlarmList({ alarms, now, live }: { alarms: Alarm[]; now: number; live: boolean }) {
   const shown = alarms.slice(0, 10);
   return (
     <section class="alarms" aria-labelledby="alarms-title">
@@ -19,7 +20,7 @@ export function AlarmList({ alarms, now }: { alarms: Alarm[]; now: number }) {
             <strong><span aria-hidden="true">{alarm.priority === 1 ? '✕' : '▲'} </span>P{alarm.priority} {alarm.title}</strong>
             <span class="since">since {clock(alarm.since_us / 1000)}, {age(now - alarm.since_us / 1000)}</span>
             <span class="evidence">{alarm.evidence}</span>
-            {alarm.plan != null && (
+            {live && alarm.plan != null && (
               <a class="button" href={`/failover?plan=${encodeURIComponent(alarm.plan)}&target=${encodeURIComponent(alarm.object)}`}>
                 {alarm.plan} {alarm.object}…
               </a>
@@ -32,7 +33,7 @@ export function AlarmList({ alarms, now }: { alarms: Alarm[]; now: number }) {
   );
 }
 
-function RoomCard({ room, site, samples }: { room: RoomRow; site: Site; samples: Sample[] }) {
+function RoomCard({ room, site, samples, live }: { room: RoomRow; site: Site; samples: Sample[]; live: boolean }) {
   const health = roomHealth(room, site);
   const entrances = site.entrances.filter((row) => row.room === room.name);
   const values = samples.map((sample) => sample.rooms[room.name]?.rate ?? 0), failing = samples.map((sample) => sample.rooms[room.name]?.failing ?? 0);
@@ -40,7 +41,7 @@ function RoomCard({ room, site, samples }: { room: RoomRow; site: Site; samples:
     <article class={`card is-${health}`} aria-label={`${room.name}: ${marks[health].word}`}>
       <div class="row">
         <h3><Mark health={health} /> {room.name} <small>{room.zone}</small></h3>
-        {may('operator') && <a class="button" href={`/failover?target=${encodeURIComponent(room.name)}`} aria-label={`Evacuate ${room.name}…`}>Evacuate…</a>}
+        {live && may('operator') && <a class="button" href={`/failover?target=${encodeURIComponent(room.name)}`} aria-label={`Evacuate ${room.name}…`}>Evacuate…</a>}
       </div>
       <p>{room.share_percent.toFixed(0)} % of requests, {rate(room.rate)}{room.fail_rate > 0 && <b class="bad">, {rate(room.fail_rate)} fail</b>}</p>
       <Bar part={room.share_percent} of={100} label={`${room.share_percent.toFixed(0)} percent of requests`} />
@@ -116,12 +117,13 @@ export function Topology({ drawn, site }: { drawn: Drawn; site: Site }) {
   );
 }
 
-export function PanelView({ site, objects, samples, now }: { site: Site; objects: Inventory | null; samples: Sample[]; now: number }) {
+/** live: it is now, and something can be done about it. */
+export function PanelView({ site, objects, samples, now, live = true }: { site: Site; objects: Inventory | null; samples: Sample[]; now: number; live?: boolean }) {
   const drawn = useMemo(() => (objects === null ? null : layout(objects)), [objects]);
   return (
     <div class="panel">
       <div class="side">
-        <AlarmList alarms={site.alarms} now={now} />
+        <AlarmList alarms={site.alarms} now={now} live={live} />
         {site.executions.length > 0 && (
           <section aria-labelledby="runs-title">
             <h2 id="runs-title">Under way</h2>
@@ -132,7 +134,7 @@ export function PanelView({ site, objects, samples, now }: { site: Site; objects
             </ul>
           </section>
         )}
-        <section class="rooms" aria-label="rooms">{site.rooms.map((room) => <RoomCard key={room.name} room={room} site={site} samples={samples} />)}</section>
+        <section class="rooms" aria-label="rooms">{site.rooms.map((room) => <RoomCard key={room.name} room={room} site={site} samples={samples} live={live} />)}</section>
         {site.warnings.length > 0 && (
           <details open={site.warnings.length < 4}>
             <summary>{site.warnings.length === 1 ? 'One thing' : `${site.warnings.length} things`} to know</summary>
@@ -146,11 +148,14 @@ export function PanelView({ site, objects, samples, now }: { site: Site; objects
 }
 
 export function Panel() {
-  const { site, samples } = state.value;
+  const { site, samples } = state.value, past = usePast();
   if (site === null) return <p class="calm">Asking the server…</p>;
+  const shown = past.at === null ? site : past.site;
   return (
-    <div class={stale.value ? 'old' : ''} data-age={dataAge.value.ms > 5000 ? 'old' : 'fresh'}>
-      <PanelView site={site} objects={inventory.value} samples={samples} now={nowMs.value} />
+    <div data-age={dataAge.value.ms > 5000 ? 'old' : 'fresh'}>
+      {shown === null ? <p class="calm">Asking the black box…</p>
+        : <PanelView site={shown} objects={inventory.value} samples={past.at === null ? samples : []} now={past.at ?? nowMs.value} live={past.at === null} />}
+      <Scrubber at={past.at} fromMs={past.fromMs} toMs={nowMs.value} wrong={past.wrong} />
     </div>
   );
 }

@@ -118,6 +118,9 @@ test('every screen gets its answers: levers, explain, objects, plans, audit, peo
   const explained = await api('GET /v1/explain', { query: { url: 'http://creator.example.test/upload', user: '42' } });
   assert.match(text(<ExplainedView found={explained} />), /policy creator\.upload|policy <!-- -->creator/);
 
+  const then = await api('GET /v1/history/status', { query: { at: (held[0]!.sinceUs - 1000) } });
+  assert.deepEqual([then, await api('GET /v1/status')].map((status) => siteOf(status).entrances.find((row) => row.via === 'pop-b1')!.control), ['in', 'out'], 'a moment before it was moved');
+
   // An object: checked while it is typed, saved with what it was.
   const path = { kind: 'pop', name: 'pop-a1' }, { revision, ...pop } = await api('GET /v1/inventory/{kind}/{name}', { path }) as unknown as Record<string, unknown>;
   const change = (body: object, dry: boolean) => api('PUT /v1/inventory/{kind}/{name}', { path, ...(dry ? { query: { dry_run: 1 } } : { key: newKey() }), ifMatch: `"${String(revision)}"`, body: body as never });

@@ -8,6 +8,7 @@ import type { Execution, Status } from '../src/api_types';
 import { ExecutionView } from '../src/execution';
 import { PreviewView } from '../src/failover_screen';
 import { PanelView } from '../src/panel';
+import { askedMs, atText, Scrubber } from '../src/past';
 import { type Inventory, type Site, siteOf } from '../src/site';
 
 declare const ROOT: string;
@@ -78,4 +79,18 @@ test('text can be read on each ground, dark and light', () => {
       const [a, b] = [light(scheme.get(`--${above}`)!), light(scheme.get(`--${below}`)!)], contrast = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
       assert.ok(contrast >= 4.5, `${above} on ${below}: ${contrast.toFixed(2)}`);
     }
+});
+
+test('what was is marked as such, and has no button', () => {
+  assert.deepEqual([askedMs(null), askedMs('x'), askedMs('2024-07-02T02:15:00'), askedMs('2024-07-02T02:15:00Z'), askedMs('2024-07-02T04:15:00+02:00')],
+    [null, null, ...Array(3).fill(Date.UTC(2024, 6, 2, 2, 15))]);
+  assert.equal(atText(askedMs('2024-07-02T02:15:00')!), '2024-07-02T02:15:00');
+  const html = renderToString(<Scrubber at={60_000} fromMs={0} toMs={120_000} wrong={null} />);
+  assert.match(html, /As it was at/);
+  assert.match(html, /00:01:00 UTC/);
+  assert.match(html, /1 min 0 s/);
+  assert.doesNotMatch(renderToString(<Scrubber at={null} fromMs={0} toMs={120_000} wrong={null} />), /As it was/);
+  const site = siteWith('room-a', 'pop-a1', 0);
+  assert.match(renderToString(<PanelView site={site} objects={null} samples={[]} now={0} />), /room-isolated <!-- -->room-a|room-isolated room-a/);
+  assert.doesNotMatch(renderToString(<PanelView site={site} objects={null} samples={[]} now={0} live={false} />), /href="\/failover/);
 });
