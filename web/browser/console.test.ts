@@ -31,9 +31,9 @@ async function visitor(viewport: { width: number; height: number }, scheme: 'dar
   });
   return context;
 }
-async function logIn(page: Page): Promise<void> {
+async function logIn(page: Page, name = 'alice'): Promise<void> {
   await page.goto('/');
-  await page.getByLabel('Name').fill('alice');
+  await page.getByLabel('Name').fill(name);
   await page.getByLabel('Password').fill(password);
   await page.keyboard.press('Enter');
   await page.getByRole('heading', { name: /^Alarms/ }).waitFor();
@@ -55,6 +55,8 @@ async function noFaultOfAccess(page: Page, where: string): Promise<void> {
   assert.deepEqual(found, [], where);
 }
 const wide = (page: Page): Promise<number> => page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
+const lowTargets = (page: Page): Promise<string[]> => page.evaluate(() => [...document.querySelectorAll<HTMLElement>('button, a.button, input, select, textarea, nav a, header a, summary')]
+  .filter((one) => one.getClientRects().length > 0 && one.getBoundingClientRect().height < 44).map((one) => `${one.tagName} ${one.textContent} ${one.getBoundingClientRect().height}`));
 const report = async (next: Seen): Promise<void> => {
   seen = next;
   await rig.report(seen);
@@ -166,9 +168,7 @@ test('cut, alarm, three clicks and the typed name, the run; a phone sees the sam
   await shot(hand, 'execution');
   await noFaultOfAccess(hand, 'execution, phone');
   assert.equal(await wide(hand), 0, 'no scrolling sideways');
-  const tooSmall = await hand.evaluate(() => [...document.querySelectorAll<HTMLElement>('button, a.button, input, select, nav a, header a, summary')]
-    .filter((one) => one.getClientRects().length > 0 && one.getBoundingClientRect().height < 44).map((one) => `${one.tagName} ${one.textContent} ${one.getBoundingClientRect().height}`));
-  assert.deepEqual(tooSmall, [], 'what a thumb is to hit is 44 px high');
+  assert.deepEqual(await lowTargets(hand), [], 'what a thumb is to hit is 44 px high');
   await small.close();
   await context.close();
   assert.deepEqual(wrongs, []);
@@ -211,5 +211,130 @@ test('eight tabs of one browser: each is alive, and one alone holds the stream',
   })));
   assert.ok(Math.max(...took) < 1000, `answers after ${took.map((ms) => ms.toFixed(0)).join(', ')} ms, expected within 1000`);
   assert.ok(streams >= 1 && streams <= 2, `${streams} streams were opened, expected one, or one more when the lead went over`);
+  await context.close();
+});
+
+/** Places that show every screen with something on it; `see`: what is there when it has been asked for. */
+const places: Array<{ name: string; url: string; see: RegExp }> = [
+  { name: 'runs', url: '/executions', see: /room-isolated room-a/ },
+  { name: 'approvals', url: '/approvals', see: /Nobody waits for a second person|Approve/ },
+  { name: 'controls', url: '/controls?lever=room.ingress&object=room-a&value=default', see: /public entrances/ },
+  { name: 'explain', url: '/explain?url=http%3A%2F%2Fcreator.example.test%2Fupload&user=42', see: /Intended/ },
+  { name: 'inventory', url: '/inventory/pop', see: /pop-a1/ },
+  { name: 'object', url: '/inventory/pop/pop-a1', see: /Used by/ },
+  { name: 'plans', url: '/plans', see: /room-isolated/ },
+  { name: 'plan', url: '/plans/room-isolated', see: /Save the difference/ },
+  { name: 'agents', url: '/agents', see: /edge-1/ },
+  { name: 'audit', url: '/audit', see: /The chain of/ },
+  { name: 'settings', url: '/settings', see: /Webhooks/ },
+];
+
+test('each screen, dark and light, desk and phone: no fault of access, nothing to scroll sideways, nothing too small for a thumb', { skip: !programs, timeout: 300_000 }, async () => {
+  wrongs.length = 0;
+  await report({ down: null });
+  for (const viewport of [desk, phone])
+    for (const scheme of ['dark', 'light'] as const) {
+      const context = await visitor(viewport, scheme), page = await context.newPage();
+      await logIn(page, 'carol');
+      for (const { name, url, see } of places) {
+        const where = `${name} ${viewport.width} ${scheme}`;
+        await page.goto(url);
+        await page.getByText(see).first().waitFor();
+        await shot(page, name);
+        await noFaultOfAccess(page, where);
+        assert.equal(await wide(page), 0, `no scrolling sideways: ${where}`);
+        if (viewport === phone) assert.deepEqual(await lowTargets(page), [], `high enough for a thumb: ${where}`);
+      }
+      await page.keyboard.press('Control+k');
+      await page.getByRole('combobox', { name: 'where to' }).fill('audit');
+      await shot(page, 'palette');
+      await noFaultOfAccess(page, `palette ${viewport.width} ${scheme}`);
+      await page.keyboard.press('Enter');
+      await page.waitForURL('**/audit');
+      await context.close();
+    }
+  assert.deepEqual(wrongs, []);
+});
+
+test('by keys alone: jumps, a preview, the typed name, the run, its undo; every lever is back', { skip: !programs, timeout: 90_000 }, async () => {
+  wrongs.length = 0;
+  for (const run of (JSON.parse(rig.signalbox(['execution', 'list', '--json'])) as { executions: Array<{ id: string; state: string }> }).executions)
+    if (run.state === 'running') rig.signalbox(['execution', 'abort', run.id]);
+  const levers = (): string => rig.signalbox(['control', 'list', '--json']).replace(/"(revision|actor|execution)": [^\n]*/g, '');
+  const moved = (): string[] => (JSON.parse(rig.signalbox(['control', 'list', '--json'])) as { controls: Array<{ value: string }> }).controls.map((one) => one.value).filter((value) => value !== 'default');
+  assert.deepEqual(moved(), [], levers());
+  await report({ down: 'room-a', silent: ['edge-4'] });
+  const context = await visitor(desk), page = await context.newPage();
+  await logIn(page);
+  await page.getByText('room-a: every POP is down').first().waitFor();
+  await page.getByRole('link', { name: /^room-isolated room-a/ }).focus();
+  await page.keyboard.press('Enter');
+  await page.getByRole('button', { name: 'Preview room-isolated room-a' }).focus();
+  await page.keyboard.press('Enter');
+  await page.getByRole('heading', { name: 'Steps' }).waitFor();
+  await page.getByLabel(/^Type/).focus();
+  await page.keyboard.type('room-a');
+  await page.keyboard.press('Tab');
+  await page.keyboard.type('fibre cut');
+  await page.keyboard.press('Tab');
+  await page.keyboard.press('Enter');
+  await page.waitForURL(/\/executions\//);
+  await page.getByText(/not proved by edge-4/).waitFor(); // the straggler, by name
+  assert.ok(moved().length > 0);
+  await page.getByRole('button', { name: 'Abort and undo' }).focus();
+  await page.keyboard.press('Enter');
+  await page.getByRole('heading', { name: /abort/ }).waitFor();
+  assert.deepEqual(moved(), [], 'as before');
+  for (const [key, url] of [['c', '/controls'], ['p', '/'], ['r', '/executions']] as const) {
+    await page.locator('body').press('g');
+    await page.locator('body').press(key);
+    await page.waitForURL(`**${url}`);
+  }
+  await context.close();
+  assert.deepEqual(wrongs, []);
+});
+
+test('a preview whose site has changed is not run, and says what is different; a viewer has no button', { skip: !programs, timeout: 60_000 }, async () => {
+  wrongs.length = 0;
+  await report({ down: 'room-a' });
+  const context = await visitor(desk), page = await context.newPage();
+  await logIn(page);
+  await page.goto('/failover?plan=room-isolated&target=room-a');
+  await page.getByRole('button', { name: 'Preview room-isolated room-a' }).click();
+  await page.getByLabel(/^Type/).fill('room-a');
+  await page.getByLabel('Reason').fill('x');
+  const run = page.getByRole('button', { name: 'Run room-isolated on room-a' });
+  await page.waitForFunction(() => !document.querySelector<HTMLButtonElement>('button.danger')!.disabled);
+  // The page learns of it within a second; the server refuses before that.
+  await page.route('**/v1/events**', (route) => route.abort());
+  rig.signalbox(['control', 'set', 'pop', 'pop-b1', 'out', '--reason', 'meanwhile']);
+  await run.click();
+  await page.getByText(/the site has changed since the preview.*pop\/pop-b1 is out/).waitFor();
+  rig.signalbox(['control', 'set', 'pop', 'pop-b1', 'default']);
+  await context.close();
+  const other = await visitor(desk), looker = await other.newPage();
+  await logIn(looker, 'victor');
+  assert.equal(await looker.getByRole('link', { name: /^Evacuate/ }).count(), 0);
+  await looker.goto('/failover?plan=room-isolated&target=room-a');
+  await looker.getByText('Your role only looks.').waitFor();
+  await other.close();
+});
+
+test('the panel as it was, from the black box', { skip: !programs, timeout: 60_000 }, async () => {
+  await report({ down: null });
+  const context = await visitor(desk), page = await context.newPage();
+  await logIn(page, 'carol');
+  const calm = new Date().toISOString().slice(0, 19);
+  await report({ down: 'room-b' });
+  await page.getByText('room-b: every POP is down').first().waitFor();
+  await page.goto(`/?at=${calm}`);
+  await page.getByText(/As it was at/).waitFor();
+  await page.getByRole('heading', { name: 'Alarms', exact: true }).waitFor();
+  assert.equal(await page.locator('main').getByText('room-b: every POP is down').count(), 0);
+  assert.equal(await page.getByRole('link', { name: /^Evacuate/ }).count(), 0, 'nothing can be done then');
+  await shot(page, 'panel-past');
+  await noFaultOfAccess(page, 'past');
+  await page.getByRole('button', { name: 'Now', exact: true }).click();
+  await page.locator('main').getByText('room-b: every POP is down').first().waitFor();
   await context.close();
 });

@@ -92,7 +92,6 @@ test('login, panel, alarm, preview, run, logout', { skip: !programs, timeout: 60
 });
 
 test('every screen gets its answers: levers, explain, objects, plans, audit, people', { skip: !programs, timeout: 60_000 }, async () => {
-  rig.signalbox(['user', 'add', 'carol', '--role', 'admin'], `${password}\n`);
   const who = await api('POST /v1/session', { body: { name: 'carol', password } });
   setSecond(who.csrf!);
   const text = (element: Parameters<typeof renderToString>[0]): string => {
@@ -140,7 +139,7 @@ test('every screen gets its answers: levers, explain, objects, plans, audit, peo
   text(<ExecutionsView runs={runs} wanted="" />);
   text(<PlansView rows={freshnessOf((await api('GET /v1/plans')).plans, runs, Date.now())} />);
   text(<AgentsView agents={(await api('GET /v1/agents')).agents} epoch={1} generation={1} />);
-  assert.deepEqual((await api('GET /v1/users')).users.map((row) => row['name']).sort(), ['alice', 'carol']);
+  assert.deepEqual((await api('GET /v1/users')).users.map((row) => row['name']).sort(), ['alice', 'carol', 'victor']);
   text(<GrantsView what="token" rows={(await api('GET /v1/tokens')).tokens} onDelete={() => undefined} />);
   text(<WebhooksView rows={(await api('GET /v1/webhooks')).webhooks} onTest={() => undefined} />);
   await api('DELETE /v1/session');

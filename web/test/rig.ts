@@ -9,6 +9,8 @@ import { join } from 'node:path';
 declare const ROOT: string;
 export const programs = process.env['SIGNALBOXD'] !== undefined && process.env['SIGNALBOX'] !== undefined;
 export const password = 'correct horse battery';
+/** Who may log in, and as what. */
+export const people = [['alice', 'operator'], ['carol', 'admin'], ['victor', 'viewer']] as const;
 export const edges = ['edge-1', 'edge-2', 'edge-3', 'edge-4'];
 
 const freePort = (): Promise<number> => new Promise((resolve) => {
@@ -77,7 +79,7 @@ export class Rig {
     const site = readFileSync(join(ROOT, 'tests/lab/sites/two-rooms.yaml'), 'utf8').split('\n').filter((line) => dns || !/^nameservers:| {2}- \{name: ns-/.test(line));
     writeFileSync(join(this.dir, 'site.yaml'), site.join('\n'));
     this.signalbox(['apply', '-f', join(this.dir, 'site.yaml')]);
-    this.signalbox(['user', 'add', 'alice', '--role', 'operator'], `${password}\n`);
+    for (const [name, role] of people) this.signalbox(['user', 'add', name, '--role', role], `${password}\n`);
     for (const edge of edges) this.tokens[edge] = this.signalbox(['token', 'create', '--name', edge, '--role', 'agent']);
   }
 
