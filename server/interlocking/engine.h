@@ -181,7 +181,7 @@ json_t *engine_executions(const struct engine *engine);
 /* What `signalbox status` shows (levers by the word in force, never "default"):
  * {"cluster","epoch","generation",
  *  "rooms":[{"name","zone","ingress","compute","rate","fail_rate","share_percent"}],
- *  "entrances":[{"room","via","control","up","seen","status"}]      up of seen edges see it up
+ *  "entrances":[{"room","via","control","up","seen","status","rate"}]      up of seen edges see it up
  *  "edges":[{"name","kind","class","epoch","generation","state","age_ms","rate","fail_rate","error"}],
  *  "servers":[{"name","kind","zone","role","epoch","generation","state","age_ms","residual_ms","error"}],
  *  "services":[{"name","active","tier","rate","fail_rate","fail_percent","rooms":["room-a 50 %"]}],

@@ -5,7 +5,7 @@ import type { Alarm } from './api_types';
 import { Bar, Mark, Trend } from './parts';
 import { Scrubber, usePast } from './past';
 import { layout, type Panel as Drawn, type RoomBox, type Track } from './layout';
-import { age, agentHealth, clock, type EntranceRow, entranceHealth, type Inventory, marks, rate, roomHealth, type RoomRow, type Site, unconverged } from './site';
+import { age, agentHealth, clock, type EntranceRow, entranceHealth, type Inventory, leaking, marks, rate, roomHealth, type RoomRow, type Site, unconverged } from './site';
 import type { Sample } from './state';
 
 export function AlarmList({ alarms, now, live }: { alarms: Alarm[]; now: number; live: boolean }) {
@@ -58,7 +58,7 @@ function Word({ x, y, cls, children }: { x: number; y: number; cls?: string | un
 
 function RoomShape({ box, site }: { box: RoomBox; site: Site }) {
   const row = site.rooms.find((one) => one.name === box.room.name);
-  const health = row === undefined ? 'unknown' : roomHealth(row, site);
+  const health = row === undefined ? 'unknown' : roomHealth(row, site), ring = site.entrances.find((one) => one.room === box.room.name && one.via === 'ring');
   return (
     <g>
       {box.pops.map((pop) => {
@@ -69,7 +69,8 @@ function RoomShape({ box, site }: { box: RoomBox; site: Site }) {
             <path class="rail" d={`M${pop.x + pop.w / 2} ${pop.y + pop.h}V${box.y}`} />
             <rect x={pop.x} y={pop.y} width={pop.w} height={pop.h} rx="4" />
             <Word x={pop.x + 10} y={pop.y + 22} cls="name">{`${marks[state].glyph} ${pop.pop.name}`}</Word>
-            <Word x={pop.x + 10} y={pop.y + 42}>{`${entrance !== undefined ? `${entrance.up}/${entrance.seen} ` : ''}${pop.pop.carriers.join(' ')}`}</Word>
+            <Word x={pop.x + 10} y={pop.y + 40}>{`${entrance !== undefined ? `${entrance.up}/${entrance.seen} ${rate(entrance.rate ?? 0)} ` : ''}${pop.pop.carriers.join(' ')}`}</Word>
+            {leaking(entrance, row) && <text x={pop.x + 10} y={pop.y - 6} class="lever">▲ shut, yet used</text>}
           </g>
         );
       })}
@@ -78,6 +79,7 @@ function RoomShape({ box, site }: { box: RoomBox; site: Site }) {
         <rect x={box.x} y={box.y} width={box.w} height={box.h} rx="4" />
         <Word x={box.x + 12} y={box.y + 28} cls="name big">{`${marks[health].glyph} ${box.room.name}`}</Word>
         {row !== undefined && <text x={box.x + 12} y={box.y + 50}>{`${row.share_percent.toFixed(0)} %  ${rate(row.rate)}${row.fail_rate > 0 ? `  ${rate(row.fail_rate)} fail` : ''}`}</text>}
+        {ring !== undefined && ring.seen > 0 && <text x={box.x + box.w - 12} y={box.y + 50} text-anchor="end">{`ring ${ring.up}/${ring.seen} ${rate(ring.rate ?? 0)}`}</text>}
         {row !== undefined && (row.ingress === 'closed' || row.compute === 'closed') &&
           <text x={box.x + 12} y={box.y + 70} class="lever">{`⛔ ${row.ingress === 'closed' ? 'ingress ' : ''}${row.compute === 'closed' ? 'compute ' : ''}closed`}</text>}
       </g>

@@ -6,7 +6,7 @@ export interface RoomRow {
   name: string; zone: string; ingress: string; compute: string;
   rate: number; fail_rate: number; share_percent: number; held: string | null;
 }
-export interface EntranceRow { room: string; via: string; control: string; up: number; seen: number; status: string }
+export interface EntranceRow { room: string; via: string; control: string; up: number; seen: number; status: string; rate?: number }
 export interface AgentRow {
   name: string; kind: string; class?: string; zone?: string; role?: string; epoch: number | null; generation: number | null;
   state: string; age_ms: number | null; error?: string | null; holds?: string | null; rate?: number; fail_rate?: number;
@@ -91,6 +91,11 @@ export function roomHealth(room: RoomRow, site: Site): Health {
   if (room.compute === 'closed' || room.ingress === 'closed') return 'out';
   if (room.held !== null || seen.some((row) => row.up < row.seen) || failing(room)) return 'warn';
   return site.edges.some((edge) => edge.age_ms !== null) ? 'ok' : 'unknown';
+}
+
+/** Requests that still come by a road that is shut: what is meant is not what is. */
+export function leaking(row: EntranceRow | undefined, room: RoomRow | undefined): boolean {
+  return row !== undefined && (row.rate ?? 0) >= 1 && (row.control === 'out' || room?.compute === 'closed' || (room?.ingress === 'closed' && row.via !== 'ring'));
 }
 
 const failing = (row: { rate: number; fail_rate: number }): boolean => row.fail_rate > 0 && row.fail_rate >= row.rate * 0.01;

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Status } from '../src/api_types';
-import { age, agentHealth, entranceHealth, inventoryOf, roomHealth, shellWord, type Site, siteOf, unconverged } from '../src/site';
+import { age, agentHealth, entranceHealth, inventoryOf, leaking, roomHealth, shellWord, type Site, siteOf, unconverged } from '../src/site';
 import { ageOf, reduce, samplesKept, start } from '../src/state';
 
 const steady = (): Site => siteOf({
@@ -27,6 +27,12 @@ test('a room whose POPs are all down is cut off, or down when the ring does not 
   const ring = { room: 'room-a', via: 'ring', control: 'in', up: 2, seen: 2, status: 'L4OK' };
   assert.equal(roomHealth(site.rooms[0]!, { ...site, entrances: [...site.entrances, ring] }), 'cut', 'it is alive');
   assert.equal(roomHealth(site.rooms[0]!, { ...site, entrances: [...site.entrances, { ...ring, up: 0 }] }), 'down');
+});
+
+test('a road that is shut and still used is marked', () => {
+  const pop = { room: 'room-a', via: 'pop-a1', control: 'in', up: 4, seen: 4, status: '', rate: 12 }, room = steady().rooms[0]!;
+  assert.deepEqual([leaking(pop, room), leaking({ ...pop, control: 'out' }, room), leaking(pop, { ...room, ingress: 'closed' }), leaking({ ...pop, via: 'ring' }, { ...room, ingress: 'closed' }),
+    leaking(pop, { ...room, compute: 'closed' }), leaking({ ...pop, control: 'out', rate: 0.4 }, room), leaking(undefined, room)], [false, true, true, false, true, false, false]);
 });
 
 test('who does not report is not called healthy', () => {
