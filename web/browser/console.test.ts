@@ -1,62 +1,15 @@
 // The console in a real Chromium, as people meet it: on a desk and on a phone, in the dark and in the light, by mouse
-// and by keys. With SHOTS=FOLDER a picture of each screen is kept there (./dev screenshots).
+// and by keys.
 import assert from 'node:assert/strict';
-import { mkdirSync, readFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
-import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import type { Browser, BrowserContext, Page } from 'playwright-core';
-import { password, programs, Rig, type Seen } from '../test/rig';
-
-declare const ROOT: string;
-const require = createRequire(join(ROOT, 'web/package.json'));
-const { chromium } = require('playwright-core') as typeof import('playwright-core');
-const axe = readFileSync(require.resolve('axe-core/axe.min.js'), 'utf8');
-const shots = process.env['SHOTS'];
-const desk = { width: 1440, height: 900 }, phone = { width: 390, height: 844 };
+import type { Browser, BrowserContext } from 'playwright-core';
+import { programs, Rig, type Seen } from '../test/rig';
+import { desk, launch, logIn, lowTargets, noFaultOfAccess, phone, shot, visitor as visit, wide, wrongs } from './visit';
 
 const rig = new Rig();
 let browser: Browser, seen: Seen = { down: null }, reporting: NodeJS.Timeout | undefined;
-const wrongs: string[] = [];
+const visitor = (viewport: { width: number; height: number }, scheme?: 'dark' | 'light'): Promise<BrowserContext> => visit(browser, rig.base, viewport, scheme);
 
-/** A browser of its own: no cookies of another. What it complains of, and whom else it asks, is kept. */
-async function visitor(viewport: { width: number; height: number }, scheme: 'dark' | 'light' = 'dark'): Promise<BrowserContext> {
-  const context = await browser.newContext({ viewport, colorScheme: scheme, baseURL: rig.base, hasTouch: viewport === phone });
-  context.setDefaultTimeout(5000);
-  context.on('request', (request) => { if (!request.url().startsWith(rig.base)) wrongs.push(`asked ${request.url()}`); });
-  context.on('weberror', (error) => wrongs.push(String(error.error())));
-  context.on('console', (message) => {
-    // A browser names each answer that is no success; those that the API means are no fault of the page.
-    if (message.type() === 'error' && !/Failed to load resource/.test(message.text())) wrongs.push(message.text());
-  });
-  return context;
-}
-async function logIn(page: Page, name = 'alice'): Promise<void> {
-  await page.goto('/');
-  await page.getByLabel('Name').fill(name);
-  await page.getByLabel('Password').fill(password);
-  await page.keyboard.press('Enter');
-  await page.getByRole('heading', { name: /^Alarms/ }).waitFor();
-}
-async function shot(page: Page, name: string): Promise<void> {
-  if (shots === undefined) return;
-  mkdirSync(shots, { recursive: true });
-  const size = page.viewportSize()!, scheme = await page.evaluate(() => (matchMedia('(prefers-color-scheme: light)').matches ? 'light' : 'dark'));
-  await page.screenshot({ path: join(shots, `${name}-${size.width}-${scheme}.png`), fullPage: true });
-}
-async function noFaultOfAccess(page: Page, where: string): Promise<void> {
-  // Not as a script of the page: the policy of the page forbids that, and is to be in force.
-  await page.evaluate(axe);
-  const found = await page.evaluate(async () => {
-    const { violations } = await (globalThis as unknown as { axe: { run: (options: object) => Promise<{ violations: Array<{ id: string; nodes: Array<{ html: string }> }> }> } }).axe
-      .run({ runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa'] });
-    return violations.map((one) => `${one.id}: ${one.nodes.map((node) => node.html).join(' | ')}`);
-  });
-  assert.deepEqual(found, [], where);
-}
-const wide = (page: Page): Promise<number> => page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
-const lowTargets = (page: Page): Promise<string[]> => page.evaluate(() => [...document.querySelectorAll<HTMLElement>('button, a.button, input, select, textarea, nav a, header a, summary')]
-  .filter((one) => one.getClientRects().length > 0 && one.getBoundingClientRect().height < 44).map((one) => `${one.tagName} ${one.textContent} ${one.getBoundingClientRect().height}`));
 const report = async (next: Seen): Promise<void> => {
   seen = next;
   await rig.report(seen);
@@ -68,8 +21,7 @@ before(async () => {
   await rig.populate(false);
   await report({ down: null });
   reporting = setInterval(() => void rig.report(seen).catch(() => undefined), 1000); // as edges do
-  browser = await chromium.launch({ executablePath: process.env['CHROMIUM'] ?? '/usr/bin/chromium',
-    args: ['--no-sandbox', '--disable-gpu', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'] });
+  browser = await launch();
 });
 after(async () => {
   clearInterval(reporting);

@@ -26,19 +26,21 @@ export function match(targets: readonly Target[], typed: string): Target[] {
 }
 
 export function Palette({ screens }: { screens: readonly Target[] }) {
-  const dialog = useRef<HTMLDialogElement>(null), [typed, setTyped] = useState(''), [at, setAt] = useState(0);
+  const dialog = useRef<HTMLDialogElement>(null), [typed, setTyped] = useState(''), [at, setAt] = useState(0), [open, setOpen] = useState(false);
   useEffect(() => {
     const onKey = (event: KeyboardEvent): void => {
       if (event.key.toLowerCase() !== 'k' || !(event.ctrlKey || event.metaKey)) return;
       event.preventDefault();
       setTyped('');
       setAt(0);
+      setOpen(true);
       if (dialog.current?.open === false) dialog.current.showModal();
     };
     addEventListener('keydown', onKey);
     return () => removeEventListener('keydown', onKey);
   }, []);
-  const found = match(targetsOf(screens, things.value, plans.value?.map((plan) => plan.plan) ?? [], state.value.site?.executions ?? []), typed), here = Math.min(at, found.length - 1);
+  // Of everything there is a list is made only while somebody looks at it: a large site has ten thousand names.
+  const found = open ? match(targetsOf(screens, things.value, plans.value?.map((plan) => plan.plan) ?? [], state.value.site?.executions ?? []), typed) : [], here = Math.min(at, found.length - 1);
   const follow = (target: Target | undefined): void => {
     if (target === undefined) return;
     dialog.current?.close();
@@ -52,7 +54,7 @@ export function Palette({ screens }: { screens: readonly Target[] }) {
     event.preventDefault();
   };
   return (
-    <dialog ref={dialog} class="palette" aria-label="go to">
+    <dialog ref={dialog} class="palette" aria-label="go to" onClose={() => setOpen(false)}>
       <input role="combobox" aria-label="where to" aria-expanded="true" aria-controls="palette-list" aria-activedescendant={found.length > 0 ? `palette-${here}` : undefined} value={typed}
         onInput={(event) => {
           setTyped(event.currentTarget.value);

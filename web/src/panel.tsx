@@ -36,7 +36,7 @@ export function AlarmList({ alarms, now, live }: { alarms: Alarm[]; now: number;
 function RoomCard({ room, site, samples, live }: { room: RoomRow; site: Site; samples: Sample[]; live: boolean }) {
   const health = roomHealth(room, site);
   const entrances = site.entrances.filter((row) => row.room === room.name);
-  const values = samples.map((sample) => sample.rooms[room.name]?.rate ?? 0), failing = samples.map((sample) => sample.rooms[room.name]?.failing ?? 0);
+  const points = samples.map(({ atMs, rooms }) => ({ atMs, rate: rooms[room.name]?.rate ?? 0, failing: rooms[room.name]?.failing ?? 0 }));
   return (
     <article class={`card is-${health}`} aria-label={`${room.name}: ${marks[health].word}`}>
       <div class="row">
@@ -47,7 +47,7 @@ function RoomCard({ room, site, samples, live }: { room: RoomRow; site: Site; sa
       <Bar part={room.share_percent} of={100} label={`${room.share_percent.toFixed(0)} percent of requests`} />
       <p>{marks[health].word}{room.ingress === 'closed' && ', ingress closed'}{room.compute === 'closed' && ', compute closed'}{room.held !== null && `, ${room.held}`}</p>
       <p class="entrances">{entrances.map((row) => <span key={row.via}><Mark health={entranceHealth(row)} /> {row.via} {row.seen === 0 ? 'not seen' : `${row.up}/${row.seen}`} </span>)}</p>
-      {samples.length > 1 && <Trend values={values} failing={failing} label={`requests of ${room.name} in the last ten minutes`} />}
+      <Trend points={points} label={`requests of ${room.name}, while this page is open`} />
     </article>
   );
 }
@@ -96,10 +96,14 @@ function TrackShape({ track }: { track: Track }) {
   );
 }
 
+const widest = 1500, smallest = 0.75; // px; of the size that its texts were laid out for
+
 export function Topology({ drawn, site }: { drawn: Drawn; site: Site }) {
   const edges = [...drawn.publicEdges, ...drawn.dedicatedEdges];
-  return (
-    <svg class="topology" viewBox={`0 0 ${drawn.width} ${drawn.height}`} role="img" aria-label="rooms, POPs, lines and edges; the list beside has the same in words">
+  // A site too wide to be read whole is drawn as it is and scrolled, as a panel along a wall.
+  const long = drawn.width > widest;
+  const panel = (
+    <svg class={long ? '' : 'whole'} width={drawn.width * smallest} height={drawn.height * smallest} viewBox={`0 0 ${drawn.width} ${drawn.height}`} role="img" aria-label="rooms, POPs, lines and edges; the list beside has the same in words">
       {drawn.tracks.map((track) => <TrackShape key={track.line.name} track={track} />)}
       {drawn.tracks.map(({ line, label }) => <text key={line.name} class="label" x={label.x} y={label.y} text-anchor={label.anchor}>{`${line.name} ${line.bandwidth / 1000}G`}</text>)}
       {drawn.rooms.map((box) => <RoomShape key={box.room.name} box={box} site={site} />)}
@@ -117,6 +121,7 @@ export function Topology({ drawn, site }: { drawn: Drawn; site: Site }) {
       })}
     </svg>
   );
+  return long ? <div class="topology scroll" role="region" aria-label="panel" tabIndex={0}>{panel}</div> : <div class="topology">{panel}</div>;
 }
 
 /** live: it is now, and something can be done about it. */

@@ -74,10 +74,10 @@ export class Rig {
     await gone;
   }
 
-  /** `dns`: with its name servers, of which nobody answers here. */
-  async populate(dns: boolean): Promise<void> {
+  /** `dns`: with its name servers, of which nobody answers here. `yaml`: another site than the lab's. */
+  async populate(dns: boolean, yaml?: string): Promise<void> {
     const site = readFileSync(join(ROOT, 'tests/lab/sites/two-rooms.yaml'), 'utf8').split('\n').filter((line) => dns || !/^nameservers:| {2}- \{name: ns-/.test(line));
-    writeFileSync(join(this.dir, 'site.yaml'), site.join('\n'));
+    writeFileSync(join(this.dir, 'site.yaml'), yaml ?? site.join('\n'));
     this.signalbox(['apply', '-f', join(this.dir, 'site.yaml')]);
     for (const [name, role] of people) this.signalbox(['user', 'add', name, '--role', role], `${password}\n`);
     for (const edge of edges) this.tokens[edge] = this.signalbox(['token', 'create', '--name', edge, '--role', 'agent']);
