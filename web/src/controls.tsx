@@ -32,7 +32,7 @@ export function HeldView({ held, onPick }: { held: Held[]; onPick: (one: Held) =
     { name: 'since (UTC)', cell: (one) => (one.sinceUs > 0 ? <When us={one.sinceUs} /> : `generation ${one.revision}`) },
     { name: 'why', cell: (one) => one.why },
     { name: 'until', cell: (one) => one.until },
-    { name: '', cell: (one) => <button type="button" class="quiet" onClick={() => onPick(one)} aria-label={`Set ${one.control} ${one.object} back`}>Set back…</button> },
+    { name: '', cell: (one) => <button type="button" class="quiet" onClick={() => onPick(one)} aria-label={`Set back… ${one.control} ${one.object}`}>Set back…</button> },
   ];
   return <Table label="levers off their defaults" rows={held} columns={columns} empty="Every lever is at its default." text={(one) => `${one.control} ${one.object} ${one.value} ${one.actor} ${one.why}`} />;
 }

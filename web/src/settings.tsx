@@ -20,7 +20,7 @@ export function GrantsView({ what, rows, onDelete }: { what: string; rows: Row[]
     { name: '', cell: (row) => {
       const name = text(row, 'name');
       return sure === name ? <button type="button" class="danger" onClick={() => onDelete(name)}>Delete {what} {name}</button>
-        : <button type="button" class="quiet" aria-label={`Delete ${what} ${name}…`} onClick={() => setSure(name)}>Delete…</button>;
+        : <button type="button" class="quiet" aria-label={`Delete… ${what} ${name}`} onClick={() => setSure(name)}>Delete…</button>;
     } },
   ];
   return <Table label={`${what}s`} rows={rows} columns={columns} empty={`There is no ${what}.`} text={(row) => `${text(row, 'name')} ${text(row, 'role')}`} />;
@@ -86,7 +86,7 @@ export function WebhooksView({ rows, onTest }: { rows: Webhook[]; onTest: (name:
     { name: 'told of', cell: (row) => row.events.join(', ') },
     { name: 'state', cell: (row) => <>{row.state}{row.attempts > 1 && <b class="warned"> ▲ {row.attempts} attempts</b>}</> },
     { name: 'why', cell: (row) => row.why ?? '' },
-    { name: '', cell: (row) => <button type="button" class="quiet" disabled={!may('operator')} onClick={() => onTest(row.name)} aria-label={`Send a test to ${row.name}`}>Test</button> },
+    { name: '', cell: (row) => <button type="button" class="quiet" disabled={!may('operator')} onClick={() => onTest(row.name)} aria-label={`Test ${row.name}`}>Test</button> },
   ];
   return <Table label="webhooks" rows={rows} columns={columns} empty="Nobody is told: webhooks of the inventory name who is." text={(row) => `${row.name} ${row.state}`} />;
 }

@@ -102,6 +102,18 @@ export class Rig {
     }));
   }
 
+  levers(): Array<{ control: string; object: string; value: string }> {
+    return (JSON.parse(this.signalbox(['control', 'list', '--json'])) as { controls: Array<{ control: string; object: string; value: string }> }).controls;
+  }
+
+  /** No run under way, every lever at its default. */
+  atRest(): void {
+    const { executions } = JSON.parse(this.signalbox(['execution', 'list', '--json'])) as { executions: Array<{ id: string; state: string }> };
+    for (const run of executions.filter((one) => one.state === 'running')) this.signalbox(['execution', 'abort', run.id]);
+    for (const one of this.levers().filter((lever) => lever.value !== 'default'))
+      this.signalbox(['control', 'set', one.control, one.object, 'default', '--reason', 'at rest', '--override', 'share-moved']);
+  }
+
   async end(): Promise<void> {
     await this.kill();
     rmSync(this.dir, { recursive: true, force: true });
