@@ -21,7 +21,7 @@ export interface Track {
 }
 export interface Panel { width: number; height: number; rooms: RoomBox[]; publicEdges: EdgeBox[]; dedicatedEdges: EdgeBox[]; tracks: Track[] }
 
-export const sizes = { margin: 24, gap: 24, popW: 132, popH: 56, roomH: 84, edgeW: 120, edgeH: 44, rowGap: 56, lane: 26, label: 90 } as const;
+export const sizes = { margin: 24, gap: 24, popW: 132, popH: 72, roomH: 84, edgeW: 120, edgeH: 44, rowGap: 56, lane: 26, label: 90 } as const;
 
 const byName = <T extends { name: string }>(rows: readonly T[]): T[] => [...rows].sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0));
 

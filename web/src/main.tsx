@@ -85,7 +85,7 @@ function TopBar() {
       {(site?.executions ?? []).slice(0, 1).map((run) => <a key={run.id} class="chip" href={`/executions/${encodeURIComponent(run.id)}`}>▶ {run.plan} {run.target}</a>)}
       {site !== null && <span class="note">generation {site.generation}</span>}
       <span class="note">{atMs === 0 ? '' : `${age(dataAge.value.ms)} old`}</span>
-      <span class="note">{session.value?.user} ({session.value?.role})</span>
+      <span class="note who">{session.value?.user} ({session.value?.role})</span>
       <button type="button" class="quiet" onClick={() => void logOut().catch(() => undefined)}>Log out</button>
       {stale.value && <p class="stale" role="alert">⚠ stale since {atMs === 0 ? 'the page was opened' : clock(atMs)}: {lost ?? 'the server does not answer'}. Levers are shut until it answers; the edges serve on without it.</p>}
     </header>

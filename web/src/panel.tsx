@@ -69,7 +69,8 @@ function RoomShape({ box, site }: { box: RoomBox; site: Site }) {
             <path class="rail" d={`M${pop.x + pop.w / 2} ${pop.y + pop.h}V${box.y}`} />
             <rect x={pop.x} y={pop.y} width={pop.w} height={pop.h} rx="4" />
             <Word x={pop.x + 10} y={pop.y + 22} cls="name">{`${marks[state].glyph} ${pop.pop.name}`}</Word>
-            <Word x={pop.x + 10} y={pop.y + 40}>{`${entrance !== undefined ? `${entrance.up}/${entrance.seen} ${rate(entrance.rate ?? 0)} ` : ''}${pop.pop.carriers.join(' ')}`}</Word>
+            <Word x={pop.x + 10} y={pop.y + 42}>{entrance !== undefined ? `${entrance.up}/${entrance.seen} ${rate(entrance.rate ?? 0)}` : ''}</Word>
+            <Word x={pop.x + 10} y={pop.y + 61}>{pop.pop.carriers.join(' ')}</Word>
             {leaking(entrance, row) && <text x={pop.x + 10} y={pop.y - 6} class="lever">▲ shut, yet used</text>}
           </g>
         );
