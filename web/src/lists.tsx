@@ -1,4 +1,5 @@
 // lists.tsx: screens that are a list: runs, approvals, the audit, agents.
+import { useMemo } from 'preact/hooks';
 import { api } from './api';
 import type { Agent, AuditEntry, Execution } from './api_types';
 import { may, state, told } from './app';
@@ -94,17 +95,23 @@ export function Approvals({ who }: { who: string }) {
 }
 
 // ---- audit ----
+const longest = 80; // characters of a value that are shown at once: an object is whole behind them
+function Value({ text }: { text: string }) {
+  return text.length <= longest ? <>{text}</> : <details><summary>{text.slice(0, longest - 20)}…</summary>{text}</details>;
+}
+
 export function AuditView({ rows }: { rows: AuditEntry[] }) {
   const columns: Column<AuditEntry>[] = [
     { name: 'time (UTC)', cell: (row) => <When us={row.at_us} /> },
     { name: 'who', cell: (row) => row.actor },
     { name: 'what', cell: (row) => <>{row.what} {row.object}{(row.overrides ?? []).length > 0 && <b class="bad"> ▲ passed over {row.overrides!.join(', ')}</b>}</> },
-    { name: 'before', cell: (row) => row.before ?? '' },
-    { name: 'after', cell: (row) => row.after ?? '' },
+    { name: 'before', cell: (row) => <Value text={row.before ?? ''} /> },
+    { name: 'after', cell: (row) => <Value text={row.after ?? ''} /> },
     { name: 'why', cell: (row) => row.reason ?? '' },
     { name: 'run', cell: (row) => (row.execution ? <a href={runUrl(row.execution)}>{row.execution}</a> : '') },
   ];
-  return <Table label="audit" rows={rows} columns={columns} empty="Nothing was done yet." text={(row) => Object.values(row).join(' ')} />;
+  const newest = useMemo(() => [...rows].sort((a, b) => b.seq - a.seq), [rows]);
+  return <Table label="audit" rows={newest} columns={columns} empty="Nothing was done yet." text={(row) => Object.values(row).join(' ')} />;
 }
 
 export function AuditScreen() {

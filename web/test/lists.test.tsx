@@ -76,6 +76,13 @@ test('an edge that has not proved the generation is marked beside it', () => {
   assert.doesNotMatch(show(<AgentsView agents={agents} epoch={1} generation={6} />), /≠/);
 });
 
+test('the audit: the newest first, and what is long behind its beginning', () => {
+  const row = { number: 1, at: '', at_us: 1, actor: 'alice', what: 'apply', generation: 1 };
+  const html = show(<AuditView rows={[{ ...row, seq: 1, object: 'old' }, { ...row, seq: 2, object: 'new', after: 'y'.repeat(500) }]} />);
+  assert.ok(html.indexOf('new') < html.indexOf('old'));
+  assert.match(html, /<summary>y{60}…<\/summary>y{500}/);
+});
+
 test('a long table is drawn in parts', () => {
   const objects = Array.from({ length: 10_000 }, (_, n) => ({ kind: 'domain', name: `d${n}.example.test`, group: 'core' }));
   const html = show(<ObjectsView kind="domain" objects={objects as never} />);
