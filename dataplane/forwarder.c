@@ -268,24 +268,31 @@ static unsigned line_of(const struct forwarder *f, uint32_t way, const struct pa
     return group->adjacency[lines_of(&group->lines, (get32(p->frame + p->l4) * 2654435761u) >> 16)];
 }
 
-/* Out by its neighbour. from: where it came from, DP_NONE: it was made here; what came by a line does not leave by one,
- * it would go round. */
-static int leave(struct forwarder *f, unsigned from, const struct nat_way *way, struct packet *p)
+/* Out by its neighbour, whose port is returned; FORWARDER_DROPPED: nobody is known to be there. */
+static int out(struct forwarder *f, uint32_t way, struct packet *p)
 {
-    if (way->drop != DROP_NONE)
-        return dropped(f, way->drop);
-    bool lines = way->adjacency >= DP_ADJACENCIES;
-    if (lines && from != DP_NONE && f->neighbors[from].config.group != DP_NONE)
-        return dropped(f, DROP_ROUND);
-    struct forwarder_neighbor *n = &f->neighbors[lines ? line_of(f, way->adjacency, p) : way->adjacency];
+    struct forwarder_neighbor *n = &f->neighbors[way >= DP_ADJACENCIES ? line_of(f, way, p) : way];
     if (!in_use(n) || !n->known)
-        return dropped(f, DROP_NEIGHBOR);
+        return FORWARDER_DROPPED;
     memcpy(p->frame, n->mac, ETHER_ADDRESS);
     memcpy(p->frame + ETHER_ADDRESS, f->mac[n->config.port], ETHER_ADDRESS);
     n->tx++;
     n->tx_bytes += p->size;
-    f->forwarded++;
     return n->config.port;
+}
+
+/* What came in goes on. from: where it came from; what came by a line does not leave by one, it would go round. */
+static int leave(struct forwarder *f, unsigned from, const struct nat_way *way, struct packet *p)
+{
+    if (way->drop != DROP_NONE)
+        return dropped(f, way->drop);
+    if (way->adjacency >= DP_ADJACENCIES && f->neighbors[from].config.group != DP_NONE)
+        return dropped(f, DROP_ROUND);
+    int port = out(f, way->adjacency, p);
+    if (port == FORWARDER_DROPPED)
+        return dropped(f, DROP_NEIGHBOR);
+    f->forwarded++;
+    return port;
 }
 
 static void send_what_nat_says(struct forwarder *f)
@@ -293,10 +300,10 @@ static void send_what_nat_says(struct forwarder *f)
     const struct nat_frame *frame;
     while ((frame = nat_next_out(&f->nat)) != NULL) {
         struct packet p = {.frame = (uint8_t *)frame->bytes, .size = frame->size};
-        if (packet_parse(&p) != DROP_NONE)
-            continue;
-        int port = leave(f, DP_NONE, &frame->way, &p);
-        if (port != FORWARDER_DROPPED)
+        int port = packet_parse(&p) == DROP_NONE ? out(f, frame->way.adjacency, &p) : FORWARDER_DROPPED;
+        if (port == FORWARDER_DROPPED)
+            f->unmade++;
+        else
             send(f, (unsigned)port, &p);
     }
 }

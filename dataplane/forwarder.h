@@ -42,7 +42,9 @@ struct forwarder {
     struct forwarder_group groups[DP_GROUPS];
     unsigned recent[DP_PORTS]; /* neighbour that a packet came from last */
     uint64_t next_us;          /* when it asked to be turned */
-    uint64_t received, forwarded, made, drops[DROPS], bfd_verdicts[BFD_VERDICT_COUNT];
+    /* Frames: received = forwarded + all drops. Made here: those that were sent; those that nobody was there for. */
+    uint64_t received, forwarded, drops[DROPS], made, unmade;
+    uint64_t bfd_verdicts[BFD_VERDICT_COUNT];
     uint64_t stalls, stalled_us;
     uint32_t random;
     /* A frame that was made here goes out of a port. */

@@ -186,9 +186,8 @@ static void follow_tcp(struct nat *nat, struct nat_session *s, enum nat_side fro
                        uint64_t now_us)
 {
     uint8_t flags = p->tcp_flags;
-    bool plain = s->state == NAT_ESTABLISHED && !(flags & (TCP_SYN | TCP_FIN | TCP_RST));
-    if (plain && !s->toa && !s->proxy && !s->fin_in && !s->fin_out && s->reset == 0)
-        return; /* nearly all packets: nothing is to be told, nothing ends */
+    if (s->state == NAT_ESTABLISHED && !s->toa && !s->proxy && !(flags & (TCP_SYN | TCP_FIN | TCP_RST)))
+        return; /* nearly all packets: nothing is to be told, nothing has ended, or ends */
     bool tells = (s->toa || s->proxy) && from == NAT_INSIDE;
     if ((tells || (flags & (TCP_SYN | TCP_FIN | TCP_RST))) && !packet_sum_good(p))
         return;
