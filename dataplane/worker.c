@@ -1,0 +1,107 @@
+#include "dataplane/worker.h"
+
+#include "dataplane/port.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#define SESSIONS (1u << 17)
+#define FRAMES 4096u
+#define EMPTY_TURNS 64u /* before it sleeps */
+
+static volatile sig_atomic_t stopped;
+
+void worker_stop(int wake_fd)
+{
+    uint64_t one = 1;
+    stopped = 1;
+    ssize_t ignored = write(wake_fd, &one, sizeof one);
+    (void)ignored;
+}
+
+uint64_t worker_now_us(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_BOOTTIME, &now);
+    return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+}
+
+/* ---- memory ---- */
+
+static void *zeros(size_t n, size_t size)
+{
+    size_t bytes = (n * size + 63) / 64 * 64;
+    void *memory = aligned_alloc(64, bytes);
+    if (memory == NULL) {
+        fprintf(stderr, "signalbox-forwarder: out of memory: %zu bytes\n", bytes);
+        exit(1);
+    }
+    return memset(memory, 0, bytes);
+}
+
+static struct nat_local *locals_of(const struct fib *table)
+{
+    uint32_t n = table->header.n_locals;
+    struct nat_local *locals = zeros(n + 1, sizeof *locals);
+    for (uint32_t i = 0; i < n; i++) {
+        locals[i].family = table->locals[i].family;
+        memcpy(locals[i].address, table->locals[i].address, sizeof locals[i].address);
+        locals[i].by_port = zeros(NAT_PORTS, sizeof *locals[i].by_port);
+        locals[i].free_ports = zeros(NAT_PORTS, sizeof *locals[i].free_ports);
+        locals[i].last_seq = zeros(NAT_PORTS, sizeof *locals[i].last_seq);
+    }
+    return locals;
+}
+
+static void start_nat(const struct worker *worker, const struct fib *table, uint64_t now_us)
+{
+    struct nat_memory memory = {
+        .n_sessions = SESSIONS, .n_locals = table->header.n_locals, .n_backends = DP_BACKENDS, .n_frames = FRAMES};
+    memory.sessions = zeros(SESSIONS, sizeof *memory.sessions);
+    memory.timers = zeros(SESSIONS, sizeof *memory.timers);
+    memory.free_sessions = zeros(SESSIONS, sizeof *memory.free_sessions);
+    memory.flows = zeros(1, flow_size(SESSIONS));
+    memory.locals = locals_of(table);
+    memory.backend_sessions = zeros(DP_BACKENDS, sizeof *memory.backend_sessions);
+    memory.frames = zeros(FRAMES, sizeof *memory.frames);
+    memory.local_index = zeros(1, endpoint_size(memory.n_locals));
+    nat_init(&worker->forwarder->nat, &memory, worker->secret, now_us);
+}
+
+/* ---- the loop ---- */
+
+static void hear_socket(struct worker *worker)
+{
+    struct port_counters ports = port_counters();
+    struct fib *table = dpsocket_turn(worker->socket, worker->forwarder, &ports);
+    struct fib *before = (struct fib *)worker->forwarder->table;
+    if (table == NULL)
+        return;
+    uint64_t now_us = worker_now_us();
+    if (before == NULL)
+        start_nat(worker, table, now_us);
+    forwarder_set_table(worker->forwarder, table, now_us);
+    dpsocket_give_back(worker->socket, before);
+}
+
+unsigned worker_run(struct worker *worker)
+{
+    struct forwarder *forwarder = worker->forwarder;
+    unsigned empty = 0;
+    while (!stopped && dpsocket_offload(worker->socket) == DP_PORTS) {
+        if (dpsocket_pending(worker->socket))
+            hear_socket(worker);
+        uint64_t now_us = worker_now_us(), woken;
+        empty = port_turn(forwarder, now_us) > 0 ? 0 : empty + 1;
+        if (empty < EMPTY_TURNS)
+            continue;
+        port_sleep(worker->wake_fd, forwarder->next_us > now_us ? forwarder->next_us - now_us : 0);
+        while (read(worker->wake_fd, &woken, sizeof woken) > 0)
+            continue;
+    }
+    return dpsocket_offload(worker->socket);
+}
