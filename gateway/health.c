@@ -44,8 +44,6 @@ bool health_result(struct health *health, const struct health_limits *limits, co
         return false;
     health->asking = false;
     health->next_us = health->begun_us + limits->interval_us;
-    if (health->next_us < now_us) /* turned late: none are made up for */
-        health->next_us = now_us;
     if (why == NULL) {
         health->good++;
         return count(health, limits, true, now_us);

@@ -136,6 +136,27 @@ START_TEST(who_comes_back_gets_more_and_more)
 }
 END_TEST
 
+/* A share changes when it is said to, also where tenths of the time are no whole number of µs. */
+START_TEST(shares_change_when_it_is_said)
+{
+    for (int64_t slow_us = 1; slow_us < 200; slow_us++) {
+        struct health_limits odd = limits;
+        struct health h;
+        int64_t now_us = 0, changes_us;
+        odd.slow_start_us = slow_us;
+        come_back(&h, &now_us);
+        while ((changes_us = health_changes_us(&h, &odd, now_us)) != HEALTH_NEVER) {
+            uint32_t before = health_weight(&h, &odd, 1000, now_us);
+            ck_assert_int_gt(changes_us, now_us);
+            ck_assert_uint_eq(health_weight(&h, &odd, 1000, changes_us - 1), before);
+            ck_assert_uint_gt(health_weight(&h, &odd, 1000, changes_us), before);
+            now_us = changes_us;
+        }
+        ck_assert_uint_eq(health_weight(&h, &odd, 1000, now_us), 1000);
+    }
+}
+END_TEST
+
 START_TEST(no_slow_start_for_who_was_not_down)
 {
     struct health h;
@@ -185,6 +206,7 @@ static void add(TCase *tcase)
     tcase_add_test(tcase, checks_keep_their_interval);
     tcase_add_test(tcase, a_late_turn_is_one_failure);
     tcase_add_test(tcase, who_comes_back_gets_more_and_more);
+    tcase_add_test(tcase, shares_change_when_it_is_said);
     tcase_add_test(tcase, no_slow_start_for_who_was_not_down);
     tcase_add_test(tcase, out_in_time);
 }
