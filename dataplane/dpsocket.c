@@ -295,12 +295,16 @@ struct fib *dpsocket_turn(struct dpsocket *s, const struct forwarder *forwarder,
 {
     int wanted = WANTED;
     unsigned what = atomic_exchange_explicit(&s->pending, 0, memory_order_acquire);
-    if ((what & PICTURE) && atomic_compare_exchange_strong(&s->picture, &wanted, IN_WORK)) {
+    struct fib *table = what & TABLE ? atomic_exchange(&s->next, NULL) : NULL;
+    if (table != NULL && (what & PICTURE))
+        give(s,
+             PICTURE); /* of what is in force when the table is, which was said to be taken before it was asked for */
+    else if ((what & PICTURE) && atomic_compare_exchange_strong(&s->picture, &wanted, IN_WORK)) {
         s->forwarder = *forwarder;
         s->ports = *ports;
         signal_fd(s->done_fd);
     }
-    return what & TABLE ? atomic_exchange(&s->next, NULL) : NULL;
+    return table;
 }
 
 void dpsocket_give_back(struct dpsocket *s, struct fib *table)
