@@ -1,4 +1,4 @@
-#include "dcdn/dialogue.h"
+#include "agent/dialogue.h"
 
 #include "core/error.h"
 

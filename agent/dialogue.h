@@ -1,10 +1,10 @@
 /* dialogue.h: one question, one answer: connects, writes, reads to the end, on a loop. What HAProxy's socket speaks,
- * and enough of HTTP/1.1 for a probe of our own edge. Never blocks.
+ * enough of HTTP/1.1 for a probe of our own edge, and a forwarder's tables. Never blocks.
  *
  * Thread safety: belongs to its loop's thread.
  */
-#ifndef DCDN_DIALOGUE_H
-#define DCDN_DIALOGUE_H
+#ifndef AGENT_DIALOGUE_H
+#define AGENT_DIALOGUE_H
 
 #include "core/loop.h"
 #include <sys/socket.h>

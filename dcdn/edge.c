@@ -3,7 +3,7 @@
 #include "agent/breakglass.h"
 #include "core/log.h"
 #include "dcdn/counters.h"
-#include "dcdn/dialogue.h"
+#include "agent/dialogue.h"
 #include "dcdn/files.h"
 #include "dcdn/haproxy.h"
 #include "dcdn/holder.h"

@@ -2,7 +2,7 @@
 
 #include "core/error.h"
 #include "dcdn/change.h"
-#include "dcdn/dialogue.h"
+#include "agent/dialogue.h"
 #include "dcdn/files.h"
 #include "dcdn/holder.h"
 

@@ -1,6 +1,6 @@
 #include "dcdn/probe.h"
 
-#include "dcdn/dialogue.h"
+#include "agent/dialogue.h"
 
 #include <arpa/inet.h>
 #include <string.h>
