@@ -4,8 +4,9 @@
  * A message is struct dp_header, then arrays in the order of its counts, without holes; numbers as the machine has
  * them. It is validated as a whole, compiled beside what is in force and put in its place between two bursts: packets
  * see the old table or the new one. One that is not right changes nothing; the answer is a line of text: "ok
- * GENERATION", or "refused: " and what was found and expected. Sessions outlive tables: adjacencies and backends are
- * known by their place (`slot` of backends), which a table that has the same ones keeps.
+ * GENERATION", or "refused: " and what was found and expected. Sessions outlive tables: adjacencies, groups and
+ * backends are known by their place (`slot` of backends), which a table that has the same ones keeps. So that others
+ * may go, a place may be empty: an adjacency of family 0, a group without lines.
  */
 #ifndef DATAPLANE_DP_API_H
 #define DATAPLANE_DP_API_H
@@ -33,7 +34,7 @@ struct dp_header {
 /* A neighbour: packets leave by its port, to its MAC address (ARP, RFC 826; neighbour discovery, RFC 4861). */
 struct dp_adjacency {
     uint8_t own[16], next[16]; /* addresses: ours there, the neighbour's; v4: the first four bytes */
-    uint8_t family, port;      /* 4 or 6; the forwarder's, by its place on the command line */
+    uint8_t family, port;      /* 4 or 6, 0: an empty place; the forwarder's, by its place on the command line */
     uint8_t mult;              /* BFD: packets that may be missing; 0: no BFD */
     uint8_t zero;
     uint16_t mtu; /* bytes of an IP packet; 0: any */
@@ -43,7 +44,7 @@ struct dp_adjacency {
     uint32_t preference, weight;   /* in its group (lines.h) */
     uint64_t srlg, seed;
 };
-/* Lines to one room (lines.h). */
+/* Lines to one room (lines.h); without one: an empty place. */
 struct dp_group {
     uint64_t restore_us, restore_max_us, calm_us, suspect_us;
 };

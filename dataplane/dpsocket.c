@@ -110,9 +110,10 @@ static void show(FILE *out, const struct forwarder *f, const struct port_counter
             fprintf(out, "drop %s %llu\n", drop_name((enum drop)d), (unsigned long long)f->drops[d]);
     show_sessions(out, &f->nat);
     show_neighbors(out, f);
-    for (unsigned g = 0; f->table != NULL && g < f->table->header.n_groups; g++)
-        fprintf(out, "group %u carrying 0x%x stranded %d moves %llu\n", g, f->groups[g].lines.carrying,
-                f->groups[g].lines.stranded, (unsigned long long)f->groups[g].lines.moves);
+    for (unsigned g = 0; g < DP_GROUPS; g++)
+        if (f->groups[g].lines.n > 0)
+            fprintf(out, "group %u carrying 0x%x stranded %d moves %llu\n", g, f->groups[g].lines.carrying,
+                    f->groups[g].lines.stranded, (unsigned long long)f->groups[g].lines.moves);
 }
 
 /* False: it was not made in time, and will not be. */

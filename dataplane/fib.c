@@ -58,6 +58,10 @@ static struct parts parts_of(const void *message)
 static bool check_adjacency(const struct parts *p, uint32_t i, unsigned n_ports, char *reason)
 {
     const struct dp_adjacency *a = &p->adjacencies[i];
+    if (a->family == 0 && (a->group != DP_NONE || a->mult != 0))
+        REFUSE("adjacency %u: an empty place, but group %u, BFD multiplier %u", i, a->group, a->mult);
+    if (a->family == 0)
+        return true;
     if (!is_family(a->family))
         REFUSE("adjacency %u: family %u, expected 4 or 6", i, a->family);
     if (a->port >= n_ports)
@@ -73,15 +77,19 @@ static bool check_adjacency(const struct parts *p, uint32_t i, unsigned n_ports,
     return true;
 }
 
+static unsigned lines_in(const struct parts *p, uint32_t group)
+{
+    unsigned lines = 0;
+    for (uint32_t i = 0; i < p->header->n_adjacencies; i++)
+        lines += p->adjacencies[i].group == group;
+    return lines;
+}
+
 static bool check_groups(const struct parts *p, char *reason)
 {
-    for (uint32_t g = 0; g < p->header->n_groups; g++) {
-        unsigned lines = 0;
-        for (uint32_t i = 0; i < p->header->n_adjacencies; i++)
-            lines += p->adjacencies[i].group == g;
-        if (lines == 0 || lines > LINES_MAX)
-            REFUSE("group %u: %u lines, expected 1 to %u", g, lines, LINES_MAX);
-    }
+    for (uint32_t g = 0; g < p->header->n_groups; g++)
+        if (lines_in(p, g) > LINES_MAX)
+            REFUSE("group %u: %u lines, expected at most %u", g, lines_in(p, g), LINES_MAX);
     return true;
 }
 
@@ -108,6 +116,8 @@ static bool check_backend(const struct parts *p, uint32_t i, char *reason)
         REFUSE("backend %u: port %u, slot %u of %u", i, b->port, b->slot, DP_BACKENDS);
     if (number >= n)
         REFUSE("backend %u: %s %u of %u", i, b->way & DP_GROUP ? "group" : "adjacency", number, n);
+    if (b->way & DP_GROUP ? lines_in(p, number) == 0 : p->adjacencies[number].family == 0)
+        REFUSE("backend %u: %s %u is an empty place", i, b->way & DP_GROUP ? "group" : "adjacency", number);
     return true;
 }
 

@@ -39,6 +39,11 @@ static bool in_use(const struct forwarder_neighbor *n)
     return n->config.port < DP_PORTS;
 }
 
+static void set_empty(struct forwarder_neighbor *n)
+{
+    *n = (struct forwarder_neighbor){.config.port = DP_PORTS};
+}
+
 static bool same_address(const uint8_t *a, const uint8_t *b, uint8_t family)
 {
     return memcmp(a, b, packet_address_size(family)) == 0;
@@ -52,7 +57,7 @@ void forwarder_init(struct forwarder *f, const uint8_t (*mac)[ETHER_ADDRESS], un
     f->n_ports = n_ports;
     f->random = random;
     for (unsigned i = 0; i < DP_ADJACENCIES; i++)
-        f->neighbors[i].config.port = DP_PORTS;
+        set_empty(&f->neighbors[i]);
 }
 
 /* ---- a table ---- */
@@ -95,7 +100,9 @@ static void set_group(struct forwarder *f, unsigned g, const struct fib *table, 
         group->adjacency[n] = (uint8_t)i;
         f->neighbors[i].line = n++;
     }
-    if (!changed)
+    if (n == 0)
+        memset(group, 0, sizeof *group);
+    if (!changed || n == 0)
         return;
     const struct dp_group *c = &table->groups[g];
     struct lines_config config = {c->restore_us, c->restore_max_us, c->calm_us, c->suspect_us};
@@ -127,12 +134,16 @@ void forwarder_set_table(struct forwarder *f, const struct fib *table, uint64_t 
     bool changes[DP_GROUPS];
     for (unsigned g = 0; g < table->header.n_groups; g++)
         changes[g] = group_changes(f, g, table);
-    for (unsigned i = 0; i < table->header.n_adjacencies; i++)
-        set_neighbor(f, i, &table->adjacencies[i], now_us);
-    for (unsigned i = table->header.n_adjacencies; i < DP_ADJACENCIES; i++)
-        f->neighbors[i] = (struct forwarder_neighbor){.config.port = DP_PORTS};
-    for (unsigned g = 0; g < table->header.n_groups; g++)
-        set_group(f, g, table, changes[g], now_us);
+    for (unsigned i = 0; i < DP_ADJACENCIES; i++)
+        if (i < table->header.n_adjacencies && table->adjacencies[i].family != 0)
+            set_neighbor(f, i, &table->adjacencies[i], now_us);
+        else
+            set_empty(&f->neighbors[i]);
+    for (unsigned g = 0; g < DP_GROUPS; g++)
+        if (g < table->header.n_groups)
+            set_group(f, g, table, changes[g], now_us);
+        else
+            memset(&f->groups[g], 0, sizeof f->groups[g]);
     nat_set_services(&f->nat, &table->services);
     f->table = table;
     f->next_us = now_us;
@@ -261,18 +272,22 @@ static int dropped(struct forwarder *f, enum drop drop)
     return FORWARDER_DROPPED;
 }
 
-/* The line that carries a packet: by its ports, which are those of its session. */
-static unsigned line_of(const struct forwarder *f, uint32_t way, const struct packet *p)
+/* Who carries a packet: of lines, one by its ports, which are those of its session. NULL: a session has outlived it. */
+static struct forwarder_neighbor *next_of(struct forwarder *f, uint32_t way, const struct packet *p)
 {
+    if (way < DP_ADJACENCIES)
+        return in_use(&f->neighbors[way]) ? &f->neighbors[way] : NULL;
     const struct forwarder_group *group = &f->groups[way - DP_ADJACENCIES];
-    return group->adjacency[lines_of(&group->lines, (get32(p->frame + p->l4) * 2654435761u) >> 16)];
+    if (group->lines.n == 0)
+        return NULL;
+    return &f->neighbors[group->adjacency[lines_of(&group->lines, (get32(p->frame + p->l4) * 2654435761u) >> 16)]];
 }
 
 /* Out by its neighbour, whose port is returned; FORWARDER_DROPPED: nobody is known to be there. */
 static int out(struct forwarder *f, uint32_t way, struct packet *p)
 {
-    struct forwarder_neighbor *n = &f->neighbors[way >= DP_ADJACENCIES ? line_of(f, way, p) : way];
-    if (!in_use(n) || !n->known)
+    struct forwarder_neighbor *n = next_of(f, way, p);
+    if (n == NULL || !n->known)
         return FORWARDER_DROPPED;
     memcpy(p->frame, n->mac, ETHER_ADDRESS);
     memcpy(p->frame + ETHER_ADDRESS, f->mac[n->config.port], ETHER_ADDRESS);
@@ -428,6 +443,8 @@ void forwarder_turn(struct forwarder *f, uint64_t now_us)
         next = earlier(next, bfd_next_us(&n->bfd));
     }
     for (unsigned g = 0; g < f->table->header.n_groups; g++) {
+        if (f->groups[g].lines.n == 0)
+            continue;
         lines_turn(&f->groups[g].lines, now_us);
         next = earlier(next, lines_next_us(&f->groups[g].lines, now_us));
     }

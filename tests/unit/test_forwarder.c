@@ -402,6 +402,100 @@ START_TEST(tables_come_and_go)
 }
 END_TEST
 
+static void set_pieces(struct site *s)
+{
+    char reason[FIB_REASON];
+    struct fib *table = table_of(&s->pieces);
+    ck_assert(fib_may_follow(table, s->table, reason));
+    forwarder_set_table(s->f, table, s->now_us);
+    fib_free(s->table);
+    s->table = table;
+    run_until(s, s->now_us + 10000);
+}
+
+/* Others come and go, and leave their places empty: who stays keeps his, and what is known of him. */
+START_TEST(places_are_kept)
+{
+    struct site s;
+    uint8_t own[16], next[2][16];
+    site_init(&s, families[_i], 400000, 4096);
+    uint64_t moves = s.f->groups[0].lines.moves;
+    link_address(s.family, 0, 1, own);
+    for (unsigned i = 0; i < 2; i++) {
+        link_address(s.family, 0, 77 + i, next[i]);
+        dptable_adjacency(&s.pieces, s.family, 0, own, next[i]);
+    }
+    set_pieces(&s);
+    s.f->neighbors[4].known = true;
+    s.f->neighbors[4].tx = 5;
+    s.pieces.adjacencies[3] = (struct dp_adjacency){.group = DP_NONE};
+    set_pieces(&s);
+    ck_assert_uint_eq(s.f->neighbors[3].config.port, DP_PORTS);
+    ck_assert(s.f->neighbors[4].known && s.f->neighbors[4].tx == 5);
+    ck_assert(!talked(&s));
+    run_until(&s, s.now_us + 600 * SECOND);
+    check_heard(&s);
+    ck_assert_uint_eq(s.f->groups[0].lines.moves, moves);
+    site_clear(&s);
+}
+END_TEST
+
+/* What its session points to is not there any more: dropped, and counted, until the table has it again. */
+START_TEST(sessions_outlive_lines)
+{
+    struct site s;
+    site_init(&s, families[_i], 400000, 4096);
+    run_until(&s, s.now_us + 10000);
+    struct nat_session *session = NULL;
+    for (uint32_t i = 0; i < s.f->nat.memory.n_sessions; i++)
+        if (s.f->nat.memory.sessions[i].state == NAT_ESTABLISHED)
+            session = &s.f->nat.memory.sessions[i];
+    ck_assert(session != NULL && session->adjacency_in == DP_ADJACENCIES);
+    const uint32_t gone[] = {DP_ADJACENCIES + 1, 9, DP_ADJACENCIES + DP_GROUPS - 1};
+    for (unsigned i = 0; i < G_N_ELEMENTS(gone); i++) {
+        uint64_t before = s.f->drops[DROP_NEIGHBOR];
+        session->adjacency_in = gone[i];
+        run_until(&s, s.now_us + SECOND);
+        ck_assert_uint_gt(s.f->drops[DROP_NEIGHBOR], before);
+    }
+    session->adjacency_in = DP_ADJACENCIES;
+    run_until(&s, s.now_us + 600 * SECOND);
+    check_heard(&s);
+    site_clear(&s);
+}
+END_TEST
+
+static void check_refused(const struct dptable *pieces, const char *expected)
+{
+    char reason[FIB_REASON] = "";
+    g_autoptr(GByteArray) message = dptable_message(pieces);
+    struct fib *table = fib_new(message->data, message->len, PORTS, reason);
+    ck_assert_str_eq(table == NULL ? reason : "taken", expected);
+    fib_free(table);
+}
+
+START_TEST(nothing_leads_to_an_empty_place)
+{
+    struct site s;
+    site_init(&s, 4, 10, 4096);
+    struct dptable pieces = s.pieces;
+    pieces.header.n_groups = 2;
+    check_refused(&pieces, "taken"); /* without lines */
+    pieces.backends[0].way = DP_GROUP | 1;
+    check_refused(&pieces, "backend 0: group 1 is an empty place");
+    pieces.backends[0].way = pieces.header.n_adjacencies;
+    pieces.adjacencies[pieces.header.n_adjacencies++] = (struct dp_adjacency){.group = DP_NONE};
+    check_refused(&pieces, "backend 0: adjacency 3 is an empty place");
+    pieces.backends[0].way = 0;
+    check_refused(&pieces, "taken");
+    pieces.adjacencies[3].group = 1;
+    check_refused(&pieces, "adjacency 3: an empty place, but group 1, BFD multiplier 0");
+    pieces.adjacencies[3] = (struct dp_adjacency){.group = DP_NONE, .mult = 3};
+    check_refused(&pieces, "adjacency 3: an empty place, but group 4294967295, BFD multiplier 3");
+    site_clear(&s);
+}
+END_TEST
+
 /* A message that is changed in any one word is refused with a reason, or is a table that packets can be given to. */
 START_TEST(bad_tables_are_refused_whole)
 {
@@ -453,6 +547,9 @@ static void add(TCase *tcase)
     tcase_add_loop_test(tcase, a_line_is_lost, 0, 6);
     tcase_add_loop_test(tcase, own_stalls_are_no_losses, 0, 2);
     tcase_add_loop_test(tcase, tables_come_and_go, 0, 2);
+    tcase_add_loop_test(tcase, places_are_kept, 0, 2);
+    tcase_add_loop_test(tcase, sessions_outlive_lines, 0, 2);
+    tcase_add_test(tcase, nothing_leads_to_an_empty_place);
     tcase_add_loop_test(tcase, bad_tables_are_refused_whole, 0, 2);
 }
 
