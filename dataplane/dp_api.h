@@ -22,6 +22,11 @@
 #define DP_BACKENDS 4096u
 #define DP_PORTS 8u
 #define DP_NONE UINT32_MAX
+/* Flags of a service, those of nat.h: tell backends the client's address by a TCP option; choose backends one after the
+ * other, not by the client; tell by the PROXY protocol. */
+#define DP_TOA 1u
+#define DP_IN_TURN 2u
+#define DP_PROXY 4u
 #define DP_GROUP 0x80000000u /* in `way`: a group's number, not an adjacency's */
 
 struct dp_header {
@@ -57,7 +62,7 @@ struct dp_service {
     uint8_t address[16];
     uint16_t port;
     uint8_t family, proto; /* 4 or 6; 6 TCP, 17 UDP */
-    uint32_t flags;        /* NAT_TOA, NAT_IN_TURN, NAT_PROXY (nat.h) */
+    uint32_t flags;        /* DP_TOA, DP_IN_TURN, DP_PROXY */
     uint32_t first_backend, n_backends;
 };
 struct dp_backend {

@@ -96,7 +96,8 @@ static bool check_groups(const struct parts *p, char *reason)
 static bool check_service(const struct parts *p, uint32_t i, char *reason)
 {
     const struct dp_service *s = &p->services[i];
-    const uint32_t known = NAT_TOA | NAT_IN_TURN | NAT_PROXY;
+    const uint32_t known = DP_TOA | DP_IN_TURN | DP_PROXY;
+    _Static_assert(DP_TOA == NAT_TOA && DP_IN_TURN == NAT_IN_TURN && DP_PROXY == NAT_PROXY, "taken over as they are");
     if (!is_family(s->family) || (s->proto != PROTO_TCP && s->proto != PROTO_UDP) || s->port == 0)
         REFUSE("service %u: family %u, protocol %u, port %u", i, s->family, s->proto, s->port);
     if ((s->flags & ~known) != 0)

@@ -1,0 +1,54 @@
+/* gwtable.h: what a gateway is told, a text, and what its forwarder is told of it (dataplane/dp_api.h).
+ *
+ * Lines "KEY VALUE\n", sorted by bytes, keys unique, as those of schema/table.h. NN: a place, in decimal, which its
+ * object keeps in every table (dp_api.h); fields are parted by |.
+ *   adjacency/NN PORT|OWN|NEXT|MTU             neighbour: the forwarder's port, addresses, bytes (0: any)
+ *   backend/SERVICE/NAME ADDRESS:PORT|SLOT|WAY|WEIGHT|LIMIT     WAY: adjacency/NN or group/NN
+ *   bfd/NN TX_US|RX_US|MULT                    BFD with that neighbour
+ *   check/SERVICE KIND|INTERVAL_MS|TIMEOUT_MS|RISE|FALL|SLOW_START_MS|HOST|PATH      KIND: tcp, http, udp (asker.h)
+ *   group/NN RESTORE_MS|RESTORE_MAX_MS|CALM_MS|SUSPECT_MS       lines to one room
+ *   line/NN GROUP|PREFERENCE|WEIGHT|SRLG       that neighbour is the end of a line of the group
+ *   local/NN ADDRESS                           backends are talked to from it
+ *   seed HEX                                   32 digits: the same at every gateway
+ *   service/NAME ADDRESS:PORT|PROTO|FLAGS|VIP  PROTO: tcp, udp; FLAGS: t TOA, p PROXY, r in turn, - none; VIP: BIRD's
+ *                                              protocol that announces it, - none
+ * A backend that its checks find down is in the forwarder's table with weight 0: its sessions are not cut off.
+ * Ranges and what leads where are checked once more by the forwarder, which refuses the whole.
+ *
+ * Pure. Thread safety: a struct gwtable does not change.
+ */
+#ifndef GATEWAY_GWTABLE_H
+#define GATEWAY_GWTABLE_H
+
+#include "core/auto.h"
+#include "gateway/health.h"
+
+#include <glib.h>
+
+enum gwtable_kind { GWTABLE_TCP, GWTABLE_HTTP, GWTABLE_UDP };
+struct gwtable_service {
+    char *name, *vip; /* vip: NULL, none */
+    bool checked;     /* the rest is set */
+    enum gwtable_kind kind;
+    struct health_limits limits;
+    char *host, *path; /* of HTTP; NULL: the backend's address, "/" */
+};
+struct gwtable_backend {
+    char *name, *at; /* at: ADDRESS:PORT */
+    unsigned service;
+    uint32_t weight; /* when it is well */
+};
+
+struct gwtable;
+/* SB_ERROR_INVALID: key, what was found, what was expected. */
+struct gwtable *gwtable_parse(const char *text, gsize size, GError **error);
+void gwtable_free(struct gwtable *table); /* NULL: nothing */
+SB_AUTO_DEFINE(gwtable, gwtable_free)
+
+/* Services, and backends: those of one service lie together. The table's. */
+const struct gwtable_service *gwtable_services(const struct gwtable *table, unsigned *n);
+const struct gwtable_backend *gwtable_backends(const struct gwtable *table, unsigned *n);
+/* weights: of each backend, in order. g_byte_array_unref. */
+GByteArray *gwtable_message(const struct gwtable *table, uint64_t generation, const uint32_t *weights);
+
+#endif
