@@ -53,7 +53,7 @@ static int eal_init(const struct settings *settings, char *error)
     char vdevs[DP_PORTS][64 + IFNAMSIZ], cores[1024];
     char *argv[16 + DP_PORTS] = {(char *)"signalbox-forwarder",
                                  (char *)"--no-huge",
-                                 (char *)"--in-memory", /* no files that a killed process leaves */
+                                 (char *)"--no-shconf", /* no files that a killed process leaves */
                                  (char *)"-m",
                                  (char *)MEMORY_MB,
                                  (char *)"--no-pci",
