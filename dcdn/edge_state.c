@@ -126,7 +126,7 @@ static void take_layout_row(void *data, const char *key, const char *value)
     g_auto(GStrv) words = g_strsplit(key, "/", 4);
     unsigned n = g_strv_length(words);
     struct endpoint address;
-    if (n == 1 && strcmp(words[0], "class") == 0) {
+    if (n == 1 && strcmp(words[0], "class") == 0 && strcmp(value, "gateway") != 0) {
         b->state->dedicated = strcmp(value, "dedicated") == 0;
         return;
     }

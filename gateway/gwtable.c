@@ -27,6 +27,7 @@ struct gwtable {
     GArray *dp_services, *dp_backends;
     GArray *lines; /* struct backend, as they were read; checks are read before their services, too */
     GHashTable *checks;
+    bool is_gateway, out;
     char *before; /* the key of the line before */
     GError *error;
 };
@@ -181,6 +182,18 @@ static bool read_check(struct gwtable *t, const char *rest, char **f)
     return true;
 }
 
+static bool read_class(struct gwtable *t, const char *rest, char **f)
+{
+    t->is_gateway = strcmp(f[0], "gateway") == 0;
+    return rest[0] == '\0' && t->is_gateway;
+}
+
+static bool read_gateway(struct gwtable *t, const char *rest, char **f)
+{
+    t->out = strcmp(f[0], "out") == 0;
+    return rest[0] == '\0' && (t->out || strcmp(f[0], "in") == 0);
+}
+
 static bool read_group(struct gwtable *t, const char *rest, char **f)
 {
     uint32_t i;
@@ -263,6 +276,8 @@ static const struct kind {
     {"backend", BACKEND_FIELDS, read_backend, "backend/SERVICE/NAME ADDRESS:PORT|SLOT|WAY|WEIGHT|LIMIT"},
     {"bfd", 3, read_bfd, "bfd/NN TX_US|RX_US|MULT of an adjacency"},
     {"check", FIELDS_MAX, read_check, "check/SERVICE KIND|INTERVAL_MS|TIMEOUT_MS|RISE|FALL|SLOW_START_MS|HOST|PATH"},
+    {"class", 1, read_class, "class gateway"},
+    {"gateway", 1, read_gateway, "gateway in or out"},
     {"group", 4, read_group, "group/NN RESTORE_MS|RESTORE_MAX_MS|CALM_MS|SUSPECT_MS"},
     {"line", 4, read_line, "line/NN GROUP|PREFERENCE|WEIGHT|SRLG of an adjacency"},
     {"local", 1, read_local, "local/NN ADDRESS, without gaps"},
@@ -369,6 +384,9 @@ struct gwtable *gwtable_parse(const char *text, gsize size, GError **error)
     g_array_set_clear_func(t->services, clear_service);
     g_array_set_clear_func(t->lines, clear_line);
     part_foreach(text, size, on_line, t);
+    if (t->error == NULL && !t->is_gateway)
+        t->error =
+            g_error_new(SB_ERROR, SB_ERROR_INVALID, "gateway table: found no line class, expected class gateway");
     if (t->error == NULL)
         put_together(t);
     if (t->error == NULL)
@@ -388,6 +406,11 @@ void gwtable_free(struct gwtable *t)
     g_hash_table_unref(t->checks);
     g_free(t->before);
     g_free(t);
+}
+
+bool gwtable_is_out(const struct gwtable *t)
+{
+    return t->out;
 }
 
 const struct gwtable_service *gwtable_services(const struct gwtable *t, unsigned *n)

@@ -5,7 +5,9 @@
  *   adjacency/NN PORT|OWN|NEXT|MTU             neighbour: the forwarder's port, addresses, bytes (0: any)
  *   backend/SERVICE/NAME ADDRESS:PORT|SLOT|WAY|WEIGHT|LIMIT     WAY: adjacency/NN or group/NN
  *   bfd/NN TX_US|RX_US|MULT                    BFD with that neighbour
+ *   class gateway                              it is a gateway's table
  *   check/SERVICE KIND|INTERVAL_MS|TIMEOUT_MS|RISE|FALL|SLOW_START_MS|HOST|PATH      KIND: tcp, http, udp (asker.h)
+ *   gateway in|out                             out: it announces nothing; not there: in
  *   group/NN RESTORE_MS|RESTORE_MAX_MS|CALM_MS|SUSPECT_MS       lines to one room
  *   line/NN GROUP|PREFERENCE|WEIGHT|SRLG       that neighbour is the end of a line of the group
  *   local/NN ADDRESS                           backends are talked to from it
@@ -45,6 +47,7 @@ struct gwtable *gwtable_parse(const char *text, gsize size, GError **error);
 void gwtable_free(struct gwtable *table); /* NULL: nothing */
 SB_AUTO_DEFINE(gwtable, gwtable_free)
 
+bool gwtable_is_out(const struct gwtable *table);
 /* Services, and backends: those of one service lie together. The table's. */
 const struct gwtable_service *gwtable_services(const struct gwtable *table, unsigned *n);
 const struct gwtable_backend *gwtable_backends(const struct gwtable *table, unsigned *n);

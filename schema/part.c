@@ -69,8 +69,10 @@ struct range {
     unsigned long first, last; /* split index * SLOT_COUNT + slot */
 };
 struct check {
-    GArray *ranges; /* SPLITS: struct range */
-    bool has_class; /* LAYOUT */
+    GArray *ranges;               /* SPLITS: struct range */
+    bool has_class;               /* LAYOUT */
+    bool is_gateway;              /* LAYOUT: that class is */
+    unsigned of_gateway, of_edge; /* LAYOUT: lines that only a gateway, only an edge has */
 };
 
 static bool routes_line(char *key, char *value, struct check *check)
@@ -98,10 +100,28 @@ static bool answer_valid(char *value)
     return words_split(value, '|', words, 2) && one_of(words[0], "503", "200") && hex_body_valid(words[1]);
 }
 
+/* What it says is for gateway/gwtable.h to judge; here it is text that is one line of one of those kinds. */
+static bool gateway_line(const char *key, const char *value)
+{
+    static const char *const kinds[] = {"adjacency", "backend", "bfd",   "check", "gateway",
+                                        "group",     "line",    "local", "seed",  "service"};
+    size_t size = strcspn(key, "/"), i = 0;
+    while (i < G_N_ELEMENTS(kinds) && (strlen(kinds[i]) != size || strncmp(kinds[i], key, size) != 0))
+        i++;
+    static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789./:_|[]~-";
+    return i < G_N_ELEMENTS(kinds) && value[0] != '\0' && key[strspn(key, allowed)] == '\0' &&
+           value[strspn(value, allowed)] == '\0';
+}
+
 static bool layout_line(char *key, char *value, struct check *check)
 {
-    if (strcmp(key, "class") == 0)
-        return check->has_class = one_of(value, "public", "dedicated");
+    if (strcmp(key, "class") == 0) {
+        check->is_gateway = strcmp(value, "gateway") == 0;
+        return check->has_class = check->is_gateway || one_of(value, "public", "dedicated");
+    }
+    if (gateway_line(key, value))
+        return ++check->of_gateway > 0;
+    check->of_edge++;
     char *words[3];
     if (g_str_has_prefix(key, "answer/"))
         return name_valid(key + strlen("answer/")) && answer_valid(value);
@@ -209,10 +229,11 @@ static const struct {
     bool (*line)(char *key, char *value, struct check *check);
 } parts[PARTS] = {
     [PART_ROUTES] = {"routes", "HOST/ or HOST/PREFIX/, then GROUP.SERVICE", routes_line},
-    [PART_LAYOUT] = {"layout",
-                     "class public|dedicated, origin/ROOM/ENTRANCE ADDRESS:PORT, fallback/ROOM/ENTRANCE ADDRESS:PORT, "
-                     "relay/EDGE ADDRESS:PORT or answer/SERVICE 503|HEX (or 200)",
-                     layout_line},
+    [PART_LAYOUT] =
+        {"layout",
+         "class public|dedicated|gateway, origin/ROOM/ENTRANCE ADDRESS:PORT, fallback/ROOM/ENTRANCE ADDRESS:PORT, "
+         "relay/EDGE ADDRESS:PORT or answer/SERVICE 503|HEX (or 200), or a line of a gateway",
+         layout_line},
     [PART_POLICIES] = {"policies",
                        "GROUP.SERVICE INDEX|multi|on|local (or single, off, relay), and maybe |MS, 100 to 30000, "
                        "or |MS|live|LIMIT (MS may be missing; or keep, stale, static), and maybe |interfaces; "
@@ -339,6 +360,11 @@ bool part_validate(enum part part, const char *bytes, size_t size, GError **erro
         return false;
     if (part == PART_LAYOUT && !check.has_class) {
         g_set_error(error, SB_ERROR, SB_ERROR_INVALID, "part layout: found no line \"class\", expected one");
+        return false;
+    }
+    if (part == PART_LAYOUT && (check.is_gateway ? check.of_edge : check.of_gateway) > 0) {
+        g_set_error(error, SB_ERROR, SB_ERROR_INVALID,
+                    "part layout: found lines of a gateway and of an edge, expected those of its class");
         return false;
     }
     return part != PART_SPLITS || ranges_cover(ranges, error);

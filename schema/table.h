@@ -2,6 +2,7 @@
  *
  * A part is text: lines "key value\n", sorted by bytes, keys unique; the very text of a HAProxy map where it is one.
  *   routes    (slow)  "creator.example.test/upload/ creator.upload"   host, prefix, slash -> policy
+ * A gateway's table is its layout, the line "class gateway" and those of gateway/gwtable.h; its other parts are empty.
  *   layout    (slow)  "class public" · "origin/room-a/pop-a1 192.0.2.1:80" · "relay/edge-3 198.51.100.3:80"
  *                     "fallback/room-a/pop-a1 192.0.2.1:80"  dedicated edges, while the room's other entrances are down
  *                     "answer/creator 503|646f776e"   status and body (hex) of a service's static answer

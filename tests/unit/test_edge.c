@@ -155,6 +155,11 @@ START_TEST(text_that_haproxy_would_take_for_more_is_refused)
     ck_assert_ptr_null(edge_state_new(&table.manifest, table.parts, &refused));
     ck_assert_msg(strstr(refused->message, "part rooms") != NULL, "%s", refused->message);
     edge_parts_clear(&table);
+    g_clear_error(&refused);
+    edge_parts_init(&table, 65537, 7, &(struct edge_table_text){.layout = "class gateway\n"});
+    ck_assert_ptr_null(edge_state_new(&table.manifest, table.parts, &refused));
+    ck_assert_msg(strstr(refused->message, "'class gateway', expected class") != NULL, "%s", refused->message);
+    edge_parts_clear(&table);
 }
 END_TEST
 

@@ -18,6 +18,8 @@ static const char whole[] = "adjacency/00 0|192.0.2.1|192.0.2.2|1500\n"
                             "backend/voice/v [2001:db8:1::9]:5060|8|adjacency/03|1|0\n"
                             "bfd/02 10000|10000|3\n"
                             "check/home http|2000|500|3|2|20000|home.example.test|/health\n"
+                            "class gateway\n"
+                            "gateway out\n"
                             "group/01 1000|8000|10000|100\n"
                             "line/02 1|10|1|3\n"
                             "local/00 10.0.0.1\n"
@@ -83,6 +85,7 @@ START_TEST(seeds_are_of_names)
     sb_auto(gwtable) table = gwtable_parse(whole, sizeof whole - 1, NULL);
     static const char other[] = "adjacency/00 0|192.0.2.1|192.0.2.2|1500\n"
                                 "backend/home/b2 10.0.0.77:80|3|adjacency/00|1|0\n"
+                                "class gateway\n"
                                 "seed 00112233445566778899aabbccddeeff\n"
                                 "service/home 198.51.100.1:80|tcp|-|-\n";
     sb_auto(gwtable) less = gwtable_parse(other, sizeof other - 1, NULL);
@@ -119,6 +122,7 @@ START_TEST(what_its_agent_reads)
     ck_assert_uint_eq(n, 3);
     ck_assert_str_eq(b[1].name, "b2");
     ck_assert_str_eq(b[1].at, "10.0.0.10:8080");
+    ck_assert(gwtable_is_out(table));
     ck_assert(b[1].service == 1 && b[1].weight == 50 && b[2].service == 2);
 }
 END_TEST
@@ -148,6 +152,9 @@ static const struct bad {
     {"check/home", "check/home tcp|500|500|0|2|20000||", "expected check/SERVICE KIND"},
     {"check/home", "check/home http|500|500|1|2|20000|a\rb|", "expected check/SERVICE KIND"},
     {"check/home", "check/home http|500|500|1|2|20000|a|/ b", "expected check/SERVICE KIND"},
+    {"class", NULL, "found no line class, expected class gateway"},
+    {"class", "class public", "expected class gateway"},
+    {"gateway", "gateway down", "expected gateway in or out"},
     {"group/01", "group/01 1000|8000|10000|86400001", "expected group/NN"},
     {"line/02", "line/01 1|10|1|3", "expected line/NN"},
     {"line/02", "line/02 1|10|0|3", "expected line/NN"},

@@ -27,12 +27,18 @@ START_TEST(good_parts_pass)
         if (part != PART_LAYOUT)
             ck_assert(part_validate(part, "", 0, NULL));
     }
+    static const char gateway[] = "backend/home/b1 [2001:db8::9]:8080|0|group/01|100|0\nclass gateway\n"
+                                  "gateway in\nservice/home 198.51.100.1:80|tcp|tp|vip_home\n";
+    ck_assert(part_validate(PART_LAYOUT, gateway, sizeof gateway - 1, NULL));
 }
 END_TEST
 
 START_TEST(bad_parts_are_refused_with_the_line)
 {
 #define ROUTES_EXPECTED ", expected HOST/ or HOST/PREFIX/, then GROUP.SERVICE"
+#define LAYOUT_EXPECTED                                                                                                \
+    ", expected class public|dedicated|gateway, origin/ROOM/ENTRANCE ADDRESS:PORT, fallback/ROOM/ENTRANCE "            \
+    "ADDRESS:PORT, relay/EDGE ADDRESS:PORT or answer/SERVICE 503|HEX (or 200), or a line of a gateway"
 #define SPLITS_EXPECTED ", expected FIRST:LAST ROOM, both of one split index * 1000 + slot"
 #define POLICY_TAIL                                                                                                    \
     "and maybe |MS, 100 to 30000, or |MS|live|LIMIT (MS may be missing; or keep, stale, static), and maybe "           \
@@ -65,14 +71,14 @@ START_TEST(bad_parts_are_refused_with_the_line)
         {PART_ROUTES, "a/ g.s\na/ g.t\n",
          "part routes, line 2: found \"a/\", expected a key greater than that of the line before"},
         {PART_LAYOUT, "", "part layout: found no line \"class\", expected one"},
-        {PART_LAYOUT, "class both\n",
-         "part layout, line 1: found \"class both\", expected class public|dedicated, origin/ROOM/ENTRANCE "
-         "ADDRESS:PORT, fallback/ROOM/ENTRANCE ADDRESS:PORT, relay/EDGE ADDRESS:PORT or "
-         "answer/SERVICE 503|HEX (or 200)"},
+        {PART_LAYOUT, "class both\n", "part layout, line 1: found \"class both\"" LAYOUT_EXPECTED},
         {PART_LAYOUT, "class public\norigin/room-a/p 192.0.2.1:0\n",
-         "part layout, line 2: found \"origin/room-a/p 192.0.2.1:0\", expected class public|dedicated, "
-         "origin/ROOM/ENTRANCE ADDRESS:PORT, fallback/ROOM/ENTRANCE ADDRESS:PORT, relay/EDGE ADDRESS:PORT or "
-         "answer/SERVICE 503|HEX (or 200)"},
+         "part layout, line 2: found \"origin/room-a/p 192.0.2.1:0\"" LAYOUT_EXPECTED},
+        {PART_LAYOUT, "adjacency/00 0|a|b|0\nclass public\n",
+         "part layout: found lines of a gateway and of an edge, expected those of its class"},
+        {PART_LAYOUT, "answer/s 503|7b7d\nclass gateway\n",
+         "part layout: found lines of a gateway and of an edge, expected those of its class"},
+        {PART_LAYOUT, "class gateway\nservice/s ;x\n", "part layout, line 2: found \"service/s ;x\"" LAYOUT_EXPECTED},
         {PART_POLICIES, "g.s 1048576|multi|on|local\n",
          "part policies, line 1: found \"g.s 1048576|multi|on|local\", expected GROUP.SERVICE INDEX|multi|on|local "
          "(or single, off, relay), " POLICY_TAIL},
@@ -102,13 +108,9 @@ START_TEST(bad_parts_are_refused_with_the_line)
         {PART_ROOMS, "degrade/room-a keep|0\n", "part rooms, line 1: found \"degrade/room-a keep|0\"" ROOMS_EXPECTED},
         {PART_ROOMS, "degrade/room-a live\n", "part rooms, line 1: found \"degrade/room-a live\"" ROOMS_EXPECTED},
         {PART_LAYOUT, "answer/s 503|277d\nclass public\n", /* a single quote */
-         "part layout, line 1: found \"answer/s 503|277d\", expected class public|dedicated, origin/ROOM/ENTRANCE "
-         "ADDRESS:PORT, fallback/ROOM/ENTRANCE ADDRESS:PORT, relay/EDGE ADDRESS:PORT or answer/SERVICE 503|HEX (or "
-         "200)"},
+         "part layout, line 1: found \"answer/s 503|277d\"" LAYOUT_EXPECTED},
         {PART_LAYOUT, "answer/s 404|7b7d\nclass public\n",
-         "part layout, line 1: found \"answer/s 404|7b7d\", expected class public|dedicated, origin/ROOM/ENTRANCE "
-         "ADDRESS:PORT, fallback/ROOM/ENTRANCE ADDRESS:PORT, relay/EDGE ADDRESS:PORT or answer/SERVICE 503|HEX (or "
-         "200)"},
+         "part layout, line 1: found \"answer/s 404|7b7d\"" LAYOUT_EXPECTED},
         {PART_POLICIES, "g.s 1|multi|on|local|30001\n", POLICY_REFUSED("|30001")},
         {PART_POLICIES, "g.s 1|multi|on|local|\n", POLICY_REFUSED("|")},
         {PART_POLICIES, "g.s 1|multi|on|local|3s\n", POLICY_REFUSED("|3s")},
