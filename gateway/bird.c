@@ -134,7 +134,8 @@ static bool read_replies(struct bird *b, const struct order *order, GError **err
     if (*error == NULL && passes(state, order->announce)) {
         b->known = REPLIES - 1;
         g_string_truncate(b->heard, 0);
-        loop_timer_arm(b->timer, MIN(loop_now_us() + AGAIN_US, b->until_us));
+        int64_t again_us = loop_now_us() + AGAIN_US;
+        loop_timer_arm(b->timer, MIN(again_us, b->until_us));
         return false;
     }
     if (*error == NULL && g_strcmp0(state, expected) != 0)

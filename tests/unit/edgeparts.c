@@ -37,6 +37,8 @@ void edge_parts_init(struct edge_parts *table, uint64_t epoch, uint64_t generati
     };
     *table = (struct edge_parts){
         .manifest = {.cluster = "two-rooms", .edge = "edge-1", .stamp = {epoch, generation}, .cause = "e-1/close/set"}};
+    if (text->agent != NULL)
+        g_strlcpy(table->manifest.edge, text->agent, sizeof table->manifest.edge);
     for (unsigned i = 0; i < PARTS; i++) {
         table->parts[i] = g_bytes_new(bytes[i], strlen(bytes[i]));
         part_hash(bytes[i], strlen(bytes[i]), table->manifest.hash[i]);

@@ -7,6 +7,7 @@
 /* What a test varies; NULL: as the site stands at rest. */
 struct edge_table_text {
     const char *routes, *layout, *policies, *splits, *rooms, *origins;
+    const char *agent; /* whose it is; NULL: edge-1 */
 };
 extern const struct edge_table_text edge_table_rest;
 

@@ -2,6 +2,7 @@
 #include "gateway/bird.h"
 
 #include "core/error.h"
+#include "tests/unit/gatewaystage.h"
 #include "tests/unit/unit.h"
 
 #include <errno.h>
@@ -60,82 +61,29 @@ static void check(const char *path, const char *text, const char *expected)
 
 /* ---- BIRD itself ---- */
 
-struct real {
-    char *folder, *path;
-    GPid pid;
-};
-
-static void end_with_parent(gpointer unused)
-{
-    (void)unused;
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
-}
-
-static void real_start(struct real *r)
-{
-    g_autofree char *config = g_build_filename(r->folder, "bird.conf", NULL);
-    g_autofree char *pid_file = g_build_filename(r->folder, "bird.pid", NULL);
-    /* No kernel protocol: nothing of it is in any routing table of the machine. */
-    ck_assert(g_file_set_contents(config,
-                                  "router id 192.0.2.1;\n"
-                                  "protocol device { }\n"
-                                  "protocol static vip_a { disabled; ipv4; route 198.51.100.1/32 blackhole; }\n"
-                                  "protocol static vip_b { disabled; ipv4; route 198.51.100.2/32 blackhole; }\n",
-                                  -1, NULL));
-    char *argv[] = {(char *)"bird", (char *)"-f", (char *)"-c", config, (char *)"-s",
-                    r->path,        (char *)"-P", pid_file,     NULL};
-    g_autoptr(GError) error = NULL;
-    GSpawnFlags flags = G_SPAWN_DO_NOT_REAP_CHILD | G_SPAWN_SEARCH_PATH | G_SPAWN_STDERR_TO_DEV_NULL;
-    remove(r->path);
-    ck_assert_msg(g_spawn_async(NULL, argv, NULL, flags, end_with_parent, NULL, &r->pid, &error), "%s",
-                  error != NULL ? error->message : "");
-    int64_t until_us = g_get_monotonic_time() + 20 * G_USEC_PER_SEC;
-    for (bool ready = false; !ready; poll(NULL, 0, ready ? 0 : 10)) {
-        g_autofree char *said = orders(r->path, TIMEOUT_US, "-vip_a");
-        ready = strcmp(said, "ok\n") == 0;
-        ck_assert_int_lt(g_get_monotonic_time(), until_us);
-    }
-}
-
-static void real_kill(struct real *r)
-{
-    kill(r->pid, SIGKILL);
-    waitpid(r->pid, NULL, 0);
-}
-
-/* As birdc sees it. */
-static bool announces(const struct real *r, const char *address)
-{
-    g_autofree char *out = NULL, *command = g_strdup_printf("birdc -r -s %s show route %s", r->path, address);
-    ck_assert(g_spawn_command_line_sync(command, &out, NULL, NULL, NULL));
-    return strstr(out, "blackhole") != NULL;
-}
-
 START_TEST(addresses_are_announced_and_taken_back)
 {
-    struct real r = {.folder = g_dir_make_tmp("bird-XXXXXX", NULL)};
-    r.path = g_build_filename(r.folder, "bird.ctl", NULL);
-    real_start(&r);
-    ck_assert(!announces(&r, "198.51.100.1/32"));
-    check(r.path, "+vip_a", "ok\n");
-    ck_assert(announces(&r, "198.51.100.1/32") && !announces(&r, "198.51.100.2/32"));
-    check(r.path, "+vip_a +vip_b -vip_a +vip_a -vip_a -vip_a", "ok\nok\nok\nok\nok\nok\n");
-    ck_assert(!announces(&r, "198.51.100.1/32") && announces(&r, "198.51.100.2/32"));
-    g_autofree char *unknown = orders(r.path, TIMEOUT_US, "+nobody -vip_b");
+    g_autofree char *folder = g_dir_make_tmp("bird-XXXXXX", NULL);
+    g_autofree char *path = g_build_filename(folder, "bird.ctl", NULL);
+    pid_t pid = birdd_start(path);
+    ck_assert(!birdd_announces(path, "vip_a"));
+    check(path, "+vip_a", "ok\n");
+    ck_assert(birdd_announces(path, "vip_a") && !birdd_announces(path, "vip_b"));
+    check(path, "+vip_a +vip_b -vip_a +vip_a -vip_a -vip_a", "ok\nok\nok\nok\nok\nok\n");
+    ck_assert(!birdd_announces(path, "vip_a") && birdd_announces(path, "vip_b"));
+    g_autofree char *unknown = orders(path, TIMEOUT_US, "+nobody -vip_b");
     ck_assert_msg(g_str_has_prefix(unknown, "BIRD: 9001 ") && g_str_has_suffix(unknown, "\nok\n"), "found: %s",
                   unknown);
-    check(r.path, "+vip_a", "ok\n");
-    real_kill(&r);
-    g_autofree char *gone = g_strdup_printf("%s: Connection refused\n", r.path);
-    check(r.path, "+vip_a", gone);
-    real_start(&r); /* says nothing by itself */
-    ck_assert(!announces(&r, "198.51.100.1/32"));
-    check(r.path, "+vip_a", "ok\n");
-    ck_assert(announces(&r, "198.51.100.1/32"));
-    real_kill(&r);
-    unit_remove_all(r.folder);
-    g_free(r.folder);
-    g_free(r.path);
+    check(path, "+vip_a", "ok\n");
+    kill9(&pid);
+    g_autofree char *gone = g_strdup_printf("%s: Connection refused\n", path);
+    check(path, "+vip_a", gone);
+    pid = birdd_start(path); /* says nothing by itself */
+    ck_assert(!birdd_announces(path, "vip_a"));
+    check(path, "+vip_a", "ok\n");
+    ck_assert(birdd_announces(path, "vip_a"));
+    kill9(&pid);
+    unit_remove_all(folder);
 }
 END_TEST
 

@@ -2,8 +2,8 @@
 #include "gateway/dpclient.h"
 
 #include "core/error.h"
-#include "dataplane/dpsocket.h"
 #include "tests/unit/dptable.h"
+#include "tests/unit/gatewaystage.h"
 #include "tests/unit/unit.h"
 
 #include <poll.h>
@@ -15,49 +15,6 @@
 #include <sys/wait.h>
 
 #define WAIT_US 20000000
-
-/* ---- a forwarder without ports ---- */
-
-static void forward(const char *path)
-{
-    static const int none[1] = {-1};
-    static const uint8_t mac[1][ETHER_ADDRESS] = {{2}};
-    static struct forwarder forwarder;
-    struct port_counters ports = {0};
-    struct dpsocket_settings settings = {
-        .path = path, .n_ports = 1, .watch_fds = none, .wake_fd = eventfd(0, EFD_CLOEXEC)};
-    uint64_t woken;
-    signal(SIGTERM, SIG_DFL);
-    signal(SIGPIPE, SIG_IGN);
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
-    forwarder_init(&forwarder, mac, 1, 1);
-    struct dpsocket *socket = dpsocket_start(&settings);
-    while (socket != NULL && read(settings.wake_fd, &woken, sizeof woken) > 0) {
-        struct fib *table = dpsocket_turn(socket, &forwarder, &ports), *before = (struct fib *)forwarder.table;
-        if (table == NULL)
-            continue;
-        forwarder_set_table(&forwarder, table, 1);
-        dpsocket_give_back(socket, before);
-    }
-    _exit(1);
-}
-
-static pid_t forwarder_start(const char *path)
-{
-    pid_t pid = fork();
-    if (pid == 0)
-        forward(path);
-    return pid;
-}
-
-static void forwarder_end(pid_t *pid)
-{
-    if (*pid > 0) {
-        kill(*pid, SIGKILL);
-        waitpid(*pid, NULL, 0);
-    }
-    *pid = 0;
-}
 
 /* ---- its agent ---- */
 
@@ -89,7 +46,7 @@ static void agent_init(struct agent *a, dpclient_life_fn life)
 
 static void agent_clear(struct agent *a)
 {
-    forwarder_end(&a->pid);
+    kill9(&a->pid);
     dpclient_free(a->client);
     loop_timer_free(a->late);
     loop_free(a->loop);
@@ -149,7 +106,7 @@ START_TEST(tables_are_given)
     struct agent a;
     agent_init(&a, give_tables);
     ck_assert(!dpclient_there(a.client));
-    a.pid = forwarder_start(a.path);
+    a.pid = portless_start(a.path);
     loop_run(a.loop);
     ck_assert_str_eq(a.log->str, "ok 7\n"
                                  "forwarder: refused: adjacency 0: port 1, there are 1\n"
@@ -177,14 +134,14 @@ static void on_life(void *data, bool there)
     if (++a->kills == KILLS)
         loop_stop(a->loop);
     else
-        a->pid = forwarder_start(a->path); /* in the place of the file that the one before has left */
+        a->pid = portless_start(a->path); /* in the place of the file that the one before has left */
 }
 
 START_TEST(deaths_are_told_at_once)
 {
     struct agent a;
     agent_init(&a, on_life);
-    a.pid = forwarder_start(a.path);
+    a.pid = portless_start(a.path);
     loop_run(a.loop);
     ck_assert_uint_eq(a.kills, KILLS);
     printf("longest from kill -9 to the word of it: %.1f ms\n", (double)a.longest_us / 1e3);
