@@ -243,14 +243,6 @@ void bird_free(struct bird *b)
     g_free(b);
 }
 
-bool bird_name_good(const char *protocol)
-{
-    bool good = g_ascii_isalpha(*protocol) || *protocol == '_';
-    for (const char *c = protocol; good && *c != '\0'; c++)
-        good = g_ascii_isalnum(*c) || *c == '_';
-    return good && strlen(protocol) < 64;
-}
-
 void bird_order(struct bird *b, const char *protocol, bool announce, bird_fn fn, void *data)
 {
     assert(bird_name_good(protocol));

@@ -18,6 +18,8 @@
 
 #include "core/loop.h"
 
+#include <string.h>
+
 struct bird;
 /* error: NULL, it is so; else SB_ERROR_UNREACHABLE, nobody listens, or not to the end; TIMEOUT; IO, BIRD's own words,
  * or the state that it is in instead. */
@@ -30,7 +32,13 @@ void bird_free(struct bird *bird);
 SB_AUTO_DEFINE(bird, bird_free)
 
 /* Is it a name that BIRD takes as such (a letter or _, then digits, too)? */
-bool bird_name_good(const char *protocol);
+static inline bool bird_name_good(const char *protocol)
+{
+    bool good = g_ascii_isalpha(*protocol) || *protocol == '_';
+    for (const char *c = protocol; good && *c != '\0'; c++)
+        good = g_ascii_isalnum(*c) || *c == '_';
+    return good && strlen(protocol) < 64;
+}
 /* fn is called once, not before this has returned. protocol: a good name; copied. */
 void bird_order(struct bird *bird, const char *protocol, bool announce, bird_fn fn, void *data);
 /* Orders that are not carried out yet. */
