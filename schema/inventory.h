@@ -53,11 +53,16 @@ bool interface_single(const struct service *service, const struct interface *int
 const struct interface *interface_of(const struct inventory *inv, const char *service, const char *host,
                                      const char *method, const char *path);
 
+/* The room at the other end of a line, from this room; NULL: the line is not of this room, or ends at an edge. The
+ * line's. */
+const char *line_far_room(const struct inventory *inv, const struct line *line, const char *room);
+
 /* Everything that no single object can know: references name one object that exists, a single service has a home, two
  * routes of a group, two variants of a group, two interfaces or pools of a service differ, interfaces have no more than
  * all requests of their service, a component's primary is one
- * of its rooms, a domain's variant is of its group, a secondary has a primary of its zone (no cycle), addresses of
- * edges differ, names fit their zone. */
+ * of its rooms, a domain's variant is of its group, places of a
+ * gateway's ports and addresses of gateways differ, its lines join two rooms, a secondary has a primary of its zone (no
+ * cycle), addresses of edges differ, names fit their zone. */
 void inventory_validate(const struct inventory *inv, GPtrArray *findings);
 
 /* What turns `from` into `to`. */

@@ -187,6 +187,92 @@ static void component_validate(const struct component *component, GPtrArray *fin
         find(findings, &component->o, "rebuilt", "no: only caches are", "another");
 }
 
+/* ---- gateways ---- */
+
+/* Agents are known by their names alone, so gateways and edges share them. */
+static void gateways_validate(const struct inventory *inv, GPtrArray *findings)
+{
+    g_autoptr(GHashTable) seen = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    INVENTORY_FOREACH (inv, gateway, gateway) {
+        const struct addr *locals[] = {&gateway->local, &gateway->local6};
+        if (INVENTORY_GET(inv, edge, gateway->o.name) != NULL)
+            find(findings, &gateway->o, "name", "another name: an edge has it", "\"%s\"", gateway->o.name);
+        if (gateway->local6.family == gateway->local.family)
+            find(findings, &gateway->o, "local6", "an address of the other family than local", "one of the same");
+        for (unsigned i = 0; i < G_N_ELEMENTS(locals); i++) {
+            char text[ADDR_TEXT_SIZE];
+            if (locals[i]->family == 0)
+                continue;
+            addr_format(locals[i], text);
+            distinct_validate(&gateway->o, i == 0 ? "local" : "local6", text, g_strdup(text), "an address of its own",
+                              seen, findings);
+        }
+    }
+}
+
+const char *line_far_room(const struct inventory *inv, const struct line *line, const char *room)
+{
+    bool from = strcmp(line->from, room) == 0;
+    if (!from && strcmp(line->to, room) != 0)
+        return NULL;
+    const char *far = from ? line->to : line->from;
+    return INVENTORY_GET(inv, room, far) != NULL ? far : NULL;
+}
+
+static void gwport_validate(const struct inventory *inv, const struct gwport *port, GHashTable *seen,
+                            GPtrArray *findings)
+{
+    const struct gateway *gateway = INVENTORY_GET(inv, gateway, port->gateway);
+    const struct line *line = port->line != NULL ? INVENTORY_GET(inv, line, port->line) : NULL;
+    g_autofree char *place = g_strdup_printf("%" G_GINT64_FORMAT, port->place);
+    distinct_validate(&port->o, "place", place, g_strdup_printf("%s %s", port->gateway, place),
+                      "a place of its own at its gateway", seen, findings);
+    if (port->own.family != port->next.family)
+        find(findings, &port->o, "next", "an address of the same family as own", "one of the other");
+    else if (addr_equal(&port->own, &port->next))
+        find(findings, &port->o, "next", "another address than own", "the same");
+    if (port->line != NULL && port->inside)
+        find(findings, &port->o, "inside", "false: instances are not behind a line", "true");
+    if (gateway != NULL && line != NULL && line_far_room(inv, line, gateway->room) == NULL)
+        find(findings, &port->o, "line", "a line between the gateway's room and another", "\"%s\", from %s to %s",
+             port->line, line->from, line->to);
+}
+
+static void gwports_validate(const struct inventory *inv, GPtrArray *findings)
+{
+    g_autoptr(GHashTable) seen = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    INVENTORY_FOREACH (inv, gwport, port)
+        gwport_validate(inv, port, seen, findings);
+}
+
+static void gwvips_validate(const struct inventory *inv, GPtrArray *findings)
+{
+    g_autoptr(GHashTable) seen = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    INVENTORY_FOREACH (inv, gwvip, vip) {
+        char text[ENDPOINT_TEXT_SIZE];
+        endpoint_format(&vip->address, text);
+        distinct_validate(&vip->o, "address", text, g_strdup_printf("%s %d", text, vip->proto),
+                          "an address and port of its own", seen, findings);
+        if (vip->to != NULL && strcmp(vip->to, vip->room) == 0)
+            find(findings, &vip->o, "to", "another room, or nothing", "\"%s\", which is its own", vip->to);
+        if (vip->to != NULL && (INVENTORY_GET(inv, pop, vip->o.name) != NULL || strcmp(vip->o.name, "ring") == 0))
+            find(findings, &vip->o, "name", "another name: an entrance of a room has it", "\"%s\"", vip->o.name);
+        if (vip->path != NULL && vip->check != GWVIP_CHECK_HTTP)
+            find(findings, &vip->o, "path", "nothing: only check http asks for it", "\"%s\"", vip->path);
+    }
+}
+
+static void instances_validate(const struct inventory *inv, GPtrArray *findings)
+{
+    g_autoptr(GHashTable) seen = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    INVENTORY_FOREACH (inv, instance, instance) {
+        char text[ENDPOINT_TEXT_SIZE];
+        endpoint_format(&instance->address, text);
+        distinct_validate(&instance->o, "address", text, g_strdup(text), "an address and port of its own", seen,
+                          findings);
+    }
+}
+
 static void routes_validate(const struct inventory *inv, GPtrArray *findings)
 {
     g_autoptr(GHashTable) seen = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
@@ -309,6 +395,10 @@ void inventory_validate(const struct inventory *inv, GPtrArray *findings)
     pools_validate(inv, findings);
     INVENTORY_FOREACH (inv, component, component)
         component_validate(component, findings);
+    gateways_validate(inv, findings);
+    gwports_validate(inv, findings);
+    gwvips_validate(inv, findings);
+    instances_validate(inv, findings);
     routes_validate(inv, findings);
     variants_validate(inv, findings);
     INVENTORY_FOREACH (inv, domain, domain)

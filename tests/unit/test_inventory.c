@@ -229,6 +229,77 @@ START_TEST(what_no_object_can_know_is_found)
 }
 END_TEST
 
+/* A gateway in each room, a line between them, an address, an escape: nothing is wrong; then each row is put in. */
+START_TEST(what_gateways_need_is_found)
+{
+    static const char *const good[] = {
+        "{\"kind\": \"gateway\", \"name\": \"gw-a\", \"room\": \"room-a\", \"local\": \"10.1.9.1\", \"local6\": "
+        "\"2001:db8::1\"}",
+        "{\"kind\": \"gateway\", \"name\": \"gw-b\", \"room\": \"room-b\", \"local\": \"10.2.9.1\"}",
+        "{\"kind\": \"gwport\", \"name\": \"gw-a-in\", \"gateway\": \"gw-a\", \"place\": 0, \"port\": 0, \"own\": "
+        "\"10.1.8.1\", \"next\": \"10.1.8.2\", \"inside\": true}",
+        "{\"kind\": \"gwport\", \"name\": \"gw-a-line\", \"gateway\": \"gw-a\", \"place\": 1, \"port\": 1, \"own\": "
+        "\"10.3.0.1\", \"next\": \"10.3.0.2\", \"line\": \"line-5\", \"bfd\": 10}",
+        "{\"kind\": \"gwvip\", \"name\": \"vip-a\", \"room\": \"room-a\", \"address\": \"198.51.100.31:80\", "
+        "\"check\": \"http\", \"path\": \"/health\"}",
+        "{\"kind\": \"gwvip\", \"name\": \"escape-a\", \"room\": \"room-b\", \"address\": \"198.51.100.41:80\", "
+        "\"to\": \"room-a\"}",
+        "{\"kind\": \"instance\", \"name\": \"i-a\", \"room\": \"room-a\", \"address\": \"10.1.0.1:80\"}",
+    };
+    static const char *const rows[][2] = {
+        {"{\"kind\": \"gateway\", \"name\": \"edge-1\", \"room\": \"room-a\", \"local\": \"10.1.9.9\"}",
+         "gateway edge-1: name: found \"edge-1\", expected another name: an edge has it"},
+        {"{\"kind\": \"gateway\", \"name\": \"gw-c\", \"room\": \"room-a\", \"local\": \"10.2.9.1\"}",
+         "gateway gw-c: local: found \"10.2.9.1\", which gateway gw-b has, expected an address of its own"},
+        {"{\"kind\": \"gateway\", \"name\": \"gw-c\", \"room\": \"room-a\", \"local\": \"10.1.9.8\", \"local6\": "
+         "\"10.1.9.9\"}",
+         "gateway gw-c: local6: found one of the same, expected an address of the other family than local"},
+        {"{\"kind\": \"gwport\", \"name\": \"p\", \"gateway\": \"gw-a\", \"place\": 1, \"port\": 2, \"own\": "
+         "\"10.1.7.1\", \"next\": \"10.1.7.2\"}",
+         "gwport p: place: found \"1\", which gwport gw-a-line has, expected a place of its own at its gateway"},
+        {"{\"kind\": \"gwport\", \"name\": \"p\", \"gateway\": \"gw-a\", \"place\": 2, \"port\": 2, \"own\": "
+         "\"10.1.7.1\", \"next\": \"2001:db8::2\"}",
+         "gwport p: next: found one of the other, expected an address of the same family as own"},
+        {"{\"kind\": \"gwport\", \"name\": \"p\", \"gateway\": \"gw-a\", \"place\": 2, \"port\": 2, \"own\": "
+         "\"10.1.7.1\", \"next\": \"10.1.7.1\"}",
+         "gwport p: next: found the same, expected another address than own"},
+        {"{\"kind\": \"gwport\", \"name\": \"p\", \"gateway\": \"gw-a\", \"place\": 2, \"port\": 2, \"own\": "
+         "\"10.1.7.1\", \"next\": \"10.1.7.2\", \"line\": \"line-5\", \"inside\": true}",
+         "gwport p: inside: found true, expected false: instances are not behind a line"},
+        {"{\"kind\": \"gwport\", \"name\": \"p\", \"gateway\": \"gw-a\", \"place\": 2, \"port\": 2, \"own\": "
+         "\"10.1.7.1\", \"next\": \"10.1.7.2\", \"line\": \"line-1\"}",
+         "gwport p: line: found \"line-1\", from room-a to edge-3, expected a line between the gateway's room and "
+         "another"},
+        {"{\"kind\": \"gwvip\", \"name\": \"v\", \"room\": \"room-a\", \"address\": \"198.51.100.31:80\"}",
+         "gwvip vip-a: address: found \"198.51.100.31:80\", which gwvip v has, expected an address and port of its "
+         "own"},
+        {"{\"kind\": \"gwvip\", \"name\": \"v\", \"room\": \"room-a\", \"address\": \"198.51.100.32:80\", \"to\": "
+         "\"room-a\"}",
+         "gwvip v: to: found \"room-a\", which is its own, expected another room, or nothing"},
+        {"{\"kind\": \"gwvip\", \"name\": \"pop-a1\", \"room\": \"room-a\", \"address\": \"198.51.100.32:80\", "
+         "\"to\": \"room-b\"}",
+         "gwvip pop-a1: name: found \"pop-a1\", expected another name: an entrance of a room has it"},
+        {"{\"kind\": \"gwvip\", \"name\": \"v\", \"room\": \"room-a\", \"address\": \"198.51.100.32:80\", \"path\": "
+         "\"/x\"}",
+         "gwvip v: path: found \"/x\", expected nothing: only check http asks for it"},
+        {"{\"kind\": \"instance\", \"name\": \"j\", \"room\": \"room-b\", \"address\": \"10.1.0.1:80\"}",
+         "instance j: address: found \"10.1.0.1:80\", which instance i-a has, expected an address and port of its own"},
+    };
+    for (size_t i = 0; i <= G_N_ELEMENTS(rows); i++) {
+        sb_auto(inventory) inv = site();
+        g_autoptr(GPtrArray) findings = finding_list_new();
+        for (size_t k = 0; k < G_N_ELEMENTS(good); k++)
+            put(inv, good[k]);
+        if (i < G_N_ELEMENTS(rows))
+            put(inv, rows[i][0]);
+        inventory_validate(inv, findings);
+        g_autofree char *text = findings->len > 0 ? finding_text(findings->pdata[0]) : NULL;
+        ck_assert_msg(findings->len == (i < G_N_ELEMENTS(rows)), "row %zu: %u findings", i, findings->len);
+        ck_assert_msg(text == NULL || g_str_has_suffix(text, rows[i][1]), "%s", text);
+    }
+}
+END_TEST
+
 START_TEST(a_variant_is_one_of_its_group)
 {
     sb_auto(inventory) inv = site();
@@ -413,6 +484,7 @@ static void add(TCase *tcase)
     tcase_add_test(tcase, differences_are_told_in_order);
     tcase_add_test(tcase, a_name_given_twice_is_found);
     tcase_add_test(tcase, what_no_object_can_know_is_found);
+    tcase_add_test(tcase, what_gateways_need_is_found);
     tcase_add_test(tcase, a_variant_is_one_of_its_group);
     tcase_add_test(tcase, what_there_is_once_is_found_twice);
     tcase_add_test(tcase, a_request_is_of_the_interface_that_fits_best);

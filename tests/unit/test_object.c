@@ -131,7 +131,8 @@ START_TEST(each_wrong_value_has_its_message)
 {
     static const char *const rows[][2] = {
         {"[]", "found a list of 0, expected an object with kind and name"},
-        {"{\"name\": \"x\"}", "kind: found nothing, expected one of zone, room, carrier, pop, line, edge, service, "
+        {"{\"name\": \"x\"}", "kind: found nothing, expected one of zone, room, carrier, pop, line, gateway, gwport, "
+                              "instance, gwvip, edge, service, "
                               "interface, pool, component, group, variant, domain, route, dnszone, nameserver, "
                               "registry, transaction, txrequest, webhook, rule"},
         {"{\"kind\": \"zone\"}",
