@@ -16,8 +16,8 @@ static const struct {
 };
 
 struct origin {
-    char *room, *via; /* of a relay: "relay" and the edge */
-    bool fallback;
+    char *room, *via;      /* of a relay: "relay" and the edge */
+    bool fallback, escape; /* an escape is a fallback, for what lives in the room alone */
     struct endpoint address;
 };
 
@@ -100,7 +100,8 @@ static void take_origin_row(void *data, const char *key, const char *value)
 static void bad_layout(struct builder *b, const char *key, const char *value)
 {
     g_set_error(&b->error, SB_ERROR, SB_ERROR_INVALID,
-                "part layout: '%s %s', expected class, origin/ROOM/ENTRANCE, fallback/ROOM/ENTRANCE, relay/EDGE or "
+                "part layout: '%s %s', expected class, origin/ROOM/ENTRANCE, fallback/ROOM/ENTRANCE, "
+                "escape/ROOM/ENTRANCE, relay/EDGE or "
                 "answer/SERVICE with its value",
                 key, value);
 }
@@ -134,7 +135,7 @@ static void take_layout_row(void *data, const char *key, const char *value)
         take_answer(b, words[1], value);
         return;
     }
-    bool fallback = strcmp(words[0], "fallback") == 0;
+    bool escape = strcmp(words[0], "escape") == 0, fallback = escape || strcmp(words[0], "fallback") == 0;
     bool origin = n == 3 && (fallback || strcmp(words[0], "origin") == 0) && words[1][0] != '\0' && words[2][0] != '\0';
     bool relay = n == 2 && strcmp(words[0], "relay") == 0 && words[1][0] != '\0';
     if (!(origin || relay) || strchr(key, '.') != NULL || !endpoint_parse(value, &address)) {
@@ -143,7 +144,7 @@ static void take_layout_row(void *data, const char *key, const char *value)
     }
     struct origin *o = g_new(struct origin, 1);
     *o = (struct origin){g_strdup(origin ? words[1] : "relay"), g_strdup(origin ? words[2] : words[1]), fallback,
-                         address};
+                         escape, address};
     g_ptr_array_add(origin ? b->origins : b->relays, o);
 }
 
@@ -172,7 +173,8 @@ static void add_server(struct builder *b, const char *backend, const struct orig
     g_ptr_array_add(b->state->servers, server);
 }
 
-/* Entrances of a room (NULL: of every room), or of all the others; their fallbacks behind them, as backups. */
+/* Entrances of a room (NULL: of every room), or of all the others; their fallbacks behind them, as backups. Who may be
+ * served in another room has no escape. */
 static void add_servers(struct builder *b, const char *backend, const char *class, const char *room, bool others,
                         bool backup)
 {
@@ -180,6 +182,8 @@ static void add_servers(struct builder *b, const char *backend, const char *clas
         for (guint i = 0; i < b->origins->len; i++) {
             const struct origin *o = b->origins->pdata[i];
             bool here = room == NULL || strcmp(o->room, room) == 0;
+            if (o->escape && class != NULL && strcmp(class, "single") != 0)
+                continue;
             if (here != others && o->fallback == (fallback == 1))
                 add_server(b, backend, o, class, backup || (fallback == 1 && room != NULL));
         }

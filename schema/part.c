@@ -125,7 +125,7 @@ static bool layout_line(char *key, char *value, struct check *check)
     char *words[3];
     if (g_str_has_prefix(key, "answer/"))
         return name_valid(key + strlen("answer/")) && answer_valid(value);
-    if (g_str_has_prefix(key, "origin/") || g_str_has_prefix(key, "fallback/"))
+    if (g_str_has_prefix(key, "origin/") || g_str_has_prefix(key, "fallback/") || g_str_has_prefix(key, "escape/"))
         return words_split(key, '/', words, 3) && name_valid(words[1]) && name_valid(words[2]) && endpoint_valid(value);
     return g_str_has_prefix(key, "relay/") && name_valid(key + strlen("relay/")) && endpoint_valid(value);
 }
@@ -229,11 +229,11 @@ static const struct {
     bool (*line)(char *key, char *value, struct check *check);
 } parts[PARTS] = {
     [PART_ROUTES] = {"routes", "HOST/ or HOST/PREFIX/, then GROUP.SERVICE", routes_line},
-    [PART_LAYOUT] =
-        {"layout",
-         "class public|dedicated|gateway, origin/ROOM/ENTRANCE ADDRESS:PORT, fallback/ROOM/ENTRANCE ADDRESS:PORT, "
-         "relay/EDGE ADDRESS:PORT or answer/SERVICE 503|HEX (or 200), or a line of a gateway",
-         layout_line},
+    [PART_LAYOUT] = {"layout",
+                     "class public|dedicated|gateway, origin/ROOM/ENTRANCE ADDRESS:PORT, fallback/ROOM/ENTRANCE "
+                     "ADDRESS:PORT, escape/ROOM/ENTRANCE ADDRESS:PORT, "
+                     "relay/EDGE ADDRESS:PORT or answer/SERVICE 503|HEX (or 200), or a line of a gateway",
+                     layout_line},
     [PART_POLICIES] = {"policies",
                        "GROUP.SERVICE INDEX|multi|on|local (or single, off, relay), and maybe |MS, 100 to 30000, "
                        "or |MS|live|LIMIT (MS may be missing; or keep, stale, static), and maybe |interfaces; "

@@ -5,6 +5,7 @@
  * A gateway's table is its layout, the line "class gateway" and those of gateway/gwtable.h; its other parts are empty.
  *   layout    (slow)  "class public" · "origin/room-a/pop-a1 192.0.2.1:80" · "relay/edge-3 198.51.100.3:80"
  *                     "fallback/room-a/pop-a1 192.0.2.1:80"  dedicated edges, while the room's other entrances are down
+ *                     "escape/room-a/escape-a 198.51.100.41:80"  the same, of public edges, for what lives there alone
  *                     "answer/creator 503|646f776e"   status and body (hex) of a service's static answer
  *   policies  (fast)  "creator.creator 3|single|off|relay|3000"  -> split index | multi,single | automatic DR on,off |
  *                     local,relay | time-out of its service, ms; not there when it fails fast

@@ -83,6 +83,8 @@ static void add_resolved(GByteArray *bytes, const struct resolved *resolved)
     for (int class = 0; class < EDGE_CLASSES; class ++)
         for (int part = 0; part < PARTS; part++)
             add_part(bytes, resolved, class, (enum part)part);
+    INVENTORY_FOREACH (world->inventory, gateway, gateway)
+        add_bytes(bytes, g_hash_table_lookup(resolved->gateways, gateway->o.name));
     for (guint i = 0; i < resolved->zones->len; i++)
         add_records(bytes, resolved->zones->pdata[i]);
 }

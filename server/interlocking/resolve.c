@@ -1,6 +1,7 @@
 #include "server/interlocking/resolve.h"
 #include "schema/field.h"
 #include "server/interlocking/eastwest.h"
+#include "server/interlocking/gateways.h"
 #include "server/interlocking/slow_parts.h"
 
 #include <string.h>
@@ -337,10 +338,24 @@ static void rooms_resolve(struct fast *f, int edge_class)
 static void origin_add(struct fast *f, GPtrArray *lines, int edge_class, const char *room, const char *entrance,
                        bool in)
 {
+    /* An escape keeps a room usable whose own entrances are not. */
+    bool single =
+        edge_class != EDGE_PUBLIC || (world_room_ingress_open(f->w, room) && !world_room_escapes_always(f->w, room));
     if (!in || !world_room_usable(f->w, edge_class, true, room))
         lines_add(lines, "multi/%s/%s out\n", room, entrance);
-    if (!in || !world_room_usable(f->w, edge_class, false, room))
+    if (!in || !single || !world_room_usable(f->w, edge_class, false, room))
         lines_add(lines, "single/%s/%s out\n", room, entrance);
+}
+
+static void escapes_add(struct fast *f, GPtrArray *lines)
+{
+    INVENTORY_FOREACH (f->w->inventory, gwvip, vip) {
+        if (vip->to == NULL)
+            continue;
+        g_autoptr(GPtrArray) used = world_room_escapes(f->w, vip->to);
+        if (!g_ptr_array_find(used, vip, NULL))
+            lines_add(lines, "single/%s/%s out\n", vip->to, vip->o.name);
+    }
 }
 
 static void relays_add(struct fast *f, GPtrArray *lines)
@@ -370,9 +385,25 @@ static void origins_resolve(struct fast *f, int edge_class)
         INVENTORY_FOREACH (inv, pop, pop) {
             origin_add(f, lines, edge_class, pop->room, pop->o.name, world_pop_in(f->w, pop));
         }
+        escapes_add(f, lines);
         relays_add(f, lines);
     }
     part_put(f->out, edge_class, PART_ORIGINS, lines_encode(lines));
+}
+
+static void gateways_resolve(struct fast *f)
+{
+    char hash[PART_HASH_SIZE];
+    part_hash("", 0, hash); /* of a gateway's other parts */
+    g_hash_table_replace(f->out->parts, g_strdup(hash), g_bytes_new_static("", 0));
+    INVENTORY_FOREACH (f->w->inventory, gateway, gateway) {
+        gsize size;
+        GBytes *layout = gateway_layout(f->w, gateway, f->out->findings);
+        const void *data = g_bytes_get_data(layout, &size);
+        part_hash(data, size, hash);
+        g_hash_table_replace(f->out->parts, g_strdup(hash), layout);
+        g_hash_table_replace(f->out->gateways, g_strdup(gateway->o.name), g_strdup(hash));
+    }
 }
 
 static char **addresses_of(const GPtrArray *edges, uint8_t family)
@@ -510,6 +541,7 @@ static struct resolved *resolved_new(struct world *world, const struct resolved 
     out->refs = 1;
     out->world = world_ref(world);
     out->parts = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, bytes_unref);
+    out->gateways = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
     out->zones = g_ptr_array_new_with_free_func(zone_destroy);
     out->fast_rrsets = g_ptr_array_new_with_free_func(rrset_free);
     out->findings = g_ptr_array_new_with_free_func(finding_destroy);
@@ -539,6 +571,8 @@ struct resolved *resolve(struct world *world, const struct resolved *previous)
         rooms_resolve(&fast, c);
         origins_resolve(&fast, c);
     }
+    if (inventory_list(world->inventory, OBJECT_gateway)->len > 0)
+        gateways_resolve(&fast);
     for (guint i = 0; i < out->slow->zones->len; i++)
         zone_resolve(&fast, out->slow->zones->pdata[i]);
     out->endpoints = eastwest_endpoints(world, out->findings);
@@ -561,6 +595,7 @@ void resolved_unref(struct resolved *resolved)
     if (resolved == NULL || __atomic_sub_fetch(&resolved->refs, 1, __ATOMIC_ACQ_REL) > 0)
         return;
     g_hash_table_unref(resolved->parts);
+    g_hash_table_unref(resolved->gateways);
     g_ptr_array_unref(resolved->zones);
     g_ptr_array_unref(resolved->fast_rrsets);
     g_ptr_array_unref(resolved->findings);
@@ -570,18 +605,31 @@ void resolved_unref(struct resolved *resolved)
     g_free(resolved);
 }
 
-bool resolved_manifest(const struct resolved *resolved, const char *edge, struct manifest *out)
+bool resolved_manifest(const struct resolved *resolved, const char *agent, struct manifest *out)
 {
-    const struct edge *object = INVENTORY_GET(resolved->world->inventory, edge, edge);
-    if (object == NULL)
+    const struct edge *edge = INVENTORY_GET(resolved->world->inventory, edge, agent);
+    const char *gateway = g_hash_table_lookup(resolved->gateways, agent);
+    if (edge == NULL && gateway == NULL)
         return false;
     memset(out, 0, sizeof *out);
     g_strlcpy(out->cluster, resolved->world->cluster, sizeof out->cluster);
-    g_strlcpy(out->edge, edge, sizeof out->edge);
+    g_strlcpy(out->edge, agent, sizeof out->edge);
     g_strlcpy(out->cause, resolved->world->cause, sizeof out->cause);
     out->stamp = resolved->world->stamp;
-    memcpy(out->hash, resolved->tables[object->class].hash, sizeof out->hash);
+    if (edge != NULL) {
+        memcpy(out->hash, resolved->tables[edge->class].hash, sizeof out->hash);
+        return true;
+    }
+    for (enum part part = 0; part < PARTS; part++)
+        part_hash("", 0, out->hash[part]);
+    g_strlcpy(out->hash[PART_LAYOUT], gateway, PART_HASH_SIZE);
     return true;
+}
+
+GBytes *resolved_gateway(const struct resolved *resolved, const char *gateway)
+{
+    const char *hash = g_hash_table_lookup(resolved->gateways, gateway);
+    return hash != NULL ? resolved_part(resolved, hash) : NULL;
 }
 
 GBytes *resolved_part(const struct resolved *resolved, const char *hash)

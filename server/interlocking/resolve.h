@@ -17,6 +17,7 @@ struct resolved {
     struct world *world;                    /* a reference */
     struct edge_table tables[EDGE_CLASSES]; /* edges of one class share their table */
     GHashTable *parts;                      /* hash -> GBytes */
+    GHashTable *gateways;                   /* name -> hash of its layout */
     GPtrArray *zones;                       /* struct zone_records *, by zone */
     GBytes *endpoints;                      /* as eastwest_endpoints makes them */
     GPtrArray *findings;                    /* struct finding * */
@@ -29,9 +30,10 @@ struct resolved *resolved_ref(struct resolved *resolved);
 void resolved_unref(struct resolved *resolved);
 SB_AUTO_DEFINE(resolved, resolved_unref)
 
-/* The manifest of one edge; false if there is no such edge. */
-bool resolved_manifest(const struct resolved *resolved, const char *edge, struct manifest *out);
-GBytes *resolved_part(const struct resolved *resolved, const char *hash); /* borrowed, NULL if unknown */
+/* The manifest of one edge or gateway; false if there is none of that name. */
+bool resolved_manifest(const struct resolved *resolved, const char *agent, struct manifest *out);
+GBytes *resolved_gateway(const struct resolved *resolved, const char *gateway); /* its layout; borrowed, or NULL */
+GBytes *resolved_part(const struct resolved *resolved, const char *hash);       /* borrowed, NULL if unknown */
 /* Records of the zone with this apex; borrowed, NULL if there is none. */
 const struct zone_records *resolved_zone(const struct resolved *resolved, const char *zone);
 
@@ -50,6 +52,7 @@ struct resolved_distance {
     unsigned slow_entries[EDGE_CLASSES];
     unsigned rrsets;
     unsigned endpoints; /* lines of endpoints */
+    unsigned gateways;  /* lines of gateways' tables */
 };
 struct resolved_distance resolved_compare(const struct resolved *a, const struct resolved *b);
 /* Figures of the first zone of which more would change than its guard lets pass (schema/table.h), g_free; NULL: none.
@@ -60,8 +63,9 @@ char *resolved_zone_share(const struct resolved *now, const struct resolved *the
  * borrowed.
  */
 struct resolved_difference {
-    const char *zone; /* NULL: a table, or endpoints */
-    bool endpoints;   /* class and part are not said */
+    const char *zone;    /* NULL: a table, or endpoints */
+    bool endpoints;      /* class and part are not said */
+    const char *gateway; /* whose table it is; class and part are not said; or NULL */
     int class;
     enum part part;
     const char *before, *after; /* lines, not terminated; NULL: there is none */

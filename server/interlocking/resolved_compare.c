@@ -166,6 +166,22 @@ static void each_record(const struct resolved *a, const struct resolved *b, reso
     }
 }
 
+/* Gateways of `of`, which are in both or in it alone. */
+static void each_gateway(const struct resolved *a, const struct resolved *b, const struct resolved *of,
+                         resolved_difference_fn fn, void *data)
+{
+    static const char nothing[] = "";
+    g_autoptr(GBytes) none = g_bytes_new_static(nothing, 0);
+    INVENTORY_FOREACH (of->world->inventory, gateway, gateway) {
+        GBytes *x = resolved_gateway(a, gateway->o.name), *y = resolved_gateway(b, gateway->o.name);
+        struct resolved_difference d = {.gateway = gateway->o.name};
+        if (of == b && x != NULL)
+            continue; /* of both */
+        if (x == NULL || y == NULL || !g_bytes_equal(x, y))
+            each_line(x != NULL ? x : none, y != NULL ? y : none, &d, fn, data);
+    }
+}
+
 void resolved_each_difference(const struct resolved *a, const struct resolved *b, resolved_difference_fn fn, void *data)
 {
     for (int c = 0; c < EDGE_CLASSES; c++)
@@ -175,6 +191,8 @@ void resolved_each_difference(const struct resolved *a, const struct resolved *b
             if (strcmp(x, y) != 0)
                 each_line(resolved_part(a, x), resolved_part(b, y), &d, fn, data);
         }
+    each_gateway(a, b, a, fn, data);
+    each_gateway(a, b, b, fn, data);
     struct resolved_difference d = {.endpoints = true};
     each_line(a->endpoints, b->endpoints, &d, fn, data);
     each_record(a, b, fn, data);
@@ -188,6 +206,8 @@ static void count(void *data, const struct resolved_difference *d)
         distance->rrsets++;
     else if (d->endpoints)
         distance->endpoints++;
+    else if (d->gateway != NULL)
+        distance->gateways++;
     else
         (slow ? distance->slow_entries : distance->entries)[d->class]++;
 }

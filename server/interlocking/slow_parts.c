@@ -260,6 +260,10 @@ static GBytes *layout_encode(const struct inventory *inv, int edge_class)
     INVENTORY_FOREACH (inv, pop, pop) {
         lines_add(lines, "origin/%s/%s %s\n", pop->room, pop->o.name, endpoint_format(&pop->origin, text));
     }
+    INVENTORY_FOREACH (inv, gwvip, vip) {
+        if (vip->to != NULL && vip->proto == GWVIP_TCP)
+            lines_add(lines, "escape/%s/%s %s\n", vip->to, vip->o.name, endpoint_format(&vip->address, text));
+    }
     INVENTORY_FOREACH (inv, edge, edge) {
         if (edge->class == EDGE_DEDICATED && edge->relay.port != 0)
             lines_add(lines, "relay/%s %s\n", edge->o.name, endpoint_format(&edge->relay, text));

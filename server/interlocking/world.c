@@ -205,11 +205,34 @@ GPtrArray *world_room_fallbacks(const struct world *w, int edge_class, const cha
     return names;
 }
 
+GPtrArray *world_room_escapes(const struct world *w, const char *room)
+{
+    GPtrArray *escapes = g_ptr_array_new();
+    if (lever_is(w, LEVER_ROOM_ESCAPE, room, "off") || !world_room_compute_open(w, room))
+        return escapes;
+    INVENTORY_FOREACH (w->inventory, gwvip, vip) {
+        if (g_strcmp0(vip->to, room) == 0 && world_room_ingress_open(w, vip->room))
+            g_ptr_array_add(escapes, (gpointer)vip);
+    }
+    return escapes;
+}
+
+bool world_room_escapes_always(const struct world *w, const char *room)
+{
+    if (!lever_is(w, LEVER_ROOM_ESCAPE, room, "on"))
+        return false;
+    g_autoptr(GPtrArray) escapes = world_room_escapes(w, room);
+    return escapes->len > 0;
+}
+
 /* Closed ingress takes the users of multi-active services away whole, from the ring as well: one place for a user's
- * data. Single-room services keep the ring: it is their way out of a room without entrances. */
+ * data. Single-room services keep the ring, or an escape: it is their way out of a room without entrances. */
 bool world_room_usable(const struct world *w, int edge_class, bool multi, const char *room)
 {
     bool needs_ingress = multi || edge_class == EDGE_PUBLIC;
+    g_autoptr(GPtrArray) escapes = multi || edge_class != EDGE_PUBLIC ? NULL : world_room_escapes(w, room);
+    if (escapes != NULL && escapes->len > 0)
+        return true;
     if (!world_room_compute_open(w, room) || (needs_ingress && !world_room_ingress_open(w, room)))
         return false;
     g_autoptr(GPtrArray) entrances = world_room_entrances(w, edge_class, room);

@@ -84,6 +84,10 @@ void world_service_unpinned(const struct world *w, const struct service *service
  * name); a lever that names a room which is no more counts as default. single: all slots at home, whatever the lever
  * says. n_rooms is 0 when there is no room to send anybody to. split_clear. */
 void world_service_split(const struct world *w, const struct service *service, struct split *out);
+/* Escapes to a room that may be taken now, see gateways.h: const struct gwvip *, by name; g_ptr_array_unref. */
+GPtrArray *world_room_escapes(const struct world *w, const char *room);
+/* Does all of it go by escape, whatever the room's own entrances do? */
+bool world_room_escapes_always(const struct world *w, const char *room);
 /* Room that answers where `room` is wanted: itself when usable; else, for multi-active services, the next usable room
  * in the order of names, after the last the first again; NULL: nobody. Borrowed from the world, or `room` as it was
  * given. */

@@ -81,9 +81,9 @@ static void add_difference(void *data, const struct resolved_difference *d)
 {
     struct lists *lists = data;
     if (d->zone == NULL) {
-        json_array_append_new(lists->entries, json_pack("{s:s, s:s, s:o, s:o}", "class",
-                                                        d->endpoints ? "east-west" : edge_class_name(d->class), "part",
-                                                        d->endpoints ? "endpoints" : part_name(d->part), "before",
+        const char *class = d->endpoints ? "east-west" : d->gateway != NULL ? "gateway" : edge_class_name(d->class);
+        const char *part = d->endpoints ? "endpoints" : d->gateway != NULL ? d->gateway : part_name(d->part);
+        json_array_append_new(lists->entries, json_pack("{s:s, s:s, s:o, s:o}", "class", class, "part", part, "before",
                                                         line_json(d->before, d->before_len), "after",
                                                         line_json(d->after, d->after_len)));
         return;

@@ -163,6 +163,34 @@ START_TEST(text_that_haproxy_would_take_for_more_is_refused)
 }
 END_TEST
 
+/* Where a server of that name is: "BACKEND" or "BACKEND backup", in order; g_free. */
+static char *places_of(const struct edge_state *state, const char *name)
+{
+    GString *text = g_string_new(NULL);
+    for (guint i = 0; i < state->servers->len; i++) {
+        const struct edge_server *server = state->servers->pdata[i];
+        if (strcmp(server->name, name) == 0)
+            g_string_append_printf(text, "%s%s%s ", server->backend, server->backup ? "+" : "", server->out ? "-" : "");
+    }
+    return g_string_free(text, FALSE);
+}
+
+/* Behind the entrances, for what lives in the room alone: nobody who may be served elsewhere goes there. */
+START_TEST(an_escape_is_a_backup_of_single_room_services)
+{
+    const struct edge_table_text text = {.layout = "class public\nescape/room-a/escape-a 198.51.100.41:80\n"
+                                                   "origin/room-a/pop-a1 198.51.100.11:80\n"
+                                                   "origin/room-b/pop-b1 198.51.100.21:80\n",
+                                         .origins = ""};
+    const struct edge_table_text out = {.layout = text.layout, .origins = "single/room-a/escape-a out\n"};
+    sb_auto(edge_state) state = state_of(7, &text);
+    sb_auto(edge_state) shut = state_of(8, &out);
+    g_autofree char *in = places_of(state, "room-a.escape-a"), *none = places_of(shut, "room-a.escape-a");
+    ck_assert_str_eq(in, "be_health be_single_room-a+ be_patient-single_room-a+ ");
+    ck_assert_str_eq(none, "be_health be_single_room-a+- be_patient-single_room-a+- ");
+}
+END_TEST
+
 /* ---- changes ---- */
 
 START_TEST(nothing_to_change_is_no_command)
@@ -679,6 +707,7 @@ static void add(TCase *tcase)
     tcase_add_test(tcase, a_closed_room_is_disabled_in_every_backend_but_health_and_needs_no_reload);
     tcase_add_test(tcase, a_changed_inventory_changes_the_mark);
     tcase_add_test(tcase, text_that_haproxy_would_take_for_more_is_refused);
+    tcase_add_test(tcase, an_escape_is_a_backup_of_single_room_services);
     tcase_add_test(tcase, nothing_to_change_is_no_command);
     tcase_add_test(tcase, a_room_switch_is_one_short_line_in_a_safe_order);
     tcase_add_test(tcase, a_new_split_is_added_then_used_then_the_old_one_removed);

@@ -9,7 +9,8 @@ START_TEST(good_parts_pass)
     static const char *const rows[PARTS] = {
         [PART_ROUTES] =
             "a.example.test/ core.playback\na.example.test/up/load/ core.upload\nb.example.test/ core.playback\n",
-        [PART_LAYOUT] = ("class public\nfallback/room-a/pop-a2 192.0.2.2:80\norigin/room-a/pop-a1 "
+        [PART_LAYOUT] = ("class public\nescape/room-a/escape-a 192.0.2.4:80\nfallback/room-a/pop-a2 "
+                         "192.0.2.2:80\norigin/room-a/pop-a1 "
                          "192.0.2.1:80\norigin/room-a/ring [2001:db8::1]:80\n"
                          "relay/edge-3 198.51.100.3:80\n"),
         [PART_POLICIES] = "core.playback 0|multi|on|local\ncreator.creator 1048575|single|off|relay\n"
@@ -38,7 +39,8 @@ START_TEST(bad_parts_are_refused_with_the_line)
 #define ROUTES_EXPECTED ", expected HOST/ or HOST/PREFIX/, then GROUP.SERVICE"
 #define LAYOUT_EXPECTED                                                                                                \
     ", expected class public|dedicated|gateway, origin/ROOM/ENTRANCE ADDRESS:PORT, fallback/ROOM/ENTRANCE "            \
-    "ADDRESS:PORT, relay/EDGE ADDRESS:PORT or answer/SERVICE 503|HEX (or 200), or a line of a gateway"
+    "ADDRESS:PORT, escape/ROOM/ENTRANCE ADDRESS:PORT, relay/EDGE ADDRESS:PORT or answer/SERVICE 503|HEX (or 200), or " \
+    "a line of a gateway"
 #define SPLITS_EXPECTED ", expected FIRST:LAST ROOM, both of one split index * 1000 + slot"
 #define POLICY_TAIL                                                                                                    \
     "and maybe |MS, 100 to 30000, or |MS|live|LIMIT (MS may be missing; or keep, stale, static), and maybe "           \

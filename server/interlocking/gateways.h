@@ -1,0 +1,25 @@
+/* gateways.h: what gateways are told (gateway/gwtable.h), and which escapes there are.
+ *
+ * An escape leads to a room by another room's gateways, over dedicated lines, at an address that public edges reach
+ * through that other room's entrances (gwvip with `to`). Lever room.escape of the room that it leads to:
+ *   auto   edges take it when all of the room's own entrances are down as they see it, or its ingress is closed
+ *   on     they take it always
+ *   off    there is none; what goes over it goes on, and begins no more
+ * It is for services that live in that room alone: those of several rooms go to another room.
+ *
+ * Places (dataplane/dp_api.h): ports have theirs from the inventory; those of rooms and instances are drawn from their
+ * names, so that others may come and go. Weights of lines are their bandwidths; one whose lever is out comes behind all
+ * others. Thread safety: pure functions.
+ */
+#ifndef INTERLOCKING_GATEWAYS_H
+#define INTERLOCKING_GATEWAYS_H
+
+#include "server/interlocking/world.h"
+
+/* The layout part of a gateway. What is wrong, or cannot be used, is added to findings. g_bytes_unref. */
+GBytes *gateway_layout(const struct world *w, const struct gateway *gateway, GPtrArray *findings);
+
+/* Dedicated lines between two rooms, by name, const struct line *; g_ptr_array_unref. */
+GPtrArray *world_lines_between(const struct world *w, const char *a, const char *b);
+
+#endif
