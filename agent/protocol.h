@@ -13,6 +13,7 @@
  *    "probes":   [{"policy","room"}],
  *    "pins":     {"used","passed_over"},      requests with a pin (schema/pin.h), of clients that sent one within a day
  *    "break_glass": [{"verb","room","by","reason","since_us","until_us"}],   agent/breakglass.h; wall clock
+ *    "gateway":  {"forwarder","table","vips","backends","shown"},   of gateways alone (gateway/gateway.h)
  *    "events":   [{"at_us","text"}]}         wall clock; what happened since the last report that was answered
  *        The answer is {"epoch": 65537, "generation": 12}: the newest stamp that the server has published. The agent
  *        promises its epoch at once and polls where the newest table is, so an agent with several servers in its list

@@ -135,6 +135,9 @@ static void print_status(const json_t *status)
     section(status, "Edges", "edges",
             (const char *const[]){"!=mark", "name", "class", "state", "generation", "requests/s=rate",
                                   "failing/s=fail_rate", "heard s ago=age_s", "error", NULL});
+    section(status, "Gateways", "gateways",
+            (const char *const[]){"!=mark", "name", "room", "gateway=lever", "state", "generation", "announces",
+                                  "heard s ago=age_s", "error", NULL});
     section(status, "Name servers", "servers",
             (const char *const[]){"!=mark", "name", "role", "state", "generation", "old answers s=residual_s", "error",
                                   NULL});
@@ -160,10 +163,12 @@ static void arrange(json_t *status, const json_t *controls)
     mark(status, "rooms", room_needs_a_look);
     mark(status, "entrances", entrance_needs_a_look);
     mark(status, "edges", edge_needs_a_look);
+    mark(status, "gateways", edge_needs_a_look);
     mark(status, "servers", server_needs_a_look);
     mark(status, "registries", server_needs_a_look);
     mark(status, "services", service_needs_a_look);
     milliseconds_to_seconds(status, "edges", "age_ms", "age_s");
+    milliseconds_to_seconds(status, "gateways", "age_ms", "age_s");
     milliseconds_to_seconds(status, "servers", "residual_ms", "residual_s");
 }
 

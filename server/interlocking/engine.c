@@ -334,17 +334,17 @@ int64_t engine_tick(struct engine *engine, int64_t now_us, struct effects *out)
 static void note_late(struct engine *engine, const char *kind, const char *name, struct effects *out)
 {
     g_autofree char *who = g_strdup_printf("%s %s", kind, name);
-    bool is_edge = strcmp(kind, "edge") == 0;
+    bool is_agent = strcmp(kind, "nameserver") != 0;
     for (guint i = 0; !engine->reading && i < engine->order->len; i++) {
         struct execution *ex = engine->order->pdata[i];
         uint64_t generation = MAX(ex->generation, ex->undo_generation);
         if (!execution_ended(ex) || ex->late->len == 0 ||
-            !(is_edge ? edge_proves(engine, name, generation) : server_proves(engine, name, generation)) ||
+            !(is_agent ? edge_proves(engine, name, generation) : server_proves(engine, name, generation)) ||
             !names_remove(ex->late, who))
             continue;
         int64_t wall_us = engine_wall_us(engine);
         execution_note(ex, wall_us, NULL, "%s %s generation %" G_GUINT64_FORMAT ", %.1f s late", name,
-                       is_edge ? "applied" : "confirmed", generation,
+                       is_agent ? "applied" : "confirmed", generation,
                        (double)(wall_us - ex->ended_us) / G_USEC_PER_SEC);
         execution_flush(engine, ex, out);
     }
@@ -367,7 +367,8 @@ bool engine_edge_report(struct engine *engine, const char *edge, const json_t *r
 {
     assert(engine->started);
     tell_edge(engine, edge, report, now_us);
-    if (inventory_get(engine->resolved->world->inventory, OBJECT_edge, edge) == NULL) {
+    const char *kind = world_agent_kind(engine->resolved->world, edge);
+    if (kind == NULL) {
         g_set_error(error, SB_ERROR, SB_ERROR_NOT_FOUND, "edge %s: the inventory has no such edge", edge);
         return false;
     }
@@ -375,7 +376,7 @@ bool engine_edge_report(struct engine *engine, const char *edge, const json_t *r
         return false;
     engine->now_us = now_us;
     claim_take(engine, edge);
-    note_late(engine, "edge", edge, out);
+    note_late(engine, kind, edge, out);
     advance_all(engine, out);
     return true;
 }

@@ -21,10 +21,10 @@ static bool server_claimed(const struct engine *engine, const char *nameserver)
 void claim_count(const struct engine *engine, unsigned *claimed, unsigned *asked)
 {
     *claimed = *asked = 0;
-    INVENTORY_FOREACH (engine->resolved->world->inventory, edge, edge) {
-        *asked += 1;
-        *claimed += edge_claimed(engine, edge->o.name);
-    }
+    g_autoptr(GPtrArray) agents = world_agents(engine->resolved->world);
+    *asked = agents->len;
+    for (guint i = 0; i < agents->len; i++)
+        *claimed += edge_claimed(engine, agents->pdata[i]);
 }
 
 static void tell_running(struct engine *engine, const char *text)
@@ -38,9 +38,10 @@ static void tell_running(struct engine *engine, const char *text)
 
 static void give_up_waiting(struct engine *engine)
 {
-    INVENTORY_FOREACH (engine->resolved->world->inventory, edge, edge)
-        if (!edge_claimed(engine, edge->o.name))
-            names_add(engine->unclaimed, edge->o.name);
+    g_autoptr(GPtrArray) agents = world_agents(engine->resolved->world);
+    for (guint i = 0; i < agents->len; i++)
+        if (!edge_claimed(engine, agents->pdata[i]))
+            names_add(engine->unclaimed, agents->pdata[i]);
     INVENTORY_FOREACH (engine->resolved->world->inventory, nameserver, server)
         if (!server_claimed(engine, server->o.name))
             names_add(engine->unclaimed, server->o.name);
@@ -68,7 +69,8 @@ static void forget_removed(struct engine *engine)
     const struct inventory *inv = engine->resolved->world->inventory;
     for (guint i = engine->unclaimed->len; i > 0; i--) {
         const char *name = engine->unclaimed->pdata[i - 1];
-        if (inventory_get(inv, OBJECT_edge, name) == NULL && inventory_get(inv, OBJECT_nameserver, name) == NULL)
+        if (world_agent_kind(engine->resolved->world, name) == NULL &&
+            inventory_get(inv, OBJECT_nameserver, name) == NULL)
             g_ptr_array_remove_index(engine->unclaimed, i - 1);
     }
 }
@@ -98,8 +100,8 @@ void claim_look(struct engine *engine, struct effects *out)
 
 void claim_take(struct engine *engine, const char *actuator)
 {
-    bool is_edge = inventory_get(engine->resolved->world->inventory, OBJECT_edge, actuator) != NULL;
-    if (!(is_edge ? edge_claimed : server_claimed)(engine, actuator) || !names_remove(engine->unclaimed, actuator))
+    bool is_agent = world_agent_kind(engine->resolved->world, actuator) != NULL;
+    if (!(is_agent ? edge_claimed : server_claimed)(engine, actuator) || !names_remove(engine->unclaimed, actuator))
         return;
     g_autofree char *text = g_strdup_printf("%s is claimed, %.1f s after the start", actuator,
                                             (double)(engine->now_us - engine->started_us) / G_USEC_PER_SEC);

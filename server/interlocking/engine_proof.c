@@ -46,19 +46,21 @@ bool engine_blind(const struct engine *engine)
 void proof_edges(const struct engine *engine, uint64_t generation, struct proof *out)
 {
     *out = (struct proof){.missing = g_ptr_array_new_with_free_func(g_free)};
-    INVENTORY_FOREACH (engine->resolved->world->inventory, edge, edge) {
-        out->asked++;
-        if (edge_proves(engine, edge->o.name, generation))
+    g_autoptr(GPtrArray) agents = world_agents(engine->resolved->world);
+    const char *who =
+        inventory_list(engine->resolved->world->inventory, OBJECT_gateway)->len > 0 ? "edges and gateways" : "edges";
+    out->asked = agents->len;
+    for (guint i = 0; i < agents->len; i++)
+        if (edge_proves(engine, agents->pdata[i], generation))
             out->proven++;
         else
-            g_ptr_array_add(out->missing, g_strdup(edge->o.name));
-    }
+            g_ptr_array_add(out->missing, g_strdup(agents->pdata[i]));
     g_autofree char *names = words_list(out->missing, 8);
     unsigned claimed, asked;
     claim_count(engine, &claimed, &asked);
-    out->text = out->missing->len == 0 ? g_strdup_printf("%u/%u edges applied generation %" G_GUINT64_FORMAT,
-                                                         out->proven, out->asked, generation)
-                : engine->held         ? g_strdup_printf("claiming %u/%u edges before the first act", claimed, asked)
+    out->text = out->missing->len == 0 ? g_strdup_printf("%u/%u %s applied generation %" G_GUINT64_FORMAT, out->proven,
+                                                         out->asked, who, generation)
+                : engine->held         ? g_strdup_printf("claiming %u/%u %s before the first act", claimed, asked, who)
                                : g_strdup_printf("converging %u/%u, waiting for %s", out->proven, out->asked, names);
 }
 

@@ -2,6 +2,7 @@
 #include "server/interlocking/alarms.h"
 #include "server/interlocking/engine_internal.h"
 #include "server/interlocking/ring.h"
+#include "server/interlocking/words.h"
 
 #include <string.h>
 
@@ -206,6 +207,33 @@ static json_t *edge_row(const struct engine *engine, GHashTable *tally, const st
                      "error", report->error, "holds", holds);
 }
 
+/* "vip_a1, vip_a2" of those that it announces; g_free. */
+static char *announced_text(const json_t *gateway)
+{
+    g_autoptr(GPtrArray) names = g_ptr_array_new();
+    const json_t *vips = json_object_get(gateway, "vips"), *row;
+    size_t i;
+    json_array_foreach (vips, i, row)
+        if (json_is_true(json_object_get(row, "announced")) && json_is_string(json_object_get(row, "name")))
+            g_ptr_array_add(names, (gpointer)json_string_value(json_object_get(row, "name")));
+    return words_list(names, 8);
+}
+
+static json_t *gateway_row(const struct engine *engine, const struct gateway *gateway, int64_t now_us)
+{
+    const struct edge_report *report = observed_edge(engine->observed, gateway->o.name);
+    g_autofree char *lever = lever_word(engine->resolved->world, LEVER_GATEWAY, gateway->o.name);
+    if (report == NULL)
+        return json_pack("{s:s, s:s, s:s, s:s, s:n, s:n, s:s, s:n, s:s}", "name", gateway->o.name, "kind", "gateway",
+                         "room", gateway->room, "lever", lever, "epoch", "generation", "state", "no report", "age_ms",
+                         "announces", "");
+    g_autofree char *announces = announced_text(report->gateway);
+    return json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:s, s:I, s:s?, s:s}", "name", gateway->o.name, "kind", "gateway",
+                     "room", gateway->room, "lever", lever, "epoch", (json_int_t)report->applied.epoch, "generation",
+                     (json_int_t)report->applied.generation, "state", report->state, "age_ms",
+                     (json_int_t)((now_us - report->at_us) / 1000), "error", report->error, "announces", announces);
+}
+
 static json_t *server_row(const struct engine *engine, const struct nameserver *server, int64_t now_us)
 {
     const struct server_report *report = observed_server(engine->observed, server->o.name);
@@ -225,6 +253,14 @@ static json_t *edges_json(const struct engine *engine, GHashTable *tally, int64_
     json_t *rows = json_array();
     INVENTORY_FOREACH (engine->resolved->world->inventory, edge, edge)
         json_array_append_new(rows, edge_row(engine, tally, edge, now_us));
+    return rows;
+}
+
+static json_t *gateways_json(const struct engine *engine, int64_t now_us)
+{
+    json_t *rows = json_array();
+    INVENTORY_FOREACH (engine->resolved->world->inventory, gateway, gateway)
+        json_array_append_new(rows, gateway_row(engine, gateway, now_us));
     return rows;
 }
 
@@ -337,25 +373,33 @@ static void warn_execution(json_t *warnings, const struct execution *ex)
         warn(warnings, "execution %s is paused", ex->id);
 }
 
+/* Of an agent that is not heard as it should be. */
+static void warn_agent(const struct engine *engine, json_t *warnings, const char *name, int64_t now_us)
+{
+    const struct edge_report *report = observed_edge(engine->observed, name);
+    if (report == NULL)
+        warn(warnings, "%s has not reported since the server was started", name);
+    else if (now_us - report->at_us > OBSERVED_FRESH_US)
+        warn(warnings, "%s reported %.1f s ago: its figures are left out", name,
+             (double)(now_us - report->at_us) / G_USEC_PER_SEC);
+    else if (report->promised > engine->epoch)
+        warn(warnings, "%s has promised epoch %" G_GUINT64_FORMAT ", newer than ours, %" G_GUINT64_FORMAT, name,
+             report->promised, engine->epoch);
+    warn_by_hand(warnings, report);
+}
+
 static json_t *warnings_json(const struct engine *engine, int64_t now_us)
 {
     const struct resolved *resolved = engine->resolved;
     json_t *warnings = json_array();
     INVENTORY_FOREACH (resolved->world->inventory, edge, edge) {
-        const struct edge_report *report = observed_edge(engine->observed, edge->o.name);
-        if (report == NULL)
-            warn(warnings, "%s has not reported since the server was started", edge->o.name);
-        else if (now_us - report->at_us > OBSERVED_FRESH_US)
-            warn(warnings, "%s reported %.1f s ago: its figures are left out", edge->o.name,
-                 (double)(now_us - report->at_us) / G_USEC_PER_SEC);
-        else if (report->promised > engine->epoch)
-            warn(warnings, "%s has promised epoch %" G_GUINT64_FORMAT ", newer than ours, %" G_GUINT64_FORMAT,
-                 edge->o.name, report->promised, engine->epoch);
-        warn_by_hand(warnings, report);
+        warn_agent(engine, warnings, edge->o.name, now_us);
         g_autofree char *loss = ring_loss_text(resolved->world->inventory, engine->observed, edge, now_us);
         if (loss != NULL)
             warn(warnings, "%s", loss);
     }
+    INVENTORY_FOREACH (resolved->world->inventory, gateway, gateway)
+        warn_agent(engine, warnings, gateway->o.name, now_us);
     if (engine->unclaimed->len > 0) {
         g_autofree char *text = claim_missing(engine);
         warn(warnings, "%s", text);
@@ -383,6 +427,8 @@ json_t *engine_status(const struct engine *engine, int64_t now_us)
     json_object_set_new(json, "rooms", rooms_json(engine, tally));
     json_object_set_new(json, "entrances", entrances_json(engine, tally));
     json_object_set_new(json, "edges", edges_json(engine, tally, now_us));
+    if (inventory_list(engine->resolved->world->inventory, OBJECT_gateway)->len > 0)
+        json_object_set_new(json, "gateways", gateways_json(engine, now_us));
     json_object_set_new(json, "servers", servers_json(engine, now_us));
     if (inventory_list(engine->resolved->world->inventory, OBJECT_registry)->len > 0)
         json_object_set_new(json, "registries", registries_json(engine, now_us));
@@ -398,9 +444,11 @@ json_t *engine_agents(const struct engine *engine, int64_t now_us)
 {
     g_autoptr(GHashTable) tally = tally_new(engine);
     json_t *rows = edges_json(engine, tally, now_us), *servers = servers_json(engine, now_us);
-    json_t *registries = registries_json(engine, now_us);
+    json_t *registries = registries_json(engine, now_us), *gateways = gateways_json(engine, now_us);
+    json_array_extend(rows, gateways);
     json_array_extend(rows, servers);
     json_array_extend(rows, registries);
+    json_decref(gateways);
     json_decref(servers);
     json_decref(registries);
     return rows;

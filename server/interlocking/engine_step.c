@@ -51,8 +51,8 @@ static void take_late(const struct engine *engine, struct execution *ex, const G
 {
     for (guint i = 0; i < names->len; i++) {
         const char *name = names->pdata[i];
-        bool edge = inventory_get(engine->resolved->world->inventory, OBJECT_edge, name) != NULL;
-        g_autofree char *who = g_strdup_printf("%s %s", edge ? "edge" : "nameserver", name);
+        const char *kind = world_agent_kind(engine->resolved->world, name);
+        g_autofree char *who = g_strdup_printf("%s %s", kind != NULL ? kind : "nameserver", name);
         names_add(ex->late, who);
     }
 }

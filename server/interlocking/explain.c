@@ -1,3 +1,4 @@
+#include "server/interlocking/gateways.h"
 #include "server/interlocking/explain.h"
 #include "core/error.h"
 #include "schema/field.h"
@@ -328,8 +329,20 @@ static char *closed_words(const struct journey *j, const char *room)
     return g_strdup_printf(j->answering == EDGE_PUBLIC ? "no entrance of %s is in" : "%s is not on the ring", room);
 }
 
+/* Is the escape the only way in, for this service at these edges? */
+static bool by_escape(const struct journey *j, const char *room)
+{
+    g_autoptr(GPtrArray) escapes = world_room_escapes(j->w, room);
+    return j->service->active == SERVICE_SINGLE && j->answering == EDGE_PUBLIC && escapes->len > 0 &&
+           (!world_room_ingress_open(j->w, room) || world_room_escapes_always(j->w, room));
+}
+
 static void turn_room(struct journey *j, const char *wanted, const char *used)
 {
+    if (used != NULL && strcmp(used, wanted) == 0 && by_escape(j, used)) {
+        turn(j, "room", used, "open to public edges by its escape alone");
+        return;
+    }
     if (used != NULL && strcmp(used, wanted) == 0) {
         bool ring_only = j->answering == EDGE_DEDICATED && !world_room_ingress_open(j->w, wanted);
         g_autofree char *ingress = ring_only ? world_lever_words(j->w, LEVER_ROOM_INGRESS, wanted) : NULL;
@@ -375,6 +388,11 @@ static void turn_road(struct journey *j, const char *room)
          timeout, out);
 }
 
+static void on_gateway_turn(void *data, const char *at, const char *is, const char *why)
+{
+    turn(data, at, is, "%s", why);
+}
+
 static void rooms_add(struct journey *j, const char *room)
 {
     for (guint i = 0; i < j->rooms->len; i++)
@@ -397,7 +415,9 @@ static void turns_room(struct journey *j, const struct split *split, unsigned ro
     if (degrade != DEGRADE_STALE || j->service->last_good)
         turn_degrade(j, degrade, LEVER_ROOM_DEGRADE, used);
     turn_limit(j, world_room_limit_share(j->w, used), LEVER_ROOM_LIMIT, used);
-    turn_road(j, used);
+    if (!by_escape(j, used))
+        turn_road(j, used);
+    gateway_turns(j->w, used, j->service->active == SERVICE_SINGLE && j->answering == EDGE_PUBLIC, on_gateway_turn, j);
 }
 
 static void turns_rooms(struct journey *j)

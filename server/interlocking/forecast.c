@@ -1,6 +1,7 @@
 #include "server/interlocking/forecast.h"
 
 #include "schema/jsondoc.h"
+#include "server/interlocking/gateways.h"
 #include "server/interlocking/words.h"
 
 #include <string.h>
@@ -256,13 +257,27 @@ static bool entrance_stays(const GPtrArray *entrances, const char *via)
     return false;
 }
 
+/* By what the flow would come into the room: its escapes, where its own entrances do not lead there any more. */
+static GPtrArray *arrivals(const struct teller *t, const struct flow *flow, const char *room)
+{
+    bool gone = flow->service->active == SERVICE_SINGLE && flow->class_then == EDGE_PUBLIC &&
+                (!world_room_ingress_open(t->then, room) || world_room_escapes_always(t->then, room));
+    g_autoptr(GPtrArray) escapes = world_room_escapes(t->then, room);
+    if (!gone || escapes->len == 0)
+        return world_room_entrances(t->then, flow->class_then, room);
+    GPtrArray *names = g_ptr_array_new();
+    for (guint i = 0; i < escapes->len; i++)
+        g_ptr_array_add(names, ((const struct gwvip *)escapes->pdata[i])->o.name);
+    return names;
+}
+
 static void arrive(struct teller *t, const struct flow *flow, const char *room, double rate)
 {
     struct forecast_row *pool = pool_row(t, flow->service->o.name, room);
     row_of(t, "room", room)->after += rate;
     if (pool != NULL)
         pool->after += rate;
-    g_autoptr(GPtrArray) entrances = world_room_entrances(t->then, flow->class_then, room);
+    g_autoptr(GPtrArray) entrances = arrivals(t, flow, room);
     g_autoptr(GPtrArray) fallbacks = world_room_fallbacks(t->then, flow->class_then, room);
     if (strcmp(room, flow->counter->room) == 0 &&
         (entrance_stays(entrances, flow->counter->via) || entrance_stays(fallbacks, flow->counter->via))) {
@@ -461,6 +476,37 @@ static void interface_levers_tell(struct teller *t)
     }
 }
 
+/* What comes by an escape goes over the lines that carry: of those that are in, the best preference's, by bandwidth. */
+static void escape_lines_tell(struct teller *t, const struct world *w, const struct gwvip *vip, bool after)
+{
+    g_autoptr(GPtrArray) lines = world_lines_between(w, vip->room, vip->to), carriers = world_lines_carrying(w, lines);
+    const struct forecast_row *row = entrance_row(t, vip->to, vip->o.name);
+    double rate = after ? row->after : row->before, bandwidth = 0;
+    for (guint i = 0; i < carriers->len; i++)
+        bandwidth += (double)((const struct line *)carriers->pdata[i])->bandwidth;
+    for (guint i = 0; i < carriers->len; i++) {
+        const struct line *line = carriers->pdata[i];
+        *(after ? &row_of(t, "line", line->o.name)->after : &row_of(t, "line", line->o.name)->before) +=
+            rate * (double)line->bandwidth / bandwidth;
+    }
+    if (after && rate > 0 && carriers->len > 0)
+        note(t, "%s would take %.1f requests/s over %g Mbit/s of dedicated lines: answers of %.0f kB would fill them",
+             vip->o.name, rate, bandwidth, bandwidth * 1e6 / 8 / rate / 1e3);
+    else if (after && rate > 0)
+        note(t, "%s would take %.1f requests/s, but no line leads from %s to %s", vip->o.name, rate, vip->room,
+             vip->to);
+}
+
+static void lines_tell(struct teller *t)
+{
+    INVENTORY_FOREACH (t->now->inventory, gwvip, vip)
+        if (vip->to != NULL)
+            escape_lines_tell(t, t->now, vip, false);
+    INVENTORY_FOREACH (t->then->inventory, gwvip, vip)
+        if (vip->to != NULL)
+            escape_lines_tell(t, t->then, vip, true);
+}
+
 /* Who cannot work without it, as far as the inventory says; g_free. */
 static char *needed_by(const struct world *w, const char *component)
 {
@@ -542,7 +588,7 @@ static bool reports_tell(struct teller *t, const struct observed *observed, int6
 
 static int kind_rank(const struct forecast_row *row)
 {
-    static const char *const kinds[] = {"room", "entrance", "pool", NULL};
+    static const char *const kinds[] = {"room", "entrance", "line", "pool", NULL};
     int rank = 0;
     while (kinds[rank] != NULL && strcmp(kinds[rank], row->kind) != 0)
         rank++;
@@ -596,6 +642,7 @@ struct forecast *forecast(const struct resolved *now, const struct resolved *the
     variants_tell(&t);
     room_limits_tell(&t);
     interface_levers_tell(&t);
+    lines_tell(&t);
     component_levers_tell(&t);
     if (out->zone_share != NULL)
         note(&t, "dns: %s: its name servers will refuse the change unless dnszone.guard is off", out->zone_share);
@@ -632,6 +679,8 @@ json_t *forecast_to_json(const struct forecast *f)
         (int)f->distance.entries[EDGE_DEDICATED], "public_slow_entries", (int)f->distance.slow_entries[EDGE_PUBLIC],
         "dedicated_slow_entries", (int)f->distance.slow_entries[EDGE_DEDICATED], "rrsets", (int)f->distance.rrsets,
         "endpoints", (int)f->distance.endpoints);
+    if (f->distance.gateways > 0)
+        json_object_set_new(changes, "gateways", json_integer(f->distance.gateways));
     return json_pack("{s:b, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:o, s:o, s:o}", "known", f->known, "total", f->total,
                      "failing", f->failing, "moved", f->moved, "moved_failing", f->moved_failing, "lost", f->lost,
                      "degraded", f->degraded, "shed", f->shed, "rows", rows, "notes", names_to_json(f->notes),
@@ -674,6 +723,8 @@ char *forecast_text(const struct forecast *f)
     g_string_append_printf(text, "  table entries: %u on public edges, %u on dedicated edges; %s\n",
                            f->distance.entries[EDGE_PUBLIC] + f->distance.slow_entries[EDGE_PUBLIC],
                            f->distance.entries[EDGE_DEDICATED] + f->distance.slow_entries[EDGE_DEDICATED], sets);
+    if (f->distance.gateways > 0)
+        g_string_append_printf(text, "  gateways: %u lines of their tables\n", f->distance.gateways);
     if (f->distance.endpoints > 0)
         g_string_append_printf(text, "  east-west: whom callers call changes in %u rows of service and zone\n",
                                f->distance.endpoints);

@@ -41,6 +41,12 @@ static bool joins(const struct inventory *inv, const struct line *line, const ch
     return g_strcmp0(line_far_room(inv, line, a), b) == 0;
 }
 
+/* As gateways are told it. */
+static int64_t preference_of(const struct world *w, const struct line *line)
+{
+    return line->preference + (lever_is(w, LEVER_LINE, line->o.name, "out") ? OUT_PREFERENCE : 0);
+}
+
 GPtrArray *world_lines_between(const struct world *w, const char *a, const char *b)
 {
     GPtrArray *lines = g_ptr_array_new();
@@ -49,6 +55,18 @@ GPtrArray *world_lines_between(const struct world *w, const char *a, const char 
             g_ptr_array_add(lines, (gpointer)line);
     }
     return lines;
+}
+
+GPtrArray *world_lines_carrying(const struct world *w, const GPtrArray *lines)
+{
+    GPtrArray *carrying = g_ptr_array_new();
+    int64_t best = INT64_MAX;
+    for (guint i = 0; i < lines->len; i++)
+        best = MIN(best, preference_of(w, lines->pdata[i]));
+    for (guint i = 0; i < lines->len; i++)
+        if (preference_of(w, lines->pdata[i]) == best)
+            g_ptr_array_add(carrying, lines->pdata[i]);
+    return carrying;
 }
 
 /* ---- places ---- */
@@ -150,11 +168,10 @@ static void port_add(struct maker *m, const struct gwport *port)
                   bfd, bfd, BFD_MULT);
     if (line == NULL || !place_of(m->groups, room, &group))
         return;
-    bool out = lever_is(m->w, LEVER_LINE, line->o.name, "out");
     int64_t weight = CLAMP(line->bandwidth / 100, 1, 65535);
     lines_add(m->lines,
               "line/%02" G_GINT64_FORMAT " %u|%" G_GINT64_FORMAT "|%" G_GINT64_FORMAT "|%" G_GUINT64_FORMAT "\n",
-              port->place, group, line->preference + (out ? OUT_PREFERENCE : 0), weight, srlg_of(m, line));
+              port->place, group, preference_of(m->w, line), weight, srlg_of(m, line));
 }
 
 /* Lines to a room; false: the gateway has none. */

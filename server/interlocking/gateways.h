@@ -21,5 +21,12 @@ GBytes *gateway_layout(const struct world *w, const struct gateway *gateway, GPt
 
 /* Dedicated lines between two rooms, by name, const struct line *; g_ptr_array_unref. */
 GPtrArray *world_lines_between(const struct world *w, const char *a, const char *b);
+/* Those of them that are to carry, as long as they are live. */
+GPtrArray *world_lines_carrying(const struct world *w, const GPtrArray *lines);
+
+/* Turns of a request's road behind the edge, for explain.h: who answers at the room's entrances and hands over to which
+ * instances; and, for single-room services at public edges, its escapes and their lines. fn is called for each. */
+typedef void (*gateway_turn_fn)(void *data, const char *at, const char *is, const char *why);
+void gateway_turns(const struct world *w, const char *room, bool escapes, gateway_turn_fn fn, void *data);
 
 #endif

@@ -5,6 +5,7 @@
 #include <string.h>
 
 /* A report has one row for each policy, room and entrance: far more than any site needs, and bounded. */
+#define GATEWAY_ROWS_MAX 8192
 #define REPORT_ROWS_MAX 20000
 /* Two reports that put the beginning of a hold so close mean the same; between them lies how long they were under way.
  */
@@ -68,6 +69,7 @@ static void edge_report_free(gpointer data)
     g_ptr_array_unref(report->holds);
     g_hash_table_unref(report->probes);
     g_ptr_array_unref(report->hand_acts);
+    json_decref(report->gateway);
     g_free(report);
 }
 
@@ -257,6 +259,26 @@ static bool read_rows(struct edge_report *report, const json_t *json, const char
     return true;
 }
 
+/* What a gateway says of itself is kept as it came; here: that it can be shown. */
+static bool gateway_good(const json_t *gateway)
+{
+    static const char *const lists[] = {"vips", "backends"};
+    const json_t *shown = json_object_get(gateway, "shown"), *row;
+    size_t i;
+    bool good = json_is_boolean(json_object_get(gateway, "forwarder")) &&
+                json_is_integer(json_object_get(gateway, "table")) && json_is_array(shown) &&
+                json_array_size(shown) <= GATEWAY_ROWS_MAX;
+    json_array_foreach (shown, i, row)
+        good = good && json_is_string(row);
+    for (unsigned k = 0; k < G_N_ELEMENTS(lists); k++) {
+        const json_t *list = json_object_get(gateway, lists[k]);
+        good = good && json_is_array(list) && json_array_size(list) <= GATEWAY_ROWS_MAX;
+        json_array_foreach (list, i, row)
+            good = good && json_is_object(row);
+    }
+    return good;
+}
+
 static bool read_head(struct edge_report *report, const json_t *json, GError **error)
 {
     const json_t *applied = json_object_get(json, "applied"), *text = json_object_get(json, "error"),
@@ -276,6 +298,10 @@ static bool read_head(struct edge_report *report, const json_t *json, GError **e
         return bad(error, "error", text, "a string or null");
     if (haproxy != NULL && !json_is_object(haproxy))
         return bad(error, "haproxy", haproxy, "an object");
+    json_t *gateway = json_object_get(json, "gateway");
+    if (gateway != NULL && !gateway_good(gateway))
+        return bad(error, "gateway", gateway, "forwarder, table, and lists vips, backends, shown");
+    report->gateway = json_incref(gateway);
     report->error = g_strdup(json_string_value(text));
     return true;
 }
@@ -511,6 +537,8 @@ json_t *edge_report_to_json(const struct edge_report *report, int64_t now_us)
         json_object_set_new(json, "pins",
                             json_pack("{s:I, s:I}", "used", (json_int_t)report->pins_used, "passed_over",
                                       (json_int_t)report->pins_passed_over));
+    if (report->gateway != NULL)
+        json_object_set(json, "gateway", report->gateway);
     return json;
 }
 

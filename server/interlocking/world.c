@@ -523,3 +523,20 @@ char *world_lever_words(const struct world *w, enum lever lever, const char *obj
     g_string_append_printf(text, ", generation %" G_GUINT64_FORMAT ")", control->revision);
     return g_string_free(text, FALSE);
 }
+
+GPtrArray *world_agents(const struct world *w)
+{
+    GPtrArray *names = g_ptr_array_new();
+    INVENTORY_FOREACH (w->inventory, edge, edge)
+        g_ptr_array_add(names, edge->o.name);
+    INVENTORY_FOREACH (w->inventory, gateway, gateway)
+        g_ptr_array_add(names, gateway->o.name);
+    return names;
+}
+
+const char *world_agent_kind(const struct world *w, const char *name)
+{
+    return INVENTORY_GET(w->inventory, edge, name) != NULL      ? "edge"
+           : INVENTORY_GET(w->inventory, gateway, name) != NULL ? "gateway"
+                                                                : NULL;
+}

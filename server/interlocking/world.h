@@ -111,6 +111,10 @@ char *world_edges_words(const struct world *w, const struct group *group, const 
 /* Dedicated edges that public edges hand over to (as above): those with a relay endpoint that are in; if none is, all.
  */
 GPtrArray *world_relays(const struct world *w);
+/* Everybody who obeys tables: names of edges, then of gateways, each in order; borrowed; g_ptr_array_unref. */
+GPtrArray *world_agents(const struct world *w);
+/* "edge" or "gateway"; NULL: no agent has that name. Static. */
+const char *world_agent_kind(const struct world *w, const char *name);
 /* Why a lever is where it is: "room.ingress/room-a is closed (alice, execution x-1, generation 12)"; NULL when it is
  * at its default. g_free. */
 char *world_lever_words(const struct world *w, enum lever lever, const char *object);

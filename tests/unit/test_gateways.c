@@ -3,6 +3,8 @@
 #include "server/interlocking/gateways.h"
 
 #include "gateway/gwtable.h"
+#include "server/interlocking/explain.h"
+#include "server/interlocking/forecast.h"
 #include "tests/unit/fibcheck.h"
 #include "tests/unit/site.h"
 #include "tests/unit/unit.h"
@@ -10,6 +12,7 @@
 #include <string.h>
 
 #define PORTS 6u
+#define NOW_US (1000 * G_USEC_PER_SEC)
 
 /* Of a class of edges, or of a gateway. */
 static const char *layout_of(const struct resolved *resolved, const char *gateway)
@@ -66,7 +69,7 @@ START_TEST(gateways_take_what_they_are_told)
             g_string_append_printf(text, "[%s]\n%s", gateway->o.name, layout_of(resolved, gateway->o.name));
     }
     ck_assert_uint_eq(resolved->findings->len, 0);
-    golden_check("gateways.txt", text->str);
+    golden_check("gateways/layouts.txt", text->str);
     sb_auto(inventory) shuffled = site_shuffled(inv, 7);
     sb_auto(world) other = SITE_WORLD(shuffled, NULL);
     sb_auto(resolved) again = resolve(other, NULL);
@@ -208,8 +211,120 @@ START_TEST(what_leads_nowhere_is_found)
 }
 END_TEST
 
+/* The road of a single-room service, as an operator reads it, at rest and in each state that an escape has. */
+START_TEST(roads_are_explained)
+{
+    static const char *const states[][3] = {{NULL},
+                                            {"room.ingress/room-a=closed"},
+                                            {"room.escape/room-a=off by ann"},
+                                            {"room.escape/room-a=on", "line/line-5=out by bob"},
+                                            {"room.ingress/room-b=closed", "gateway/gw-a1=out"}};
+    sb_auto(inventory) inv = site_inventory("gateways");
+    sb_auto(observed) observed = observed_new();
+    g_autoptr(GString) text = g_string_new(NULL);
+    for (size_t i = 0; i < G_N_ELEMENTS(states); i++) {
+        static const char *const urls[] = {"http://creator.example.test/", "http://play.example.test/"};
+        sb_auto(world) world = site_world(inv, states[i]);
+        sb_auto(resolved) resolved = resolve(world, NULL);
+        for (size_t k = 0; k < G_N_ELEMENTS(urls); k++) {
+            struct explain_query query = {.url = urls[k], .user = "42"};
+            json_t *road = explain(resolved, observed, &query, NOW_US, NULL);
+            g_autofree char *words = explain_text(road);
+            g_string_append_printf(text, "== %s %s\n%s", states[i][0] != NULL ? states[i][0] : "at rest", urls[k],
+                                   words);
+            json_decref(road);
+        }
+    }
+    golden_check("gateways/explain.txt", text->str);
+}
+END_TEST
+
+static const struct forecast_row *row_of(const struct forecast *f, const char *kind, const char *name)
+{
+    for (guint i = 0; i < f->rows->len; i++) {
+        const struct forecast_row *row = f->rows->pdata[i];
+        if (strcmp(row->kind, kind) == 0 && strcmp(row->name, name) == 0)
+            return row;
+    }
+    return NULL;
+}
+
+static bool notes_have(const struct forecast *f, const char *words)
+{
+    for (guint i = 0; i < f->notes->len; i++)
+        if (strstr(f->notes->pdata[i], words) != NULL)
+            return true;
+    return false;
+}
+
+/* Public edges have 100 requests/s of creator, which lives in room A: with its entrances closed they come by line. */
+START_TEST(lines_are_forecast)
+{
+    sb_auto(inventory) inv = site_inventory("gateways");
+    sb_auto(observed) observed = observed_new();
+    sb_auto(world) before = SITE_WORLD(inv, NULL);
+    sb_auto(world) after = SITE_WORLD(inv, "room.ingress/room-a=closed");
+    sb_auto(world) out = SITE_WORLD(inv, "room.ingress/room-a=closed", "line/line-5=out", "line/line-6=out");
+    sb_auto(resolved) a = resolve(before, NULL);
+    sb_auto(resolved) b = resolve(after, a);
+    sb_auto(resolved) c = resolve(out, a);
+    SITE_REPORT(observed, "edge-1", 10, NOW_US, "counter creator.creator room-a pop-a1 0 0 60 0");
+    SITE_REPORT(observed, "edge-2", 10, NOW_US, "counter creator.creator room-a pop-a2 0 0 40 0");
+    SITE_REPORT(observed, "edge-3", 10, NOW_US, NULL);
+    SITE_REPORT(observed, "edge-4", 10, NOW_US, NULL);
+    sb_auto(forecast) f = forecast(a, b, observed, NOW_US);
+    ck_assert(f->known);
+    ck_assert_double_eq_tol(f->lost, 0, 0.01);
+    ck_assert_double_eq_tol(row_of(f, "entrance", "room-a/escape-a")->after, 100, 0.01);
+    ck_assert_double_eq_tol(row_of(f, "entrance", "room-a/pop-a1")->after, 0, 0.01);
+    ck_assert_double_eq_tol(row_of(f, "line", "line-5")->after, 100, 0.01);
+    ck_assert_ptr_null(row_of(f, "line", "line-7"));
+    ck_assert(notes_have(f,
+                         "escape-a would take 100.0 requests/s over 40000 Mbit/s of dedicated lines: answers of 50000 "
+                         "kB would fill them"));
+    sb_auto(forecast) less = forecast(b, c, observed, NOW_US);
+    ck_assert_double_eq_tol(row_of(less, "line", "line-7")->after, 100, 0.01);
+    ck_assert_double_eq_tol(row_of(less, "line", "line-5")->after, 0, 0.01);
+    ck_assert(notes_have(less, "over 10000 Mbit/s"));
+}
+END_TEST
+
+/* What a gateway reports is heard as an edge's report is. */
+START_TEST(gateways_are_heard)
+{
+    sb_auto(observed) observed = observed_new();
+    g_autoptr(GError) error = NULL;
+    json_t *report =
+        json_pack("{s:s,s:s,s:i,s:{s:i,s:i},s:s,s:n,s:i,s:{s:b,s:i,s:[{s:s,s:b}],s:[],s:[s]}}", "edge", "gw-a1",
+                  "cluster", "two-rooms", "promised", 65537, "applied", "epoch", 65537, "generation", 10, "state",
+                  "applied", "error", "window_us", 1000000, "gateway", "forwarder", 1, "table", 7, "vips", "name",
+                  "vip_a", "announced", 1, "backends", "shown", "table in-force");
+    ck_assert(observed_edge_report(observed, "gw-a1", report, NOW_US, &error));
+    const struct edge_report *heard = observed_edge(observed, "gw-a1");
+    ck_assert_int_eq(json_integer_value(json_object_get(heard->gateway, "table")), 7);
+    json_t *again = edge_report_to_json(heard, NOW_US);
+    ck_assert(json_equal(json_object_get(again, "gateway"), json_object_get(report, "gateway")));
+    json_decref(again);
+    json_object_set_new(json_object_get(report, "gateway"), "vips", json_string("all"));
+    ck_assert(!observed_edge_report(observed, "gw-a1", report, NOW_US, &error));
+    ck_assert_msg(strstr(error->message, "gateway: found ") != NULL, "%s", error->message);
+    json_decref(report);
+    sb_auto(inventory) inv = site_inventory("gateways");
+    sb_auto(world) world = SITE_WORLD(inv, NULL);
+    g_autoptr(GPtrArray) agents = world_agents(world);
+    ck_assert_uint_eq(agents->len, 8);
+    ck_assert_str_eq(agents->pdata[4], "gw-a1");
+    ck_assert_str_eq(world_agent_kind(world, "gw-a1"), "gateway");
+    ck_assert_str_eq(world_agent_kind(world, "edge-1"), "edge");
+    ck_assert_ptr_null(world_agent_kind(world, "ns-1"));
+}
+END_TEST
+
 static void add(TCase *tcase)
 {
+    tcase_add_test(tcase, roads_are_explained);
+    tcase_add_test(tcase, lines_are_forecast);
+    tcase_add_test(tcase, gateways_are_heard);
     tcase_add_test(tcase, gateways_take_what_they_are_told);
     tcase_add_loop_test(tcase, levers_are_seen, 0, G_N_ELEMENTS(rows));
     tcase_add_test(tcase, a_room_without_entrances_is_usable_by_its_escape);

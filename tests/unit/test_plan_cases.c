@@ -559,8 +559,10 @@ static const struct {
     {"room-drain", "room-a", NULL},
     {"carrier-to-lines", "carrier-1", NULL},
     {"carrier-back", "carrier-1", NULL},
+    {"line-maintenance", "line-5", NULL},
+    {"gateway-drain", "gw-a1", NULL},
 };
-static const char *const sites[] = {"two-rooms", "three-rooms"};
+static const char *const sites[] = {"two-rooms", "three-rooms", "gateways"};
 
 START_TEST(runbooks_tried_dry)
 {
@@ -575,6 +577,8 @@ START_TEST(runbooks_tried_dry)
     load(more, "runbooks/carrier-back.yaml");
     load(more, "runbooks/component-promote.yaml");
     load(more, "runbooks/topic-takeover.yaml");
+    load(more, "runbooks/line-maintenance.yaml");
+    load(more, "runbooks/gateway-drain.yaml");
     load(more, "tests/cases/components.yaml");
     apply_ok(s, more);
     say_rates(s);
