@@ -111,6 +111,7 @@ static const struct selector {
     const char *is_for;
 } selectors[] = {
     {"home=$target", "group|service", OBJECT_room, "home=$target is for groups and services, of a target room"},
+    {"stranded=$target", "group|service", OBJECT_room, "stranded=$target is for groups and services, of a target room"},
     {"carrier=$target", "variant", OBJECT_carrier, "carrier=$target is for variants, of a target carrier"},
 };
 
@@ -143,7 +144,8 @@ static void on_read(const struct reader *r, const json_t *json, const char *step
     } else if (on != NULL && text_valid(object_class(class->kind)->name_type, on)) {
         set->on = g_strdup(on);
     } else {
-        expected = g_strdup_printf("the name of a %s, $target, home=$target or carrier=$target", kind);
+        expected =
+            g_strdup_printf("the name of a %s, $target, home=$target, stranded=$target or carrier=$target", kind);
     }
     if (set->on == NULL)
         find_member(r, json, step, "on", expected);

@@ -102,9 +102,13 @@ static bool freeze_set(struct freezing *f, struct execution_step *step, const st
 }
 
 /* Does a selector (plan.h) mean this object? home: what stands or falls with the room, because its service runs there
- * and nowhere else. */
-static bool selects(const struct inventory *inv, const char *selector, const struct object *object, const char *target)
+ * and nowhere else. stranded: what has no other way out of it, either. */
+static bool selects(const struct world *w, const char *selector, const struct object *object, const char *target)
 {
+    const struct inventory *inv = w->inventory;
+    g_autoptr(GPtrArray) escapes = g_str_has_prefix(selector, "stranded=") ? world_room_escapes(w, target) : NULL;
+    if (escapes != NULL && escapes->len > 0)
+        return false;
     if (g_str_has_prefix(selector, "carrier="))
         return strcmp(((const struct variant *)object)->carrier, target) == 0;
     const struct service *service = object->kind == OBJECT_service
@@ -121,10 +125,11 @@ static bool freeze_selected(struct freezing *f, struct execution_step *step, con
     guint frozen = step->sets->len;
     for (guint i = 0; i < objects->len; i++) {
         const struct object *object = objects->pdata[i];
-        if (selects(inv, from->on, object, target) && !freeze_set(f, step, from, object->name, error))
+        if (selects(f->engine->resolved->world, from->on, object, target) &&
+            !freeze_set(f, step, from, object->name, error))
             return false;
     }
-    if (g_str_has_prefix(from->on, "home=") || step->sets->len > frozen)
+    if (!g_str_has_prefix(from->on, "carrier=") || step->sets->len > frozen)
         return true;
     /* A room may well have no single-room service; a carrier's users who cannot be moved must not look moved. */
     g_set_error(error, SB_ERROR, SB_ERROR_NOT_FOUND,

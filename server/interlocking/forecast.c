@@ -480,8 +480,11 @@ static void interface_levers_tell(struct teller *t)
 static void escape_lines_tell(struct teller *t, const struct world *w, const struct gwvip *vip, bool after)
 {
     g_autoptr(GPtrArray) lines = world_lines_between(w, vip->room, vip->to), carriers = world_lines_carrying(w, lines);
-    const struct forecast_row *row = entrance_row(t, vip->to, vip->o.name);
-    double rate = after ? row->after : row->before, bandwidth = 0;
+    g_autofree char *key = g_strdup_printf("entrance %s/%s", vip->to, vip->o.name);
+    const struct forecast_row *row = g_hash_table_lookup(t->rows, key);
+    double rate = row == NULL ? 0 : after ? row->after : row->before, bandwidth = 0;
+    if (rate <= 0)
+        return;
     for (guint i = 0; i < carriers->len; i++)
         bandwidth += (double)((const struct line *)carriers->pdata[i])->bandwidth;
     for (guint i = 0; i < carriers->len; i++) {
@@ -489,10 +492,10 @@ static void escape_lines_tell(struct teller *t, const struct world *w, const str
         *(after ? &row_of(t, "line", line->o.name)->after : &row_of(t, "line", line->o.name)->before) +=
             rate * (double)line->bandwidth / bandwidth;
     }
-    if (after && rate > 0 && carriers->len > 0)
+    if (after && carriers->len > 0)
         note(t, "%s would take %.1f requests/s over %g Mbit/s of dedicated lines: answers of %.0f kB would fill them",
              vip->o.name, rate, bandwidth, bandwidth * 1e6 / 8 / rate / 1e3);
-    else if (after && rate > 0)
+    else if (after)
         note(t, "%s would take %.1f requests/s, but no line leads from %s to %s", vip->o.name, rate, vip->room,
              vip->to);
 }

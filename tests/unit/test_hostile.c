@@ -129,7 +129,8 @@ START_TEST(hostile_yaml)
          "f:1: plan p: needs: found the circle a -> b -> a, expected steps that can all start"},
         {"plan: \"p;q\"\nsteps: [{name: a, check: forecast}]\n", 0, "f:1: plan: plan: found \"p;q\"" NAME},
         {"plan: p\nsteps:\n  - {name: a, set: [{control: pop, on: \"x; shutdown\", value: out}]}\n", 0,
-         "f:3: plan p, step a: on: found \"x; shutdown\", expected the name of a pop, $target, home=$target or "
+         "f:3: plan p, step a: on: found \"x; shutdown\", expected the name of a pop, $target, home=$target, "
+         "stranded=$target or "
          "carrier=$target"},
     };
     rows_check(rows, G_N_ELEMENTS(rows), yaml_complaint);
@@ -159,11 +160,13 @@ START_TEST(hostile_json)
         {"[]", 0, "objects: found nothing, expected a list of objects"},
         {OBJECTS("null"), 0, "found null, expected an object with kind and name"},
         {OBJECTS("{\"kind\": \"zones\", \"name\": \"z\"}"), 0,
-         "kind: found \"zones\", expected one of zone, room, carrier, pop, line, edge, service, interface, pool, "
+         "kind: found \"zones\", expected one of zone, room, carrier, pop, line, gateway, gwport, instance, gwvip, "
+         "edge, service, interface, pool, "
          "component, group, variant, "
          "domain, route, dnszone, nameserver, registry, transaction, txrequest, webhook, rule"},
         {OBJECTS("{\"kind\": [[]], \"name\": \"z\"}"), 0,
-         "kind: found a list of 1, expected one of zone, room, carrier, pop, line, edge, service, interface, pool, "
+         "kind: found a list of 1, expected one of zone, room, carrier, pop, line, gateway, gwport, instance, gwvip, "
+         "edge, service, interface, pool, "
          "component, group, variant, "
          "domain, route, dnszone, nameserver, registry, transaction, txrequest, webhook, rule"},
         {OBJECTS("{\"kind\": \"zone\", \"name\": \"z\", \"at\": \"evil\\nlog line\", \"x\": 1}"), 0,

@@ -198,7 +198,8 @@ START_TEST(what_is_wrong_is_found_with_its_line)
         {HEAD "  - {name: a, set: []}\n",
          AT "set: found a list of 0, expected a list of 1 to 100 {control, on, value}"},
         {HEAD "  - {name: a, set: [{control: door, on: x, value: y}]}\n", AT
-         "control: found \"door\", expected one of room.ingress, room.compute, pop, edge, split, split.pin, "
+         "control: found \"door\", expected one of room.ingress, room.compute, pop, line, gateway, room.escape, edge, "
+         "split, split.pin, "
          "group.edge_class, "
          "variant.edge_class, dnszone.guard, service.auto_dr, interface.eastwest, service.eastwest, service.degrade, "
          "service.limit, interface.degrade, interface.limit, room.degrade, room.limit, component.primary, "
