@@ -2,6 +2,7 @@
 
 #include "dataplane/dpsocket.h"
 
+#include <arpa/inet.h>
 #include <check.h>
 #include <glib.h>
 #include <poll.h>
@@ -10,6 +11,7 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -65,19 +67,19 @@ bool birdd_announces(const char *path, const char *vip)
     return strstr(out, "blackhole") != NULL;
 }
 
-static void forward(const char *path)
+static void forward(const char *path, unsigned n_ports)
 {
-    static const int none[1] = {-1};
-    static const uint8_t mac[1][ETHER_ADDRESS] = {{2}};
+    static const int none[DP_PORTS] = {-1, -1, -1, -1, -1, -1, -1, -1};
+    static const uint8_t mac[DP_PORTS][ETHER_ADDRESS] = {{2}, {2, 1}, {2, 2}, {2, 3}, {2, 4}, {2, 5}, {2, 6}, {2, 7}};
     static struct forwarder forwarder;
     struct port_counters ports = {0};
     struct dpsocket_settings settings = {
-        .path = path, .n_ports = 1, .watch_fds = none, .wake_fd = eventfd(0, EFD_CLOEXEC)};
+        .path = path, .n_ports = n_ports, .watch_fds = none, .wake_fd = eventfd(0, EFD_CLOEXEC)};
     uint64_t woken;
     signal(SIGTERM, SIG_DFL);
     signal(SIGPIPE, SIG_IGN);
     end_with_parent(NULL);
-    forwarder_init(&forwarder, mac, 1, 1);
+    forwarder_init(&forwarder, mac, n_ports, 1);
     struct dpsocket *socket = dpsocket_start(&settings);
     while (socket != NULL && read(settings.wake_fd, &woken, sizeof woken) > 0) {
         struct fib *table = dpsocket_turn(socket, &forwarder, &ports), *before = (struct fib *)forwarder.table;
@@ -89,11 +91,29 @@ static void forward(const char *path)
     _exit(1);
 }
 
-pid_t portless_start(const char *path)
+pid_t portless_start(const char *path, unsigned n_ports)
 {
     pid_t pid = fork();
     if (pid == 0)
-        forward(path);
+        forward(path, n_ports);
+    return pid;
+}
+
+pid_t backend_start(uint16_t *port)
+{
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t size = sizeof at;
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    ck_assert(bind(fd, (struct sockaddr *)&at, sizeof at) == 0 && listen(fd, 64) == 0);
+    getsockname(fd, (struct sockaddr *)&at, &size);
+    *port = ntohs(at.sin_port);
+    pid_t pid = fork();
+    if (pid == 0) {
+        end_with_parent(NULL);
+        for (;;)
+            close(accept(fd, NULL, NULL));
+    }
+    close(fd);
     return pid;
 }
 

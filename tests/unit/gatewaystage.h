@@ -3,6 +3,7 @@
 #define TESTS_UNIT_GATEWAYSTAGE_H
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 /* A real BIRD whose control socket is PATH; protocols vip_a (198.51.100.1) and vip_b (198.51.100.2) are disabled, and
@@ -11,9 +12,11 @@ pid_t birdd_start(const char *path);
 /* As birdc sees it; of vip_a, vip_b. */
 bool birdd_announces(const char *path, const char *vip);
 
-/* dataplane/dpsocket.h and a forwarder with one port that no frame comes by, in a process of its own. */
-pid_t portless_start(const char *path);
+/* dataplane/dpsocket.h and a forwarder with ports that no frame comes by, in a process of its own. */
+pid_t portless_start(const char *path, unsigned n_ports);
 
+/* A backend on a free port of 127.0.0.1: takes connections, and says nothing. */
+pid_t backend_start(uint16_t *port);
 /* Ends a child, at once, and waits for it; it is 0 then, and of 0 nothing is done. */
 void kill9(pid_t *pid);
 

@@ -106,7 +106,7 @@ START_TEST(tables_are_given)
     struct agent a;
     agent_init(&a, give_tables);
     ck_assert(!dpclient_there(a.client));
-    a.pid = portless_start(a.path);
+    a.pid = portless_start(a.path, 1);
     loop_run(a.loop);
     ck_assert_str_eq(a.log->str, "ok 7\n"
                                  "forwarder: refused: adjacency 0: port 1, there are 1\n"
@@ -134,14 +134,14 @@ static void on_life(void *data, bool there)
     if (++a->kills == KILLS)
         loop_stop(a->loop);
     else
-        a->pid = portless_start(a->path); /* in the place of the file that the one before has left */
+        a->pid = portless_start(a->path, 1); /* in the place of the file that the one before has left */
 }
 
 START_TEST(deaths_are_told_at_once)
 {
     struct agent a;
     agent_init(&a, on_life);
-    a.pid = portless_start(a.path);
+    a.pid = portless_start(a.path, 1);
     loop_run(a.loop);
     ck_assert_uint_eq(a.kills, KILLS);
     printf("longest from kill -9 to the word of it: %.1f ms\n", (double)a.longest_us / 1e3);

@@ -23,20 +23,6 @@ struct stage {
     char *layout;
 };
 
-/* Takes connections, and says nothing. */
-static pid_t backend_start(uint16_t *port)
-{
-    int fd = listen_any(port);
-    pid_t pid = fork();
-    if (pid == 0) {
-        prctl(PR_SET_PDEATHSIG, SIGKILL);
-        for (;;)
-            close(accept(fd, NULL, NULL));
-    }
-    close(fd);
-    return pid;
-}
-
 static pid_t gateway_start(const struct stage *s, const char *settle)
 {
     pid_t pid = fork();
@@ -85,7 +71,7 @@ static void stage_begin(struct stage *s)
     s->url = g_strdup_printf("http://127.0.0.1:%u", s->server.port);
     say_table(s, 5, "in", 0);
     s->bird = birdd_start(s->bird_path);
-    s->forwarder = portless_start(s->forwarder_path);
+    s->forwarder = portless_start(s->forwarder_path, 1);
     s->gateway = gateway_start(s, "--settle=100");
 }
 
@@ -240,7 +226,7 @@ START_TEST(a_forwarder_that_dies_takes_its_addresses_along)
         kill9(&s.forwarder);
         gone_us[i] = await_bird(&s, false, false);
         await_picture(&s, "failing 5 [the forwarder is*] vip_a- vip_b- *");
-        s.forwarder = portless_start(s.forwarder_path);
+        s.forwarder = portless_start(s.forwarder_path, 1);
     }
     qsort(gone_us, KILLS, sizeof *gone_us, by_number);
     printf("kill -9 of the forwarder to BIRD without the addresses: %.0f to %.0f ms\n", (double)gone_us[0] / 1e3,
