@@ -104,6 +104,15 @@ static const struct written {
     {.text = "signalbox plan run carrier-back --confirm carrier-1", .says = "succeeded"},
     {.text = "signalbox plan run carrier-to-lines --confirm carrier-1", .says = "succeeded"},
 
+    {.text = "signalbox plan run line-maintenance --confirm line-5", .says = "succeeded"},
+    {.text = "plan run line-maintenance --confirm line-5", .says = "succeeded"},
+    {.text = "signalbox control set line line-5 default"},
+#define GATEWAY "the site of this test has no gateway; test_gateway_server moves its lever"
+    {.text = "signalbox plan run gateway-drain --confirm gw-a1", .why = GATEWAY},
+    {.text = "signalbox control set gateway gw-a1 default", .why = GATEWAY},
+    {.text = "control set room.escape room-a on | off",
+     .as = "signalbox control set room.escape room-a on\nsignalbox control set room.escape room-a default"},
+
     /* Plans that wait for people, or for users: alice has started them, this test is the second person. */
     {.text = "execution pause | resume | skip | force | approve",
      .stage = PROMOTING,
