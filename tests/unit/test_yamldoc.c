@@ -101,9 +101,9 @@ END_TEST
 START_TEST(what_cannot_be_collected_is_found)
 {
 #define PLACES                                                                                                         \
-    "expected plan, lab or a list of objects: zones, rooms, carriers, pops, lines, edges, services, interfaces, "      \
-    "pools, components, groups, variants, domains, routes, dnszones, nameservers, registries, transactions, "          \
-    "txrequests, webhooks, rules"
+    "expected plan, lab or a list of objects: zones, rooms, carriers, pops, lines, gateways, gwports, "                \
+    "instances, gwvips, edges, services, interfaces, pools, components, groups, variants, domains, "                   \
+    "routes, dnszones, nameservers, registries, transactions, txrequests, webhooks, rules"
     static const char *const rows[][2] = {
         {"room: []\n", "f:1: found \"room\", " PLACES},
         {"- a\n", "f: found a list of 1, " PLACES},
