@@ -42,6 +42,59 @@ static void origin_by_pop(GString *out, const struct lab_link *link, unsigned ta
                            table);
 }
 
+/* What a room with gateways has of theirs: a bridge for each line, where its instances are, the way back to who asks
+ * them. */
+static void gateways_at_room(GString *out, const struct topo *topo, const struct node *node)
+{
+    const struct room *room = node->object;
+    g_autoptr(GArray) entrances = topo_entrances(topo, room);
+    for (guint i = 0; i < entrances->len; i++) {
+        const struct lab_entrance *entrance = &g_array_index(entrances, struct lab_entrance, i);
+        g_autofree char *address = endpoint_host(&entrance->at);
+        if (g_strcmp0(address, node->address) != 0)
+            g_string_append_printf(out, "addr replace %s/32 dev lo\n", address);
+    }
+    TOPO_FOREACH_LINK(topo, link)
+    if (link->kind == LINK_TRUNK && link_end(link, node) >= 0)
+        g_string_append_printf(out,
+                               "link add br-%s type bridge mcast_snooping 0\nlink set br-%s up\n"
+                               "link set %s master br-%s\nlink set %s up\n",
+                               link->name, link->name, link->name, link->name, link->name);
+    TOPO_FOREACH_LINK(topo, link)
+    {
+        if (link->end[1] != node)
+            continue;
+        if (link->kind == LINK_LINE_PORT)
+            g_string_append_printf(out, "link set %s master br-%s\nlink set %s up\n", link->name, link->line->o.name,
+                                   link->name);
+        if (link->kind == LINK_PORT) {
+            char local[ADDR_TEXT_SIZE];
+            addr_format(&((const struct gateway *)link->end[0]->object)->local, local);
+            g_string_append_printf(out, "route add %s via %s dev %s onlink\n", local, link->address[0], link->name);
+        }
+    }
+}
+
+/* Devices of its forwarder have no addresses; the kernel's own roads lead to instances and to the control site. */
+static void gateway_link(GString *out, const struct topo *topo, const struct lab_link *link)
+{
+    if (link->kind == LINK_PORT || link->kind == LINK_LINE_PORT) {
+        g_string_append_printf(out, "link set %s up\n", link->name);
+        return;
+    }
+    g_string_append_printf(out, "addr add %s peer %s dev %s\nlink set %s up\n", link->address[0], link->address[1],
+                           link->name, link->name);
+    if (link->kind == LINK_MANAGEMENT)
+        control_by_management(out, topo, link);
+    if (link->kind != LINK_KERNEL)
+        return;
+    g_autoptr(GArray) entrances = topo_entrances(topo, link->end[1]->object);
+    for (guint i = 0; i < entrances->len; i++) {
+        g_autofree char *address = endpoint_host(&g_array_index(entrances, struct lab_entrance, i).at);
+        g_string_append_printf(out, "route replace %s via %s dev %s onlink\n", address, link->address[1], link->name);
+    }
+}
+
 char *node_addresses(const struct topo *topo, const struct node *node)
 {
     GString *out = g_string_new("link set lo up\n");
@@ -53,7 +106,9 @@ char *node_addresses(const struct topo *topo, const struct node *node)
     TOPO_FOREACH_LINK(topo, link)
     {
         int end = link_end(link, node);
-        if (end < 0)
+        if (end >= 0 && node->kind == NODE_GATEWAY)
+            gateway_link(out, topo, link);
+        if (end < 0 || node->kind == NODE_GATEWAY || link->kind == LINK_TRUNK || link->kind == LINK_LINE_PORT)
             continue;
         g_string_append_printf(out, "addr add %s peer %s dev %s\nlink set %s up\n", link->address[end],
                                link->address[1 - end], link->name, link->name);
@@ -61,9 +116,11 @@ char *node_addresses(const struct topo *topo, const struct node *node)
             default_by_carrier(out, node, link);
         if (end == 0 && link->kind == LINK_MANAGEMENT)
             control_by_management(out, topo, link);
-        if (end == 1 && link->kind == LINK_INSIDE)
+        if (end == 1 && link->kind == LINK_INSIDE && !room_has_gateways(topo, node->name))
             origin_by_pop(out, link, table++);
     }
+    if (node->kind == NODE_ROOM && room_has_gateways(topo, node->name))
+        gateways_at_room(out, topo, node);
     return g_string_free(out, FALSE);
 }
 
@@ -92,13 +149,53 @@ static char *ring_set(const struct topo *topo)
     return g_string_free(out, FALSE);
 }
 
+/* Of a POP whose room has gateways: what they announce, and it lets the internet know. */
+static char *vip_set(const struct topo *topo, const struct pop *pop)
+{
+    GString *out = g_string_new("");
+    INVENTORY_FOREACH (topo->inventory, gwvip, vip) {
+        g_autofree char *address = endpoint_host(&vip->address);
+        if (pop_knows_vip(topo, pop, vip))
+            g_string_append_printf(out, "%s%s/32", out->len > 0 ? ", " : "", address);
+    }
+    if (out->len == 0)
+        g_string_append(out, "0.0.0.0/32");
+    return g_string_free(out, FALSE);
+}
+
+/* The next hop of what a gateway announces is its forwarder, not its BIRD: its port's address at that POP. */
+static void gateway_next_hop(GString *out, const struct topo *topo, const struct lab_link *session)
+{
+    TOPO_FOREACH_LINK(topo, port)
+    if (port->kind == LINK_PORT && port->end[0] == session->end[0] && port->end[1] == session->end[1])
+        g_string_append_printf(out, " next hop address %s;", port->address[0]);
+}
+
+/* Filters of the sessions of a POP whose room has gateways. */
+static void gateway_filters(GString *out, const struct topo *topo, const struct node *node, const struct lab_link *link)
+{
+    const struct pop *pop = link->end[link->kind == LINK_BGP ? 1 : 0]->object;
+    g_autofree char *vips = vip_set(topo, pop);
+    if (link->kind == LINK_INSIDE)
+        g_string_append(out, "import none; export none;");
+    else if (link->kind == LINK_POP)
+        g_string_append_printf(out, "import all; export where net ~ [ %s ];", vips);
+    else if (node->kind == NODE_POP)
+        g_string_append_printf(out, "import where net ~ [ %s ]; export none;", vips);
+    else
+        g_string_append_printf(out, "import none; export where source = RTS_STATIC && net ~ [ %s ];", vips);
+}
+
 /* Filters of one session, as seen by `node`. */
-static void bird_filters(GString *out, const struct node *node, const struct lab_link *link)
+static void bird_filters(GString *out, const struct topo *topo, const struct node *node, const struct lab_link *link)
 {
     const struct pop *pop =
         link->kind == LINK_POP || link->kind == LINK_INSIDE ? (const struct pop *)link->end[0]->object : NULL;
     g_autofree char *origin = pop != NULL ? endpoint_host(&pop->origin) : NULL;
-    if (link->kind == LINK_LINE)
+    bool gateways = pop != NULL && node->kind != NODE_INET && room_has_gateways(topo, pop->room);
+    if (gateways || link->kind == LINK_BGP)
+        gateway_filters(out, topo, node, link);
+    else if (link->kind == LINK_LINE)
         g_string_append(out, "import where net ~ RING; export where net ~ RING;");
     else if (link->kind == LINK_CARRIERS || (link->kind == LINK_POP && node->kind == NODE_INET))
         g_string_append(out, "import all; export where source ~ [RTS_BGP, RTS_STATIC];");
@@ -110,7 +207,8 @@ static void bird_filters(GString *out, const struct node *node, const struct lab
         g_string_append_printf(out, "import none; export where net = %s/32;", origin);
 }
 
-static void bird_session(GString *out, const struct node *node, const struct lab_link *link, int end)
+static void bird_session(GString *out, const struct topo *topo, const struct node *node, const struct lab_link *link,
+                         int end)
 {
     g_autofree char *name = bird_name(link->name);
     g_string_append_printf(out,
@@ -118,8 +216,12 @@ static void bird_session(GString *out, const struct node *node, const struct lab
                            "ipv4 { ",
                            name, link->name, link->address[end], node->asn, link->address[1 - end],
                            link->end[1 - end]->asn);
-    bird_filters(out, node, link);
-    g_string_append(out, " next hop self; }; }\n");
+    bird_filters(out, topo, node, link);
+    if (link->kind == LINK_BGP && node->kind == NODE_GATEWAY)
+        gateway_next_hop(out, topo, link);
+    else
+        g_string_append(out, " next hop self;");
+    g_string_append(out, " }; }\n");
 }
 
 /* Routes that start here: a carrier's customers; a room's origins and its ring address; a ring edge's own address. */
@@ -135,7 +237,7 @@ static void bird_static(GString *out, const struct topo *topo, const struct node
         int end = link_end(link, node);
         if (end == 1 && node->kind == NODE_INET && (link->kind == LINK_ACCESS || link->kind == LINK_USER))
             g_string_append_printf(out, "  route %s/32 via %s;\n", link->end[0]->address, link->address[0]);
-        if (end == 1 && link->kind == LINK_INSIDE) {
+        if (end == 1 && link->kind == LINK_INSIDE && !room_has_gateways(topo, node->name)) {
             g_autofree char *origin = endpoint_host(&((const struct pop *)link->end[0]->object)->origin);
             g_string_append_printf(out, "  route %s/32 unreachable;\n", origin);
         }
@@ -143,10 +245,27 @@ static void bird_static(GString *out, const struct topo *topo, const struct node
     g_string_append(out, "}\n");
 }
 
+/* What a gateway announces, each by a protocol that its agent lets in. */
+static void bird_vips(GString *out, const struct topo *topo, const struct gateway *gateway)
+{
+    INVENTORY_FOREACH (topo->inventory, gwvip, vip) {
+        g_autofree char *protocol = vip_protocol(vip), *address = endpoint_host(&vip->address);
+        if (strcmp(vip->room, gateway->room) == 0)
+            g_string_append_printf(out, "protocol static %s { disabled; ipv4; route %s/32 unreachable; }\n", protocol,
+                                   address);
+    }
+}
+
 static bool has_session(const struct lab_link *link)
 {
     return link->kind == LINK_POP || link->kind == LINK_INSIDE || link->kind == LINK_CARRIERS ||
-           link->kind == LINK_LINE;
+           link->kind == LINK_LINE || link->kind == LINK_BGP;
+}
+
+char *vip_protocol(const struct gwvip *vip)
+{
+    char *name = g_strdup_printf("vip_%s", vip->o.name);
+    return g_strdelimit(name, "-", '_');
 }
 
 char *bird_config(const struct topo *topo, const struct node *node)
@@ -154,26 +273,29 @@ char *bird_config(const struct topo *topo, const struct node *node)
     GString *out = g_string_new("");
     g_autofree char *ring = ring_set(topo);
     const char *source = node->kind == NODE_ROOM && node->address != NULL ? node->address : node->internal;
+    bool gateways = node->kind == NODE_POP && room_has_gateways(topo, ((const struct pop *)node->object)->room);
     g_string_append_printf(out, "log stderr { warning, error, fatal, bug, remote, auth };\nrouter id %s;\n",
                            node->internal);
     g_string_append_printf(out, "define RING = [ %s ];\n", ring);
     g_string_append(out, "protocol device { scan time 10; }\n");
     /* What is only announced from here is local on lo already. */
     g_string_append_printf(out,
-                           "protocol kernel { metric 32; ipv4 { import none; export filter {\n"
+                           "protocol kernel { metric 32;%s ipv4 { import none; export filter {\n"
                            "  if dest = RTD_UNREACHABLE then reject;\n  krt_prefsrc = %s;\n  accept;\n}; }; }\n",
-                           source);
+                           gateways ? " merge paths yes;" : "", source);
     g_string_append(out, "protocol bfd { interface \"*\" { min rx interval 50 ms; min tx interval 50 ms; "
                          "idle tx interval 200 ms; multiplier 3; }; }\n");
     /* No graceful restart: together with BFD it would keep routes into a hole. */
     g_string_append(out, "template bgp neighbour { direct; bfd yes; check link yes; hold time 9; keepalive time 3; "
                          "connect retry time 1; connect delay time 1; error wait time 1, 1; graceful restart off; }\n");
     bird_static(out, topo, node);
+    if (node->kind == NODE_GATEWAY)
+        bird_vips(out, topo, node->object);
     TOPO_FOREACH_LINK(topo, link)
     {
         int end = link_end(link, node);
         if (end >= 0 && has_session(link))
-            bird_session(out, node, link, end);
+            bird_session(out, topo, node, link, end);
     }
     return g_string_free(out, FALSE);
 }
@@ -322,8 +444,8 @@ char *wire_links(const struct topo *topo, const char *prefix)
     GString *out = g_string_new("");
     TOPO_FOREACH_LINK(topo, link)
     if (link->wire)
-        g_string_append_printf(out, "%s %s%s %s %s%s %s %ld %ld %ld %ld\n", link->name, prefix, link->end[0]->name,
+        g_string_append_printf(out, "%s %s%s %s %s%s %s %ld %ld %ld %ld %s\n", link->name, prefix, link->end[0]->name,
                                link->name, prefix, link->end[1]->name, link->name, link->delay_us, link->jitter_us,
-                               link->loss_ppm, link->rate_kbit);
+                               link->loss_ppm, link->rate_kbit, link->kind == LINK_TRUNK ? "tap" : "tun");
     return g_string_free(out, FALSE);
 }

@@ -5,8 +5,10 @@
  *   pop -> inet     the same; a POP carries nothing between carriers
  *   inet <-> inet   everything: addresses of edges, users, name servers, control site, POPs
  *   line            ring addresses of rooms and of dedicated edges, nothing else
- * so that a room never announces the other's addresses to the internet, the internet never sees the ring, and the ring
- * never sees a POP. Replies from an origin address leave by its POP (policy routing, see node_addresses).
+ *   gateway -> pop  the addresses that its agent lets in and this POP is to know, each with the forwarder as next hop
+ * (ECMP); its room then tells the POP nothing so that a room never announces the other's addresses to the internet, the
+ * internet never sees the ring, and the ring never sees a POP. Replies from an origin address leave by its POP (policy
+ * routing, see node_addresses).
  *
  * Thread safety: pure functions; results are freed with g_free.
  */
@@ -19,6 +21,8 @@
 char *node_addresses(const struct topo *topo, const struct node *node);
 
 char *bird_config(const struct topo *topo, const struct node *node);
+/* BIRD's protocol that announces it: the name that the gateway's table has (server/interlocking/gateways.c). */
+char *vip_protocol(const struct gwvip *vip);
 
 /* folder: of this server's own files. key_secret: base64. */
 char *knot_config(const struct topo *topo, const struct nameserver *server, const char *folder, const char *key_secret);

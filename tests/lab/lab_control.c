@@ -138,6 +138,9 @@ bool control_server(const struct lab *lab, GError **error)
     INVENTORY_FOREACH (lab->topo->inventory, edge, edge)
         if (!token_make(lab, edge->o.name, error))
             return false;
+    INVENTORY_FOREACH (lab->topo->inventory, gateway, gateway)
+        if (!token_make(lab, gateway->o.name, error))
+            return false;
     return true;
 }
 
@@ -206,15 +209,20 @@ bool control_edges(const struct lab *lab, GError **error)
     return ready_wait(lab, ready_edges, STEP_S, error);
 }
 
-static bool agent_start(const struct lab *lab, const struct edge *edge, const char *program, GError **error)
+void control_agent_arguments(const struct lab *lab, const char *name, GPtrArray *argv)
 {
-    g_autoptr(GPtrArray) argv = edge_arguments(lab, edge, program);
     g_ptr_array_add(argv, g_strdup("--server"));
     g_ptr_array_add(argv, g_strdup_printf("https://%s:%d", control_address(lab), AGENTS_PORT));
     g_ptr_array_add(argv, g_strdup("--ca"));
     g_ptr_array_add(argv, lab_path(lab, "ca.pem"));
     g_ptr_array_add(argv, g_strdup("--token-file"));
-    g_ptr_array_add(argv, lab_path(lab, "tokens/%s", edge->o.name));
+    g_ptr_array_add(argv, lab_path(lab, "tokens/%s", name));
+}
+
+static bool agent_start(const struct lab *lab, const struct edge *edge, const char *program, GError **error)
+{
+    g_autoptr(GPtrArray) argv = edge_arguments(lab, edge, program);
+    control_agent_arguments(lab, edge->o.name, argv);
     g_ptr_array_add(argv, NULL);
     return proc_start(lab, edge->o.name, "signalbox-edge", (const char *const *)argv->pdata, 0, error);
 }

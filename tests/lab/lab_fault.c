@@ -21,12 +21,15 @@ static bool link_selected(const struct lab_link *link, const char *kind, const c
     if (kind == NULL)
         return strcmp(link->name, name) == 0;
     if (strcmp(kind, "srlg") == 0)
-        return link->line != NULL && link->line->srlg != NULL &&
+        return link->wire && link->line != NULL && link->line->srlg != NULL &&
                g_strv_contains((const char *const *)link->line->srlg, name);
     if (strcmp(kind, "node") == 0)
         return link->wire && (strcmp(link->end[0]->name, name) == 0 || strcmp(link->end[1]->name, name) == 0);
     if (strcmp(kind, "pop") == 0 || strcmp(kind, "room") == 0)
         return link->kind == LINK_POP && pop_link_selected(link, kind, name);
+    if (strcmp(kind, "lines") == 0)
+        return link->kind == LINK_TRUNK &&
+               (strcmp(link->end[0]->name, name) == 0 || strcmp(link->end[1]->name, name) == 0);
     if (strcmp(kind, "edge-control") == 0)
         return link->kind == LINK_MANAGEMENT && strcmp(link->end[0]->name, name) == 0;
     return false;
@@ -52,10 +55,11 @@ static GPtrArray *select_links(const struct lab *lab, const char *selector, GErr
     }
     if (links->len > 0)
         return g_steal_pointer(&links);
-    g_set_error(error, SB_ERROR, SB_ERROR_NOT_FOUND,
-                "selector %s: found no link, expected LINK, all, srlg:, node:, pop:, room: or edge-control:NAME "
-                "(see `lab status`)",
-                selector);
+    g_set_error(
+        error, SB_ERROR, SB_ERROR_NOT_FOUND,
+        "selector %s: found no link, expected LINK, all, srlg:, node:, pop:, room:, lines: or edge-control:NAME "
+        "(see `lab status`)",
+        selector);
     return NULL;
 }
 

@@ -1,9 +1,9 @@
 /* lab_fault.h: faults of links and POPs.
  *
  * Selectors: LINK (see lab_topo.h), all, srlg:NAME (lines that share it), node:NAME (all cables of a node), pop:NAME
- * (its links with carriers), room:NAME (the same of all its POPs: the fibre of 2 July), edge-control:NAME (the edge's
- * link with the control site). All links of a selector change in one turn of the wire. The answer, one line of JSON on
- * standard output:
+ * (its links with carriers), room:NAME (the same of all its POPs: the fibre of 2 July), lines:NAME (lines of the
+ * gateways of a room), edge-control:NAME (the edge's, or gateway's, link with the control site). All links of a
+ * selector change in one turn of the wire. The answer, one line of JSON on standard output:
  * {"at_us": wall time of the effect, "links": [...]}.
  */
 #ifndef LAB_FAULT_H

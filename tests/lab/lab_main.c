@@ -41,7 +41,7 @@ static const char usage[] =
     "  kill|pause|resume|stop|start NODE PROCESS\n"
     "  exec NODE COMMAND...\n"
     "  env                shell lines for programs that use the lab\n"
-    "SEL: LINK, all, srlg:NAME, node:NAME, pop:NAME, room:NAME, edge-control:NAME\n"
+    "SEL: LINK, all, srlg:NAME, node:NAME, pop:NAME, room:NAME, lines:ROOM, edge-control:NAME\n"
     "DIR and prefix are also taken from SIGNALBOX_LAB_RUN and SIGNALBOX_LAB_PREFIX: two labs need two of each.\n"
     "Faults print {\"at_us\": wall time at which they took effect, ...}.\n";
 

@@ -6,8 +6,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/ethtool.h>
+#include <linux/sockios.h>
+#include <net/if.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -75,16 +79,18 @@ static bool setting_write(const char *name, const char *value, GError **error)
     return ok;
 }
 
-static bool settings_write(const struct lab *lab, const char *node, GError **error)
+static bool settings_write(const struct lab *lab, const struct node *node, GError **error)
 {
-    bool ok = lab_ns_enter(lab, node, error);
+    bool ok = lab_ns_enter(lab, node->name, error);
     if (!ok)
         return false;
     for (size_t i = 0; ok && i < G_N_ELEMENTS(settings); i++) {
         /* A kernel without IPv6 has nothing to turn off. */
         if (g_str_has_prefix(settings[i][0], "ipv6") && access("/proc/sys/net/ipv6", F_OK) != 0)
             continue;
-        ok = setting_write(settings[i][0], settings[i][1], error);
+        /* What a forwarder sees its kernel sees, too, and must leave alone. */
+        bool forwards = strcmp(settings[i][0], "ipv4/ip_forward") == 0;
+        ok = setting_write(settings[i][0], forwards && node->kind == NODE_GATEWAY ? "0" : settings[i][1], error);
     }
     lab_ns_leave();
     return ok;
@@ -110,7 +116,7 @@ bool net_make(const struct lab *lab, GError **error)
     if (!lab_write(lab, "namespaces", names->str, error) || !batch_run(lab, NULL, "namespaces", batch->str, error))
         return false;
     TOPO_FOREACH_NODE(lab->topo, node)
-    if (!settings_write(lab, node->name, error))
+    if (!settings_write(lab, node, error))
         return false;
     return true;
 }
@@ -130,6 +136,37 @@ bool net_delete(char **namespaces, GError **error)
 
 /* ---- devices ---- */
 
+/* A kernel leaves checksums of what goes into a veth pair to be computed by nobody; what a forwarder translates would
+ * then carry wrong ones. In the namespace of who is next to a forwarder. */
+static bool checksums_compute(const struct lab_link *link, GError **error)
+{
+    struct ethtool_value off = {.cmd = ETHTOOL_STXCSUM, .data = 0};
+    struct ifreq request = {.ifr_data = (char *)&off};
+    g_strlcpy(request.ifr_name, link->name, sizeof request.ifr_name);
+    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    bool ok = ioctl(fd, SIOCETHTOOL, &request) == 0;
+    if (!ok)
+        g_set_error(error, SB_ERROR, SB_ERROR_IO, "device %s: its checksums: %s", link->name, g_strerror(errno));
+    close(fd);
+    return ok;
+}
+
+static bool checksums_all(const struct lab *lab, GError **error)
+{
+    TOPO_FOREACH_LINK(lab->topo, link)
+    {
+        if (link->kind != LINK_PORT)
+            continue;
+        if (!lab_ns_enter(lab, link->end[1]->name, error))
+            return false;
+        bool ok = checksums_compute(link, error);
+        lab_ns_leave();
+        if (!ok)
+            return false;
+    }
+    return true;
+}
+
 bool net_veth(const struct lab *lab, GError **error)
 {
     g_autoptr(GString) batch = g_string_new("");
@@ -137,7 +174,7 @@ bool net_veth(const struct lab *lab, GError **error)
     if (!link->wire)
         g_string_append_printf(batch, "link add %s netns %s%s type veth peer name %s netns %s%s\n", link->name,
                                lab->prefix, link->end[0]->name, link->name, lab->prefix, link->end[1]->name);
-    return batch_run(lab, NULL, "veth", batch->str, error);
+    return batch_run(lab, NULL, "veth", batch->str, error) && checksums_all(lab, error);
 }
 
 bool net_addresses(const struct lab *lab, GError **error)

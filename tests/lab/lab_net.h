@@ -12,7 +12,7 @@ char **net_recorded(const struct lab *lab);
 
 /* Records, then makes the namespaces with their settings. SB_ERROR_CONFLICT if one exists that RUN knows nothing of. */
 bool net_make(const struct lab *lab, GError **error);
-/* veth pairs of links that are no wire. */
+/* veth pairs of links that are no wire; who is next to a forwarder computes the checksums of what it says. */
 bool net_veth(const struct lab *lab, GError **error);
 /* Addresses, static routes and rules of every node; all devices must exist. */
 bool net_addresses(const struct lab *lab, GError **error);

@@ -3,6 +3,7 @@
 #include "core/error.h"
 #include "core/loop.h"
 #include "tests/lab/lab_control.h"
+#include "tests/lab/lab_gateway.h"
 #include "tests/lab/lab_net.h"
 #include "tests/lab/lab_proc.h"
 
@@ -51,6 +52,21 @@ static FILE *local_connect(const char *path)
     if (stream == NULL)
         close(fd);
     return stream;
+}
+
+char *local_ask(const char *path, const char *line)
+{
+    FILE *stream = local_connect(path);
+    char *answer = NULL;
+    size_t room = 0;
+    if (stream == NULL)
+        return NULL;
+    bool ok = write(fileno(stream), line, strlen(line)) == (ssize_t)strlen(line) &&
+              getdelim(&answer, &room, '\0', stream) > 0;
+    fclose(stream);
+    char *copy = ok ? g_strdup(answer) : NULL;
+    free(answer);
+    return copy;
 }
 
 /* ---- processes and wire ---- */
@@ -126,12 +142,17 @@ static void bird_check_route(const struct lab *lab, const char *node, const stru
         missing_add(missing, "%s: no route to %s", node, text);
 }
 
-/* The roads that a router must know: a carrier's to every entrance and edge, a ring edge's to every room. */
+/* The roads that a router must know: a carrier's to every entrance and edge, a ring edge's to every room. Entrances
+ * that gateways announce are missed when they are at work. */
 static void ready_routes(const struct lab *lab, const struct node *node, GPtrArray *missing)
 {
     if (node->kind == NODE_INET) {
         INVENTORY_FOREACH (lab->topo->inventory, pop, pop)
-            bird_check_route(lab, node->name, &pop->origin.addr, missing);
+            if (!room_has_gateways(lab->topo, pop->room))
+                bird_check_route(lab, node->name, &pop->origin.addr, missing);
+        INVENTORY_FOREACH (lab->topo->inventory, gwvip, vip)
+            if (gateway_announces(lab, vip))
+                bird_check_route(lab, node->name, &vip->address.addr, missing);
         INVENTORY_FOREACH (lab->topo->inventory, edge, edge)
             bird_check_route(lab, node->name, &edge->address, missing);
     } else if (node->kind == NODE_EDGE) {
@@ -249,12 +270,14 @@ static bool accepts(const struct lab *lab, const char *node, const struct endpoi
 
 void ready_origins(const struct lab *lab, GPtrArray *missing)
 {
-    INVENTORY_FOREACH (lab->topo->inventory, pop, pop)
-        if (runs(lab, pop->room, "origin") && !accepts(lab, pop->room, &pop->origin))
-            missing_add(missing, "%s: the origin of %s accepts nothing", pop->room, pop->o.name);
-    INVENTORY_FOREACH (lab->topo->inventory, room, room)
-        if (runs(lab, room->o.name, "origin") && room->ring.port != 0 && !accepts(lab, room->o.name, &room->ring))
-            missing_add(missing, "%s: the origin on the ring accepts nothing", room->o.name);
+    INVENTORY_FOREACH (lab->topo->inventory, room, room) {
+        g_autoptr(GArray) entrances = topo_entrances(lab->topo, room);
+        for (guint i = 0; i < entrances->len && runs(lab, room->o.name, "origin"); i++) {
+            const struct lab_entrance *entrance = &g_array_index(entrances, struct lab_entrance, i);
+            if (!accepts(lab, room->o.name, &entrance->at))
+                missing_add(missing, "%s: the origin of %s accepts nothing", room->o.name, entrance->name);
+        }
+    }
 }
 
 /* ---- ours ---- */
@@ -334,6 +357,7 @@ void ready_all(const struct lab *lab, GPtrArray *missing)
     ready_routing(lab, missing);
     ready_dns(lab, missing);
     ready_origins(lab, missing);
+    ready_gateways(lab, missing);
     ready_server(lab, missing);
     ready_edges(lab, missing);
     ready_agents(lab, missing);

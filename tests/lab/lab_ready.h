@@ -10,6 +10,9 @@
 
 typedef void (*ready_fn)(const struct lab *lab, GPtrArray *missing);
 
+/* What who listens at a unix socket answers to a line until it ends; g_free; NULL: nobody, or nothing. */
+char *local_ask(const char *path, const char *line);
+
 void ready_processes(const struct lab *lab, GPtrArray *missing); /* every process ever started runs */
 void ready_wire(const struct lab *lab, GPtrArray *missing);
 void ready_routing(const struct lab *lab, GPtrArray *missing);   /* sessions are up, and the roads known */

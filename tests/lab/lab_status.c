@@ -1,5 +1,6 @@
 #include "tests/lab/lab_status.h"
 
+#include "tests/lab/lab_gateway.h"
 #include "tests/lab/lab_net.h"
 #include "tests/lab/lab_proc.h"
 #include "tests/lab/lab_ready.h"
@@ -60,8 +61,9 @@ json_t *status_json(const struct lab *lab)
     for (guint i = 0; i < missing->len; i++)
         json_array_append_new(lacks, json_string(missing->pdata[i]));
     json_decref(shown);
-    return json_pack("{s:s, s:s, s:b, s:o, s:o, s:o}", "run", lab->run, "cluster", lab->topo->cluster, "ready",
-                     missing->len == 0, "missing", lacks, "nodes", nodes_json(lab), "links", links);
+    return json_pack("{s:s, s:s, s:b, s:o, s:o, s:o, s:o}", "run", lab->run, "cluster", lab->topo->cluster, "ready",
+                     missing->len == 0, "missing", lacks, "nodes", nodes_json(lab), "links", links, "gateways",
+                     gateway_status(lab));
 }
 
 static const char *text_of(const json_t *map, const char *key)
@@ -96,6 +98,19 @@ static void print_link(const json_t *link)
     printf("\n");
 }
 
+static void print_gateway(const json_t *gateway)
+{
+    size_t i;
+    json_t *item;
+    printf("%-14s %-12s", text_of(gateway, "name"), text_of(gateway, "room"));
+    json_array_foreach (json_object_get(gateway, "vips"), i, item)
+        printf(" %s", json_string_value(item));
+    json_array_foreach (json_object_get(gateway, "lines"), i, item)
+        printf("%s%s to %s %s", i == 0 ? " | " : ", ", text_of(item, "line"), text_of(item, "to"),
+               text_of(item, "state"));
+    printf("\n");
+}
+
 void status_print(const json_t *status)
 {
     size_t i;
@@ -106,6 +121,10 @@ void status_print(const json_t *status)
     printf("\n%-14s %-12s %-12s %-8s\n", "LINK", "A", "B", "STATE");
     json_array_foreach (json_object_get(status, "links"), i, item)
         print_link(item);
+    if (json_array_size(json_object_get(status, "gateways")) > 0)
+        printf("\n%-14s %-12s ANNOUNCED | LINES\n", "GATEWAY", "ROOM");
+    json_array_foreach (json_object_get(status, "gateways"), i, item)
+        print_gateway(item);
     printf("\n%s\n", json_is_true(json_object_get(status, "ready")) ? "ready" : "not ready:");
     json_array_foreach (json_object_get(status, "missing"), i, item)
         printf("  %s\n", json_string_value(item));

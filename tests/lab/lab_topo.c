@@ -16,7 +16,8 @@ static const struct {
 } link_kinds[] = {
     [LINK_USER] = {false, 0},         [LINK_ACCESS] = {true, 1000},   [LINK_POP] = {true, 3000},
     [LINK_INSIDE] = {false, 0},       [LINK_CARRIERS] = {true, 1000}, [LINK_LINE] = {true, 2000},
-    [LINK_MANAGEMENT] = {true, 1000},
+    [LINK_MANAGEMENT] = {true, 1000}, [LINK_TRUNK] = {true, 2000},    [LINK_PORT] = {false, 0},
+    [LINK_LINE_PORT] = {false, 0},    [LINK_KERNEL] = {false, 0},     [LINK_BGP] = {false, 0},
 };
 
 static void node_free(struct node *node)
@@ -78,6 +79,66 @@ bool node_on_ring(const struct topo *topo, const struct node *node)
     return false;
 }
 
+/* ---- gateways ---- */
+
+bool room_has_gateways(const struct topo *topo, const char *room)
+{
+    INVENTORY_FOREACH (topo->inventory, gateway, gateway)
+        if (strcmp(gateway->room, room) == 0)
+            return true;
+    return false;
+}
+
+static bool listens_at(const GArray *entrances, const struct endpoint *at)
+{
+    for (guint i = 0; i < entrances->len; i++)
+        if (endpoint_equal(&g_array_index(entrances, struct lab_entrance, i).at, at))
+            return true;
+    return false;
+}
+
+static void entrance_add(GArray *entrances, const struct endpoint *at, const char *name)
+{
+    struct lab_entrance entrance = {*at, name};
+    if (!listens_at(entrances, at))
+        g_array_append_val(entrances, entrance);
+}
+
+GArray *topo_entrances(const struct topo *topo, const struct room *room)
+{
+    GArray *entrances = g_array_new(FALSE, FALSE, sizeof(struct lab_entrance));
+    bool gateways = room_has_gateways(topo, room->o.name);
+    INVENTORY_FOREACH (topo->inventory, pop, pop)
+        if (!gateways && strcmp(pop->room, room->o.name) == 0)
+            entrance_add(entrances, &pop->origin, pop->o.name);
+    if (room->ring.port != 0)
+        entrance_add(entrances, &room->ring, "ring");
+    INVENTORY_FOREACH (topo->inventory, instance, instance)
+        if (gateways && strcmp(instance->room, room->o.name) == 0)
+            entrance_add(entrances, &instance->address, instance->o.name);
+    return entrances;
+}
+
+bool pop_knows_vip(const struct topo *topo, const struct pop *pop, const struct gwvip *vip)
+{
+    if (strcmp(pop->room, vip->room) != 0)
+        return false;
+    INVENTORY_FOREACH (topo->inventory, pop, other) {
+        if (strcmp(other->room, vip->room) == 0 && addr_equal(&other->origin.addr, &vip->address.addr))
+            return other == pop;
+    }
+    return true;
+}
+
+const struct gwport *gwport_far(const struct topo *topo, const struct gwport *port)
+{
+    INVENTORY_FOREACH (topo->inventory, gwport, far) {
+        if (port->line != NULL && g_strcmp0(far->line, port->line) == 0 && addr_equal(&far->own, &port->next))
+            return far;
+    }
+    return NULL;
+}
+
 /* ---- nodes ---- */
 
 static bool fail(GError **error, const char *format, ...) G_GNUC_PRINTF(2, 3);
@@ -100,7 +161,7 @@ static struct node *node_add(struct topo *topo, enum node_kind kind, const char 
     *node = (struct node){.kind = kind, .name = g_strdup(name), .address = address, .object = object};
     node->internal = g_strdup_printf("10.255.%u.%u", n / 250, n % 250);
     node->asn = ASN_FIRST + n;
-    node->routes = kind == NODE_INET || kind == NODE_POP || kind == NODE_ROOM;
+    node->routes = kind == NODE_INET || kind == NODE_POP || kind == NODE_ROOM || kind == NODE_GATEWAY;
     g_ptr_array_add(topo->nodes, node);
     return node;
 }
@@ -136,6 +197,8 @@ static void nodes_from_inventory(struct topo *topo)
         node_add(topo, NODE_ROOM, room->o.name, room->ring.port != 0 ? address_text(&room->ring.addr) : NULL, room);
     INVENTORY_FOREACH (inv, nameserver, server)
         node_add(topo, NODE_NAMESERVER, server->o.name, address_text(&server->address.addr), server);
+    INVENTORY_FOREACH (inv, gateway, gateway)
+        node_add(topo, NODE_GATEWAY, gateway->o.name, NULL, gateway);
 }
 
 /* ---- links ---- */
@@ -211,9 +274,109 @@ static bool links_from_inventory(struct topo *topo, GError **error)
             (to->kind == NODE_EDGE && !node_is_dedicated_edge(to)))
             return fail(error, "%s: line %s: found a public edge at an end, expected a room or a dedicated edge",
                         line->o.at, line->o.name);
-        struct lab_link *link = link_add(topo, LINK_LINE, line->o.name, from, to);
+        bool trunk = from->kind == NODE_ROOM && to->kind == NODE_ROOM && room_has_gateways(topo, line->from) &&
+                     room_has_gateways(topo, line->to);
+        struct lab_link *link = link_add(topo, trunk ? LINK_TRUNK : LINK_LINE, line->o.name, from, to);
         link->line = line;
         from->routes = to->routes = true;
+    }
+    return true;
+}
+
+static struct lab_link *link_find(struct topo *topo, const char *name)
+{
+    TOPO_FOREACH_LINK(topo, link)
+    if (strcmp(link->name, name) == 0)
+        return link;
+    return NULL;
+}
+
+static void address_set(char **slot, const struct addr *addr)
+{
+    g_free(*slot);
+    *slot = addr != NULL ? address_text(addr) : NULL;
+}
+
+/* The n-th POP of a room; NULL: there are not so many. */
+static const struct pop *room_pop(const struct topo *topo, const char *room, unsigned n)
+{
+    INVENTORY_FOREACH (topo->inventory, pop, pop)
+        if (strcmp(pop->room, room) == 0 && n-- == 0)
+            return pop;
+    return NULL;
+}
+
+/* A port whose line is no trunk, or that leads to a POP that there is not, is nobody's: NULL. */
+static struct lab_link *port_add(struct topo *topo, struct node *node, const struct gwport *port, unsigned *pops)
+{
+    const char *room = ((const struct gateway *)node->object)->room;
+    const struct lab_link *trunk = port->line != NULL ? link_find(topo, port->line) : NULL;
+    const struct pop *pop = port->line == NULL && !port->inside ? room_pop(topo, room, (*pops)++) : NULL;
+    if (trunk != NULL && trunk->kind != LINK_TRUNK)
+        return NULL;
+    if (trunk == NULL && !port->inside && pop == NULL)
+        return NULL;
+    struct lab_link *link = link_add(topo, trunk != NULL ? LINK_LINE_PORT : LINK_PORT, port->o.name, node,
+                                     node_find(topo, pop != NULL ? pop->o.name : room));
+    address_set(&link->address[0], &port->own);
+    address_set(&link->address[1], trunk == NULL ? &port->next : NULL);
+    link->line = trunk != NULL ? trunk->line : NULL;
+    link->gwport = port;
+    return link;
+}
+
+/* The first of a gateway's ways by a port of its forwarder; NULL: there is none. */
+static const struct gwport *port_first(const struct topo *topo, const char *gateway, int64_t number)
+{
+    const struct gwport *first = NULL;
+    INVENTORY_FOREACH (topo->inventory, gwport, port) {
+        if (strcmp(port->gateway, gateway) == 0 && port->port == number &&
+            (first == NULL || port->place < first->place))
+            first = port;
+    }
+    return first;
+}
+
+/* Ports in their order, without a gap: they are numbered by their places on a command line. */
+static bool ports_add(struct topo *topo, struct node *node, GError **error)
+{
+    const struct gwport *port;
+    unsigned pops = 0;
+    int64_t number = 0;
+    for (; (port = port_first(topo, node->name, number)) != NULL; number++)
+        if (port_add(topo, node, port, &pops) == NULL)
+            return fail(error, "%s: gwport %s: found no line between rooms with gateways, and no POP that is left",
+                        port->o.at, port->o.name);
+    INVENTORY_FOREACH (topo->inventory, gwport, other)
+        if (strcmp(other->gateway, node->name) == 0 && other->port > number)
+            return fail(error, "%s: gwport %s: port: found %ld, expected no gap behind %ld", other->o.at, other->o.name,
+                        other->port, number - 1);
+    return true;
+}
+
+static bool links_of_gateway(struct topo *topo, struct node *node, GError **error)
+{
+    const char *room = ((const struct gateway *)node->object)->room;
+    const struct pop *pop;
+    g_autofree char *inside = g_strdup_printf("%s-in", node->name);
+    g_autofree char *control = g_strdup_printf("%s-ctl", node->name);
+    if (!ports_add(topo, node, error))
+        return false;
+    link_add(topo, LINK_KERNEL, inside, node, node_find(topo, room));
+    link_add(topo, LINK_MANAGEMENT, control, node, node_find(topo, "control"));
+    for (unsigned i = 0; (pop = room_pop(topo, room, i)) != NULL; i++) {
+        g_autofree char *name = g_strdup_printf("%s-bgp%u", node->name, i + 1);
+        link_add(topo, LINK_BGP, name, node, node_find(topo, pop->o.name));
+    }
+    return true;
+}
+
+static bool links_of_gateways(struct topo *topo, GError **error)
+{
+    for (guint i = 0; i < topo->nodes->len; i++) {
+        struct node *node = topo->nodes->pdata[i];
+        if (node->kind == NODE_GATEWAY && !links_of_gateway(topo, node, error))
+            return false;
     }
     return true;
 }
@@ -269,14 +432,6 @@ static bool users_add(struct topo *topo, const json_t *users, GError **error)
             return false;
     }
     return true;
-}
-
-static struct lab_link *link_find(struct topo *topo, const char *name)
-{
-    TOPO_FOREACH_LINK(topo, link)
-    if (strcmp(link->name, name) == 0)
-        return link;
-    return NULL;
 }
 
 static bool link_tune(struct topo *topo, const json_t *map, GError **error)
@@ -337,7 +492,8 @@ static bool topo_build(struct topo *topo, const json_t *lab, GError **error)
     nodes_from_inventory(topo);
     if (!stub_add(topo, NODE_CONTROL, json_object_get(lab, "control"), "control", "192.0.2.1", carrier_by_turn(topo, 0),
                   error) ||
-        !users_add(topo, json_object_get(lab, "users"), error) || !links_from_inventory(topo, error))
+        !users_add(topo, json_object_get(lab, "users"), error) || !links_from_inventory(topo, error) ||
+        !links_of_gateways(topo, error))
         return false;
     const json_t *links = json_object_get(lab, "links");
     for (size_t i = 0; i < json_array_size(links); i++)

@@ -5,6 +5,7 @@
 #include "core/loop.h"
 #include "tests/lab/lab_config.h"
 #include "tests/lab/lab_control.h"
+#include "tests/lab/lab_gateway.h"
 #include "tests/lab/lab_lock.h"
 #include "tests/lab/lab_net.h"
 #include "tests/lab/lab_proc.h"
@@ -140,11 +141,11 @@ static bool step_dns(const struct lab *lab, GError **error)
 
 /* ---- origins ---- */
 
-static void origin_listen(GPtrArray *argv, const struct endpoint *endpoint, const char *entrance)
+static void origin_listen(GPtrArray *argv, const struct lab_entrance *entrance)
 {
     char text[ENDPOINT_TEXT_SIZE];
     g_ptr_array_add(argv, g_strdup("--listen"));
-    g_ptr_array_add(argv, g_strdup_printf("%s=%s", endpoint_format(endpoint, text), entrance));
+    g_ptr_array_add(argv, g_strdup_printf("%s=%s", endpoint_format(&entrance->at, text), entrance->name));
 }
 
 static bool origin_start(const struct lab *lab, const struct room *room, const char *program, GError **error)
@@ -156,11 +157,9 @@ static bool origin_start(const struct lab *lab, const struct room *room, const c
     g_ptr_array_add(argv, g_strdup(program));
     g_ptr_array_add(argv, g_strdup("--room"));
     g_ptr_array_add(argv, g_strdup(room->o.name));
-    INVENTORY_FOREACH (lab->topo->inventory, pop, pop)
-        if (strcmp(pop->room, room->o.name) == 0)
-            origin_listen(argv, &pop->origin, pop->o.name);
-    if (room->ring.port != 0)
-        origin_listen(argv, &room->ring, "ring");
+    g_autoptr(GArray) entrances = topo_entrances(lab->topo, room);
+    for (guint i = 0; i < entrances->len; i++)
+        origin_listen(argv, &g_array_index(entrances, struct lab_entrance, i));
     g_ptr_array_add(argv, g_strdup("--log"));
     g_ptr_array_add(argv, lab_path(lab, "%s/origin.writes", room->o.name));
     g_ptr_array_add(argv, g_strdup("--control"));
@@ -235,13 +234,22 @@ static const struct step {
     enum lab_extent from; /* smallest extent that takes it */
     bool (*run)(const struct lab *lab, GError **error);
 } steps[] = {
-    {"namespaces", LAB_NETWORK, net_make},     {"wire", LAB_NETWORK, step_wire},
-    {"veth", LAB_NETWORK, net_veth},           {"addresses", LAB_NETWORK, net_addresses},
-    {"bird", LAB_NETWORK, step_bird},          {"primaries", LAB_NETWORK, step_primaries},
-    {"origins", LAB_NO_CONTROL, step_origins}, {"certificates", LAB_WHOLE, control_certificates},
-    {"store", LAB_WHOLE, store_start},         {"server", LAB_WHOLE, control_server},
-    {"routing", LAB_NETWORK, step_routing},    {"dns", LAB_NETWORK, step_dns},
-    {"edges", LAB_NO_CONTROL, control_edges},  {"publish", LAB_WHOLE, control_publish},
+    {"namespaces", LAB_NETWORK, net_make},
+    {"wire", LAB_NETWORK, step_wire},
+    {"veth", LAB_NETWORK, net_veth},
+    {"addresses", LAB_NETWORK, net_addresses},
+    {"bird", LAB_NETWORK, step_bird},
+    {"primaries", LAB_NETWORK, step_primaries},
+    {"origins", LAB_NO_CONTROL, step_origins},
+    {"forwarders", LAB_NO_CONTROL, gateway_forwarders},
+    {"certificates", LAB_WHOLE, control_certificates},
+    {"store", LAB_WHOLE, store_start},
+    {"server", LAB_WHOLE, control_server},
+    {"routing", LAB_NETWORK, step_routing},
+    {"dns", LAB_NETWORK, step_dns},
+    {"edges", LAB_NO_CONTROL, control_edges},
+    {"publish", LAB_WHOLE, control_publish},
+    {"gateways", LAB_WHOLE, gateway_agents},
     {"agents", LAB_WHOLE, control_agents},
 };
 

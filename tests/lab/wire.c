@@ -2,9 +2,9 @@
  *
  *   wire LINKS SOCKET STALLS
  *
- * Each line of LINKS is one cable, `name ns-a dev-a ns-b dev-b delay_us jitter_us loss_ppm rate_kbit`: a tun device in
- * either namespace, and this process between them. Order is kept in each direction, so jitter only adds delay.
- * SOCKET takes one command a datagram and answers with one line of JSON:
+ * Each line of LINKS is one cable, `name ns-a dev-a ns-b dev-b delay_us jitter_us loss_ppm rate_kbit tun|tap`: a device
+ * in either namespace, and this process between them; tun carries IP packets, tap Ethernet frames. Order is kept in
+ * each direction, so jitter only adds delay. SOCKET takes one command a datagram and answers with one line of JSON:
  *
  *   cut NAME...                  both ends lose their carrier; what is under way is lost
  *   hole ab|ba|both NAME...      silent loss, in one direction or in both; the carrier stays
@@ -41,7 +41,7 @@
 enum {
     LINKS_MAX = 512,
     QUEUE_LEN = 4096,       /* packets a direction; above it the tail is dropped */
-    PACKET_SIZE = 2048,     /* devices keep the default MTU of 1500 */
+    PACKET_SIZE = 2048,     /* devices keep the default MTU of 1500; a frame has 14 more */
     BURST = 32,             /* packets read from one device before the others have their turn */
     HEARTBEAT_US = 10000,   /* longest sleep, so that a stall is seen on an idle wire too */
     STALL_US = 50000,       /* a longer gap is written down */
@@ -58,7 +58,7 @@ struct packet {
 
 /* One direction of a cable: a ring of packets in order of their due time. */
 struct direction {
-    int from, to; /* tun devices */
+    int from, to; /* devices */
     struct packet queue[QUEUE_LEN];
     unsigned head, tail;    /* count up for ever; taken modulo QUEUE_LEN */
     uint64_t last_due_us;   /* of the newest packet: the next one is never due before it */
@@ -69,7 +69,7 @@ struct direction {
 
 struct cable {
     char name[64];
-    char ns[2][64], dev[2][IFNAMSIZ];
+    char ns[2][64], dev[2][IFNAMSIZ], kind[4];
     uint64_t delay_us, jitter_us, loss_ppm, rate_kbit;
     uint64_t slow_us, more_loss_ppm; /* faults */
     bool cut;
@@ -113,7 +113,7 @@ static void die(const char *what)
 
 /* ---- devices ---- */
 
-static int tun_open(const char *ns, const char *dev)
+static int device_open(const char *ns, const char *dev, bool frames)
 {
     char path[128];
     snprintf(path, sizeof path, "/run/netns/%s", ns);
@@ -122,7 +122,7 @@ static int tun_open(const char *ns, const char *dev)
         die(path);
     close(ns_fd);
     int fd = open("/dev/net/tun", O_RDWR | O_NONBLOCK | O_CLOEXEC);
-    struct ifreq request = {.ifr_flags = IFF_TUN | IFF_NO_PI};
+    struct ifreq request = {.ifr_flags = (short)((frames ? IFF_TAP : IFF_TUN) | IFF_NO_PI)};
     memcpy(request.ifr_name, dev, strnlen(dev, IFNAMSIZ - 1));
     if (fd < 0 || ioctl(fd, TUNSETIFF, &request) != 0)
         die(dev);
@@ -133,7 +133,7 @@ static void cable_open(struct cable *cable)
 {
     int fd[2];
     for (int end = 0; end < 2; end++)
-        fd[end] = tun_open(cable->ns[end], cable->dev[end]);
+        fd[end] = device_open(cable->ns[end], cable->dev[end], strcmp(cable->kind, "tap") == 0);
     for (int i = 0; i < 2; i++) {
         cable->dir[i] = calloc(1, sizeof *cable->dir[i]);
         if (cable->dir[i] == NULL)
@@ -141,6 +141,13 @@ static void cable_open(struct cable *cable)
         cable->dir[i]->from = fd[i];
         cable->dir[i]->to = fd[1 - i];
     }
+}
+
+static bool cable_read(struct cable *c, const char *line)
+{
+    return sscanf(line, "%63s %63s %15s %63s %15s %lu %lu %lu %lu %3s", c->name, c->ns[0], c->dev[0], c->ns[1],
+                  c->dev[1], &c->delay_us, &c->jitter_us, &c->loss_ppm, &c->rate_kbit, c->kind) == 10 &&
+           (strcmp(c->kind, "tun") == 0 || strcmp(c->kind, "tap") == 0);
 }
 
 static void cables_load(const char *path)
@@ -152,10 +159,8 @@ static void cables_load(const char *path)
     char line[512];
     while (fgets(line, sizeof line, file) != NULL) {
         struct cable *cable = &cables[n_cables];
-        if (n_cables == LINKS_MAX || sscanf(line, "%63s %63s %15s %63s %15s %lu %lu %lu %lu", cable->name, cable->ns[0],
-                                            cable->dev[0], cable->ns[1], cable->dev[1], &cable->delay_us,
-                                            &cable->jitter_us, &cable->loss_ppm, &cable->rate_kbit) != 9) {
-            fprintf(stderr, "wire: %s: line %u: expected 9 fields, at most %d lines\n", path, n_cables + 1, LINKS_MAX);
+        if (n_cables == LINKS_MAX || !cable_read(cable, line)) {
+            fprintf(stderr, "wire: %s: line %u: expected 10 fields, at most %d lines\n", path, n_cables + 1, LINKS_MAX);
             exit(1);
         }
         cable_open(cable);

@@ -1,10 +1,16 @@
 #!/usr/bin/env bash
-# run.sh: runs lab scenarios one after another in one lab. run.sh [--up] [NAME...]; --up: use the lab that is up and
-# leave it. Without names: all. run.sh --lab-up and --lab-down only build and end the lab. Ends with 0 when all passed,
-# 77 where the lab cannot run.
+# run.sh: runs lab scenarios one after another in one lab. run.sh [--gateways] [--up] [NAME...]; --gateways: those of the
+# folder of that name, in a lab that has some; --up: use the lab that is up and leave it. Without names: all. --lab-up and
+# --lab-down only build and end the lab. Ends with 0 when all passed, 77 where the lab cannot run.
 set -euo pipefail
 cd "$(dirname "$(readlink -f "$0")")"
 bin=${SIGNALBOX_BIN:-$PWD/../../../build/dev}
+flavour=()
+if [[ ${1:-} == --gateways ]]; then
+    flavour=(--site "$PWD/../sites/gateways.yaml")
+    cd gateways
+    shift
+fi
 export SIGNALBOX_ARTEFACTS_ROOT=${SIGNALBOX_ARTEFACTS_ROOT:-$bin/artefacts}
 
 [[ $(id -u) == 0 ]] || {
@@ -12,7 +18,7 @@ export SIGNALBOX_ARTEFACTS_ROOT=${SIGNALBOX_ARTEFACTS_ROOT:-$bin/artefacts}
     exit 77
 }
 case ${1:-} in
---lab-up) exec "$bin/tests/lab/lab" up ;;
+--lab-up) exec "$bin/tests/lab/lab" "${flavour[@]}" up ;;
 --lab-down) exec "$bin/tests/lab/lab" down ;;
 esac
 own=1
@@ -21,12 +27,12 @@ if [[ ${1:-} == --up ]]; then
     shift
 fi
 names=("$@")
-((${#names[@]} > 0)) || mapfile -t names < <(find . -name '*.sh' ! -name lib.sh ! -name run.sh -printf '%f\n' | sort | sed 's/\.sh$//')
+((${#names[@]} > 0)) || mapfile -t names < <(find . -maxdepth 1 -name '*.sh' ! -name '*lib.sh' ! -name run.sh -printf '%f\n' | sort | sed 's/\.sh$//')
 
 take_down() { "$bin/tests/lab/lab" down >/dev/null 2>&1 || :; }
 if ((own)); then
     trap take_down EXIT
-    "$bin/tests/lab/lab" up
+    "$bin/tests/lab/lab" "${flavour[@]}" up
 fi
 passed=0 failed=0
 for name in "${names[@]}"; do

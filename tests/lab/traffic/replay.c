@@ -1,9 +1,10 @@
 /* replay: the outage of 2 July 2024, with users that measure.
  *
- *   replay [--fault hole|cut] [--runs N] [--no-server] [--json] [--seed N] [--reuse]
+ *   replay [--fault hole|cut] [--runs N] [--no-server] [--gateways] [--json] [--seed N] [--reuse]
  *
- * Each run has a lab of its own, unless --reuse takes the running one. Exit code 0: users stayed within the limits;
- * 1: they did not, or a run could not be made; 77: this machine cannot run a lab. */
+ * Each run has a lab of its own, unless --reuse takes the running one; --gateways: that of sites/gateways.yaml, where
+ * single-room services are held to what core ones are, and none but their home may answer. Exit code 0: users stayed
+ * within the limits; 1: they did not, or a run could not be made; 77: this machine cannot run a lab. */
 #include "core/error.h"
 #include "tests/lab/lab.h"
 #include "tests/lab/traffic/replay.h"
@@ -24,13 +25,11 @@ struct flags {
 
 static bool parse_flags(struct replay *replay, struct flags *flags, int argc, char **argv)
 {
-    static const struct option options[] = {{"fault", required_argument, NULL, 'f'},
-                                            {"runs", required_argument, NULL, 'n'},
-                                            {"no-server", no_argument, NULL, 'x'},
-                                            {"json", no_argument, NULL, 'j'},
-                                            {"seed", required_argument, NULL, 's'},
-                                            {"reuse", no_argument, NULL, 'u'},
-                                            {NULL, 0, NULL, 0}};
+    static const struct option options[] = {
+        {"fault", required_argument, NULL, 'f'}, {"runs", required_argument, NULL, 'n'},
+        {"no-server", no_argument, NULL, 'x'},   {"gateways", no_argument, NULL, 'g'},
+        {"json", no_argument, NULL, 'j'},        {"seed", required_argument, NULL, 's'},
+        {"reuse", no_argument, NULL, 'u'},       {NULL, 0, NULL, 0}};
     int option;
     while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
         if (option == 'f')
@@ -41,6 +40,8 @@ static bool parse_flags(struct replay *replay, struct flags *flags, int argc, ch
             replay->seed = strtoull(optarg, NULL, 10);
         else if (option == 'x')
             replay->server = false;
+        else if (option == 'g')
+            replay->gateways = true;
         else if (option == 'j')
             flags->json = true;
         else if (option == 'u')
@@ -86,8 +87,9 @@ static bool learn_site(struct replay *replay, GError **error)
 
 static bool lab_ready(struct replay *replay, GError **error)
 {
-    const char *verb[] = {replay->reuse ? "wait" : "up", NULL};
-    g_autofree char *out = replay_lab(replay, LAB_UP_TIMEOUT_S, verb, error);
+    const char *up[] = {"--site", replay->gateways ? LAB_SITE_GATEWAYS : LAB_SITE_DEFAULT, "up", NULL};
+    const char *wait[] = {"wait", NULL};
+    g_autofree char *out = replay_lab(replay, LAB_UP_TIMEOUT_S, replay->reuse ? wait : up, error);
     return out != NULL && learn_site(replay, error);
 }
 
@@ -157,7 +159,8 @@ int main(int argc, char **argv)
     g_autoptr(GError) error = NULL;
     replay_init(&replay);
     if (!parse_flags(&replay, &flags, argc, argv)) {
-        fprintf(stderr, "usage: replay [--fault hole|cut] [--runs N] [--no-server] [--json] [--seed N] [--reuse]\n");
+        fprintf(stderr, "usage: replay [--fault hole|cut] [--runs N] [--no-server] [--gateways] [--json] [--seed N] "
+                        "[--reuse]\n");
         return 2;
     }
     if (geteuid() != 0 || access("/dev/net/tun", R_OK | W_OK) != 0) {

@@ -22,6 +22,7 @@ struct replay {
     char *run;             /* folder of the lab */
     const char *fault;     /* hole, cut */
     bool server;           /* false: killed before the fault, nobody presses the button */
+    bool gateways;         /* the site has some, and single-room services escape over their lines */
     bool reuse;            /* a running lab is taken and left */
     uint64_t seed;         /* of the first run; the next ones count up */
     GHashTable *dedicated; /* set of addresses of dedicated edges */

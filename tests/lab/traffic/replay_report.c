@@ -4,7 +4,7 @@
 #include <string.h>
 
 /* Limits: what users may notice. Microseconds. */
-#define CORE_LONGEST_US 1500000
+#define UNHARMED_LONGEST_US 1500000
 #define MANUAL_MEDIAN_US 500000
 #define MANUAL_WORST_US 800000
 #define SINGLE_WORST_US 1000000
@@ -160,13 +160,15 @@ static void print_head(const struct replay *replay, const struct replay_run *run
 /* ---- limits ---- */
 
 struct verdicts {
-    struct verdict hit, core_gets, writes, core_longest, manual_median, manual_worst, single, names, dedicated,
-        moved_back, failback, moved_twice, plans;
+    struct verdict hit, core_gets, writes, core_longest, manual_median, manual_worst, single, single_gets,
+        single_longest, single_home, names, dedicated, moved_back, failback, moved_twice, plans;
     GArray *manual_us; /* int64_t: recovery after the button */
+    bool gateways;     /* single-room services escape: held to the limits of core ones, never moved */
 };
 
-static void verdicts_init(struct verdicts *v)
+static void verdicts_init(struct verdicts *v, bool gateways)
 {
+    v->gateways = gateways;
     verdict_init(&v->hit, "the fault hit: services without automatic DR failed on public edges");
     verdict_init(&v->core_gets, "core, public edges: no failed GET");
     verdict_init(&v->writes, "no acknowledged write lost or written twice");
@@ -174,6 +176,9 @@ static void verdicts_init(struct verdicts *v)
     verdict_init(&v->manual_median, "manual, public edges: median recovery 500 ms after the button");
     verdict_init(&v->manual_worst, "manual, public edges: worst recovery 800 ms after the button");
     verdict_init(&v->single, "single-room, public edges: recovery 1 s after the button");
+    verdict_init(&v->single_gets, "single-room, public edges: no failed GET");
+    verdict_init(&v->single_longest, "single-room, public edges: longest answer 1.5 s outside stalls");
+    verdict_init(&v->single_home, "single-room: every answer is its home's");
     verdict_init(&v->names, "single-room, new clients: on dedicated edges after TTL + 1 s");
     verdict_init(&v->dedicated, "dedicated edges: no failure");
     verdict_init(&v->moved_back, "nothing moved back by itself");
@@ -195,8 +200,11 @@ static bool verdicts_close(struct verdicts *v, bool server)
     ok &= verdict_close(&v->core_longest, true);
     ok &= verdict_close(&v->manual_median, server);
     ok &= verdict_close(&v->manual_worst, server);
-    ok &= verdict_close(&v->single, server);
-    ok &= verdict_close(&v->names, server);
+    ok &= verdict_close(&v->single, server && !v->gateways);
+    ok &= verdict_close(&v->single_gets, v->gateways);
+    ok &= verdict_close(&v->single_longest, v->gateways);
+    ok &= verdict_close(&v->single_home, v->gateways);
+    ok &= verdict_close(&v->names, server && !v->gateways);
     ok &= verdict_close(&v->dedicated, true);
     ok &= verdict_close(&v->moved_back, server);
     ok &= verdict_close(&v->failback, server);
@@ -205,11 +213,22 @@ static bool verdicts_close(struct verdicts *v, bool server)
     return ok;
 }
 
-static void judge_core(struct verdicts *v, const struct measure_class *c)
+static void judge_unharmed(struct verdict *gets, struct verdict *longest, const struct measure_class *c)
 {
-    verdict_add(&v->core_gets, c->failed_get == 0, c, "%u failed", c->failed_get);
-    verdict_add(&v->core_longest, c->max_latency_outside_us <= CORE_LONGEST_US, c, "%ld ms",
+    verdict_add(gets, c->failed_get == 0, c, "%u failed", c->failed_get);
+    verdict_add(longest, c->max_latency_outside_us <= UNHARMED_LONGEST_US, c, "%ld ms",
                 c->max_latency_outside_us / 1000);
+}
+
+/* Its home is the room that was cut off. */
+static void judge_home(struct verdict *v, const struct measure_class *c)
+{
+    GHashTableIter iter;
+    gpointer who, count;
+    g_hash_table_iter_init(&iter, c->answered_by);
+    while (g_hash_table_iter_next(&iter, &who, &count))
+        verdict_add(v, g_str_has_prefix(who, REPLAY_ROOM "/"), c, "%u by %s", GPOINTER_TO_UINT(count),
+                    (const char *)who);
 }
 
 /* A recovery that came before the button is as good as one at it; none at all means that nothing failed. */
@@ -222,6 +241,9 @@ static void judge_recovery(struct verdict *v, const struct measure_class *c, int
 static void judge_class(struct verdicts *v, const struct measure_class *c)
 {
     bool public_edge = strcmp(c->stream->edge_class, "public") == 0;
+    bool single = strcmp(c->stream->name, "core") != 0 && strcmp(c->stream->name, "manual") != 0;
+    if (single)
+        judge_home(&v->single_home, c);
     verdict_add(&v->writes, c->lost_writes + c->doubled_writes == 0, c, "%u lost, %u twice", c->lost_writes,
                 c->doubled_writes);
     if (!public_edge) {
@@ -231,7 +253,11 @@ static void judge_class(struct verdicts *v, const struct measure_class *c)
     }
     verdict_add(&v->moved_back, c->moved_back == 0, c, "%u requests", c->moved_back);
     if (strcmp(c->stream->name, "core") == 0) {
-        judge_core(v, c);
+        judge_unharmed(&v->core_gets, &v->core_longest, c);
+        return;
+    }
+    if (single && v->gateways) {
+        judge_unharmed(&v->single_gets, &v->single_longest, c);
         return;
     }
     verdict_add(&v->hit, c->failed_get > 0, c, "nothing failed");
@@ -306,7 +332,7 @@ static void judge_run(struct verdicts *v, const struct replay_run *run)
 bool replay_report(const struct replay *replay, const GPtrArray *runs, json_t **json)
 {
     struct verdicts verdicts;
-    verdicts_init(&verdicts);
+    verdicts_init(&verdicts, replay->gateways);
     json_t *list = json_array();
     for (guint i = 0; i < runs->len; i++) {
         const struct replay_run *run = runs->pdata[i];
