@@ -90,6 +90,7 @@ START_TEST(kernels_keep_out)
     g_autofree char *room = node_addresses(topo, topo_node(topo, "room-a"));
     ck_assert_ptr_null(strstr(room, "198.51.100."));
     ck_assert_ptr_null(strstr(room, "10.9.")); /* addresses of lines */
+    ck_assert_ptr_nonnull(strstr(room, "addr replace 10.1.0.2/32 dev lo\n"));
     ck_assert_ptr_nonnull(strstr(room, "link set line-6 master br-line-6\n"));
     ck_assert_ptr_nonnull(strstr(room, "link set gw-a2-line6 master br-line-6\n"));
     ck_assert_ptr_nonnull(strstr(room, "addr add 10.1.51.1 peer 10.1.51.2 dev gw-a1-room\n"));
@@ -112,8 +113,9 @@ START_TEST(who_lets_whom_know)
     g_autofree char *gateway = bird_config(topo, topo_node(topo, "gw-b1"));
     ck_assert_ptr_nonnull(strstr(gateway, "protocol static vip_escape_a { disabled; ipv4; route 198.51.100.41/32 "));
     ck_assert_ptr_null(strstr(gateway, "198.51.100.11/32"));
-    ck_assert_ptr_nonnull(strstr(gateway, "next hop address 10.2.21.2;"));
-    ck_assert_ptr_nonnull(strstr(gateway, "next hop address 10.2.22.2;"));
+    ck_assert_ptr_nonnull(strstr(gateway, "next hop address 10.2.21.2; }; }\n"));
+    ck_assert_ptr_nonnull(strstr(gateway, "next hop address 10.2.22.2; }; }\n"));
+    ck_assert_ptr_null(strstr(gateway, "; next hop address 10.2.21.2; next hop")); /* each POP has its own port */
     g_autofree char *pop = bird_config(topo, topo_node(topo, "pop-b1"));
     ck_assert_ptr_nonnull(strstr(pop, "merge paths yes;"));
     ck_assert_ptr_nonnull(strstr(pop, "export where net ~ [ 198.51.100.41/32, 198.51.100.21/32 ];"));
@@ -137,7 +139,7 @@ START_TEST(entrances)
             g_string_append_printf(text, "%s=%s ", endpoint_format(&entrance->at, at), entrance->name);
         }
         ck_assert_str_eq(text->str, gateways == 0 ? "198.51.100.11:80=pop-a1 198.51.100.12:80=pop-a2 10.1.0.1:80=ring "
-                                                  : "10.1.0.1:80=ring ");
+                                                  : "10.1.0.1:80=ring 10.1.0.2:80=origin-a2 ");
         topo_free(topo);
     }
 }
