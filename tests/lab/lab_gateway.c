@@ -10,7 +10,6 @@
 
 #define FORWARDER "signalbox-forwarder"
 #define AGENT "signalbox-gateway"
-#define FORWARDER_PRIORITY 15 /* SCHED_FIFO, between BIRD's and the wire's: it has BFD of 10 ms */
 #define STEP_S 30
 /* Of an address that is to be announced, in ms: how long nothing must have spoken against it, the same when it comes
  * and goes, and after how long it does not. Here many faults follow each other within seconds. */
@@ -36,7 +35,7 @@ static bool forwarder_start(const struct lab *lab, const struct gateway *gateway
     }
     g_ptr_array_add(argv, NULL);
     return file_mkdir(folder, 0755, error) &&
-           proc_start(lab, gateway->o.name, FORWARDER, (const char *const *)argv->pdata, FORWARDER_PRIORITY, error);
+           proc_start(lab, gateway->o.name, FORWARDER, (const char *const *)argv->pdata, 0, error);
 }
 
 bool gateway_forwarders(const struct lab *lab, GError **error)
@@ -114,7 +113,7 @@ static const char *neighbor_state(const struct gwport *port, const char *shown)
             continue;
         if (strstr(*line, " known 1 ") == NULL)
             return "not known";
-        return strstr(*line, " bfd ") == NULL || strstr(*line, " bfd Up ") != NULL ? "up" : "down";
+        return strstr(*line, " bfd ") == NULL || strstr(*line, " bfd up ") != NULL ? "up" : "down";
     }
     return "not in its table";
 }
