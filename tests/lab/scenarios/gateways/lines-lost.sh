@@ -22,16 +22,16 @@ for fault in "hole" "hole ab" "hole ba" "cut" "hole duct" "cut duct"; do
         from=$(lab "${words[0]}" "$line" "${words[@]:1}" | jq .at_us)
         within 2 "$fault: another line than $line carries" other "$line"
     fi
-    seen=$((($(now_us) - from) / 1000))
+    saw_ms=$((($(now_us) - from) / 1000))
     traffic_quiet lines 2
     lab heal all >/dev/null
     within 10 "$fault: all lines are up again" lab wait 5
-    told+=("$fault of $line, then $(carrying gw-b1)|$from|$(now_us)|$seen")
+    told+=("$fault of $line, then $(carrying gw-b1)|$from|$(now_us)|$saw_ms")
 done
 traffic_stop lines
 for row in "${told[@]}"; do
-    IFS='|' read -r fault from to seen <<<"$row"
+    IFS='|' read -r fault from to saw_ms <<<"$row"
     expect "$fault: failed requests" "$(failed lines "$from" "$to")" 0
     expect "$fault: rooms that answered" "$(rooms lines "$from" "$to")" room-a
-    note "$fault: $(traffic_figure lines length "$from" "$to") requests, longest $(longest_ms lines "$from" "$to") ms; seen at both gateways within $seen ms"
+    note "$fault: $(traffic_figure lines length "$from" "$to") requests, longest $(longest_ms lines "$from" "$to") ms; seen at both gateways within $saw_ms ms"
 done
