@@ -151,6 +151,18 @@ START_TEST(without_a_button)
 }
 END_TEST
 
+START_TEST(a_write_is_no_get)
+{
+    struct measure_class c;
+    outage();
+    record(add(1, 12 * S, 2 * S, NULL))->post = true;
+    measure_class_init(&c, &in, 0);
+    ck_assert_int_eq(c.max_latency_outside_us, 2 * S);
+    ck_assert_int_eq(c.max_get_outside_us, 40 * MS);
+    measure_class_clear(&c);
+}
+END_TEST
+
 START_TEST(stalls_are_taken_off)
 {
     struct measure_class c;
@@ -161,6 +173,7 @@ START_TEST(stalls_are_taken_off)
     measure_class_init(&c, &in, 0);
     ck_assert_int_eq(c.max_latency_us, 40 * MS);
     ck_assert_int_eq(c.max_latency_outside_us, 20 * MS);
+    ck_assert_int_eq(c.max_get_outside_us, 20 * MS);
     ck_assert_int_eq(c.after_button_outside_us, 140 * MS - 30 * MS - 10 * MS);
     ck_assert_int_eq(measure_stalled_us(in.stalls, 0, 100 * S), 80 * MS);
     ck_assert_int_eq(measure_stalled_us(in.stalls, 13 * S + 115 * MS, 13 * S + 117 * MS), 2 * MS);
@@ -370,6 +383,7 @@ static void add_tests(TCase *tcase)
     tcase_add_test(tcase, never_recovered_is_a_lower_bound);
     tcase_add_test(tcase, over_before_the_button);
     tcase_add_test(tcase, without_a_button);
+    tcase_add_test(tcase, a_write_is_no_get);
     tcase_add_test(tcase, stalls_are_taken_off);
     tcase_add_test(tcase, writes_are_in_one_log_once);
     tcase_add_test(tcase, what_moves_back_is_seen);

@@ -108,10 +108,11 @@ static void count_request(struct measure_class *out, const struct measure_input 
         count_answer(out, request);
     if (success)
         count_moves(out, in, request);
+    int64_t outside_us = latency_us - measure_stalled_us(in->stalls, request->scheduled_us, request->end_us);
     out->max_latency_us = MAX(out->max_latency_us, latency_us);
-    out->max_latency_outside_us =
-        MAX(out->max_latency_outside_us,
-            latency_us - measure_stalled_us(in->stalls, request->scheduled_us, request->end_us));
+    out->max_latency_outside_us = MAX(out->max_latency_outside_us, outside_us);
+    if (!request->post)
+        out->max_get_outside_us = MAX(out->max_get_outside_us, outside_us);
 }
 
 /* Whom the fault hit: users that failed since, and those whom the failed room served last before. */

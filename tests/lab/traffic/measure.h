@@ -80,7 +80,8 @@ struct measure_class {
     int64_t after_button_outside_us; /* the same outside stalls */
     bool recovered;                  /* false: recovery_us is a lower bound */
     int64_t max_latency_us, max_latency_outside_us;
-    GHashTable *answered_by; /* "room-b/pop-b1" -> successes since the fault (GUINT_TO_POINTER) */
+    int64_t max_get_outside_us; /* of GETs alone: what was written to who is gone by then is not asked again */
+    GHashTable *answered_by;    /* "room-b/pop-b1" -> successes since the fault (GUINT_TO_POINTER) */
 };
 
 struct measure_failback {
