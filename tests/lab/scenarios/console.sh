@@ -1,0 +1,20 @@
+#!/usr/bin/env bash
+# the console in Chromium, on the night of the outage: seen, pressed, proved; an edge cut off; a server killed; undone
+# shellcheck source=tests/lab/scenarios/lib.sh
+source "$(dirname "$(readlink -f "$0")")/lib.sh"
+[[ -x ${CHROMIUM:-/usr/bin/chromium} ]] || die "found no Chromium, expected one: ./dev test --full installs it"
+traffic_start load
+sb user list --json | jq -e '[.users[].name] | index("alice") != null' >/dev/null ||
+    echo "correct horse battery" | sb user add alice --role operator >/dev/null
+# From here to the control site's own network, where the operators' listener is.
+listen=$(jq -r '.argv | .[index("--listen") + 1]' "$run/cmds/control.signalboxd")
+lab exec control socat "UNIX-LISTEN:$scratch/console.sock,fork" "TCP:$listen" &
+echo $! >"$scratch/socat.pid"
+there() { [[ -S $scratch/console.sock ]]; }
+within 5 "a way to the console" there
+CONSOLE_SOCKET=$scratch/console.sock LAB="$bin/tests/lab/lab --run $run" SIGNALBOX=$bin/server/signalbox \
+    SIGNALBOX_SOCKET=$run/control/signalboxd.sock node "$tree/web/test.mjs" browser/ lab >"$scratch/console.txt" ||
+    die "$(grep -A12 '^not ok' "$scratch/console.txt")"
+note "$(grep -o 'both POPs were marked.*' "$scratch/console.txt")"
+lab heal all >/dev/null
+traffic_stop load
