@@ -57,6 +57,9 @@ const struct interface *interface_of(const struct inventory *inv, const char *se
  * line's. */
 const char *line_far_room(const struct inventory *inv, const struct line *line, const char *room);
 
+/* Do the room's gateways announce the address and answer at it: as their own, or as its standby? */
+bool gwvip_answered_by(const struct gwvip *vip, const char *room);
+
 /* Everything that no single object can know: references name one object that exists, a single service has a home, two
  * routes of a group, two variants of a group, two interfaces or pools of a service differ, interfaces have no more than
  * all requests of their service, a component's primary is one

@@ -245,6 +245,11 @@ static void gwports_validate(const struct inventory *inv, GPtrArray *findings)
         gwport_validate(inv, port, seen, findings);
 }
 
+bool gwvip_answered_by(const struct gwvip *vip, const char *room)
+{
+    return strcmp(vip->room, room) == 0 || g_strcmp0(vip->standby, room) == 0;
+}
+
 static void gwvips_validate(const struct inventory *inv, GPtrArray *findings)
 {
     g_autoptr(GHashTable) seen = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
@@ -257,6 +262,11 @@ static void gwvips_validate(const struct inventory *inv, GPtrArray *findings)
             find(findings, &vip->o, "to", "another room, or nothing", "\"%s\", which is its own", vip->to);
         if (vip->to != NULL && (INVENTORY_GET(inv, pop, vip->o.name) != NULL || strcmp(vip->o.name, "ring") == 0))
             find(findings, &vip->o, "name", "another name: an entrance of a room has it", "\"%s\"", vip->o.name);
+        if (vip->standby != NULL && strcmp(vip->standby, vip->room) == 0)
+            find(findings, &vip->o, "standby", "another room, or nothing", "\"%s\", which is its own", vip->standby);
+        if (vip->standby != NULL && vip->to != NULL)
+            find(findings, &vip->o, "standby", "nothing: no other room's lines lead where an escape does", "\"%s\"",
+                 vip->standby);
         if (vip->path != NULL && vip->check != GWVIP_CHECK_HTTP)
             find(findings, &vip->o, "path", "nothing: only check http asks for it", "\"%s\"", vip->path);
     }

@@ -52,6 +52,18 @@ static char *lines_words(const struct world *w, const GPtrArray *all, GString *o
     return g_string_free(text, FALSE);
 }
 
+/* "; gateways of room-b stand by at shared-a" for each; g_free. */
+static char *standby_words(const GPtrArray *vips)
+{
+    GString *text = g_string_new(NULL);
+    for (guint i = 0; i < vips->len; i++) {
+        const struct gwvip *vip = vips->pdata[i];
+        if (vip->standby != NULL)
+            g_string_append_printf(text, "; gateways of %s stand by at %s", vip->standby, vip->o.name);
+    }
+    return g_string_free(text, FALSE);
+}
+
 static void turn_gateway(const struct world *w, const char *room, gateway_turn_fn fn, void *data)
 {
     g_autoptr(GString) levers = g_string_new(NULL);
@@ -64,8 +76,8 @@ static void turn_gateway(const struct world *w, const char *room, gateway_turn_f
             g_ptr_array_add(instances, (gpointer)instance);
     if (vips->len == 0)
         return;
-    g_autofree char *is = names_of(in), *at = names_of(vips), *to = names_of(instances);
-    g_autofree char *why = g_strdup_printf("announce %s; hand over to %s%s", at, to, levers->str);
+    g_autofree char *is = names_of(in), *at = names_of(vips), *to = names_of(instances), *others = standby_words(vips);
+    g_autofree char *why = g_strdup_printf("announce %s; hand over to %s%s%s", at, to, others, levers->str);
     fn(data, "gateway", in->len > 0 ? is : "-", why);
 }
 

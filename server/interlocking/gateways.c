@@ -245,7 +245,7 @@ static void instances_add(struct maker *m, const struct gwvip *vip)
     g_autofree char *way = g_strdup_printf("adjacency/%02" G_GINT64_FORMAT, port->place);
     INVENTORY_FOREACH (m->inv, instance, instance) {
         bool same = instance->address.addr.family == vip->address.addr.family;
-        if (same && strcmp(instance->room, vip->room) == 0)
+        if (same && strcmp(instance->room, m->gateway->room) == 0)
             backend_add(m, vip, instance->o.name, &instance->address, way,
                         instance->weight > 0 ? instance->weight : INSTANCE_WEIGHT, instance->sessions);
     }
@@ -270,13 +270,13 @@ static void escape_add(struct maker *m, const struct gwvip *vip)
     g_autofree char *way = g_strdup_printf("group/%02u", group);
     INVENTORY_FOREACH (m->inv, gwvip, target) {
         if (strcmp(target->room, vip->to) != 0 || target->to != NULL || target->proto != vip->proto ||
-            target->address.addr.family != vip->address.addr.family)
+            target->address.port != vip->address.port || target->address.addr.family != vip->address.addr.family)
             continue;
         backend_add(m, vip, target->o.name, &target->address, way, used ? INSTANCE_WEIGHT : 0, 0);
         n++;
     }
     if (n == 0)
-        complain(m, vip, "no address of the room that it leads to", "one of the same protocol and family");
+        complain(m, vip, "no address of the room that it leads to", "one of the same protocol, port and family");
 }
 
 static void check_add(struct maker *m, const struct gwvip *vip)
@@ -326,7 +326,7 @@ GBytes *gateway_layout(const struct world *w, const struct gateway *gateway, GPt
         lines_add(m.lines, "gateway out\n");
     ports_add(&m);
     INVENTORY_FOREACH (m.inv, gwvip, vip) {
-        if (strcmp(vip->room, gateway->room) == 0)
+        if (gwvip_answered_by(vip, gateway->room))
             vip_add(&m, vip);
     }
     g_ptr_array_unref(m.ports);

@@ -171,6 +171,23 @@ static void gateway_next_hop(GString *out, const struct topo *topo, const struct
         g_string_append_printf(out, " next hop address %s;", port->address[0]);
 }
 
+/* What a gateway stands by for is a longer road than that to the gateways of its room. */
+static void gateway_export(GString *out, const struct topo *topo, const struct node *node, const char *vips)
+{
+    const struct gateway *gateway = node->object;
+    g_string_append_printf(out, "import none; export filter { if source != RTS_STATIC || net !~ [ %s ] then reject;",
+                           vips);
+    INVENTORY_FOREACH (topo->inventory, gwvip, vip) {
+        g_autofree char *address = endpoint_host(&vip->address);
+        if (g_strcmp0(vip->standby, gateway->room) == 0)
+            g_string_append_printf(out,
+                                   " if net = %s/32 then { bgp_path.prepend(%u); bgp_path.prepend(%u); "
+                                   "bgp_path.prepend(%u); }",
+                                   address, node->asn, node->asn, node->asn);
+    }
+    g_string_append(out, " accept; };");
+}
+
 /* Filters of the sessions of a POP whose room has gateways. */
 static void gateway_filters(GString *out, const struct topo *topo, const struct node *node, const struct lab_link *link)
 {
@@ -183,7 +200,7 @@ static void gateway_filters(GString *out, const struct topo *topo, const struct 
     else if (node->kind == NODE_POP)
         g_string_append_printf(out, "import where net ~ [ %s ]; export none;", vips);
     else
-        g_string_append_printf(out, "import none; export where source = RTS_STATIC && net ~ [ %s ];", vips);
+        gateway_export(out, topo, node, vips);
 }
 
 /* Filters of one session, as seen by `node`. */
@@ -250,7 +267,7 @@ static void bird_vips(GString *out, const struct topo *topo, const struct gatewa
 {
     INVENTORY_FOREACH (topo->inventory, gwvip, vip) {
         g_autofree char *protocol = vip_protocol(vip), *address = endpoint_host(&vip->address);
-        if (strcmp(vip->room, gateway->room) == 0)
+        if (gwvip_answered_by(vip, gateway->room))
             g_string_append_printf(out, "protocol static %s { disabled; ipv4; route %s/32 unreachable; }\n", protocol,
                                    address);
     }

@@ -155,7 +155,7 @@ static void ready_gateway(const struct lab *lab, const struct gateway *gateway, 
     }
     json_t *vips = agent_vips(lab, gateway);
     INVENTORY_FOREACH (lab->topo->inventory, gwvip, vip)
-        if (strcmp(vip->room, gateway->room) == 0 && !is_announced(vips, vip))
+        if (gwvip_answered_by(vip, gateway->room) && !is_announced(vips, vip))
             g_ptr_array_add(missing, g_strdup_printf("%s: %s is not announced", name, vip->o.name));
     json_decref(vips);
 }
@@ -170,7 +170,7 @@ void ready_gateways(const struct lab *lab, GPtrArray *missing)
 bool gateway_announces(const struct lab *lab, const struct gwvip *vip)
 {
     INVENTORY_FOREACH (lab->topo->inventory, gateway, gateway)
-        if (strcmp(gateway->room, vip->room) == 0 && process_runs(lab, gateway, AGENT))
+        if (gwvip_answered_by(vip, gateway->room) && process_runs(lab, gateway, AGENT))
             return true;
     return false;
 }
@@ -195,7 +195,7 @@ json_t *gateway_status(const struct lab *lab)
     INVENTORY_FOREACH (lab->topo->inventory, gateway, gateway) {
         json_t *vips = agent_vips(lab, gateway), *announced = json_array();
         INVENTORY_FOREACH (lab->topo->inventory, gwvip, vip)
-            if (strcmp(vip->room, gateway->room) == 0 && is_announced(vips, vip))
+            if (gwvip_answered_by(vip, gateway->room) && is_announced(vips, vip))
                 json_array_append_new(announced, json_string(vip->o.name));
         json_decref(vips);
         json_array_append_new(out, json_pack("{s:s, s:s, s:o, s:o}", "name", gateway->o.name, "room", gateway->room,

@@ -121,10 +121,10 @@ GArray *topo_entrances(const struct topo *topo, const struct room *room)
 
 bool pop_knows_vip(const struct topo *topo, const struct pop *pop, const struct gwvip *vip)
 {
-    if (strcmp(pop->room, vip->room) != 0)
+    if (!gwvip_answered_by(vip, pop->room))
         return false;
     INVENTORY_FOREACH (topo->inventory, pop, other) {
-        if (strcmp(other->room, vip->room) == 0 && addr_equal(&other->origin.addr, &vip->address.addr))
+        if (strcmp(other->room, pop->room) == 0 && addr_equal(&other->origin.addr, &vip->address.addr))
             return other == pop;
     }
     return true;

@@ -98,6 +98,10 @@ static const struct row {
     {{"room.ingress/room-a=closed"}, "gw-b1", "service/escape-a ", "multi/room-a/pop-a1 out\n"},
     {{"room.ingress/room-a=closed"}, "gw-b1", "service/escape-a ", "!single/room-a/escape-a"},
     {{"room.ingress/room-b=closed"}, "gw-b1", "service/escape-a ", "single/room-a/escape-a out\n"},
+    {{NULL}, "gw-b1", "backend/shared-a/origin-b 10.2.0.1:80|", "!shared-a"},
+    {{NULL}, "gw-b2", "service/shared-a 198.51.100.31:80|tcp|-|vip_shared_a\n", "!shared-a"},
+    {{NULL}, "gw-b1", "!backend/shared-a/origin-a ", "!shared-a"},
+    {{NULL}, "gw-a1", "!backend/shared-a/origin-b ", "!shared-a"},
     {{"room.compute/room-a=maintenance"}, "gw-b1", "service/escape-a ", "single/room-a/escape-a out\n"},
 };
 

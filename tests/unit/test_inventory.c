@@ -276,6 +276,12 @@ START_TEST(what_gateways_need_is_found)
         {"{\"kind\": \"gwvip\", \"name\": \"v\", \"room\": \"room-a\", \"address\": \"198.51.100.32:80\", \"to\": "
          "\"room-a\"}",
          "gwvip v: to: found \"room-a\", which is its own, expected another room, or nothing"},
+        {"{\"kind\": \"gwvip\", \"name\": \"v\", \"room\": \"room-a\", \"address\": \"198.51.100.32:80\", "
+         "\"standby\": \"room-a\"}",
+         "gwvip v: standby: found \"room-a\", which is its own, expected another room, or nothing"},
+        {"{\"kind\": \"gwvip\", \"name\": \"v\", \"room\": \"room-a\", \"address\": \"198.51.100.32:80\", \"to\": "
+         "\"room-b\", \"standby\": \"room-b\"}",
+         "gwvip v: standby: found \"room-b\", expected nothing: no other room's lines lead where an escape does"},
         {"{\"kind\": \"gwvip\", \"name\": \"pop-a1\", \"room\": \"room-a\", \"address\": \"198.51.100.32:80\", "
          "\"to\": \"room-b\"}",
          "gwvip pop-a1: name: found \"pop-a1\", expected another name: an entrance of a room has it"},

@@ -113,12 +113,17 @@ START_TEST(who_lets_whom_know)
     g_autofree char *gateway = bird_config(topo, topo_node(topo, "gw-b1"));
     ck_assert_ptr_nonnull(strstr(gateway, "protocol static vip_escape_a { disabled; ipv4; route 198.51.100.41/32 "));
     ck_assert_ptr_null(strstr(gateway, "198.51.100.11/32"));
+    ck_assert_ptr_nonnull(strstr(gateway, "protocol static vip_shared_a { disabled; ipv4; route 198.51.100.31/32 "));
+    ck_assert_ptr_nonnull(strstr(gateway, "if net = 198.51.100.31/32 then { bgp_path.prepend("));
+    g_autofree char *own = bird_config(topo, topo_node(topo, "gw-a1"));
+    ck_assert_ptr_nonnull(strstr(own, "protocol static vip_shared_a "));
+    ck_assert_ptr_null(strstr(own, "prepend"));
     ck_assert_ptr_nonnull(strstr(gateway, "next hop address 10.2.21.2; }; }\n"));
     ck_assert_ptr_nonnull(strstr(gateway, "next hop address 10.2.22.2; }; }\n"));
     ck_assert_ptr_null(strstr(gateway, "; next hop address 10.2.21.2; next hop")); /* each POP has its own port */
     g_autofree char *pop = bird_config(topo, topo_node(topo, "pop-b1"));
     ck_assert_ptr_nonnull(strstr(pop, "merge paths yes;"));
-    ck_assert_ptr_nonnull(strstr(pop, "export where net ~ [ 198.51.100.41/32, 198.51.100.21/32 ];"));
+    ck_assert_ptr_nonnull(strstr(pop, "export where net ~ [ 198.51.100.41/32, 198.51.100.31/32, 198.51.100.21/32 ];"));
     ck_assert_ptr_null(strstr(pop, "198.51.100.22/32")); /* the other POP's */
     g_autofree char *room = bird_config(topo, topo_node(topo, "room-b"));
     ck_assert_ptr_null(strstr(room, "198.51.100."));
