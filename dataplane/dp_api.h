@@ -36,13 +36,16 @@ struct dp_header {
     uint64_t generation; /* the sender's; given back */
     uint64_t seed[2];    /* of choosing backends by client: the same at every gateway */
 };
-/* A neighbour: packets leave by its port, to its MAC address (ARP, RFC 826; neighbour discovery, RFC 4861). */
+/* A neighbour: packets leave by its port, to its MAC address (ARP, RFC 826; neighbour discovery, RFC 4861). A peer is
+ * another forwarder that serves the same addresses: when routers upstream begin to send what was its to this one, TCP
+ * packets that begin nothing and belong to no session here are handed to it as they are, while BFD says that it is live
+ * (a second chance, as GLB calls it). */
 struct dp_adjacency {
     uint8_t own[16], next[16]; /* addresses: ours there, the neighbour's; v4: the first four bytes */
     uint8_t family, port;      /* 4 or 6, 0: an empty place; the forwarder's, by its place on the command line */
     uint8_t mult;              /* BFD: packets that may be missing; 0: no BFD */
-    uint8_t zero;
-    uint16_t mtu; /* bytes of an IP packet; 0: any */
+    uint8_t peer;              /* 1: it is one, has BFD, and is in no group */
+    uint16_t mtu;              /* bytes of an IP packet; 0: any */
     uint16_t zero2;
     uint32_t min_tx_us, min_rx_us; /* BFD */
     uint32_t group;                /* of lines that it belongs to; DP_NONE: none */

@@ -58,8 +58,8 @@ static struct parts parts_of(const void *message)
 static bool check_adjacency(const struct parts *p, uint32_t i, unsigned n_ports, char *reason)
 {
     const struct dp_adjacency *a = &p->adjacencies[i];
-    if (a->family == 0 && (a->group != DP_NONE || a->mult != 0))
-        REFUSE("adjacency %u: an empty place, but group %u, BFD multiplier %u", i, a->group, a->mult);
+    if (a->family == 0 && (a->group != DP_NONE || a->mult != 0 || a->peer != 0))
+        REFUSE("adjacency %u: an empty place, but group %u, BFD multiplier %u, peer %u", i, a->group, a->mult, a->peer);
     if (a->family == 0)
         return true;
     if (!is_family(a->family))
@@ -70,6 +70,9 @@ static bool check_adjacency(const struct parts *p, uint32_t i, unsigned n_ports,
         REFUSE("adjacency %u: BFD every %u and %u us, expected 1000 at least", i, a->min_tx_us, a->min_rx_us);
     if (a->mtu != 0 && a->mtu < (a->family == 4 ? 576 : 1280))
         REFUSE("adjacency %u: MTU %u, expected %u at least", i, a->mtu, a->family == 4 ? 576 : 1280);
+    if (a->peer > 1 || (a->peer == 1 && (a->mult == 0 || a->group != DP_NONE)))
+        REFUSE("adjacency %u: peer %u, BFD multiplier %u, group %u: expected 0, or 1 with BFD and without a group", i,
+               a->peer, a->mult, a->group);
     if (a->group != DP_NONE && (a->group >= p->header->n_groups || a->weight == 0 || a->mult == 0))
         REFUSE(
             "adjacency %u: a line of group %u of %u, weight %u, BFD multiplier %u: expected a group, a weight and BFD",

@@ -129,6 +129,17 @@ static bool group_changes(const struct forwarder *f, unsigned g, const struct fi
     return false;
 }
 
+/* Of several peers that are live, the first. */
+static void choose_peers(struct forwarder *f)
+{
+    f->peer[0] = f->peer[1] = 0;
+    for (unsigned i = DP_ADJACENCIES; i-- > 0;) {
+        const struct forwarder_neighbor *n = &f->neighbors[i];
+        if (in_use(n) && n->config.peer && n->known && n->bfd.state == BFD_UP)
+            f->peer[n->config.family == 6] = (uint8_t)(i + 1);
+    }
+}
+
 void forwarder_set_table(struct forwarder *f, const struct fib *table, uint64_t now_us)
 {
     bool changes[DP_GROUPS];
@@ -144,6 +155,7 @@ void forwarder_set_table(struct forwarder *f, const struct fib *table, uint64_t 
             set_group(f, g, table, changes[g], now_us);
         else
             memset(&f->groups[g], 0, sizeof f->groups[g]);
+    choose_peers(f);
     nat_set_services(&f->nat, &table->services);
     f->table = table;
     f->next_us = now_us;
@@ -246,6 +258,8 @@ static void send_bfd(struct forwarder *f, struct forwarder_neighbor *n, uint64_t
     }
     if (n->config.group != DP_NONE)
         lines_set_up(&f->groups[n->config.group].lines, n->line, n->bfd.state == BFD_UP, now_us);
+    if (n->config.peer)
+        choose_peers(f);
 }
 
 /* True: it was BFD's. */
@@ -341,6 +355,20 @@ static void translate(struct forwarder *f, enum nat_side side, struct batch *bat
         ports[batch->place[i]] = leave(f, batch->from[i], &batch->ways[i], batch->packets[i]);
 }
 
+/* What is known of a packet before it is translated. What a peer hands on is answered as what came from outside last
+ * would be, if it has no session here, either. What came by a line has one way back, and is at home here or nowhere. */
+static struct nat_way way_from(struct forwarder *f, enum nat_side side, unsigned from, const struct packet *p)
+{
+    const struct dp_adjacency *config = &f->neighbors[from].config;
+    unsigned v6 = packet_family(p) == 6;
+    if (config->peer)
+        return (struct nat_way){.adjacency = f->outside[v6], .handed = true};
+    if (side == NAT_INSIDE || config->group != DP_NONE)
+        return (struct nat_way){.adjacency = from};
+    f->outside[v6] = (uint8_t)from;
+    return (struct nat_way){.adjacency = from, .peer = f->peer[v6]};
+}
+
 static enum nat_side side_of(const struct forwarder *f, const struct packet *p)
 {
     struct endpoint at = endpoint_of(packet_dest(p), packet_family(p), 0, 0);
@@ -396,7 +424,7 @@ void forwarder_receive(struct forwarder *f, unsigned port, struct packet *packet
         }
         struct batch *batch = &batches[side];
         batch->packets[batch->n] = p;
-        batch->ways[batch->n] = (struct nat_way){.adjacency = from};
+        batch->ways[batch->n] = way_from(f, side, from, p);
         batch->place[batch->n] = (uint8_t)i;
         batch->from[batch->n++] = (uint8_t)from;
     }

@@ -41,7 +41,10 @@ struct forwarder {
     struct forwarder_neighbor neighbors[DP_ADJACENCIES];
     struct forwarder_group groups[DP_GROUPS];
     unsigned recent[DP_PORTS]; /* neighbour that a packet came from last */
-    uint64_t next_us;          /* when it asked to be turned */
+    /* By family, v4 and v6: the peer that is live, a neighbour + 1, 0: none; who brought something from outside last.
+     */
+    uint8_t peer[2], outside[2];
+    uint64_t next_us; /* when it asked to be turned */
     /* Frames: received = forwarded + all drops. Made here: those that were sent; those that nobody was there for. */
     uint64_t received, forwarded, drops[DROPS], made, unmade;
     uint64_t bfd_verdicts[BFD_VERDICT_COUNT];

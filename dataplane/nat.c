@@ -392,6 +392,8 @@ static bool makes_room(const struct nat_session *s, const struct packet *p)
 struct found {
     struct flow_key key; /* from outside */
     uint64_t hash;
+    uint8_t peer; /* as in its nat_way */
+    bool handed;
     const struct nat_local *local; /* from inside; NULL: not for us */
 };
 
@@ -435,6 +437,9 @@ static struct nat_way from_nobody(struct nat *nat, uint32_t adjacency, struct pa
         return way;
     } else if (nat_service_of(nat, &found->key) == NULL) {
         drop = DROP_SERVICE;
+    } else if (found->peer != 0) {
+        nat->handed++;
+        return (struct nat_way){.side = NAT_OUTSIDE, .adjacency = found->peer - 1u};
     }
     return s != NULL ? nat_from_client(nat, s, p, now_us) : refuse(nat, NAT_OUTSIDE, adjacency, p, drop);
 }
@@ -449,7 +454,8 @@ static struct nat_way from_outside(struct nat *nat, uint32_t adjacency, struct p
     }
     if (s == NULL)
         return from_nobody(nat, adjacency, p, found, now_us);
-    s->adjacency_out = adjacency;
+    if (!found->handed)
+        s->adjacency_out = adjacency;
     if (s->state == NAT_CONNECTING)
         return splice_from_client(nat, s, p, now_us);
     return nat_from_client(nat, s, p, now_us);
@@ -479,10 +485,13 @@ static struct nat_way from_inside(struct nat *nat, uint32_t adjacency, struct pa
 }
 
 /* First pass: where its session is to be looked for. */
-static void find_place(const struct nat *nat, enum nat_side from, const struct packet *p, struct found *found)
+static void find_place(const struct nat *nat, enum nat_side from, const struct packet *p, const struct nat_way *way,
+                       struct found *found)
 {
     if (from == NAT_OUTSIDE) {
         key_of(p, &found->key);
+        found->peer = way->peer;
+        found->handed = way->handed;
         found->hash = flow_hash(nat->flows.secret, &found->key);
         flow_prefetch(&nat->flows, found->hash);
     } else {
@@ -510,7 +519,7 @@ void nat_translate(struct nat *nat, enum nat_side from, struct packet *const *pa
     struct found found[NAT_BURST];
     assert(n <= NAT_BURST);
     for (unsigned i = 0; i < n; i++)
-        find_place(nat, from, packets[i], &found[i]);
+        find_place(nat, from, packets[i], &ways[i], &found[i]);
     for (unsigned i = 0; i < n; i++)
         fetch_session(nat, from, packets[i], &found[i]);
     for (unsigned i = 0; i < n; i++) {

@@ -16,7 +16,7 @@
  * Only what is whole moves a session from one state to another: a reset or an end that came in corrupted, or for which
  * the other end does not stop to talk, ends nothing. A session lives until both ends know that both have ended.
  * What belongs to no connection is answered with a reset: after a restart of the forwarder clients connect again at
- * once.
+ * once. Where a peer may know it, it is handed to that one instead, once; the peer's answers go where they always went.
  *
  * What the packets of a session have in common is one number for each checksum, made once; checksums are patched, never
  * computed, so what came in corrupted goes out corrupted. All memory is the caller's, given once.
@@ -46,6 +46,10 @@ struct nat_way {
     enum drop drop;     /* not DROP_NONE: nowhere */
     enum nat_side side; /* else out of this side */
     uint32_t adjacency; /* by this neighbour */
+    /* Of what comes from outside: who else may know its session, a neighbour + 1, 0: nobody; it was handed on itself.
+     */
+    uint8_t peer;
+    bool handed;
 };
 /* A packet that nat keeps, or sends of its own accord. */
 #define NAT_FRAME 1664u
@@ -162,7 +166,7 @@ struct nat {
     uint64_t cookies_until_us; /* so long such cookies may come back */
     uint16_t free_frame, first_out, last_out, sent_out; /* lists of frames */
     uint32_t n_free_frames;
-    uint64_t created, ended, resets, cookies;
+    uint64_t created, ended, resets, cookies, handed;
     uint64_t states[NAT_STATES]; /* sessions in each */
 };
 
@@ -173,8 +177,8 @@ void nat_set_services(struct nat *nat, const struct nat_services *services);
 
 /* Parsed TCP and UDP packets that came in together, at most NAT_BURST, translated in place; behind each, NAT_ROOM bytes
  * are needed. ways: adjacency is that of the neighbour that the packet came from, by which answers
- * go back; all of it is filled in. Memory is fetched for all of them before the first is translated: with many sessions
- * that is most of the time (rte_hash and others do the same). */
+ * go back, unless it was handed on and its session has one; all of it is filled in. Memory is fetched for all of them
+ * before the first is translated: with many sessions that is most of the time (rte_hash and others do the same). */
 #define NAT_BURST 32u
 void nat_translate(struct nat *nat, enum nat_side from, struct packet *const *packets, struct nat_way *ways, unsigned n,
                    uint64_t now_us);

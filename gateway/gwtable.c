@@ -224,6 +224,15 @@ static bool read_local(struct gwtable *t, const char *rest, char **f)
            address(f[0], t->locals[i].address, &t->locals[i].family);
 }
 
+static bool read_peer(struct gwtable *t, const char *rest, char **f)
+{
+    uint32_t i;
+    if (!place_of(rest, DP_ADJACENCIES, &i) || t->adjacencies[i].mult == 0 || t->adjacencies[i].group != DP_NONE)
+        return false;
+    t->adjacencies[i].peer = 1;
+    return f[0][0] != '\0';
+}
+
 static bool read_seed(struct gwtable *t, const char *rest, char **f)
 {
     g_autofree char *first = g_strndup(f[0], 16);
@@ -281,6 +290,7 @@ static const struct kind {
     {"group", 4, read_group, "group/NN RESTORE_MS|RESTORE_MAX_MS|CALM_MS|SUSPECT_MS"},
     {"line", 4, read_line, "line/NN GROUP|PREFERENCE|WEIGHT|SRLG of an adjacency"},
     {"local", 1, read_local, "local/NN ADDRESS, without gaps"},
+    {"peer", 1, read_peer, "peer/NN GATEWAY of an adjacency with BFD that is no line"},
     {"seed", 1, read_seed, "seed and 32 hex digits"},
     {"service", 4, read_service, "service/NAME ADDRESS:PORT|tcp or udp|FLAGS|VIP"},
 };

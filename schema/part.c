@@ -103,8 +103,8 @@ static bool answer_valid(char *value)
 /* What it says is for gateway/gwtable.h to judge; here it is text that is one line of one of those kinds. */
 static bool gateway_line(const char *key, const char *value)
 {
-    static const char *const kinds[] = {"adjacency", "backend", "bfd",   "check", "gateway",
-                                        "group",     "line",    "local", "seed",  "service"};
+    static const char *const kinds[] = {"adjacency", "backend", "bfd",  "check", "gateway", "group",
+                                        "line",      "local",   "peer", "seed",  "service"};
     size_t size = strcspn(key, "/"), i = 0;
     while (i < G_N_ELEMENTS(kinds) && (strlen(kinds[i]) != size || strncmp(kinds[i], key, size) != 0))
         i++;

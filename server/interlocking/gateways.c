@@ -8,7 +8,7 @@
 #define SLOTS 4096u
 #define RISKS 64u
 #define OUT_PREFERENCE 100000 /* behind every preference that a line may have */
-#define LINE_BFD_MS 50
+#define LINE_BFD_MS 50        /* of peers, too */
 #define BFD_MULT 3u
 #define MTU 1500
 #define INSTANCE_WEIGHT 100
@@ -129,9 +129,22 @@ static const char *address(const struct addr *addr, char text[static ADDR_TEXT_S
     return addr_format(addr, text);
 }
 
-static int64_t bfd_ms(const struct gwport *port)
+/* The other gateway of the same room that is the neighbour at a port; NULL: it is none. */
+static const struct gateway *peer_of(const struct maker *m, const struct gwport *port)
 {
-    return port->bfd > 0 ? port->bfd : port->line != NULL ? LINE_BFD_MS : 0;
+    INVENTORY_FOREACH (m->inv, gwport, far) {
+        const struct gateway *gateway = INVENTORY_GET(m->inv, gateway, far->gateway);
+        if (port->line == NULL && gateway != NULL && gateway != m->gateway && addr_equal(&far->own, &port->next) &&
+            strcmp(gateway->room, m->gateway->room) == 0)
+            return gateway;
+    }
+    return NULL;
+}
+
+static int64_t bfd_ms(const struct maker *m, const struct gwport *port)
+{
+    bool has = port->line != NULL || peer_of(m, port) != NULL;
+    return port->bfd > 0 ? port->bfd : has ? LINE_BFD_MS : 0;
 }
 
 /* A bit for each shared-risk group of a line; those of which there are too many have none. */
@@ -159,13 +172,16 @@ static void port_add(struct maker *m, const struct gwport *port)
     unsigned group;
     const char *room;
     const struct line *line = line_of(m, port, &room);
-    int64_t bfd = bfd_ms(port) * 1000;
+    const struct gateway *peer = peer_of(m, port);
+    int64_t bfd = bfd_ms(m, port) * 1000;
     lines_add(m->lines, "adjacency/%02" G_GINT64_FORMAT " %" G_GINT64_FORMAT "|%s|%s|%" G_GINT64_FORMAT "\n",
               port->place, port->port, address(&port->own, own), address(&port->next, next),
               port->mtu > 0 ? port->mtu : MTU);
     if (bfd > 0)
         lines_add(m->lines, "bfd/%02" G_GINT64_FORMAT " %" G_GINT64_FORMAT "|%" G_GINT64_FORMAT "|%u\n", port->place,
                   bfd, bfd, BFD_MULT);
+    if (peer != NULL)
+        lines_add(m->lines, "peer/%02" G_GINT64_FORMAT " %s\n", port->place, peer->o.name);
     if (line == NULL || !place_of(m->groups, room, &group))
         return;
     int64_t weight = CLAMP(line->bandwidth / 100, 1, 65535);
@@ -183,7 +199,7 @@ static bool group_add(struct maker *m, const char *room)
         const char *far;
         const struct gwport *port = m->ports->pdata[i];
         if (line_of(m, port, &far) != NULL && strcmp(far, room) == 0)
-            slowest_ms = MAX(slowest_ms, bfd_ms(port));
+            slowest_ms = MAX(slowest_ms, bfd_ms(m, port));
     }
     if (slowest_ms == 0 || !place_of(m->groups, room, &group))
         return false;

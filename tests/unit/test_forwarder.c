@@ -489,9 +489,17 @@ START_TEST(nothing_leads_to_an_empty_place)
     pieces.backends[0].way = 0;
     check_refused(&pieces, "taken");
     pieces.adjacencies[3].group = 1;
-    check_refused(&pieces, "adjacency 3: an empty place, but group 1, BFD multiplier 0");
+    check_refused(&pieces, "adjacency 3: an empty place, but group 1, BFD multiplier 0, peer 0");
     pieces.adjacencies[3] = (struct dp_adjacency){.group = DP_NONE, .mult = 3};
-    check_refused(&pieces, "adjacency 3: an empty place, but group 4294967295, BFD multiplier 3");
+    check_refused(&pieces, "adjacency 3: an empty place, but group 4294967295, BFD multiplier 3, peer 0");
+    pieces.adjacencies[3] = (struct dp_adjacency){.group = DP_NONE};
+    pieces.adjacencies[0].peer = 1;
+    check_refused(&pieces, "adjacency 0: peer 1, BFD multiplier 0, group 4294967295: expected 0, or 1 with BFD and "
+                           "without a group");
+    pieces.adjacencies[1].peer = 1;
+    pieces.adjacencies[0].peer = 0;
+    check_refused(&pieces, "adjacency 1: peer 1, BFD multiplier 3, group 0: expected 0, or 1 with BFD and without a "
+                           "group");
     site_clear(&s);
 }
 END_TEST

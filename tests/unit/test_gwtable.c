@@ -13,10 +13,12 @@
 static const char whole[] = "adjacency/00 0|192.0.2.1|192.0.2.2|1500\n"
                             "adjacency/02 1|172.16.1.1|172.16.1.2|0\n"
                             "adjacency/03 2|2001:db8::1|2001:db8::2|0\n"
+                            "adjacency/04 2|2001:db8::1|2001:db8::3|0\n"
                             "backend/home/b1 10.0.0.9:8080|0|adjacency/00|100|0\n"
                             "backend/home/b2 10.0.0.10:8080|7|group/01|50|5000\n"
                             "backend/voice/v [2001:db8:1::9]:5060|8|adjacency/03|1|0\n"
                             "bfd/02 10000|10000|3\n"
+                            "bfd/04 50000|50000|3\n"
                             "check/home http|2000|500|3|2|20000|home.example.test|/health\n"
                             "class gateway\n"
                             "gateway out\n"
@@ -24,6 +26,7 @@ static const char whole[] = "adjacency/00 0|192.0.2.1|192.0.2.2|1500\n"
                             "line/02 1|10|1|3\n"
                             "local/00 10.0.0.1\n"
                             "local/01 2001:db8::11\n"
+                            "peer/04 gw-2\n"
                             "seed 00112233445566778899aabbccddeeff\n"
                             "service/empty 198.51.100.9:80|tcp|r|-\n"
                             "service/home 198.51.100.1:80|tcp|tp|vip_home\n"
@@ -47,12 +50,13 @@ START_TEST(a_forwarder_takes_it)
     ck_assert_uint_eq(fib->header.generation, 42);
     ck_assert_uint_eq(fib->header.seed[0], 0x0011223344556677);
     ck_assert_uint_eq(fib->header.seed[1], 0x8899aabbccddeeff);
-    ck_assert_uint_eq(fib->header.n_adjacencies, 4);
+    ck_assert_uint_eq(fib->header.n_adjacencies, 5);
     ck_assert_uint_eq(fib->adjacencies[1].family, 0); /* an empty place */
     ck_assert_uint_eq(fib->adjacencies[2].mult, 3);
     ck_assert_uint_eq(fib->adjacencies[2].group, 1);
     ck_assert_uint_eq(fib->adjacencies[2].srlg, 3);
     ck_assert_uint_eq(fib->adjacencies[3].family, 6);
+    ck_assert(fib->adjacencies[4].peer == 1 && fib->adjacencies[3].peer == 0);
     ck_assert_uint_eq(fib->header.n_groups, 2);
     ck_assert_uint_eq(fib->groups[1].calm_us, 10000000);
     ck_assert_uint_eq(fib->header.n_locals, 2);
@@ -159,6 +163,10 @@ static const struct bad {
     {"line/02", "line/01 1|10|1|3", "expected line/NN"},
     {"line/02", "line/02 1|10|0|3", "expected line/NN"},
     {"local/00", NULL, "found 'local/01 2001:db8::11', expected local/NN ADDRESS, without gaps"},
+    {"peer/04", "peer/03 gw-2", "expected peer/NN GATEWAY of an adjacency with BFD that is no line"},
+    {"peer/04", "peer/02 gw-2", "expected peer/NN"},
+    {"peer/04", "peer/05 gw-2", "expected peer/NN"},
+    {"peer/04", "peer/04 ", "expected peer/NN"},
     {"seed", "seed 00112233445566778899aabbccddeef", "expected seed and 32 hex digits"},
     {"seed", "seed 00112233445566778899aabbccddeefg", "expected seed"},
     {"service/home", NULL, "found 2 backends of 2 services, expected each backend's service to be there"},

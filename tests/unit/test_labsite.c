@@ -182,7 +182,8 @@ START_TEST(what_is_wrong_is_told)
         const char *piece, *with, *said;
     } rows[] = {
         {"place: 5, port: 5, own: 10.9.72.2", "place: 5, port: 6, own: 10.9.72.2", "found 6, expected no gap behind 4"},
-        {"line: line-7, bfd: 10}\ninstances", "bfd: 10}\ninstances", "gw-b2-line7: found no line between rooms"},
+        {"line: line-7, bfd: 10}\n  - {name: gw-b2-peer", "bfd: 10}\n  - {name: gw-b2-peer",
+         "gw-b2-line7: found no line between rooms"},
         {"name: gw-b2-line7, gateway", "name: gw-b2-line-the-seventh, gateway", "devices have the names of links"},
         {"  - {name: gw-a1, room: room-a, local: 10.1.40.1}", "  - {name: pop-a1, room: room-a, local: 10.1.40.1}",
          "gw-a1"},
