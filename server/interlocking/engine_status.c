@@ -1,7 +1,9 @@
 /* engine_status.c: the site now, for people: flat rows, as engine.h documents them. */
 #include "server/interlocking/alarms.h"
 #include "server/interlocking/engine_internal.h"
+#include "server/interlocking/lineview.h"
 #include "server/interlocking/ring.h"
+#include "server/interlocking/roads.h"
 #include "server/interlocking/words.h"
 
 #include <string.h>
@@ -16,7 +18,8 @@ static bool is_fresh(const struct engine *engine, const struct edge_report *repo
 }
 
 /* Sums of all fresh reports, made in one walk over the counters: of a large site there are a million of them.
- * What a sum is of: 'e' an edge, 'r' a room, 'v' a room's entrance, 's' a service, 'a' a service in a room, 't' all. */
+ * What a sum is of: 'e' an edge, 'r' a room, 'v' a room's entrance, 's' a service, 'a' a service in a room, 'l' an edge
+ * over the ring to a room, 't' all. */
 static struct sums *sums_of(GHashTable *tally, GString *key, char of, const char *name, const char *within)
 {
     g_string_printf(key, "%c%s\t%s", of, name, within);
@@ -32,12 +35,14 @@ static void add_counter(GHashTable *tally, GString *key, const char *edge, const
 {
     const char *dot = strrchr(counter->policy, '.'), *service = dot != NULL ? dot + 1 : "";
     bool counts = counter_counts(counter);
-    struct sums *const all[] = {sums_of(tally, key, 'e', edge, ""),
-                                counts ? sums_of(tally, key, 't', "", "") : NULL,
-                                counts ? sums_of(tally, key, 'r', counter->room, "") : NULL,
-                                counts ? sums_of(tally, key, 'v', counter->room, counter->via) : NULL,
-                                counts ? sums_of(tally, key, 's', service, "") : NULL,
-                                counts ? sums_of(tally, key, 'a', service, counter->room) : NULL};
+    struct sums *const all[] = {
+        sums_of(tally, key, 'e', edge, ""),
+        counts ? sums_of(tally, key, 't', "", "") : NULL,
+        counts ? sums_of(tally, key, 'r', counter->room, "") : NULL,
+        counts ? sums_of(tally, key, 'v', counter->room, counter->via) : NULL,
+        counts ? sums_of(tally, key, 's', service, "") : NULL,
+        counts ? sums_of(tally, key, 'a', service, counter->room) : NULL,
+        counts && strcmp(counter->via, "ring") == 0 ? sums_of(tally, key, 'l', edge, counter->room) : NULL};
     for (size_t i = 0; i < G_N_ELEMENTS(all); i++)
         if (all[i] != NULL) {
             all[i]->rate += counter->rate;
@@ -174,6 +179,39 @@ static json_t *entrances_json(const struct engine *engine, GHashTable *tally)
     INVENTORY_FOREACH (world->inventory, room, room)
         if (room->ring.addr.family != 0)
             json_array_append_new(rows, entrance_json(engine, tally, room->o.name, "ring", "in"));
+    return rows;
+}
+
+/* What a line is, in a word: gateways watch those between rooms; of one that ends at an edge its users tell. */
+static const char *line_state(const struct engine *engine, const struct line *line, const struct line_view *view)
+{
+    const struct inventory *inventory = engine->resolved->world->inventory;
+    if (view->seen > 0)
+        return view->down == 0 ? "up" : view->down < view->seen ? "part" : "down";
+    return ring_line_suspect(inventory, engine->observed, line, engine->now_us) ? "suspect" : "unwatched";
+}
+
+static json_t *line_row(const struct engine *engine, GHashTable *tally, const struct line *line, int64_t now_us)
+{
+    struct line_view view;
+    line_view(engine->observed, engine->resolved->world->inventory, line, now_us, &view);
+    g_autofree char *word = lever_word(engine->resolved->world, LEVER_LINE, line->o.name);
+    json_t *row = json_pack("{s:s, s:s, s:s, s:s, s:s, s:i, s:i, s:f}", "name", line->o.name, "from", line->from, "to",
+                            line->to, "control", word, "state", line_state(engine, line, &view), "seen", (int)view.seen,
+                            "down", (int)view.down, "rate",
+                            sum(tally, 'l', line->from, line->to).rate + sum(tally, 'l', line->to, line->from).rate);
+    json_object_set_new(row, "since_us",
+                        view.down > 0 ? json_integer(view.since_us + engine->wall_offset_us) : json_null());
+    json_object_set_new(row, "mbit_to", view.known ? json_real(view.mbit[0]) : json_null());
+    json_object_set_new(row, "mbit_from", view.known ? json_real(view.mbit[1]) : json_null());
+    return row;
+}
+
+static json_t *lines_json(const struct engine *engine, GHashTable *tally, int64_t now_us)
+{
+    json_t *rows = json_array();
+    INVENTORY_FOREACH (engine->resolved->world->inventory, line, line)
+        json_array_append_new(rows, line_row(engine, tally, line, now_us));
     return rows;
 }
 
@@ -426,6 +464,10 @@ json_t *engine_status(const struct engine *engine, int64_t now_us)
     g_autoptr(GHashTable) tally = tally_new(engine);
     json_object_set_new(json, "rooms", rooms_json(engine, tally));
     json_object_set_new(json, "entrances", entrances_json(engine, tally));
+    json_object_set_new(json, "lines", lines_json(engine, tally, now_us));
+    json_object_set_new(json, "roads",
+                        roads_json(engine->resolved->world, engine->observed,
+                                   (struct stamp){engine->epoch, engine->generation}, now_us));
     json_object_set_new(json, "edges", edges_json(engine, tally, now_us));
     if (inventory_list(engine->resolved->world->inventory, OBJECT_gateway)->len > 0)
         json_object_set_new(json, "gateways", gateways_json(engine, now_us));

@@ -1,6 +1,7 @@
 #include "server/interlocking/observe.h"
 #include "core/error.h"
 #include "schema/slot.h"
+#include "server/interlocking/lineview.h"
 
 #include <string.h>
 
@@ -70,6 +71,7 @@ static void edge_report_free(gpointer data)
     g_hash_table_unref(report->probes);
     g_ptr_array_unref(report->hand_acts);
     json_decref(report->gateway);
+    g_array_unref(report->adjacencies);
     g_free(report);
 }
 
@@ -316,6 +318,7 @@ static struct edge_report *edge_report_parse(const char *edge, const json_t *jso
     report->holds = g_ptr_array_new_with_free_func(room_hold_free);
     report->probes = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
     report->hand_acts = g_ptr_array_new_with_free_func(hand_act_free);
+    report->adjacencies = adjacencies_read(json_object_get(json, "gateway"), now_us);
     if (read_head(report, json, error) && read_rows(report, json, "counters", read_counter, error) &&
         read_rows(report, json, "origins", read_origin, error) && read_rows(report, json, "holds", read_hold, error) &&
         read_rows(report, json, "probes", read_probe, error) &&
@@ -392,6 +395,7 @@ static void keep_times(struct edge_report *report, const struct edge_report *bef
         if (old != NULL && ABS(old->since_us - hold->since_us) < HOLD_SAME_US)
             hold->since_us = old->since_us;
     }
+    adjacencies_keep(report->adjacencies, before->adjacencies, report->at_us);
 }
 
 bool observed_edge_report(struct observed *observed, const char *edge, const json_t *json, int64_t now_us,
@@ -434,6 +438,7 @@ bool observed_edge_restore(struct observed *observed, const json_t *json, int64_
     for (guint i = 0; i < report->holds->len; i++)
         ((struct room_hold *)report->holds->pdata[i])->since_us =
             since(json_array_get(json_object_get(json, "holds"), i), "for_us", now_us);
+    adjacencies_restore(report->adjacencies, json_object_get(json, "adjacencies"), now_us);
     return true;
 }
 
@@ -537,8 +542,10 @@ json_t *edge_report_to_json(const struct edge_report *report, int64_t now_us)
         json_object_set_new(json, "pins",
                             json_pack("{s:I, s:I}", "used", (json_int_t)report->pins_used, "passed_over",
                                       (json_int_t)report->pins_passed_over));
-    if (report->gateway != NULL)
+    if (report->gateway != NULL) {
         json_object_set(json, "gateway", report->gateway);
+        json_object_set_new(json, "adjacencies", adjacencies_to_json(report->adjacencies, now_us));
+    }
     return json;
 }
 

@@ -56,6 +56,7 @@ struct edge_report {
     GHashTable *probes;                   /* policy -> room that answered the probe ("" failed); may be empty */
     GPtrArray *hand_acts;                 /* struct hand_act * */
     json_t *gateway;                      /* of a gateway: see gateway/gateway.h; NULL: of an edge */
+    GArray *adjacencies;                  /* struct adjacency (lineview.h), of a gateway */
     uint64_t pins_used, pins_passed_over; /* requests with a pin, of clients that sent one within a day */
 };
 struct server_report { /* of one authoritative server, or of a registry, from its driver */

@@ -106,24 +106,51 @@ static char *lines_text(const struct inventory *inventory, const char *site)
     return words_list(names, 8);
 }
 
-char *ring_loss_text(const struct inventory *inventory, const struct observed *observed, const struct edge *edge,
-                     int64_t now_us)
+/* Rooms (char *, borrowed) that the edge has lost of those that it sees over the ring, of which there are `seen`; NULL:
+ * none, or none whose loss is the ring's. */
+static GPtrArray *lost_rooms(const struct inventory *inventory, const struct observed *observed,
+                             const struct edge *edge, int64_t now_us, unsigned *seen)
 {
     const struct edge_report *report = observed_edge(observed, edge->o.name);
-    g_autoptr(GPtrArray) lost = g_ptr_array_new();
-    unsigned seen = 0, ring_lost = 0;
+    GPtrArray *lost = g_ptr_array_new();
+    unsigned ring_lost = 0;
+    *seen = 0;
     INVENTORY_FOREACH (inventory, room, room) {
         int up = sees(report, room->o.name, now_us);
-        seen += up >= 0;
+        *seen += up >= 0;
         if (up == 0) {
             g_ptr_array_add(lost, room->o.name);
             ring_lost += anybody_sees(inventory, observed, room->o.name, now_us);
         }
     }
-    if (ring_lost == 0 && (seen < 2 || lost->len < seen))
+    if (ring_lost > 0 || (*seen >= 2 && lost->len == *seen))
+        return lost;
+    g_ptr_array_unref(lost);
+    return NULL;
+}
+
+char *ring_loss_text(const struct inventory *inventory, const struct observed *observed, const struct edge *edge,
+                     int64_t now_us)
+{
+    unsigned seen;
+    g_autoptr(GPtrArray) lost = lost_rooms(inventory, observed, edge, now_us, &seen);
+    if (lost == NULL)
         return NULL;
     g_autofree char *lines = lines_text(inventory, edge->o.name), *rooms = words_list(lost, 8);
     if (lost->len == seen)
         return g_strdup_printf("%s has lost the ring, no dedicated path is left: %s", edge->o.name, lines);
     return g_strdup_printf("%s no longer reaches %s over the ring: %s", edge->o.name, rooms, lines);
+}
+
+bool ring_line_suspect(const struct inventory *inventory, const struct observed *observed, const struct line *line,
+                       int64_t now_us)
+{
+    const struct edge *from = INVENTORY_GET(inventory, edge, line->from),
+                      *to = INVENTORY_GET(inventory, edge, line->to);
+    const char *room = from != NULL ? line->to : line->from;
+    unsigned seen;
+    if (from == NULL && to == NULL)
+        return false;
+    g_autoptr(GPtrArray) lost = lost_rooms(inventory, observed, from != NULL ? from : to, now_us, &seen);
+    return lost != NULL && g_ptr_array_find_with_equal_func(lost, room, g_str_equal, NULL);
 }

@@ -21,4 +21,9 @@ void ring_findings(const struct inventory *inventory, GPtrArray *findings);
 char *ring_loss_text(const struct inventory *inventory, const struct observed *observed, const struct edge *edge,
                      int64_t now_us);
 
+/* Of a line that ends at an edge: the room at its other end is what the edge has lost, in the same sense. Which of the
+ * lines that led there are down nobody can say. */
+bool ring_line_suspect(const struct inventory *inventory, const struct observed *observed, const struct line *line,
+                       int64_t now_us);
+
 #endif
