@@ -67,7 +67,7 @@ bool birdd_announces(const char *path, const char *vip)
     return strstr(out, "blackhole") != NULL;
 }
 
-static void forward(const char *path, unsigned n_ports)
+static void forward(const char *path, unsigned n_ports, bool stuck)
 {
     static const int none[DP_PORTS] = {-1, -1, -1, -1, -1, -1, -1, -1};
     static const uint8_t mac[DP_PORTS][ETHER_ADDRESS] = {{2}, {2, 1}, {2, 2}, {2, 3}, {2, 4}, {2, 5}, {2, 6}, {2, 7}};
@@ -83,7 +83,7 @@ static void forward(const char *path, unsigned n_ports)
     struct dpsocket *socket = dpsocket_start(&settings);
     while (socket != NULL && read(settings.wake_fd, &woken, sizeof woken) > 0) {
         struct fib *table = dpsocket_turn(socket, &forwarder, &ports), *before = (struct fib *)forwarder.table;
-        if (table == NULL)
+        if (table == NULL || (stuck && before != NULL))
             continue;
         forwarder_set_table(&forwarder, table, 1);
         dpsocket_give_back(socket, before);
@@ -91,12 +91,22 @@ static void forward(const char *path, unsigned n_ports)
     _exit(1);
 }
 
-pid_t portless_start(const char *path, unsigned n_ports)
+static pid_t forward_start(const char *path, unsigned n_ports, bool stuck)
 {
     pid_t pid = fork();
     if (pid == 0)
-        forward(path, n_ports);
+        forward(path, n_ports, stuck);
     return pid;
+}
+
+pid_t portless_start(const char *path, unsigned n_ports)
+{
+    return forward_start(path, n_ports, false);
+}
+
+pid_t stuck_start(const char *path)
+{
+    return forward_start(path, 1, true);
 }
 
 pid_t backend_start(uint16_t *port)

@@ -14,6 +14,8 @@ bool birdd_announces(const char *path, const char *vip);
 
 /* dataplane/dpsocket.h and a forwarder with ports that no frame comes by, in a process of its own. */
 pid_t portless_start(const char *path, unsigned n_ports);
+/* The same, which says to every table that it takes it, and keeps the first. */
+pid_t stuck_start(const char *path);
 
 /* A backend on a free port of 127.0.0.1: takes connections, and says nothing. */
 pid_t backend_start(uint16_t *port);

@@ -192,6 +192,21 @@ START_TEST(a_table_that_is_refused_changes_nothing)
 }
 END_TEST
 
+/* What the forwarder says to a table is not what it does with it. */
+START_TEST(a_table_that_is_not_shown_is_not_in_force)
+{
+    struct stage s;
+    stage_begin(&s);
+    await_picture(&s, "applied 5 [] vip_a+ vip_b+ *");
+    kill9(&s.forwarder);
+    s.forwarder = stuck_start(s.forwarder_path);
+    await_picture(&s, "applied 5 [] vip_a+ vip_b+ *"); /* its first one */
+    say_table(&s, 6, "out", 0);
+    await_picture(&s, "failing 5 [*the forwarder took the table, but does not show it*] vip_a+ vip_b+ *");
+    stage_end(&s);
+}
+END_TEST
+
 START_TEST(shares_follow_checks)
 {
     struct stage s;
@@ -282,6 +297,7 @@ static void add(TCase *tcase)
 {
     tcase_add_test(tcase, a_table_comes_into_force);
     tcase_add_test(tcase, a_table_that_is_refused_changes_nothing);
+    tcase_add_test(tcase, a_table_that_is_not_shown_is_not_in_force);
     tcase_add_test(tcase, shares_follow_checks);
     tcase_add_test(tcase, a_forwarder_that_dies_takes_its_addresses_along);
     tcase_add_test(tcase, a_bird_that_restarts_is_told_again);

@@ -3,14 +3,16 @@
 # shellcheck source=tests/lab/scenarios/lib.sh
 source "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/../lib.sh"
 
-# escape_start NAME CLIENT...: 100 requests a second of each kind of client to room B's escape, which leads to room A.
-escape_start() {
+# direct_start NAME ADDRESS SERVICE=HOST CLIENT...: 100 requests a second of each kind of client, past all edges.
+direct_start() {
     local client streams=()
-    for client in "${@:2}"; do
-        streams+=(--stream "single/public/$client=creator.example.test@100")
+    for client in "${@:4}"; do
+        streams+=(--stream "${3%%=*}/public/$client=${3#*=}@100")
     done
-    traffic_start "$1" --address 198.51.100.41 --port 80 "${streams[@]}"
+    traffic_start "$1" --address "$2" --port 80 "${streams[@]}"
 }
+# escape_start NAME CLIENT...: to room B's escape, which leads to room A
+escape_start() { direct_start "$1" 198.51.100.41 single=creator.example.test "${@:2}"; }
 
 # failed NAME [FROM_US [TO_US]]: of any method
 failed() { traffic_figure "$1" 'map(select(.c < 200 or .c > 299)) | length' "${@:2}"; }
@@ -35,9 +37,9 @@ carry() { [[ $(carrying gw-b1) == "$1" && $(carrying gw-b2) == "$1" ]]; }
 # moves GATEWAY: times that it has given flows another line
 moves() { forwarder "$1" | sed -n 's/^group .* moves //p'; }
 
-# ways: gateways that a POP of room A sends its address to, as its kernel has it
-ways() { lab exec pop-a1 ip -j route show 198.51.100.11 | jq -r '[.[] | .dev // (.nexthops[] | .dev)] | sort | join(" ")'; }
-ways_are() { [[ $(ways) == "$1" ]]; }
+# ways [ADDRESS]: gateways that a POP of room A sends its address to, or another one, as its kernel has it
+ways() { lab exec pop-a1 ip -j route show "${1:-198.51.100.11}" | jq -r '[.[] | .dev // (.nexthops[] | .dev)] | sort | join(" ")'; }
+ways_are() { [[ $(ways "${2:-}") == "$1" ]]; }
 
 # quantile PERCENT NUMBER...
 quantile() { printf '%s\n' "${@:2}" | sort -n | awk -v p="$1" '{ a[NR] = $1 } END { n = int((NR * p + 99) / 100); print a[n < 1 ? 1 : n] }'; }
