@@ -8,6 +8,7 @@
  *    "state": "applied|applying|refused|failing|held", "error": "..."|null, "window_us": 1000000,
  *    "haproxy": {"pid": 1, "uptime_s": 2},
  *    "counters": [{"policy","room","via","requests","failed","rate","fail_rate"}],
+ *    "sizes":    [{"policy","request_bytes","answer_bytes"}],   of one request, on the average; of policies that had any
  *    "origins":  [{"room","via","up","status","latency_us"}],
  *    "holds":    [{"room","home","for_us"}],  held away by the edge itself; home: slots of 1,000 at home
  *    "probes":   [{"policy","room"}],

@@ -5,14 +5,23 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define SIZES_OF 1000 /* requests that an average is over, about */
+
 struct row {
-    uint64_t raw_requests, raw_failed; /* as HAProxy said last */
-    uint64_t requests, failed;         /* since the restart */
-    uint64_t new_requests, new_failed; /* in the last window */
+    uint64_t raw_requests, raw_failed, raw_in, raw_out; /* as HAProxy said last */
+    uint64_t requests, failed;                          /* since the restart */
+    uint64_t new_requests, new_failed;                  /* in the last window */
+};
+
+/* Of a policy. */
+struct size {
+    double request, answer; /* bytes, of one */
+    uint64_t n;             /* requests that say so, at most SIZES_OF */
 };
 
 struct counters {
-    GHashTable *rows; /* "policy/room/via" -> struct row * */
+    GHashTable *rows;  /* "policy/room/via" -> struct row * */
+    GHashTable *sizes; /* policy -> struct size * */
     int64_t pid;
     int64_t read_us, window_us;
 };
@@ -21,6 +30,7 @@ struct counters *counters_new(void)
 {
     struct counters *counters = g_new0(struct counters, 1);
     counters->rows = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
+    counters->sizes = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
     return counters;
 }
 
@@ -29,6 +39,7 @@ void counters_free(struct counters *counters)
     if (counters == NULL)
         return;
     g_hash_table_unref(counters->rows);
+    g_hash_table_unref(counters->sizes);
     g_free(counters);
 }
 
@@ -48,7 +59,33 @@ static uint64_t grown(uint64_t *raw, uint64_t now)
     return by;
 }
 
-static void take_row(struct counters *counters, const char *key, uint64_t requests, uint64_t failed)
+/* "policy//static" and the like: the edge itself answered, which says nothing of the road. */
+static bool by_edge(const char *key)
+{
+    const char *room = strchr(key, '/');
+    return room != NULL && room[1] == '/' && room[2] != '\0' && strcmp(room, "//relay") != 0;
+}
+
+/* What a window adds to the average. An answer that ends in a later window than it was counted in is added then. */
+static void take_sizes(struct counters *counters, const char *key, const struct row *row, uint64_t in, uint64_t out)
+{
+    if (by_edge(key) || row->raw_out == 0 || 10 * row->new_failed > row->new_requests)
+        return; /* a configuration of before counts no bytes */
+    g_autofree char *policy = g_strndup(key, strcspn(key, "/"));
+    struct size *size = g_hash_table_lookup(counters->sizes, policy);
+    if (size == NULL) {
+        size = g_new0(struct size, 1);
+        g_hash_table_insert(counters->sizes, g_steal_pointer(&policy), size);
+    }
+    double all = (double)(size->n + row->new_requests);
+    if (all == 0)
+        return;
+    size->request = (size->request * (double)size->n + (double)in) / all;
+    size->answer = (size->answer * (double)size->n + (double)out) / all;
+    size->n = MIN(size->n + row->new_requests, SIZES_OF);
+}
+
+static struct row *take_row(struct counters *counters, const char *key, uint64_t requests, uint64_t failed)
 {
     struct row *row = g_hash_table_lookup(counters->rows, key);
     if (row == NULL) {
@@ -59,9 +96,10 @@ static void take_row(struct counters *counters, const char *key, uint64_t reques
     row->new_failed = grown(&row->raw_failed, failed);
     row->requests += row->new_requests;
     row->failed += row->new_failed;
+    return row;
 }
 
-/* Lines are "0x55: key=KEY use=0 exp=1 gpc0=0" or with http_req_cnt and http_fail_cnt. */
+/* Lines are "0x55: key=KEY use=0 exp=1 gpc0=0" or with http_req_cnt, http_fail_cnt and bytes. */
 static void take_table(struct counters *counters, const char *reply, bool answered)
 {
     for (const char *line = reply, *end; (end = strchr(line, '\n')) != NULL; line = end + 1) {
@@ -74,7 +112,10 @@ static void take_table(struct counters *counters, const char *reply, bool answer
         if (answered) {
             uint64_t requests = number_of(line, len, " http_req_cnt=");
             bool refused = g_str_has_suffix(name, "//limit");
-            take_row(counters, name, requests, refused ? requests : number_of(line, len, " http_fail_cnt="));
+            uint64_t failed = refused ? requests : number_of(line, len, " http_fail_cnt=");
+            struct row *row = take_row(counters, name, requests, failed);
+            take_sizes(counters, name, row, grown(&row->raw_in, number_of(line, len, " bytes_in_cnt=")),
+                       grown(&row->raw_out, number_of(line, len, " bytes_out_cnt=")));
         } else {
             g_autofree char *nobody = g_strconcat(name, "//", NULL);
             uint64_t count = number_of(line, len, " gpc0=");
@@ -92,7 +133,7 @@ void counters_read(struct counters *counters, int64_t pid, const char *answered,
         struct row *row = value;
         row->new_requests = row->new_failed = 0;
         if (pid != counters->pid)
-            row->raw_requests = row->raw_failed = 0;
+            row->raw_requests = row->raw_failed = row->raw_in = row->raw_out = 0;
     }
     counters->window_us = counters->read_us == 0 ? 0 : now_us - counters->read_us;
     counters->read_us = now_us;
@@ -110,13 +151,6 @@ void counters_restart(struct counters *counters)
         struct row *row = value;
         row->requests = row->failed = 0;
     }
-}
-
-/* "policy//static" and the like: the edge itself answered, which says nothing of the road. */
-static bool by_edge(const char *key)
-{
-    const char *room = strchr(key, '/');
-    return room != NULL && room[1] == '/' && room[2] != '\0' && strcmp(room, "//relay") != 0;
 }
 
 uint64_t counters_requests(const struct counters *counters, const char *policy)
@@ -157,6 +191,20 @@ json_t *counters_to_json(const struct counters *counters)
                                               (json_int_t)row->failed, "rate",
                                               window_s > 0 ? (double)row->new_requests / window_s : 0.0, "fail_rate",
                                               window_s > 0 ? (double)row->new_failed / window_s : 0.0));
+    }
+    g_list_free(keys);
+    return list;
+}
+
+json_t *counters_sizes_to_json(const struct counters *counters)
+{
+    json_t *list = json_array();
+    GList *keys = g_list_sort(g_hash_table_get_keys(counters->sizes), compare_keys);
+    for (GList *l = keys; l != NULL; l = l->next) {
+        const struct size *size = g_hash_table_lookup(counters->sizes, l->data);
+        if (size->n > 0)
+            json_array_append_new(list, json_pack("{s:s,s:f,s:f}", "policy", (const char *)l->data, "request_bytes",
+                                                  size->request, "answer_bytes", size->answer));
     }
     g_list_free(keys);
     return list;

@@ -1,7 +1,8 @@
 /* counters.h: requests by policy, room and entrance, from HAProxy's stick tables; health of origins from its checks.
  *
  * HAProxy counts since its start and forgets at a reload; here they are since the table in force was applied, and go on
- * over reloads. Probes are not in them.
+ * over reloads. Probes are not in them. How large requests and answers of a policy are is an average of the last
+ * thousand or so, which no table ends; windows in which much fails are not in it.
  * Thread safety: no I/O; a struct counters belongs to one thread.
  */
 #ifndef DCDN_COUNTERS_H
@@ -27,6 +28,9 @@ void counters_restart(struct counters *counters);
 uint64_t counters_requests(const struct counters *counters, const char *policy);
 int64_t counters_window_us(const struct counters *counters); /* between the last two readings */
 json_t *counters_to_json(const struct counters *counters);   /* "counters" of a report; new reference */
+
+/* "sizes" of a report: of each policy that was answered; new reference. */
+json_t *counters_sizes_to_json(const struct counters *counters);
 
 /* "pins" of a report, from the reply to `show table st_pins`; new reference. */
 json_t *pins_from_table(const char *reply);

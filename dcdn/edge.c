@@ -150,6 +150,7 @@ static void edge_report(void *data, json_t *report)
                         json_pack("{s:I,s:I}", "pid", (json_int_t)haproxy_pid(edge->haproxy), "uptime_s",
                                   (json_int_t)haproxy_uptime_s(edge->haproxy)));
     json_object_set_new(report, "counters", counters_to_json(edge->counters));
+    json_object_set_new(report, "sizes", counters_sizes_to_json(edge->counters));
     json_object_set(report, "origins", edge->origins);
     json_object_set(report, "pins", edge->pins);
     json_object_set_new(report, "holds", haproxy_holds(edge->haproxy));

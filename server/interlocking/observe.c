@@ -68,6 +68,7 @@ static void edge_report_free(gpointer data)
     g_ptr_array_unref(report->counters);
     g_ptr_array_unref(report->origins);
     g_ptr_array_unref(report->holds);
+    g_hash_table_unref(report->sizes);
     g_hash_table_unref(report->probes);
     g_ptr_array_unref(report->hand_acts);
     json_decref(report->gateway);
@@ -216,6 +217,17 @@ static bool read_probe(struct edge_report *report, const json_t *json, GError **
     return true;
 }
 
+static bool read_sizes(struct edge_report *report, const json_t *json, GError **error)
+{
+    struct sizes sizes;
+    char *policy;
+    if (!read_rate(json, "request_bytes", &sizes.request, error) ||
+        !read_rate(json, "answer_bytes", &sizes.answer, error) || !read_text(json, "policy", &policy, error))
+        return false;
+    g_hash_table_replace(report->sizes, policy, g_memdup2(&sizes, sizeof sizes));
+    return true;
+}
+
 static bool read_hand_act(struct edge_report *report, const json_t *json, GError **error)
 {
     struct hand_act *act = g_new0(struct hand_act, 1);
@@ -317,11 +329,12 @@ static struct edge_report *edge_report_parse(const char *edge, const json_t *jso
     report->origins = g_ptr_array_new_with_free_func(origin_health_free);
     report->holds = g_ptr_array_new_with_free_func(room_hold_free);
     report->probes = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
+    report->sizes = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
     report->hand_acts = g_ptr_array_new_with_free_func(hand_act_free);
     report->adjacencies = adjacencies_read(json_object_get(json, "gateway"), now_us);
     if (read_head(report, json, error) && read_rows(report, json, "counters", read_counter, error) &&
         read_rows(report, json, "origins", read_origin, error) && read_rows(report, json, "holds", read_hold, error) &&
-        read_rows(report, json, "probes", read_probe, error) &&
+        read_rows(report, json, "probes", read_probe, error) && read_rows(report, json, "sizes", read_sizes, error) &&
         read_rows(report, json, "break_glass", read_hand_act, error) &&
         read_rows(report, json, "events", read_event, error))
         return report;
@@ -509,6 +522,19 @@ static json_t *probes_json(const struct edge_report *report)
     return list;
 }
 
+static json_t *sizes_json(const struct edge_report *report)
+{
+    json_t *list = json_array();
+    GList *policies = g_list_sort(g_hash_table_get_keys(report->sizes), key_compare);
+    for (GList *at = policies; at != NULL; at = at->next) {
+        const struct sizes *sizes = g_hash_table_lookup(report->sizes, at->data);
+        json_array_append_new(list, json_pack("{s:s, s:f, s:f}", "policy", at->data, "request_bytes", sizes->request,
+                                              "answer_bytes", sizes->answer));
+    }
+    g_list_free(policies);
+    return list;
+}
+
 static json_t *hand_acts_json(const struct edge_report *report)
 {
     json_t *list = json_array();
@@ -542,6 +568,8 @@ json_t *edge_report_to_json(const struct edge_report *report, int64_t now_us)
         json_object_set_new(json, "pins",
                             json_pack("{s:I, s:I}", "used", (json_int_t)report->pins_used, "passed_over",
                                       (json_int_t)report->pins_passed_over));
+    if (g_hash_table_size(report->sizes) > 0)
+        json_object_set_new(json, "sizes", sizes_json(report));
     if (report->gateway != NULL) {
         json_object_set(json, "gateway", report->gateway);
         json_object_set_new(json, "adjacencies", adjacencies_to_json(report->adjacencies, now_us));

@@ -21,6 +21,10 @@ struct counter {
 /* A relayed request that succeeded is counted by the edge that it was relayed to: is this counter one of a sum? */
 bool counter_counts(const struct counter *counter);
 bool counter_by_edge(const struct counter *counter); /* one of these three */
+/* Of one request of a policy and its answer, on the average: bytes. */
+struct sizes {
+    double request, answer;
+};
 struct origin_health {
     char *room, *via;   /* entrance */
     bool up;            /* as HAProxy's checks have it */
@@ -53,6 +57,7 @@ struct edge_report {
     GPtrArray *counters;                  /* struct counter * */
     GPtrArray *origins;                   /* struct origin_health * */
     GPtrArray *holds;                     /* struct room_hold * */
+    GHashTable *sizes;                    /* policy -> struct sizes * */
     GHashTable *probes;                   /* policy -> room that answered the probe ("" failed); may be empty */
     GPtrArray *hand_acts;                 /* struct hand_act * */
     json_t *gateway;                      /* of a gateway: see gateway/gateway.h; NULL: of an edge */

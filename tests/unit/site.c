@@ -132,6 +132,10 @@ static void row_put(const char *text, json_t *report)
                               json_pack("{s:s, s:s, s:s, s:i, s:i, s:f, s:f}", "policy", a, "room", dash(b), "via",
                                         dash(c), "requests", requests, "failed", failed, "rate", rate, "fail_rate",
                                         fail_rate));
+    else if (sscanf(text, "size %99s %lf %lf", a, &rate, &fail_rate) == 3)
+        json_array_append_new(
+            json_object_get(report, "sizes"),
+            json_pack("{s:s, s:f, s:f}", "policy", a, "request_bytes", rate, "answer_bytes", fail_rate));
     else if (sscanf(text, "hold %99s %d", a, &requests) == 2)
         json_array_append_new(json_object_get(report, "holds"),
                               json_pack("{s:s, s:i, s:i}", "room", a, "home", requests, "for_us", 9000000));
@@ -149,9 +153,9 @@ void site_report(struct observed *observed, const char *edge, uint64_t generatio
                  const char *const *rows)
 {
     json_t *report =
-        json_pack("{s:s, s:s, s:i, s:{s:i, s:I}, s:s, s:n, s:i, s:[], s:[], s:[], s:[]}", "edge", edge, "cluster",
+        json_pack("{s:s, s:s, s:i, s:{s:i, s:I}, s:s, s:n, s:i, s:[], s:[], s:[], s:[], s:[]}", "edge", edge, "cluster",
                   "two-rooms", "promised", 65537, "applied", "epoch", 65537, "generation", (json_int_t)generation,
-                  "state", "applied", "error", "window_us", 1000000, "counters", "origins", "holds", "probes");
+                  "state", "applied", "error", "window_us", 1000000, "counters", "sizes", "origins", "holds", "probes");
     for (; *rows != NULL; rows++)
         row_put(*rows, report);
     g_autoptr(GError) error = NULL;

@@ -24,7 +24,7 @@ struct world *site_world(struct inventory *inv, const char *const *levers);
 
 /* A fresh report of an edge at `now_us` for the generation; rows: NULL-terminated
  * "counter POLICY ROOM VIA REQUESTS FAILED RATE FAIL_RATE", "origin ROOM VIA up|down STATUS", "probe POLICY ROOM",
- * "hold ROOM HOME"; "-" is the empty text. */
+ * "hold ROOM HOME", "size POLICY REQUEST ANSWER" (bytes); "-" is the empty text. */
 void site_report(struct observed *observed, const char *edge, uint64_t generation, int64_t now_us,
                  const char *const *rows);
 #define SITE_REPORT(observed, edge, generation, now_us, ...)                                                           \

@@ -448,6 +448,47 @@ static json_int_t counted(const struct counters *counters, const char *room, con
     "0x1: key=core.playback/room-a/pop-a1 use=0 exp=3 http_req_cnt=" #n " http_fail_cnt=" #bad "\n"
 #define UNANSWERED(n) "# table: st_unanswered, ...\n0x2: key=core.playback use=1 exp=3 gpc0=" #n "\n"
 
+#define BYTES(n, bad, in, out)                                                                                         \
+    "# table: st_answered, type: string, size:102400, used:2\n"                                                        \
+    "0x1: key=core.playback/room-a/pop-a1 use=0 exp=3 http_req_cnt=" #n " http_fail_cnt=" #bad " bytes_in_cnt=" #in    \
+    " bytes_out_cnt=" #out "\n"                                                                                        \
+    "0x2: key=core.playback//static use=0 exp=3 http_req_cnt=900 http_fail_cnt=0 bytes_in_cnt=9 bytes_out_cnt=9\n"
+
+static void expect_sizes(const struct counters *counters, double request, double answer)
+{
+    json_t *list = counters_sizes_to_json(counters);
+    const json_t *row = json_array_get(list, 0);
+    ck_assert_uint_eq(json_array_size(list), 1);
+    ck_assert_str_eq(json_string_value(json_object_get(row, "policy")), "core.playback");
+    ck_assert_double_eq_tol(json_number_value(json_object_get(row, "request_bytes")), request, 0.5);
+    ck_assert_double_eq_tol(json_number_value(json_object_get(row, "answer_bytes")), answer, 0.5);
+    json_decref(list);
+}
+
+/* Of the last thousand requests or so, over tables and reloads; what fails, and what edges answer, is not like them. */
+START_TEST(sizes_are_averages_of_what_is_answered)
+{
+    sb_auto(counters) counters = counters_new();
+    counters_read(counters, 10, ANSWERED(10, 0), UNANSWERED(0), 1000000); /* counts no bytes */
+    json_t *none = counters_sizes_to_json(counters);
+    ck_assert_uint_eq(json_array_size(none), 0);
+    json_decref(none);
+    counters_read(counters, 11, BYTES(100, 0, 50000, 1000000), UNANSWERED(0), 2000000);
+    expect_sizes(counters, 500, 10000);
+    counters_read(counters, 11, BYTES(200, 0, 150000, 1000000), UNANSWERED(0), 3000000); /* they have not ended yet */
+    expect_sizes(counters, 750, 5000);
+    counters_read(counters, 11, BYTES(200, 0, 150000, 4000000), UNANSWERED(0), 4000000);
+    expect_sizes(counters, 750, 20000);
+    counters_restart(counters);
+    counters_read(counters, 11, BYTES(400, 100, 151000, 4001000), UNANSWERED(0), 5000000); /* errors are small */
+    expect_sizes(counters, 750, 20000);
+    counters_read(counters, 12, BYTES(100000, 0, 10000000, 100000000), UNANSWERED(0), 6000000); /* others now */
+    expect_sizes(counters, 101, 1038);
+    counters_read(counters, 12, BYTES(110000, 0, 110000000, 600000000), UNANSWERED(0), 7000000);
+    expect_sizes(counters, 9100, 45549);
+}
+END_TEST
+
 START_TEST(counters_are_since_the_table_and_go_on_over_reloads)
 {
     sb_auto(counters) counters = counters_new();
@@ -716,6 +757,7 @@ static void add(TCase *tcase)
     tcase_add_test(tcase, differences_are_named);
     tcase_add_test(tcase, damaged_answers_are_not_believed);
     tcase_add_test(tcase, strange_answers_are_refused);
+    tcase_add_test(tcase, sizes_are_averages_of_what_is_answered);
     tcase_add_test(tcase, counters_are_since_the_table_and_go_on_over_reloads);
     tcase_add_test(tcase, health_is_read_from_the_checks);
     tcase_add_test(tcase, what_was_written_is_loaded);
