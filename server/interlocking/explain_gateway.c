@@ -1,19 +1,9 @@
 /* explain_gateway.c: the part of a request's road that gateways make, in words. */
 #include "server/interlocking/gateways.h"
+#include "server/interlocking/ring.h"
 #include "server/interlocking/words.h"
 
 #include <string.h>
-
-#define NAMES 6
-
-/* Names of objects, "a, b"; g_free. */
-static char *names_of(const GPtrArray *objects)
-{
-    g_autoptr(GPtrArray) names = g_ptr_array_new();
-    for (guint i = 0; i < objects->len; i++)
-        g_ptr_array_add(names, ((const struct object *)objects->pdata[i])->name);
-    return words_list(names, NAMES);
-}
 
 static GPtrArray *gateways_of(const struct world *w, const char *room, GString *out)
 {
@@ -32,17 +22,18 @@ static GPtrArray *gateways_of(const struct world *w, const char *room, GString *
     return in;
 }
 
-/* "line-5, else line-6, else line-7"; levers that are off their defaults are added to `out`. */
+/* "line-5 (duct-middle), else line-6 (duct-middle), else line-7"; levers that are off their defaults are added to `out`. */
 static char *lines_words(const struct world *w, const GPtrArray *all, GString *out)
 {
     GString *text = g_string_new(NULL);
     g_autoptr(GPtrArray) left = g_ptr_array_copy((GPtrArray *)all, NULL, NULL);
     while (left->len > 0) {
         g_autoptr(GPtrArray) carriers = world_lines_carrying(w, left);
-        g_autofree char *names = names_of(carriers);
-        g_string_append_printf(text, "%s%s", text->len > 0 ? ", else " : "", names);
-        for (guint i = 0; i < carriers->len; i++)
+        for (guint i = 0; i < carriers->len; i++) {
+            g_autofree char *words = line_words(carriers->pdata[i]);
+            words_append(text, i == 0 ? ", else " : ", ", words);
             g_ptr_array_remove(left, carriers->pdata[i]);
+        }
     }
     for (guint i = 0; i < all->len; i++) {
         g_autofree char *lever = world_lever_words(w, LEVER_LINE, ((const struct object *)all->pdata[i])->name);
@@ -76,7 +67,8 @@ static void turn_gateway(const struct world *w, const char *room, gateway_turn_f
             g_ptr_array_add(instances, (gpointer)instance);
     if (vips->len == 0)
         return;
-    g_autofree char *is = names_of(in), *at = names_of(vips), *to = names_of(instances), *others = standby_words(vips);
+    g_autofree char *is = objects_words(in), *at = objects_words(vips), *to = objects_words(instances),
+                    *others = standby_words(vips);
     g_autofree char *why = g_strdup_printf("announce %s; hand over to %s%s%s", at, to, others, levers->str);
     fn(data, "gateway", in->len > 0 ? is : "-", why);
 }
@@ -85,7 +77,7 @@ static void turn_escape(const struct world *w, const struct gwvip *vip, gateway_
 {
     g_autoptr(GString) levers = g_string_new(NULL);
     g_autoptr(GPtrArray) lines = world_lines_between(w, vip->room, vip->to), in = gateways_of(w, vip->room, levers);
-    g_autofree char *roads = lines_words(w, lines, levers), *who = names_of(in);
+    g_autofree char *roads = lines_words(w, lines, levers), *who = objects_words(in);
     g_autofree char *ingress = world_lever_words(w, LEVER_ROOM_INGRESS, vip->to);
     g_autofree char *escape = world_lever_words(w, LEVER_ROOM_ESCAPE, vip->to);
     char *when = world_room_escapes_always(w, vip->to) ? g_strdup("always")

@@ -1,7 +1,7 @@
 #include "server/interlocking/forecast.h"
 
 #include "schema/jsondoc.h"
-#include "server/interlocking/gateways.h"
+#include "server/interlocking/forecast_lines.h"
 #include "server/interlocking/words.h"
 
 #include <string.h>
@@ -30,12 +30,20 @@ struct teller {
     GHashTable *edges;    /* group or variant (the object of now) -> struct name_edges * */
     GHashTable *rows;     /* "kind name" -> struct forecast_row *, of out */
     GHashTable *rates;    /* service -> double *: requests per second of fresh reports */
-    GHashTable *pools;    /* "service/room" -> const char *: name of its pool, then or now */
+    GHashTable *sizes;    /* policy -> struct mean * */
+    struct line_load *lines;
+    GHashTable *pools; /* "service/room" -> const char *: name of its pool, then or now */
+};
+/* Over the edges that say so. */
+struct mean {
+    struct sizes sizes;
+    unsigned n;
 };
 /* One counter, in the terms of both worlds. */
 struct flow {
     const struct counter *counter;
     const struct edge *edge;
+    const struct sizes *sizes; /* of its policy: the edge's own, else those that others have; NULL: nobody */
     const struct group *group, *group_then; /* then: NULL when the policy is no more */
     const struct service *service, *service_then;
     const struct name_edges *name; /* that its users came by */
@@ -271,6 +279,34 @@ static GPtrArray *arrivals(const struct teller *t, const struct flow *flow, cons
     return names;
 }
 
+/* Dedicated edges that the flow would come to a room by, over the ring. */
+static GPtrArray *ring_edges(const struct teller *t, const struct flow *flow)
+{
+    GPtrArray *edges = g_ptr_array_new();
+    for (guint i = 0; flow->name->changed && i < flow->name->then->len; i++)
+        if (((const struct edge *)flow->name->then->pdata[i])->class == EDGE_DEDICATED)
+            g_ptr_array_add(edges, flow->name->then->pdata[i]);
+    if (!flow->name->changed && flow->edge->class == EDGE_DEDICATED)
+        g_ptr_array_add(edges, (gpointer)flow->edge);
+    if (edges->len > 0)
+        return edges;
+    g_ptr_array_unref(edges);
+    return world_relays(t->then);
+}
+
+static void arrive_at(struct teller *t, const struct flow *flow, const char *room, const char *via, double rate)
+{
+    entrance_row(t, room, via)->after += rate;
+    if (strcmp(via, "ring") != 0) {
+        line_load_add(t->lines, via, room, true, rate, flow->sizes);
+        return;
+    }
+    g_autoptr(GPtrArray) edges = ring_edges(t, flow);
+    for (guint i = 0; i < edges->len; i++)
+        line_load_add(t->lines, ((const struct edge *)edges->pdata[i])->o.name, room, true, rate / edges->len,
+                      flow->sizes);
+}
+
 static void arrive(struct teller *t, const struct flow *flow, const char *room, double rate)
 {
     struct forecast_row *pool = pool_row(t, flow->service->o.name, room);
@@ -279,13 +315,13 @@ static void arrive(struct teller *t, const struct flow *flow, const char *room, 
         pool->after += rate;
     g_autoptr(GPtrArray) entrances = arrivals(t, flow, room);
     g_autoptr(GPtrArray) fallbacks = world_room_fallbacks(t->then, flow->class_then, room);
-    if (strcmp(room, flow->counter->room) == 0 &&
-        (entrance_stays(entrances, flow->counter->via) || entrance_stays(fallbacks, flow->counter->via))) {
-        entrance_row(t, room, flow->counter->via)->after += rate;
+    bool falls_back = flow->class_now == flow->class_then && entrance_stays(fallbacks, flow->counter->via);
+    if (strcmp(room, flow->counter->room) == 0 && (entrance_stays(entrances, flow->counter->via) || falls_back)) {
+        arrive_at(t, flow, room, flow->counter->via, rate);
         return;
     }
     for (guint i = 0; i < entrances->len; i++)
-        entrance_row(t, room, entrances->pdata[i])->after += rate / entrances->len;
+        arrive_at(t, flow, room, entrances->pdata[i], rate / entrances->len);
 }
 
 /* How much of the flow would reach rooms: what edges answer by themselves, and what a limit refuses, does not. */
@@ -357,8 +393,12 @@ static void flow_rooms_tell(struct teller *t, const struct flow *flow)
     const char *row = room[0] != '\0' ? room : counter_by_edge(flow->counter) ? "degraded" : "closed";
     row_of(t, "room", row)->before += flow->ok + flow->fail;
     struct forecast_row *pool = room[0] != '\0' ? pool_row(t, flow->service->o.name, room) : NULL;
-    if (room[0] != '\0')
-        entrance_row(t, room, flow->counter->via)->before += flow->ok + flow->fail;
+    if (room[0] != '\0') {
+        const char *via = flow->counter->via;
+        entrance_row(t, room, via)->before += flow->ok + flow->fail;
+        line_load_add(t->lines, strcmp(via, "ring") == 0 ? flow->edge->o.name : via, room, false, flow->ok + flow->fail,
+                      flow->sizes);
+    }
     if (pool != NULL)
         pool->before += flow->ok + flow->fail;
 
@@ -400,7 +440,15 @@ static void flow_classes(const struct teller *t, struct flow *flow)
         flow->class_then = flow->name->class_then != flow->name->class_now ? flow->name->class_then : flow->edge->class;
 }
 
-static void counter_tell(struct teller *t, const struct edge *edge, const struct counter *counter)
+static const struct sizes *sizes_of(const struct teller *t, const struct edge_report *report, const char *policy)
+{
+    const struct sizes *own = g_hash_table_lookup(report->sizes, policy);
+    const struct mean *mean = g_hash_table_lookup(t->sizes, policy);
+    return own != NULL ? own : mean != NULL ? &mean->sizes : NULL;
+}
+
+static void counter_tell(struct teller *t, const struct edge *edge, const struct edge_report *report,
+                         const struct counter *counter)
 {
     const struct policy_ref *ref = g_hash_table_lookup(t->policies, counter->policy);
     if (ref == NULL) {
@@ -413,6 +461,7 @@ static void counter_tell(struct teller *t, const struct edge *edge, const struct
     flow.service_then =
         flow.group_then != NULL ? INVENTORY_GET(t->then->inventory, service, ref->service->o.name) : NULL;
 
+    flow.sizes = sizes_of(t, report, counter->policy);
     flow.name = name_of(t, flow.group, edge);
     flow_classes(t, &flow);
 
@@ -476,40 +525,6 @@ static void interface_levers_tell(struct teller *t)
     }
 }
 
-/* What comes by an escape goes over the lines that carry: of those that are in, the best preference's, by bandwidth. */
-static void escape_lines_tell(struct teller *t, const struct world *w, const struct gwvip *vip, bool after)
-{
-    g_autoptr(GPtrArray) lines = world_lines_between(w, vip->room, vip->to), carriers = world_lines_carrying(w, lines);
-    g_autofree char *key = g_strdup_printf("entrance %s/%s", vip->to, vip->o.name);
-    const struct forecast_row *row = g_hash_table_lookup(t->rows, key);
-    double rate = row == NULL ? 0 : after ? row->after : row->before, bandwidth = 0;
-    if (rate <= 0)
-        return;
-    for (guint i = 0; i < carriers->len; i++)
-        bandwidth += (double)((const struct line *)carriers->pdata[i])->bandwidth;
-    for (guint i = 0; i < carriers->len; i++) {
-        const struct line *line = carriers->pdata[i];
-        *(after ? &row_of(t, "line", line->o.name)->after : &row_of(t, "line", line->o.name)->before) +=
-            rate * (double)line->bandwidth / bandwidth;
-    }
-    if (after && carriers->len > 0)
-        note(t, "%s would take %.1f requests/s over %g Mbit/s of dedicated lines: answers of %.0f kB would fill them",
-             vip->o.name, rate, bandwidth, bandwidth * 1e6 / 8 / rate / 1e3);
-    else if (after)
-        note(t, "%s would take %.1f requests/s, but no line leads from %s to %s", vip->o.name, rate, vip->room,
-             vip->to);
-}
-
-static void lines_tell(struct teller *t)
-{
-    INVENTORY_FOREACH (t->now->inventory, gwvip, vip)
-        if (vip->to != NULL)
-            escape_lines_tell(t, t->now, vip, false);
-    INVENTORY_FOREACH (t->then->inventory, gwvip, vip)
-        if (vip->to != NULL)
-            escape_lines_tell(t, t->then, vip, true);
-}
-
 /* Who cannot work without it, as far as the inventory says; g_free. */
 static char *needed_by(const struct world *w, const char *component)
 {
@@ -559,12 +574,32 @@ static void rates_add(struct teller *t, const struct edge_report *report)
     }
 }
 
+static void sizes_add(struct teller *t, const struct edge_report *report)
+{
+    GHashTableIter iter;
+    gpointer policy, value;
+    g_hash_table_iter_init(&iter, report->sizes);
+    while (g_hash_table_iter_next(&iter, &policy, &value)) {
+        const struct sizes *sizes = value;
+        struct mean *mean = g_hash_table_lookup(t->sizes, policy);
+        if (mean == NULL) {
+            mean = g_new0(struct mean, 1);
+            g_hash_table_insert(t->sizes, policy, mean);
+        }
+        mean->n++;
+        mean->sizes.request += (sizes->request - mean->sizes.request) / mean->n;
+        mean->sizes.answer += (sizes->answer - mean->sizes.answer) / mean->n;
+    }
+}
+
 static void rates_tell(struct teller *t, const struct observed *observed, int64_t now_us)
 {
     INVENTORY_FOREACH (t->now->inventory, edge, edge) {
         const struct edge_report *report = observed_edge(observed, edge->o.name);
-        if (report != NULL && now_us - report->at_us <= OBSERVED_FRESH_US)
-            rates_add(t, report);
+        if (report == NULL || now_us - report->at_us > OBSERVED_FRESH_US)
+            continue;
+        rates_add(t, report);
+        sizes_add(t, report);
     }
 }
 
@@ -582,7 +617,7 @@ static bool reports_tell(struct teller *t, const struct observed *observed, int6
             note(t, "%s has %s: its requests are not in this forecast", edge->o.name,
                  report == NULL ? "never reported" : "not reported lately");
         for (guint i = 0; is_fresh && i < report->counters->len; i++)
-            counter_tell(t, edge, report->counters->pdata[i]);
+            counter_tell(t, edge, report, report->counters->pdata[i]);
     }
     if (t->out->total < FORECAST_RATE_MIN)
         note(t, "less than one request per second is reported: shares are unknown");
@@ -624,6 +659,7 @@ struct forecast *forecast(const struct resolved *now, const struct resolved *the
     out->distance = resolved_compare(now, then);
     out->zone_share = resolved_zone_share(now, then);
     g_autoptr(GArray) policies = world_policies(now->world);
+    sb_auto(line_load) lines = line_load_new();
     struct teller t = {
         .out = out,
         .now = now->world,
@@ -633,6 +669,8 @@ struct forecast *forecast(const struct resolved *now, const struct resolved *the
         .edges = g_hash_table_new_full(NULL, NULL, NULL, name_edges_free),
         .rows = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL),
         .rates = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, g_free),
+        .sizes = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, g_free),
+        .lines = lines,
         .pools = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL),
     };
     pools_collect(t.pools, now->world);
@@ -645,7 +683,7 @@ struct forecast *forecast(const struct resolved *now, const struct resolved *the
     variants_tell(&t);
     room_limits_tell(&t);
     interface_levers_tell(&t);
-    lines_tell(&t);
+    line_load_tell(lines, now->world, then->world, out);
     component_levers_tell(&t);
     if (out->zone_share != NULL)
         note(&t, "dns: %s: its name servers will refuse the change unless dnszone.guard is off", out->zone_share);
@@ -655,6 +693,7 @@ struct forecast *forecast(const struct resolved *now, const struct resolved *the
     g_hash_table_unref(t.edges);
     g_hash_table_unref(t.rows);
     g_hash_table_unref(t.rates);
+    g_hash_table_unref(t.sizes);
     g_hash_table_unref(t.pools);
     return out;
 }
@@ -674,8 +713,12 @@ json_t *forecast_to_json(const struct forecast *f)
     json_t *rows = json_array();
     for (guint i = 0; i < f->rows->len; i++) {
         const struct forecast_row *row = f->rows->pdata[i];
-        json_array_append_new(rows, json_pack("{s:s, s:s, s:f, s:f}", "kind", row->kind, "name", row->name, "before",
-                                              row->before, "after", row->after));
+        json_t *json = json_pack("{s:s, s:s, s:f, s:f}", "kind", row->kind, "name", row->name, "before", row->before,
+                                 "after", row->after);
+        if (row->mbit_max > 0)
+            json_object_update_new(json, json_pack("{s:f, s:f, s:I}", "mbit_before", row->mbit_before, "mbit_after",
+                                                   row->mbit_after, "mbit_max", (json_int_t)row->mbit_max));
+        json_array_append_new(rows, json);
     }
     json_t *changes = json_pack(
         "{s:i, s:i, s:i, s:i, s:i, s:i}", "public_entries", (int)f->distance.entries[EDGE_PUBLIC], "dedicated_entries",
@@ -697,13 +740,23 @@ static void text_figure(GString *text, const char *what, double part, double of)
     g_string_append_printf(text, "  %-34s %9s/s  %s\n", what, rate, percent);
 }
 
+static void text_mbit(GString *text, const struct forecast_row *row)
+{
+    g_autofree char *before = words_rate(row->mbit_before), *after = words_rate(row->mbit_after);
+    g_autofree char *most = words_count((uint64_t)row->mbit_max);
+    g_string_append_printf(text, ", %s -> %s of %s Mbit/s", before, after, most);
+}
+
 static void text_rows(GString *text, const struct forecast *f)
 {
     for (guint i = 0; i < f->rows->len; i++) {
         const struct forecast_row *row = f->rows->pdata[i];
         g_autofree char *before = words_rate(row->before);
         g_autofree char *after = words_rate(row->after);
-        g_string_append_printf(text, "  %-8s %-25s %9s/s  -> %s/s\n", row->kind, row->name, before, after);
+        g_string_append_printf(text, "  %-8s %-25s %9s/s  -> %s/s", row->kind, row->name, before, after);
+        if (row->mbit_max > 0)
+            text_mbit(text, row);
+        g_string_append_c(text, '\n');
     }
 }
 

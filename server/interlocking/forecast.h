@@ -15,8 +15,7 @@
  * service's that the inventory says (`share`), everywhere the same; where it says none, a note says that they are not
  * known, and they are reckoned as the service's others.
  *
- * What would come by an escape (gateways.h) arrives at it, and goes over the lines that are to carry: no line is known
- * to be down here. How large answers are nobody reports, so a note says how large they may be.
+ * What would come by an escape (gateways.h) arrives at it; lines have their own reckoning, forecast_lines.h.
  *
  * The forecast is known when at least half of the edges that are in have reported within OBSERVED_FRESH_US and
  * the site has at least FORECAST_RATE_MIN requests per second.
@@ -36,6 +35,8 @@ struct forecast_row {
     char *kind;           /* "room", "entrance", "line", "pool" or "edge" */
     char *name;           /* "room-a", "room-a/pop-a1", "playback-b", "edge-1"; "closed" for what nobody would answer */
     double before, after; /* requests per second */
+    double mbit_before, mbit_after; /* of a line: Mbit/s, of the two ways the busier one */
+    int64_t mbit_max; /* of a line: its bandwidth; 0: of another row, or not known how large answers are */
 };
 struct forecast {
     bool known;           /* false: no fresh rates; a person is warned, automation refused */

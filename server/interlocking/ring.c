@@ -7,11 +7,16 @@
 
 /* ---- beforehand ---- */
 
-/* Does the risk take this line? It is the name of a line or of a duct. */
-static bool takes(const char *risk, const struct line *line)
+bool line_has_risk(const struct line *line, const char *risk)
 {
-    return risk != NULL && (strcmp(risk, line->o.name) == 0 ||
-                            (line->srlg != NULL && g_strv_contains((const char *const *)line->srlg, risk)));
+    return strcmp(risk, line->o.name) == 0 ||
+           (line->srlg != NULL && g_strv_contains((const char *const *)line->srlg, risk));
+}
+
+char *line_words(const struct line *line)
+{
+    g_autofree char *ducts = line->srlg != NULL ? g_strjoinv(" ", line->srlg) : g_strdup("");
+    return ducts[0] == '\0' ? g_strdup(line->o.name) : g_strdup_printf("%s (%s)", line->o.name, ducts);
 }
 
 /* The site that stands for all that lines join with `site`. */
@@ -29,7 +34,7 @@ static GHashTable *joined(const struct inventory *inventory, const char *risk)
     GHashTable *parents = g_hash_table_new(g_str_hash, g_str_equal);
     INVENTORY_FOREACH (inventory, line, line) {
         const char *from = root_of(parents, line->from), *to = root_of(parents, line->to);
-        if (!takes(risk, line) && strcmp(from, to) != 0)
+        if ((risk == NULL || !line_has_risk(line, risk)) && strcmp(from, to) != 0)
             g_hash_table_insert(parents, (char *)from, (char *)to);
     }
     return parents;
@@ -99,9 +104,7 @@ static char *lines_text(const struct inventory *inventory, const char *site)
     INVENTORY_FOREACH (inventory, line, line) {
         if (strcmp(line->from, site) != 0 && strcmp(line->to, site) != 0)
             continue;
-        g_autofree char *ducts = line->srlg != NULL ? g_strjoinv(" ", line->srlg) : g_strdup("");
-        g_ptr_array_add(names,
-                        ducts[0] == '\0' ? g_strdup(line->o.name) : g_strdup_printf("%s (%s)", line->o.name, ducts));
+        g_ptr_array_add(names, line_words(line));
     }
     return words_list(names, 8);
 }

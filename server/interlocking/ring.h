@@ -12,6 +12,11 @@
 
 #include "server/interlocking/observe.h"
 
+/* Does the risk take this line? It is the name of a line or of a duct. */
+bool line_has_risk(const struct line *line, const char *risk);
+/* "line-5 (duct-middle)"; g_free. */
+char *line_words(const struct line *line);
+
 /* Adds a finding for each dedicated edge with lines and each room on the ring that have no two paths without a common
  * risk between them: every line is one, and so is every group of lines in a duct (`srlg`). */
 void ring_findings(const struct inventory *inventory, GPtrArray *findings);

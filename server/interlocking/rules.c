@@ -230,11 +230,29 @@ static int64_t row_capacity(const struct inventory *inv, const struct forecast_r
     return room != NULL ? room->capacity : pop != NULL ? pop->capacity : 0;
 }
 
+/* Of a line: Mbit/s, as far as edges have said how large requests and answers are. */
+static void check_line(struct judging *j, const struct rule *rule, const struct forecast_row *row)
+{
+    double most = (double)row->mbit_max * (double)rule->limit / 100;
+    if (row->mbit_after <= most || row->mbit_after <= row->mbit_before)
+        return;
+    g_autofree char *after = words_rate(row->mbit_after), *before = words_rate(row->mbit_before);
+    g_autofree char *limit = words_rate(most), *whole = words_count((uint64_t)row->mbit_max);
+    rules_refuse(j, rule->o.name,
+                 g_strdup_printf("%s would carry %s Mbit/s, %s now, at most %s may come (%" G_GINT64_FORMAT
+                                 " %% of its bandwidth of %s)",
+                                 row->name, after, before, limit, rule->limit, whole),
+                 g_strdup_printf("move fewer users, or limit or degrade services first, or override %s with a reason",
+                                 rule->o.name));
+}
+
 static void check_capacity(struct judging *j, const struct rule *rule)
 {
     const struct forecast *forecast = j->change->forecast;
     for (guint i = 0; forecast->known && i < forecast->rows->len; i++) {
         const struct forecast_row *row = forecast->rows->pdata[i];
+        if (row->mbit_max > 0)
+            check_line(j, rule, row);
         check_one_capacity(j, rule, row_capacity(j->change->then->inventory, row), row);
     }
 }

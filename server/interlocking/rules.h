@@ -5,12 +5,13 @@
  *   last-open      open 1       every multi-active service keeps a room that its users can reach, from both classes of
  *                               edges
  *   share-moved    moved 60     at most 60 % of the site's healthy requests change room at once
- *   capacity-kept  capacity 100 no room, POP or pool gets more than the capacity that the inventory has of it
+ *   capacity-kept  capacity 100 no room, POP, pool or dedicated line gets more than the capacity that the inventory has
+ *                               of it
  *   one-writer     handover     a component never has two rooms that take its writes, nor a topic two that consume
  * What they look at, by `check`:
  *   open      at least `limit` rooms can be reached; with `lever`: so many objects have it at its default
  *   capacity  room, POP or pool: requests/s it would get, failing ones too, at most `limit` % of its capacity, which
- *             for a pool is no more than is let through to it
+ *             for a pool is no more than is let through to it; line: Mbit/s, of its bandwidth (forecast_lines.h)
  *   moved     at most `limit` % of the healthy requests change room, in one change or in `period`; what fails already
  *             does not count
  *   hold      a lever rests for `period` after it was moved

@@ -1,4 +1,5 @@
 #include "server/interlocking/world.h"
+#include "server/interlocking/words.h"
 
 #include <string.h>
 
@@ -539,4 +540,12 @@ const char *world_agent_kind(const struct world *w, const char *name)
     return INVENTORY_GET(w->inventory, edge, name) != NULL      ? "edge"
            : INVENTORY_GET(w->inventory, gateway, name) != NULL ? "gateway"
                                                                 : NULL;
+}
+
+char *objects_words(const GPtrArray *objects)
+{
+    g_autoptr(GPtrArray) names = g_ptr_array_new();
+    for (guint i = 0; i < objects->len; i++)
+        g_ptr_array_add(names, ((const struct object *)objects->pdata[i])->name);
+    return words_list(names, 6);
 }

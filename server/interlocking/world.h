@@ -118,6 +118,8 @@ const char *world_agent_kind(const struct world *w, const char *name);
 /* Why a lever is where it is: "room.ingress/room-a is closed (alice, execution x-1, generation 12)"; NULL when it is
  * at its default. g_free. */
 char *world_lever_words(const struct world *w, enum lever lever, const char *object);
+/* "a, b": names of struct object *, at most six; g_free. */
+char *objects_words(const GPtrArray *objects);
 /* Does an edge of this class have a road to this room for this kind of service (open, and an entrance that is in)? */
 bool world_room_usable(const struct world *w, int edge_class, bool multi, const char *room);
 

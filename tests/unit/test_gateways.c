@@ -4,7 +4,7 @@
 
 #include "gateway/gwtable.h"
 #include "server/interlocking/explain.h"
-#include "server/interlocking/forecast.h"
+#include "server/interlocking/rules.h"
 #include "tests/unit/fibcheck.h"
 #include "tests/unit/site.h"
 #include "tests/unit/unit.h"
@@ -283,15 +283,90 @@ START_TEST(lines_are_forecast)
     ck_assert_double_eq_tol(row_of(f, "entrance", "room-a/pop-a1")->after, 0, 0.01);
     ck_assert_double_eq_tol(row_of(f, "line", "line-5")->after, 100, 0.01);
     ck_assert_ptr_null(row_of(f, "line", "line-7"));
-    ck_assert(notes_have(f,
-                         "escape-a would take 100.0 requests/s over 40000 Mbit/s of dedicated lines: answers of 50000 "
-                         "kB would fill them"));
+    ck_assert(notes_have(f, "escape-a would take 100 requests/s over 40,000 Mbit/s of dedicated lines; how large "
+                            "answers are nobody has said: of 50000 kB they would fill them"));
     sb_auto(forecast) less = forecast(b, c, observed, NOW_US);
     ck_assert_double_eq_tol(row_of(less, "line", "line-7")->after, 100, 0.01);
     ck_assert_ptr_null(row_of(less, "line", "line-5"));
-    ck_assert(notes_have(less, "over 10000 Mbit/s"));
+    ck_assert(notes_have(less, "over 10,000 Mbit/s"));
     sb_auto(forecast) rest = forecast(a, a, observed, NOW_US);
     ck_assert_ptr_null(row_of(rest, "line", "line-5"));
+}
+END_TEST
+
+/* Public edges have 100 requests/s of creator, of which the two of a row say how large they and their answers are. */
+static const struct judged {
+    const char *name, *sizes[2];
+    const char *now[3], *then[3];
+    const char *override;
+} judged[] = {
+    {"it fits", {"size creator.creator 900 40000", NULL}, {NULL}, {"room.ingress/room-a=closed"}, NULL},
+    {"answers are too large", {"size creator.creator 900 60e6", NULL}, {NULL}, {"room.ingress/room-a=closed"}, NULL},
+    {"a person passes it over",
+     {"size creator.creator 900 60e6", NULL},
+     {NULL},
+     {"room.ingress/room-a=closed"},
+     "capacity-kept"},
+    {"requests are too large", {"size creator.creator 60e6 900", NULL}, {NULL}, {"room.escape/room-a=on"}, NULL},
+    {"the line that is left is too small",
+     {"size creator.creator 900 20e6", "size creator.creator 900 20e6"},
+     {"room.escape/room-a=on", "line/line-5=out"},
+     {"room.escape/room-a=on", "line/line-5=out", "line/line-6=out"},
+     NULL},
+    {"it was too much before",
+     {"size creator.creator 900 60e6", NULL},
+     {"room.escape/room-a=on"},
+     {"room.escape/room-a=on", "service.auto_dr/home=on"},
+     NULL},
+    {"edges differ",
+     {"size creator.creator 900 90e6", "size creator.creator 900 1000"},
+     {NULL},
+     {"room.escape/room-a=on"},
+     NULL},
+    {"by dedicated edges, each over a line of its own",
+     {"size creator.creator 900 40e6", NULL},
+     {"room.escape/room-a=off"},
+     {"room.escape/room-a=off", "group.edge_class/creator=dedicated"},
+     NULL},
+};
+
+static void judge(const struct judged *row, GString *text)
+{
+    static const struct rules_config config = {.share_moved_max = RULES_SHARE_MOVED_MAX};
+    sb_auto(inventory) inv = site_inventory("gateways");
+    sb_auto(observed) observed = observed_new();
+    sb_auto(world) a = site_world(inv, row->now);
+    sb_auto(world) b = site_world(inv, row->then);
+    sb_auto(resolved) x = resolve(a, NULL);
+    sb_auto(resolved) y = resolve(b, x);
+    const char *via = world_room_escapes_always(a, "room-a") ? "escape-a" : "pop-a1";
+    g_autofree char *counter = g_strdup_printf("counter creator.creator room-a %s 0 0 50 0", via);
+    SITE_REPORT(observed, "edge-1", 10, NOW_US, counter, row->sizes[0]);
+    SITE_REPORT(observed, "edge-2", 10, NOW_US, counter, row->sizes[1]);
+    SITE_REPORT(observed, "edge-3", 10, NOW_US, NULL);
+    SITE_REPORT(observed, "edge-4", 10, NOW_US, NULL);
+    sb_auto(forecast) f = forecast(x, y, observed, NOW_US);
+    const struct rules_case change = {
+        .config = &config, .now = a, .then = b, .forecast = f, .overrides = (const char *const[]){row->override, NULL}};
+    g_autoptr(GPtrArray) refusals = rules_check(&change);
+    g_autofree char *words = forecast_text(f);
+    g_string_append_printf(text, "== %s\n%s", row->name, words);
+    for (guint i = 0; i < refusals->len; i++) {
+        const struct refusal *refusal = refusals->pdata[i];
+        g_string_append_printf(text, "refused by %s: %s. Way round: %s\n", refusal->rule, refusal->figures,
+                               refusal->way_round);
+    }
+    if (refusals->len == 0)
+        g_string_append(text, "allowed\n");
+}
+
+/* What a change would put on lines, and that it is refused where they are too small. */
+START_TEST(lines_are_not_overfilled)
+{
+    g_autoptr(GString) text = g_string_new(NULL);
+    for (size_t i = 0; i < G_N_ELEMENTS(judged); i++)
+        judge(&judged[i], text);
+    golden_check("gateways/lines.txt", text->str);
 }
 END_TEST
 
@@ -330,6 +405,7 @@ static void add(TCase *tcase)
 {
     tcase_add_test(tcase, roads_are_explained);
     tcase_add_test(tcase, lines_are_forecast);
+    tcase_add_test(tcase, lines_are_not_overfilled);
     tcase_add_test(tcase, gateways_are_heard);
     tcase_add_test(tcase, gateways_take_what_they_are_told);
     tcase_add_loop_test(tcase, levers_are_seen, 0, G_N_ELEMENTS(rows));
