@@ -272,9 +272,14 @@ static void gwvips_validate(const struct inventory *inv, GPtrArray *findings)
     }
 }
 
+/* An instance where a gateway answers would be a way round: what came in over a line could leave over one. */
 static void instances_validate(const struct inventory *inv, GPtrArray *findings)
 {
     g_autoptr(GHashTable) seen = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    INVENTORY_FOREACH (inv, gwvip, vip) {
+        char text[ENDPOINT_TEXT_SIZE];
+        g_hash_table_replace(seen, g_strdup(endpoint_format(&vip->address, text)), (gpointer)vip);
+    }
     INVENTORY_FOREACH (inv, instance, instance) {
         char text[ENDPOINT_TEXT_SIZE];
         endpoint_format(&instance->address, text);

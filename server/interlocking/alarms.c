@@ -1,4 +1,7 @@
 #include "server/interlocking/alarms.h"
+#include "server/interlocking/escapes.h"
+#include "server/interlocking/gateways.h"
+#include "server/interlocking/lineview.h"
 #include "server/interlocking/ring.h"
 #include "server/interlocking/words.h"
 
@@ -10,6 +13,7 @@ struct search {
     const struct observed *observed;
     int64_t started_us, now_us;
     GPtrArray *found;
+    GHashTable *told; /* const struct line *: alarms of escapes are theirs, too */
 };
 
 static void alarm_free(gpointer data)
@@ -81,7 +85,7 @@ static void find_pop(struct search *s, const struct pop *pop)
         suggest(s, alarm, "pop-drain", OBJECT_pop);
 }
 
-/* Some edges that do not come to it over the ring are alarms of their own, find_lines. */
+/* Some edges that do not come to it over the ring are alarms of their own, find_ring_loss. */
 static void find_ring(struct search *s, const char *room)
 {
     struct entrance_view view;
@@ -119,6 +123,58 @@ static bool find_entrances(struct search *s, const struct room *room)
     return true;
 }
 
+/* "line-5 down at 4 of 4 ends"; g_free. */
+static char *line_view_text(const struct line *line, const struct line_view *view)
+{
+    g_autofree char *ends = words_plural(view->seen, "end"), *words = line_words(line);
+    return g_strdup_printf("%s down at %u of %s", words, view->down, ends);
+}
+
+/* All escapes of a room are cut: one alarm, and none for each line. entrances: all of the room's are down. */
+static void find_escapes(struct search *s, const char *room, bool entrances)
+{
+    g_autoptr(GString) evidence = g_string_new(NULL);
+    g_autoptr(GPtrArray) escapes = world_room_escapes(s->world, room);
+    int64_t since_us = INT64_MIN; /* the last of them made it so */
+    if (escapes->len == 0 || room_has_escape(s->world, s->observed, room, s->now_us))
+        return;
+    for (guint i = 0; i < escapes->len; i++) {
+        g_autoptr(GPtrArray) lines =
+            world_lines_between(s->world, ((const struct gwvip *)escapes->pdata[i])->room, room);
+        for (guint k = 0; k < lines->len; k++) {
+            struct line_view view;
+            line_view(s->observed, s->world->inventory, lines->pdata[k], s->now_us, &view);
+            if (!g_hash_table_add(s->told, lines->pdata[k]))
+                continue;
+            g_autofree char *text = line_view_text(lines->pdata[k], &view);
+            words_append(evidence, "; ", text);
+            since_us = MAX(since_us, view.since_us);
+        }
+    }
+    if (evidence->len == 0)
+        return; /* there are no lines, which is a finding of resolve */
+    bool needed = entrances || !world_room_ingress_open(s->world, room);
+    struct alarm *alarm = add(s, "escape", needed ? ALARM_HURT : ALARM_NEAR, room, since_us,
+                              g_strdup_printf("%s: every line of its escape is down", room), g_strdup(evidence->str));
+    if (needed)
+        suggest(s, alarm, "room-isolated", OBJECT_room);
+}
+
+/* One that some gateways see is what one-way faults look like: better used by nobody. */
+static void find_line(struct search *s, const struct line *line)
+{
+    struct line_view view;
+    line_view(s->observed, s->world->inventory, line, s->now_us, &view);
+    if (view.down == 0 || g_hash_table_contains(s->told, line))
+        return;
+    bool whole = view.down == view.seen, in = world_line_in(s->world, line);
+    struct alarm *alarm = add(s, "line", in ? ALARM_NEAR : ALARM_LOOK, line->o.name, view.since_us,
+                              g_strdup_printf("%s is down%s", line->o.name, whole ? "" : " at some gateways"),
+                              line_view_text(line, &view));
+    if (in && !whole)
+        suggest(s, alarm, "line-maintenance", OBJECT_line);
+}
+
 static void find_rooms(struct search *s)
 {
     INVENTORY_FOREACH (s->world->inventory, room, room) {
@@ -128,12 +184,15 @@ static void find_rooms(struct search *s)
                 find_pop(s, pop);
         if (room->ring.addr.family != 0)
             find_ring(s, room->o.name);
+        find_escapes(s, room->o.name, all);
     }
+    INVENTORY_FOREACH (s->world->inventory, line, line)
+        find_line(s, line);
 }
 
 /* ---- agents ---- */
 
-static void find_lines(struct search *s, const struct edge *edge)
+static void find_ring_loss(struct search *s, const struct edge *edge)
 {
     const struct edge_report *report = observed_edge(s->observed, edge->o.name);
     g_autofree char *loss = ring_loss_text(s->world->inventory, s->observed, edge, s->now_us);
@@ -157,7 +216,7 @@ static void find_edges(struct search *s)
         const struct edge_report *report = observed_edge(s->observed, edge->o.name);
         asked++;
         if (fresh(s, report)) {
-            find_lines(s, edge);
+            find_ring_loss(s, edge);
             if (report->error != NULL)
                 add(s, "edge", ALARM_NEAR, edge->o.name, report->error_since_us,
                     g_strdup_printf("%s: %s", edge->o.name, report->state), g_strdup(report->error));
@@ -266,11 +325,13 @@ GPtrArray *alarms_find(const struct world *world, const struct observed *observe
                        .observed = observed,
                        .started_us = started_us,
                        .now_us = now_us,
-                       .found = g_ptr_array_new_with_free_func(alarm_free)};
+                       .found = g_ptr_array_new_with_free_func(alarm_free),
+                       .told = g_hash_table_new(NULL, NULL)};
     find_rooms(&s);
     find_services(&s);
     find_edges(&s);
     find_servers(&s);
+    g_hash_table_unref(s.told);
     g_ptr_array_sort(s.found, by_weight);
     return s.found;
 }

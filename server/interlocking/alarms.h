@@ -19,6 +19,8 @@ enum alarm_priority { ALARM_HURT = 1, ALARM_NEAR = 2, ALARM_LOOK = 3 };
  *  pop                     a POP, at some edges or all                       pop-drain, while it is in
  *  ring                    no dedicated edge reaches a room over the ring
  *  line                    one of them has lost rooms over the ring
+ *  line                    gateways see one down                             line-maintenance, while some see it up
+ *  escape                  every line of a room's escapes is down            room-isolated, when they are needed
  *  service                 ALARM_FAIL_SHARE of its requests fail
  *  edge, nameserver, registry   it does not report, or complains
  *  blind                   no edge reports */

@@ -183,8 +183,8 @@ json_t *engine_executions(const struct engine *engine);
  *  "rooms":[{"name","zone","ingress","compute","rate","fail_rate","share_percent"}],
  *  "entrances":[{"room","via","control","up","seen","status","rate"}]      up of seen edges see it up
  *  "lines":[{"name","from","to","control","state","seen","down","since_us","mbit_to","mbit_from","rate"}]
- *      state: up, down, part (some ends see it down), as gateways at its ends watch it (lineview.h); of one that ends at
- *      an edge suspect (ring.h) or unwatched. mbit: sent from `from` to `to` and back, null: not known. rate: requests/s
+ *      state: up, down, part (some ends see it down), as gateways at its ends watch it (lineview.h); of one that ends
+ * at an edge suspect (ring.h) or unwatched. mbit: sent from `from` to `to` and back, null: not known. rate: requests/s
  *      of that edge over the ring with that room, by whatever line,
  *  "roads": as roads.h has them,
  *  "edges":[{"name","kind","class","epoch","generation","state","age_ms","rate","fail_rate","error"}],

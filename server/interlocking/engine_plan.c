@@ -1,5 +1,6 @@
 /* engine_plan.c: starting a plan, owning its levers, abort and undo. */
 #include "server/interlocking/engine_internal.h"
+#include "server/interlocking/escapes.h"
 
 #include "core/error.h"
 
@@ -102,12 +103,12 @@ static bool freeze_set(struct freezing *f, struct execution_step *step, const st
 }
 
 /* Does a selector (plan.h) mean this object? home: what stands or falls with the room, because its service runs there
- * and nowhere else. stranded: what has no other way out of it, either. */
-static bool selects(const struct world *w, const char *selector, const struct object *object, const char *target)
+ * and nowhere else. stranded: what has no other way out of it now, either. */
+static bool selects(const struct engine *engine, const char *selector, const struct object *object, const char *target)
 {
+    const struct world *w = engine->resolved->world;
     const struct inventory *inv = w->inventory;
-    g_autoptr(GPtrArray) escapes = g_str_has_prefix(selector, "stranded=") ? world_room_escapes(w, target) : NULL;
-    if (escapes != NULL && escapes->len > 0)
+    if (g_str_has_prefix(selector, "stranded=") && room_has_escape(w, engine->observed, target, engine->now_us))
         return false;
     if (g_str_has_prefix(selector, "carrier="))
         return strcmp(((const struct variant *)object)->carrier, target) == 0;
@@ -125,8 +126,7 @@ static bool freeze_selected(struct freezing *f, struct execution_step *step, con
     guint frozen = step->sets->len;
     for (guint i = 0; i < objects->len; i++) {
         const struct object *object = objects->pdata[i];
-        if (selects(f->engine->resolved->world, from->on, object, target) &&
-            !freeze_set(f, step, from, object->name, error))
+        if (selects(f->engine, from->on, object, target) && !freeze_set(f, step, from, object->name, error))
             return false;
     }
     if (!g_str_has_prefix(from->on, "carrier=") || step->sets->len > frozen)

@@ -1,6 +1,8 @@
 /* engine_status.c: the site now, for people: flat rows, as engine.h documents them. */
 #include "server/interlocking/alarms.h"
 #include "server/interlocking/engine_internal.h"
+#include "server/interlocking/escapes.h"
+#include "server/interlocking/gateways.h"
 #include "server/interlocking/lineview.h"
 #include "server/interlocking/ring.h"
 #include "server/interlocking/roads.h"
@@ -245,18 +247,6 @@ static json_t *edge_row(const struct engine *engine, GHashTable *tally, const st
                      "error", report->error, "holds", holds);
 }
 
-/* "vip_a1, vip_a2" of those that it announces; g_free. */
-static char *announced_text(const json_t *gateway)
-{
-    g_autoptr(GPtrArray) names = g_ptr_array_new();
-    const json_t *vips = json_object_get(gateway, "vips"), *row;
-    size_t i;
-    json_array_foreach (vips, i, row)
-        if (json_is_true(json_object_get(row, "announced")) && json_is_string(json_object_get(row, "name")))
-            g_ptr_array_add(names, (gpointer)json_string_value(json_object_get(row, "name")));
-    return words_list(names, 8);
-}
-
 static json_t *gateway_row(const struct engine *engine, const struct gateway *gateway, int64_t now_us)
 {
     const struct edge_report *report = observed_edge(engine->observed, gateway->o.name);
@@ -265,7 +255,7 @@ static json_t *gateway_row(const struct engine *engine, const struct gateway *ga
         return json_pack("{s:s, s:s, s:s, s:s, s:n, s:n, s:s, s:n, s:s}", "name", gateway->o.name, "kind", "gateway",
                          "room", gateway->room, "lever", lever, "epoch", "generation", "state", "no report", "age_ms",
                          "announces", "");
-    g_autofree char *announces = announced_text(report->gateway);
+    g_autofree char *announces = gateway_announces_words(report->gateway);
     return json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:s, s:I, s:s?, s:s}", "name", gateway->o.name, "kind", "gateway",
                      "room", gateway->room, "lever", lever, "epoch", (json_int_t)report->applied.epoch, "generation",
                      (json_int_t)report->applied.generation, "state", report->state, "age_ms",
@@ -438,6 +428,12 @@ static json_t *warnings_json(const struct engine *engine, int64_t now_us)
     }
     INVENTORY_FOREACH (resolved->world->inventory, gateway, gateway)
         warn_agent(engine, warnings, gateway->o.name, now_us);
+    INVENTORY_FOREACH (resolved->world->inventory, gwvip, vip) {
+        g_autofree char *small =
+            vip->to != NULL ? escape_small_words(resolved->world, engine->observed, vip, now_us) : NULL;
+        if (small != NULL)
+            warn(warnings, "%s", small);
+    }
     if (engine->unclaimed->len > 0) {
         g_autofree char *text = claim_missing(engine);
         warn(warnings, "%s", text);

@@ -329,11 +329,17 @@ static char *closed_words(const struct journey *j, const char *room)
     return g_strdup_printf(j->answering == EDGE_PUBLIC ? "no entrance of %s is in" : "%s is not on the ring", room);
 }
 
+/* Escapes are for single-room services at public edges. */
+static bool takes_escapes(const struct journey *j)
+{
+    return j->service->active == SERVICE_SINGLE && j->answering == EDGE_PUBLIC;
+}
+
 /* Is the escape the only way in, for this service at these edges? */
 static bool by_escape(const struct journey *j, const char *room)
 {
     g_autoptr(GPtrArray) escapes = world_room_escapes(j->w, room);
-    return j->service->active == SERVICE_SINGLE && j->answering == EDGE_PUBLIC && escapes->len > 0 &&
+    return takes_escapes(j) && escapes->len > 0 &&
            (!world_room_ingress_open(j->w, room) || world_room_escapes_always(j->w, room));
 }
 
@@ -417,7 +423,7 @@ static void turns_room(struct journey *j, const struct split *split, unsigned ro
     turn_limit(j, world_room_limit_share(j->w, used), LEVER_ROOM_LIMIT, used);
     if (!by_escape(j, used))
         turn_road(j, used);
-    gateway_turns(j->w, used, j->service->active == SERVICE_SINGLE && j->answering == EDGE_PUBLIC, on_gateway_turn, j);
+    gateway_turns(j->w, used, takes_escapes(j), on_gateway_turn, j);
 }
 
 static void turns_rooms(struct journey *j)
@@ -550,6 +556,7 @@ static void observe(const struct journey *j, const struct observed *observed, in
     INVENTORY_FOREACH (j->w->inventory, edge, edge) {
         observe_edge(j, edge, observed_edge(observed, edge->o.name), now_us, out);
     }
+    gateways_observe(j->w, observed, j->rooms, takes_escapes(j), now_us, out);
 }
 
 static void journey_clear(struct journey *j)

@@ -19,8 +19,8 @@ struct explain_query {
     const char *method; /* "GET", and those that interfaces may name; NULL: GET. Nothing else tells them apart */
 };
 /* {"url","user","key","slot","group","policy","turns":[{"at","is","why"}],"observed":[{"edge","room","via","requests",
- * "failed","rate"}],"probes":[...],"origins":[...],"holds":[...]}. SB_ERROR_NOT_FOUND when no domain, edge or carrier
- * matches, INVALID for a bad URL or method. */
+ * "failed","rate"}],"probes":[...],"origins":[...],"holds":[...]}, and, where there are gateways, "gateways" and
+ * "lines". SB_ERROR_NOT_FOUND when no domain, edge or carrier matches, INVALID for a bad URL or method. */
 json_t *explain(const struct resolved *resolved, const struct observed *observed, const struct explain_query *query,
                 int64_t now_us, GError **error);
 char *explain_text(const json_t *explained); /* for people and golden cases; g_free */

@@ -1,5 +1,6 @@
 /* explain_gateway.c: the part of a request's road that gateways make, in words. */
 #include "server/interlocking/gateways.h"
+#include "server/interlocking/lineview.h"
 #include "server/interlocking/ring.h"
 #include "server/interlocking/words.h"
 
@@ -22,7 +23,8 @@ static GPtrArray *gateways_of(const struct world *w, const char *room, GString *
     return in;
 }
 
-/* "line-5 (duct-middle), else line-6 (duct-middle), else line-7"; levers that are off their defaults are added to `out`. */
+/* "line-5 (duct-middle), else line-6 (duct-middle), else line-7"; levers that are off their defaults are added to
+ * `out`. */
 static char *lines_words(const struct world *w, const GPtrArray *all, GString *out)
 {
     GString *text = g_string_new(NULL);
@@ -108,4 +110,104 @@ void gateway_turns(const struct world *w, const char *room, bool escapes, gatewa
         fn(data, "escape", "-", lever != NULL ? lever : "the room that it leads through has no public entrances");
     }
     turn_gateway(w, room, fn, data);
+}
+
+/* ---- observed ---- */
+
+char *gateway_announces_words(const json_t *gateway)
+{
+    g_autoptr(GPtrArray) names = g_ptr_array_new();
+    const json_t *vips = json_object_get(gateway, "vips"), *row;
+    size_t i;
+    json_array_foreach (vips, i, row)
+        if (json_is_true(json_object_get(row, "announced")) && json_is_string(json_object_get(row, "name")))
+            g_ptr_array_add(names, (gpointer)json_string_value(json_object_get(row, "name")));
+    return words_list(names, 8);
+}
+
+/* Instances as its checks have them, each once: "origin-a up, origin-a2 down"; g_free. */
+static char *backends_words(const json_t *gateway)
+{
+    g_autoptr(GPtrArray) words = g_ptr_array_new_with_free_func(g_free);
+    const json_t *row;
+    size_t i;
+    json_array_foreach (json_object_get(gateway, "backends"), i, row) {
+        const char *name = json_string_value(json_object_get(row, "backend"));
+        const char *state = json_string_value(json_object_get(row, "state"));
+        char *text = name != NULL && state != NULL ? g_strdup_printf("%s %s", name, state) : NULL;
+        if (text == NULL || g_ptr_array_find_with_equal_func(words, text, g_str_equal, NULL))
+            g_free(text);
+        else
+            g_ptr_array_add(words, text);
+    }
+    return words_list(words, 8);
+}
+
+static void observe_gateway(const struct gateway *gateway, const struct edge_report *report, int64_t now_us,
+                            json_t *list)
+{
+    if (report == NULL) {
+        json_array_append_new(list,
+                              json_pack("{s:s, s:n, s:s}", "gateway", gateway->o.name, "age_us", "state", "silent"));
+        return;
+    }
+    g_autofree char *announces = gateway_announces_words(report->gateway), *backends = backends_words(report->gateway);
+    bool fresh = now_us - report->at_us <= OBSERVED_FRESH_US;
+    json_array_append_new(list,
+                          json_pack("{s:s, s:I, s:s, s:s, s:s}", "gateway", gateway->o.name, "age_us",
+                                    (json_int_t)(now_us - report->at_us), "state", fresh ? report->state : "silent",
+                                    "announces", announces, "backends", backends));
+}
+
+static void observe_line(const struct world *w, const struct observed *observed, const struct line *line,
+                         int64_t now_us, json_t *list)
+{
+    struct line_view view;
+    line_view(observed, w->inventory, line, now_us, &view);
+    json_t *row = json_pack("{s:s, s:s, s:s, s:I, s:I}", "line", line->o.name, "from", line->from, "to", line->to,
+                            "seen", (json_int_t)view.seen, "down", (json_int_t)view.down);
+    if (view.down > 0)
+        json_object_set_new(row, "down_us", json_integer((json_int_t)(now_us - view.since_us)));
+    if (view.known)
+        json_object_update_new(row, json_pack("{s:f, s:f}", "mbit_to", view.mbit[0], "mbit_from", view.mbit[1]));
+    if (view.loss >= 0)
+        json_object_set_new(row, "loss", json_real(view.loss));
+    if (view.rtt_us >= 0)
+        json_object_set_new(row, "rtt_us", json_integer((json_int_t)view.rtt_us));
+    if (view.jitter_us >= 0)
+        json_object_set_new(row, "jitter_us", json_integer((json_int_t)view.jitter_us));
+    json_array_append_new(list, row);
+}
+
+static void rooms_put(GPtrArray *rooms, const char *room)
+{
+    if (!g_ptr_array_find_with_equal_func(rooms, room, g_str_equal, NULL))
+        g_ptr_array_add(rooms, (gpointer)room);
+}
+
+void gateways_observe(const struct world *w, const struct observed *observed, const GPtrArray *rooms, bool escapes,
+                      int64_t now_us, json_t *out)
+{
+    json_t *gateways = json_array(), *list = json_array();
+    g_autoptr(GPtrArray) all = g_ptr_array_new();
+    if (inventory_list(w->inventory, OBJECT_gateway)->len > 0) {
+        json_object_set(out, "gateways", gateways);
+        json_object_set(out, "lines", list);
+    }
+    for (guint i = 0; i < rooms->len; i++) {
+        g_autoptr(GPtrArray) used = world_room_escapes(w, rooms->pdata[i]);
+        rooms_put(all, rooms->pdata[i]);
+        for (guint k = 0; escapes && k < used->len; k++) {
+            const struct gwvip *escape = used->pdata[k];
+            g_autoptr(GPtrArray) lines = world_lines_between(w, escape->room, escape->to);
+            rooms_put(all, escape->room);
+            for (guint n = 0; n < lines->len; n++)
+                observe_line(w, observed, lines->pdata[n], now_us, list);
+        }
+    }
+    INVENTORY_FOREACH (w->inventory, gateway, gateway)
+        if (g_ptr_array_find_with_equal_func(all, gateway->room, g_str_equal, NULL))
+            observe_gateway(gateway, observed_edge(observed, gateway->o.name), now_us, gateways);
+    json_decref(gateways);
+    json_decref(list);
 }

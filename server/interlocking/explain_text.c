@@ -126,6 +126,46 @@ static void text_edge(GString *text, const json_t *explained, const json_t *row)
     text_holds(text, explained, edge);
 }
 
+static void text_gateway(GString *text, const json_t *row)
+{
+    const char *name = json_member_shown(row, "gateway");
+    const char *announces = json_member_shown(row, "announces"), *backends = json_member_shown(row, "backends");
+    if (json_is_null(json_object_get(row, "age_us"))) {
+        g_string_append_printf(text, "  %s  has never reported\n", name);
+        return;
+    }
+    g_string_append_printf(text, "  %s  %s\n    %-16s  %s\n", name, json_member_shown(row, "state"), "announces",
+                           announces[0] != '\0' ? announces : "nothing");
+    if (backends[0] != '\0')
+        g_string_append_printf(text, "    %-16s  %s\n", "backends", backends);
+}
+
+static void text_line(GString *text, const json_t *row)
+{
+    uint64_t seen = count_of(row, "seen"), down = count_of(row, "down");
+    const json_t *to = json_object_get(row, "mbit_to"), *loss = json_object_get(row, "loss");
+    g_autofree char *ends = words_plural(seen, "end");
+    g_string_append_printf(text, "  %s  ", json_member_shown(row, "line"));
+    if (seen == 0)
+        g_string_append(text, "no gateway has told of it");
+    else if (down == 0)
+        g_string_append_printf(text, "up at %s", ends);
+    else
+        g_string_append_printf(text, "down at %u of %s for %.1f s", (unsigned)down, ends,
+                               (double)count_of(row, "down_us") / G_USEC_PER_SEC);
+    if (to != NULL) {
+        g_autofree char *forth = words_rate(json_number_value(to));
+        g_autofree char *back = words_rate(json_number_value(json_object_get(row, "mbit_from")));
+        g_string_append_printf(text, "; %s Mbit/s to %s, %s to %s", forth, json_member_shown(row, "to"), back,
+                               json_member_shown(row, "from"));
+    }
+    if (loss != NULL)
+        g_string_append_printf(text, "; loss %.1f %%", 100 * json_number_value(loss));
+    if (json_object_get(row, "rtt_us") != NULL)
+        g_string_append_printf(text, "; %.1f ms there and back", (double)count_of(row, "rtt_us") / 1000);
+    g_string_append_c(text, '\n');
+}
+
 char *explain_text(const json_t *explained)
 {
     GString *text = g_string_new(NULL);
@@ -136,5 +176,9 @@ char *explain_text(const json_t *explained)
     size_t i;
     json_array_foreach (edges, i, row)
         text_edge(text, explained, row);
+    json_array_foreach (json_object_get(explained, "gateways"), i, row)
+        text_gateway(text, row);
+    json_array_foreach (json_object_get(explained, "lines"), i, row)
+        text_line(text, row);
     return g_string_free(text, FALSE);
 }

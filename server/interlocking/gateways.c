@@ -44,7 +44,7 @@ static bool joins(const struct inventory *inv, const struct line *line, const ch
 /* As gateways are told it. */
 static int64_t preference_of(const struct world *w, const struct line *line)
 {
-    return line->preference + (lever_is(w, LEVER_LINE, line->o.name, "out") ? OUT_PREFERENCE : 0);
+    return line->preference + (world_line_in(w, line) ? 0 : OUT_PREFERENCE);
 }
 
 GPtrArray *world_lines_between(const struct world *w, const char *a, const char *b)

@@ -14,7 +14,7 @@
 #ifndef INTERLOCKING_GATEWAYS_H
 #define INTERLOCKING_GATEWAYS_H
 
-#include "server/interlocking/world.h"
+#include "server/interlocking/observe.h"
 
 /* The layout part of a gateway. What is wrong, or cannot be used, is added to findings. g_bytes_unref. */
 GBytes *gateway_layout(const struct world *w, const struct gateway *gateway, GPtrArray *findings);
@@ -28,5 +28,12 @@ GPtrArray *world_lines_carrying(const struct world *w, const GPtrArray *lines);
  * instances; and, for single-room services at public edges, its escapes and their lines. fn is called for each. */
 typedef void (*gateway_turn_fn)(void *data, const char *at, const char *is, const char *why);
 void gateway_turns(const struct world *w, const char *room, bool escapes, gateway_turn_fn fn, void *data);
+
+/* What was observed on that road: adds "gateways", of these rooms and of those that their escapes lead through, and
+ * "lines", of the escapes, to explain's answer; nothing where the site has no gateways. rooms: char *. */
+void gateways_observe(const struct world *w, const struct observed *observed, const GPtrArray *rooms, bool escapes,
+                      int64_t now_us, json_t *out);
+/* "vip_a1, vip_a2": what a gateway's report says that it announces; g_free. */
+char *gateway_announces_words(const json_t *gateway);
 
 #endif

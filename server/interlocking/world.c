@@ -78,6 +78,11 @@ bool world_pop_in(const struct world *w, const struct pop *pop)
     return !lever_is(w, LEVER_POP, pop->o.name, "out");
 }
 
+bool world_line_in(const struct world *w, const struct line *line)
+{
+    return !lever_is(w, LEVER_LINE, line->o.name, "out");
+}
+
 bool world_edge_in(const struct world *w, const struct edge *edge)
 {
     return !lever_is(w, LEVER_EDGE, edge->o.name, "out");

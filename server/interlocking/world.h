@@ -115,6 +115,8 @@ GPtrArray *world_relays(const struct world *w);
 GPtrArray *world_agents(const struct world *w);
 /* "edge" or "gateway"; NULL: no agent has that name. Static. */
 const char *world_agent_kind(const struct world *w, const char *name);
+/* Are gateways to send over the line, as its lever says? */
+bool world_line_in(const struct world *w, const struct line *line);
 /* Why a lever is where it is: "room.ingress/room-a is closed (alice, execution x-1, generation 12)"; NULL when it is
  * at its default. g_free. */
 char *world_lever_words(const struct world *w, enum lever lever, const char *object);

@@ -248,6 +248,17 @@ void say(struct server *s, const char *edge, struct saying saying)
     settle(s);
 }
 
+void say_with(struct server *s, const char *agent, struct stamp stamp, const char *name, json_t *value)
+{
+    json_t *report = saying_json(agent, &(struct saying){.stamp = stamp});
+    GError *error = NULL;
+    json_object_set_new(report, name, value);
+    ck_assert_msg(engine_edge_report(s->engine, agent, report, s->now_us, &s->effects, &error), "%s",
+                  error != NULL ? error->message : "");
+    settle(s);
+    json_decref(report);
+}
+
 void confirm(struct server *s, const char *nameserver, const char *state)
 {
     struct server_report *report = g_new0(struct server_report, 1);

@@ -62,6 +62,8 @@ struct saying {
 json_t *saying_json(const char *edge, const struct saying *saying);
 void say(struct server *s, const char *edge, struct saying saying);
 void say_all(struct server *s);
+/* A report of `agent` with one more member or list; takes it. */
+void say_with(struct server *s, const char *agent, struct stamp stamp, const char *name, json_t *value);
 /* What the driver of a name server says of the generation that is published. */
 void confirm(struct server *s, const char *nameserver, const char *state);
 

@@ -167,6 +167,71 @@ static struct inventory *with(const struct inventory *inv, const char *yaml)
     return more;
 }
 
+/* Rows of a layout that begin so; g_ptr_array_unref. */
+static GPtrArray *rows_of(const char *layout, const char *begin)
+{
+    GPtrArray *found = g_ptr_array_new_with_free_func(g_free);
+    g_auto(GStrv) lines = g_strsplit(layout, "\n", -1);
+    for (char **line = lines; *line != NULL; line++)
+        if (g_str_has_prefix(*line, begin))
+            g_ptr_array_add(found, g_strdup(*line));
+    return found;
+}
+
+static void check_inside(const char *layout, const char *service)
+{
+    g_autofree char *begin = g_strdup_printf("backend/%s/", service);
+    g_autoptr(GPtrArray) backends = rows_of(layout, begin);
+    ck_assert_uint_gt(backends->len, 0);
+    for (guint i = 0; i < backends->len; i++) {
+        g_auto(GStrv) fields = g_strsplit(backends->pdata[i], "|", -1);
+        ck_assert_msg(g_str_has_prefix(fields[2], "adjacency/"), "%s", (char *)backends->pdata[i]);
+        g_autofree char *line = g_strdup_printf("line/%s ", fields[2] + strlen("adjacency/"));
+        ck_assert_msg(!has(layout, line), "%s", (char *)backends->pdata[i]);
+    }
+}
+
+/* The gateway answers at the address, and hands over to what is inside alone. */
+static void check_ends(const struct resolved *resolved, const char *gateway, const char *address)
+{
+    g_autoptr(GPtrArray) services = rows_of(layout_of(resolved, gateway), "service/");
+    g_autofree char *at = g_strdup_printf(" %s|", address);
+    bool found = false;
+    for (guint i = 0; i < services->len; i++) {
+        g_auto(GStrv) words = g_strsplit((char *)services->pdata[i] + strlen("service/"), " ", 2);
+        if (strstr(services->pdata[i], at) == NULL)
+            continue;
+        found = true;
+        check_inside(layout_of(resolved, gateway), words[0]);
+    }
+    ck_assert_msg(found, "%s at %s", address, gateway);
+}
+
+/* Whatever the levers, and with an escape each way: what a gateway sends over a line arrives where it stays. */
+START_TEST(what_came_in_over_a_line_never_leaves_over_a_line)
+{
+    sb_auto(inventory) site = site_inventory("gateways");
+    sb_auto(inventory) inv = with(site, "{\"kind\": \"gwvip\", \"name\": \"escape-b\", \"room\": \"room-a\", "
+                                        "\"address\": \"198.51.100.42:80\", \"to\": \"room-b\"}");
+    sb_auto(world) world = site_world(inv, rows[_i].levers);
+    sb_auto(resolved) resolved = resolve(world, NULL);
+    unsigned sent = 0;
+    INVENTORY_FOREACH (inv, gateway, gateway) {
+        g_autoptr(GPtrArray) backends = rows_of(layout_of(resolved, gateway->o.name), "backend/");
+        for (guint i = 0; i < backends->len; i++) {
+            g_auto(GStrv) fields = g_strsplit(strchr(backends->pdata[i], ' ') + 1, "|", -1);
+            if (!g_str_has_prefix(fields[2], "group/"))
+                continue;
+            sent++;
+            INVENTORY_FOREACH (inv, gateway, other)
+                if (strcmp(other->room, gateway->room) != 0)
+                    check_ends(resolved, other->o.name, fields[0]);
+        }
+    }
+    ck_assert_uint_eq(sent, 2 * 3 + 2 * 2); /* room A has three addresses of its own, room B two */
+}
+END_TEST
+
 /* Sessions go by places: who comes new takes nobody's. */
 START_TEST(places_stay)
 {
@@ -212,6 +277,45 @@ START_TEST(what_leads_nowhere_is_found)
                    "address's family");
     expect_finding(bare, "gwvip escape-a: room: found no line to the room that it leads to at gateway gw-b3");
     expect_finding(udp, "gwvip udp: room: found no address of the room that it leads to at gateway gw-b1");
+}
+END_TEST
+
+/* What a gateway reports of its instances and of its ends of line-5 and line-6. */
+static void gateway_reports(struct observed *observed, const char *gateway, bool line5_up, const char *instance)
+{
+    g_autoptr(GError) error = NULL;
+    g_autofree char *five =
+        g_strdup_printf("adjacency 3 port 3 known 1 bfd %s tx_bytes 0 loss 0.25 rtt_us 1900", line5_up ? "up" : "down");
+    json_t *report = json_pack(
+        "{s:s,s:s,s:i,s:{s:i,s:i},s:s,s:n,s:i,s:{s:b,s:i,s:[{s:s,s:b},{s:s,s:b}],s:[{s:s,s:s},{s:s,s:s}],"
+        "s:[s,s]}}",
+        "edge", gateway, "cluster", "two-rooms", "promised", 65537, "applied", "epoch", 65537, "generation", 10,
+        "state", "applied", "error", "window_us", 1000000, "gateway", "forwarder", 1, "table", 7, "vips", "name",
+        "vip_vip_a1", "announced", 1, "name", "vip_vip_a2", "announced", 0, "backends", "backend", "origin-a", "state",
+        "up", "backend", instance, "state", "down", "shown", five, "adjacency 4 port 4 known 1 bfd up tx_bytes 0");
+    ck_assert_msg(observed_edge_report(observed, gateway, report, NOW_US - 2 * G_USEC_PER_SEC, &error), "%s",
+                  error != NULL ? error->message : "");
+    json_decref(report);
+}
+
+START_TEST(what_gateways_see_is_explained_beside_the_road)
+{
+    sb_auto(inventory) inv = site_inventory("gateways");
+    sb_auto(observed) observed = observed_new();
+    sb_auto(world) world = SITE_WORLD(inv, NULL);
+    sb_auto(resolved) resolved = resolve(world, NULL);
+    gateway_reports(observed, "gw-a1", true, "origin-a2");
+    gateway_reports(observed, "gw-b1", false, "vip-a1");
+    g_autoptr(GString) text = g_string_new(NULL);
+    static const char *const urls[] = {"http://creator.example.test/", "http://creator-line.example.test/"};
+    for (size_t i = 0; i < G_N_ELEMENTS(urls); i++) {
+        struct explain_query query = {.url = urls[i], .user = "42"};
+        json_t *road = explain(resolved, observed, &query, NOW_US, NULL);
+        g_autofree char *words = explain_text(road);
+        g_string_append_printf(text, "== %s\n%s", urls[i], strstr(words, "observed"));
+        json_decref(road);
+    }
+    golden_check("gateways/explain-observed.txt", text->str);
 }
 END_TEST
 
@@ -404,6 +508,8 @@ END_TEST
 static void add(TCase *tcase)
 {
     tcase_add_test(tcase, roads_are_explained);
+    tcase_add_test(tcase, what_gateways_see_is_explained_beside_the_road);
+    tcase_add_loop_test(tcase, what_came_in_over_a_line_never_leaves_over_a_line, 0, G_N_ELEMENTS(rows));
     tcase_add_test(tcase, lines_are_forecast);
     tcase_add_test(tcase, lines_are_not_overfilled);
     tcase_add_test(tcase, gateways_are_heard);

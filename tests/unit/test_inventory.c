@@ -276,6 +276,10 @@ START_TEST(what_gateways_need_is_found)
         {"{\"kind\": \"gwvip\", \"name\": \"v\", \"room\": \"room-a\", \"address\": \"198.51.100.32:80\", \"to\": "
          "\"room-a\"}",
          "gwvip v: to: found \"room-a\", which is its own, expected another room, or nothing"},
+        {"{\"kind\": \"instance\", \"name\": \"round\", \"room\": \"room-a\", \"address\": \"198.51.100.41:80\"}",
+         "instance round: address: found \"198.51.100.41:80\", which gwvip escape-a has, expected an address and port "
+         "of "
+         "its own"},
         {"{\"kind\": \"gwvip\", \"name\": \"v\", \"room\": \"room-a\", \"address\": \"198.51.100.32:80\", "
          "\"standby\": \"room-a\"}",
          "gwvip v: standby: found \"room-a\", which is its own, expected another room, or nothing"},

@@ -7,18 +7,6 @@ static struct stamp in_force(const struct server *s)
     return s->published->world->stamp;
 }
 
-/* A report of `agent` with one more member or list; takes it. */
-static void say_with(struct server *s, const char *agent, struct stamp stamp, const char *name, json_t *value)
-{
-    json_t *report = saying_json(agent, &(struct saying){.stamp = stamp});
-    GError *error = NULL;
-    json_object_set_new(report, name, value);
-    ck_assert_msg(engine_edge_report(s->engine, agent, report, s->now_us, &s->effects, &error), "%s",
-                  error != NULL ? error->message : "");
-    settle(s);
-    json_decref(report);
-}
-
 static json_t *counter(const char *policy, const char *room, const char *via, double rate, double fail_rate)
 {
     return json_pack("{s:s, s:s, s:s, s:i, s:i, s:f, s:f}", "policy", policy, "room", room, "via", via, "requests", 1,
