@@ -19,6 +19,7 @@
 #define PATIENCE_MS 5000 /* with who is connected */
 #define PICTURE_MS 2000  /* with the forwarding thread: it has stalled */
 #define MESSAGE_MAX (1u << 20)
+#define LOOK_MS 250 /* between two looks at what neighbours leave undone: not a wake-up for each of their packets */
 
 /* What waits for the forwarding thread. */
 enum { TABLE = 1, PICTURE = 2, OFFLOAD = 4 };
@@ -200,20 +201,18 @@ static void serve(struct dpsocket *s, int fd)
 static void watch(struct dpsocket *s, unsigned port)
 {
     unsigned none = DP_PORTS;
-    if (iface_saw_offload(s->watch_fds[port]) && atomic_compare_exchange_strong(&s->offload, &none, port))
+    if (s->watch_fds[port] >= 0 && iface_saw_offload(s->watch_fds[port]) &&
+        atomic_compare_exchange_strong(&s->offload, &none, port))
         give(s, OFFLOAD);
 }
 
 static void *run(void *context)
 {
     struct dpsocket *s = context;
-    struct pollfd fds[DP_PORTS + 2] = {{.fd = s->stop_fd, .events = POLLIN}, {.fd = s->listen_fd, .events = POLLIN}};
-    for (unsigned i = 0; i < s->n_ports; i++)
-        fds[i + 2] = (struct pollfd){.fd = s->watch_fds[i], .events = POLLIN};
-    while ((poll(fds, s->n_ports + 2, -1) >= 0 || errno == EINTR) && fds[0].revents == 0) {
+    struct pollfd fds[] = {{.fd = s->stop_fd, .events = POLLIN}, {.fd = s->listen_fd, .events = POLLIN}};
+    while ((poll(fds, 2, LOOK_MS) >= 0 || errno == EINTR) && fds[0].revents == 0) {
         for (unsigned i = 0; i < s->n_ports; i++)
-            if (fds[i + 2].revents != 0)
-                watch(s, i);
+            watch(s, i);
         int fd = fds[1].revents != 0 ? accept4(s->listen_fd, NULL, NULL, SOCK_CLOEXEC) : -1;
         if (fd >= 0)
             serve(s, fd);

@@ -39,6 +39,12 @@ static bool in_use(const struct forwarder_neighbor *n)
     return n->config.port < DP_PORTS;
 }
 
+/* Places behind these are empty: few of all, and each is memory that is not in the cache when a frame wakes us. */
+static unsigned n_neighbors(const struct forwarder *f)
+{
+    return f->table->header.n_adjacencies;
+}
+
 static void set_empty(struct forwarder_neighbor *n)
 {
     *n = (struct forwarder_neighbor){.config.port = DP_PORTS};
@@ -167,7 +173,7 @@ void forwarder_set_table(struct forwarder *f, const struct fib *table, uint64_t 
 static bool is_ours(const struct forwarder *f, unsigned port, uint8_t family, const uint8_t *address)
 {
     struct endpoint at = endpoint_of(address, family, 0, 0);
-    for (unsigned i = 0; i < DP_ADJACENCIES; i++) {
+    for (unsigned i = 0; i < n_neighbors(f); i++) {
         const struct dp_adjacency *a = &f->neighbors[i].config;
         if (a->port == port && a->family == family && same_address(a->own, address, family))
             return true;
@@ -179,7 +185,7 @@ static bool is_ours(const struct forwarder *f, unsigned port, uint8_t family, co
 static struct forwarder_neighbor *neighbor_at(struct forwarder *f, unsigned port, uint8_t family,
                                               const uint8_t *address)
 {
-    for (unsigned i = 0; i < DP_ADJACENCIES; i++) {
+    for (unsigned i = 0; i < n_neighbors(f); i++) {
         struct forwarder_neighbor *n = &f->neighbors[i];
         if (n->config.port == port && n->config.family == family && same_address(n->config.next, address, family))
             return n;
@@ -221,7 +227,7 @@ static unsigned came_from(struct forwarder *f, unsigned port, const struct packe
         memcmp(recent->mac, p->frame + ETHER_ADDRESS, ETHER_ADDRESS) == 0)
         return f->recent[port];
     unsigned first = DP_NONE;
-    for (unsigned i = 0; i < DP_ADJACENCIES; i++) {
+    for (unsigned i = 0; i < n_neighbors(f); i++) {
         const struct forwarder_neighbor *n = &f->neighbors[i];
         if (n->config.port != port || n->config.family != family)
             continue;
@@ -443,7 +449,7 @@ static void credit_stall(struct forwarder *f, uint64_t now_us)
         return;
     f->stalls++;
     f->stalled_us += late;
-    for (unsigned i = 0; i < DP_ADJACENCIES; i++)
+    for (unsigned i = 0; i < n_neighbors(f); i++)
         if (in_use(&f->neighbors[i]) && f->neighbors[i].config.mult > 0)
             bfd_credit(&f->neighbors[i].bfd, late);
 }
@@ -458,7 +464,7 @@ void forwarder_turn(struct forwarder *f, uint64_t now_us)
     nat_expire(&f->nat, now_us, EXPIRE_MOST);
     send_what_nat_says(f);
     uint64_t next = earlier(now_us + ASK_US, wheel_next_us(&f->nat.wheel));
-    for (unsigned i = 0; i < DP_ADJACENCIES; i++) {
+    for (unsigned i = 0; i < n_neighbors(f); i++) {
         struct forwarder_neighbor *n = &f->neighbors[i];
         if (!in_use(n))
             continue;

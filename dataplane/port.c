@@ -206,13 +206,13 @@ unsigned port_turn(struct forwarder *forwarder, uint64_t now_us)
     return n;
 }
 
-void port_sleep(int wake_fd, uint64_t us)
+bool port_sleep(int wake_fd, uint64_t us)
 {
     struct timespec timeout = {.tv_sec = (time_t)(us / 1000000), .tv_nsec = (long)(us % 1000000 * 1000)};
     if (ports.busy)
-        return;
+        return true; /* it was not looked at */
     ports.fds[ports.n_fds] = (struct pollfd){.fd = wake_fd, .events = POLLIN};
-    ppoll(ports.fds, ports.n_fds + 1, &timeout, NULL);
+    return ppoll(ports.fds, ports.n_fds + 1, &timeout, NULL) > 0 && ports.fds[ports.n_fds].revents != 0;
 }
 
 struct port_counters port_counters(void)

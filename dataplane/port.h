@@ -19,8 +19,8 @@ void port_close(void);
 unsigned port_turn(struct forwarder *forwarder, uint64_t now_us);
 /* The forwarder's send. */
 void port_send(void *context, unsigned port, const uint8_t *frame, uint32_t size);
-/* Sleeps until a frame comes, `wake_fd` can be read, or the time has passed. */
-void port_sleep(int wake_fd, uint64_t us);
+/* Sleeps until a frame comes, `wake_fd` can be read, or the time has passed. False: wake_fd cannot be read. */
+bool port_sleep(int wake_fd, uint64_t us);
 /* Frames that could not be sent, or not be taken: counters of the process. */
 struct port_counters {
     uint64_t unsent, no_memory;

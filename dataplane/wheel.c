@@ -1,5 +1,7 @@
 #include "dataplane/wheel.h"
 
+#define AHEAD 100u /* ticks that are looked at for the next timer */
+
 void wheel_init(struct wheel *wheel, struct wheel_timer *timers, uint32_t n_timers, uint64_t now_us)
 {
     wheel->timers = timers;
@@ -61,5 +63,10 @@ uint32_t wheel_fired(struct wheel *wheel, uint64_t now_us)
 
 uint64_t wheel_next_us(const struct wheel *wheel)
 {
-    return wheel->n > 0 ? wheel->tick * WHEEL_TICK_US : UINT64_MAX;
+    uint64_t tick = wheel->tick;
+    if (wheel->n == 0)
+        return UINT64_MAX;
+    while (tick < wheel->tick + AHEAD && wheel->first[tick % WHEEL_SLOTS] == WHEEL_NONE)
+        tick++;
+    return tick * WHEEL_TICK_US;
 }

@@ -35,7 +35,7 @@ void wheel_clear(struct wheel *wheel, uint32_t timer);
 /* The next timer that has fired, which is not set any more; WHEEL_NONE: none until now_us. At most one turn is caught
  * up with: after a long pause every timer fires, sooner than it was due. */
 uint32_t wheel_fired(struct wheel *wheel, uint64_t now_us);
-/* When to look again at the latest: the next tick if any timer is set, else UINT64_MAX. */
+/* When to look again at the latest: when the next timer fires, or in a second; UINT64_MAX when none is set. */
 uint64_t wheel_next_us(const struct wheel *wheel);
 
 #endif

@@ -11,7 +11,10 @@
 
 #define SESSIONS (1u << 17)
 #define FRAMES 4096u
-#define EMPTY_TURNS 64u /* before it sleeps */
+/* It sleeps behind so many turns that brought nothing: few behind a single frame, which one of BFD is each few ms; more
+ * when many come, as going to sleep costs more than these. */
+#define TURNS_A_FRAME 4u
+#define TURNS_MOST 64u
 
 static volatile sig_atomic_t stopped;
 
@@ -88,20 +91,33 @@ static void hear_socket(struct worker *worker)
     dpsocket_give_back(worker->socket, before);
 }
 
+/* Turns before it sleeps, behind one that brought n frames. */
+static unsigned patience_of(unsigned patience, unsigned n)
+{
+    if (n == 0)
+        return patience > 0 ? patience - 1 : 0;
+    return n < TURNS_MOST / TURNS_A_FRAME ? n * TURNS_A_FRAME : TURNS_MOST;
+}
+
+static void sleep_for(const struct worker *worker, uint64_t us)
+{
+    uint64_t woken;
+    if (port_sleep(worker->wake_fd, us))
+        while (read(worker->wake_fd, &woken, sizeof woken) > 0)
+            continue;
+}
+
 unsigned worker_run(struct worker *worker)
 {
     struct forwarder *forwarder = worker->forwarder;
-    unsigned empty = 0;
+    unsigned patience = 0;
     while (!stopped && dpsocket_offload(worker->socket) == DP_PORTS) {
         if (dpsocket_pending(worker->socket))
             hear_socket(worker);
-        uint64_t now_us = worker_now_us(), woken;
-        empty = port_turn(forwarder, now_us) > 0 ? 0 : empty + 1;
-        if (empty < EMPTY_TURNS)
-            continue;
-        port_sleep(worker->wake_fd, forwarder->next_us > now_us ? forwarder->next_us - now_us : 0);
-        while (read(worker->wake_fd, &woken, sizeof woken) > 0)
-            continue;
+        uint64_t now_us = worker_now_us();
+        patience = patience_of(patience, port_turn(forwarder, now_us));
+        if (patience == 0)
+            sleep_for(worker, forwarder->next_us > now_us ? forwarder->next_us - now_us : 0);
     }
     return dpsocket_offload(worker->socket);
 }

@@ -29,6 +29,7 @@ struct site {
     struct tcpend client, backend;
     struct far far[PORTS];
     unsigned answers_by; /* line that the backend's room uses */
+    unsigned turns;      /* of the forwarder, that it had asked for */
     uint64_t now_us;
 };
 
@@ -148,8 +149,10 @@ static void turn(struct site *s)
         far_bfd(s, port);
     tcpend_turn(&s->client, s->now_us);
     tcpend_turn(&s->backend, s->now_us);
-    if (s->now_us >= s->f->next_us)
+    if (s->now_us >= s->f->next_us) {
         forwarder_turn(s->f, s->now_us);
+        s->turns++;
+    }
     uint64_t next = MIN(wire_next_us(&s->wire), s->f->next_us);
     next = MIN(next, MIN(s->client.timer_us, s->backend.timer_us));
     for (unsigned port = 1; port < PORTS; port++)
@@ -309,6 +312,33 @@ START_TEST(a_connection_over_the_preferred_line)
     ck_assert_uint_gt(s.far[1].tcp, 100);
     ck_assert_uint_eq(s.far[2].tcp, 0);
     ck_assert_uint_eq(s.f->stalls, 0);
+    site_clear(&s);
+}
+END_TEST
+
+static unsigned turns_in(struct site *s, uint64_t us)
+{
+    unsigned before = s->turns;
+    run_until(s, s->now_us + us);
+    return s->turns - before;
+}
+
+/* What is silent costs nothing: with BFD as without a session, though its timer is set. */
+START_TEST(a_silent_session_wakes_nobody)
+{
+    struct site s;
+    site_init(&s, 4, 20000000, 4096);
+    s.client.sent_syn = true; /* later */
+    unsigned without = turns_in(&s, 10 * SECOND);
+    ck_assert_uint_le(without, 2 * 2 * 10 * 134); /* of each line what is sent and what is heard, at the shortest */
+    s.client.sent_syn = false;
+    run_until(&s, s.now_us + SECOND / 5);
+    ck_assert_uint_eq(s.f->nat.states[NAT_ESTABLISHED], 1);
+    s.client.reset = s.backend.reset = true; /* neither says anything any more */
+    s.client.timer_us = s.backend.timer_us = UINT64_MAX;
+    turns_in(&s, SECOND / 5);
+    unsigned with = turns_in(&s, 10 * SECOND);
+    ck_assert_msg(with <= without + without / 20, "%u turns, without a session %u", with, without);
     site_clear(&s);
 }
 END_TEST
@@ -552,6 +582,7 @@ END_TEST
 static void add(TCase *tcase)
 {
     tcase_add_loop_test(tcase, a_connection_over_the_preferred_line, 0, 4);
+    tcase_add_test(tcase, a_silent_session_wakes_nobody);
     tcase_add_loop_test(tcase, a_line_is_lost, 0, 6);
     tcase_add_loop_test(tcase, own_stalls_are_no_losses, 0, 2);
     tcase_add_loop_test(tcase, tables_come_and_go, 0, 2);
