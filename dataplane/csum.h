@@ -15,14 +15,14 @@
 #include <stdint.h>
 #include <string.h>
 
-/* The 16-bit one's complement sum. */
+/* The 16-bit one's complement sum. Halves are added to both halves, so that the upper one gets the lower one's carry.
+ */
 static inline uint16_t csum_fold(uint64_t sum)
 {
-    sum = (sum & 0xffffffff) + (sum >> 32);
-    sum = (sum & 0xffffffff) + (sum >> 32);
-    sum = (sum & 0xffff) + (sum >> 16);
-    sum = (sum & 0xffff) + (sum >> 16);
-    return (uint16_t)sum;
+    sum += sum << 32 | sum >> 32;
+    uint32_t half = (uint32_t)(sum >> 32);
+    half += half << 16 | half >> 16;
+    return (uint16_t)(half >> 16);
 }
 
 /* Adds bytes; an odd last one counts as followed by 0. What comes back is below 2^34, so that a few more may be added

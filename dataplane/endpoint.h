@@ -21,13 +21,23 @@ struct endpoint {
     uint8_t family;      /* 4 or 6 */
     uint8_t proto;       /* PROTO_..., 0 likewise */
 };
-/* address: of the family. Made of whole words: what is made of single bytes, and then read as words, has to wait until
- * the bytes are in the cache. */
+/* An address of 4 or 16 bytes, with zeros behind it. Of whole words: what is made of single bytes, and then read as
+ * words, has to wait until the bytes are in the cache. */
+static inline void endpoint_words(uint64_t words[2], const uint8_t *address, uint8_t family)
+{
+    uint32_t low;
+    memcpy(&low, address, sizeof low);
+    words[0] = low;
+    words[1] = 0;
+    if (family != 4)
+        memcpy(words, address, 16);
+}
+/* address: of the family. */
 static inline struct endpoint endpoint_of(const uint8_t *address, uint8_t family, uint16_t port, uint8_t proto)
 {
     struct endpoint endpoint;
-    uint64_t words[2] = {0};
-    memcpy(words, address, family == 4 ? 4 : 16);
+    uint64_t words[2];
+    endpoint_words(words, address, family);
     memcpy(endpoint.address, words, sizeof words);
     endpoint.port = port;
     endpoint.family = family;

@@ -67,6 +67,9 @@ static uint64_t from_lane(uint64_t lanes, unsigned lane)
 uint32_t flow_find(const struct flows *flows, uint64_t hash, unsigned *at)
 {
     uint16_t mark = mark_of(hash);
+    const struct flow_bucket *first = flow_bucket(flows, hash, 0);
+    if (*at == 0 && first->away == 0 && (same_marks(first, 0, mark) | same_marks(first, 1, mark)) == 0)
+        return FLOW_NONE; /* nearly all of a flood */
     while (*at < 2 * FLOW_SLOTS) {
         const struct flow_bucket *bucket = flow_bucket(flows, hash, *at / FLOW_SLOTS);
         unsigned slot = *at % FLOW_SLOTS, half = slot / (FLOW_SLOTS / 2);

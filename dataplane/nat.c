@@ -305,12 +305,11 @@ struct nat_session *nat_begin(struct nat *nat, const struct flow_key *key, uint6
 
 /* ---- packets ---- */
 
-/* As endpoint_of: of whole words. */
 static void key_of(const struct packet *p, struct flow_key *key)
 {
-    uint64_t client[2] = {0}, service[2] = {0};
-    memcpy(client, packet_source(p), p->kind == PACKET_IP4 ? 4 : 16);
-    memcpy(service, packet_dest(p), p->kind == PACKET_IP4 ? 4 : 16);
+    uint64_t client[2], service[2];
+    endpoint_words(client, packet_source(p), packet_family(p));
+    endpoint_words(service, packet_dest(p), packet_family(p));
     memcpy(key->client, client, sizeof client);
     memcpy(key->service, service, sizeof service);
     uint64_t rest =
@@ -319,17 +318,20 @@ static void key_of(const struct packet *p, struct flow_key *key)
     memcpy((uint8_t *)key + sizeof *key - sizeof rest, &rest, sizeof rest);
 }
 
+static bool is_of(const struct nat_session *s, const struct flow_key *key, uint64_t hash)
+{
+    return s->hash == hash && s->client_port == key->client_port && s->service_port == key->service_port &&
+           s->proto == key->proto && s->family == key->family && memcmp(s->client, key->client, 16) == 0 &&
+           memcmp(s->service, key->service, 16) == 0;
+}
+
 struct nat_session *nat_find(const struct nat *nat, const struct flow_key *key, uint64_t hash)
 {
     unsigned at = 0;
     uint32_t index;
-    while ((index = flow_find(&nat->flows, hash, &at)) != FLOW_NONE) {
-        struct nat_session *s = &nat->memory.sessions[index];
-        if (s->hash == hash && s->client_port == key->client_port && s->service_port == key->service_port &&
-            s->proto == key->proto && s->family == key->family && memcmp(s->client, key->client, 16) == 0 &&
-            memcmp(s->service, key->service, 16) == 0)
-            return s;
-    }
+    while ((index = flow_find(&nat->flows, hash, &at)) != FLOW_NONE)
+        if (is_of(&nat->memory.sessions[index], key, hash))
+            return &nat->memory.sessions[index];
     return NULL;
 }
 
@@ -392,7 +394,8 @@ static bool makes_room(const struct nat_session *s, const struct packet *p)
 struct found {
     struct flow_key key; /* from outside */
     uint64_t hash;
-    uint8_t peer; /* as in its nat_way */
+    uint32_t first; /* its session, if it is that; FLOW_NONE: it has none */
+    uint8_t peer;   /* as in its nat_way */
     bool handed;
     const struct nat_local *local; /* from inside; NULL: not for us */
 };
@@ -444,10 +447,20 @@ static struct nat_way from_nobody(struct nat *nat, uint32_t adjacency, struct pa
     return s != NULL ? nat_from_client(nat, s, p, now_us) : refuse(nat, NAT_OUTSIDE, adjacency, p, drop);
 }
 
+/* Found in the second pass, most of them: another has its hash's mark, or it has ended since. */
+static struct nat_session *session_of(const struct nat *nat, const struct found *found)
+{
+    if (found->first == FLOW_NONE)
+        return NULL;
+    struct nat_session *s = &nat->memory.sessions[found->first];
+    bool it_is = s->state != NAT_FREE && is_of(s, &found->key, found->hash);
+    return it_is ? s : nat_find(nat, &found->key, found->hash);
+}
+
 static struct nat_way from_outside(struct nat *nat, uint32_t adjacency, struct packet *p, const struct found *found,
                                    uint64_t now_us)
 {
-    struct nat_session *s = nat_find(nat, &found->key, found->hash);
+    struct nat_session *s = session_of(nat, found);
     if (s != NULL && makes_room(s, p)) {
         nat_end(nat, s);
         s = NULL;
@@ -500,15 +513,20 @@ static void find_place(const struct nat *nat, enum nat_side from, const struct p
     }
 }
 
-/* Second pass: fetches the session, both lines of it. */
-static void fetch_session(const struct nat *nat, enum nat_side from, const struct packet *p, const struct found *found)
+static uint32_t first_of(const struct nat *nat, const struct found *found)
 {
     unsigned at = 0;
+    return flow_find(&nat->flows, found->hash, &at);
+}
+
+/* Second pass: fetches the session, both lines of it. */
+static void fetch_session(const struct nat *nat, enum nat_side from, const struct packet *p, struct found *found)
+{
     const uint32_t *port = from == NAT_OUTSIDE ? NULL : nat_session_at(found->local, p->dest);
-    uint32_t index = from == NAT_OUTSIDE ? flow_find(&nat->flows, found->hash, &at) : port != NULL ? *port : FLOW_NONE;
-    if (index == FLOW_NONE)
+    found->first = from == NAT_OUTSIDE ? first_of(nat, found) : port != NULL ? *port : FLOW_NONE;
+    if (found->first == FLOW_NONE)
         return;
-    const char *session = (const char *)&nat->memory.sessions[index];
+    const char *session = (const char *)&nat->memory.sessions[found->first];
     __builtin_prefetch(session);
     __builtin_prefetch(session + 64);
 }
@@ -522,8 +540,11 @@ void nat_translate(struct nat *nat, enum nat_side from, struct packet *const *pa
         find_place(nat, from, packets[i], &ways[i], &found[i]);
     for (unsigned i = 0; i < n; i++)
         fetch_session(nat, from, packets[i], &found[i]);
+    const uint64_t created = nat->created;
     for (unsigned i = 0; i < n; i++) {
         struct packet *p = packets[i];
+        if (nat->created != created && found[i].first == FLOW_NONE && from == NAT_OUTSIDE)
+            found[i].first = first_of(nat, &found[i]); /* one before it in the burst may have begun its session */
         assert(p->proto == PROTO_TCP || p->proto == PROTO_UDP);
         if (*packet_hops(p) <= 1)
             ways[i] = (struct nat_way){.drop = DROP_TTL};

@@ -41,15 +41,15 @@ enum nat_state {
 const char *nat_state_name(enum nat_state state); /* static */
 enum nat_side { NAT_OUTSIDE, NAT_INSIDE };        /* where a packet comes from, or goes */
 
-/* Where a packet goes. */
+/* Where a packet goes. One word: it is handed on from function to function. */
 struct nat_way {
-    enum drop drop;     /* not DROP_NONE: nowhere */
-    enum nat_side side; /* else out of this side */
-    uint32_t adjacency; /* by this neighbour */
+    enum drop drop : 8;     /* not DROP_NONE: nowhere */
+    enum nat_side side : 8; /* else out of this side */
     /* Of what comes from outside: who else may know its session, a neighbour + 1, 0: nobody; it was handed on itself.
      */
     uint8_t peer;
     bool handed;
+    uint32_t adjacency; /* by this neighbour */
 };
 /* A packet that nat keeps, or sends of its own accord. */
 #define NAT_FRAME 1664u

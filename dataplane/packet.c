@@ -100,8 +100,10 @@ static enum drop parse_ip4(struct packet *packet)
     uint32_t header = (uint32_t)(ip[0] & 15) * 4, total = get16(ip + 2);
     if (header < IP4_SIZE || total < header || total > left)
         return DROP_LENGTH;
-    uint64_t sum = csum_add(0, ip, IP4_SIZE); /* nearly all have no more */
-    if (csum_fold(csum_add(sum, ip + IP4_SIZE, header - IP4_SIZE)) != 0xffff)
+    uint64_t sum = csum_add(0, ip, IP4_SIZE);
+    if (header > IP4_SIZE) /* few have more */
+        sum = csum_add(sum, ip + IP4_SIZE, header - IP4_SIZE);
+    if (csum_fold(sum) != 0xffff)
         return DROP_HEADER_SUM;
     if (header > IP4_SIZE)
         return DROP_OPTIONS;
@@ -171,6 +173,12 @@ enum drop packet_parse(struct packet *packet)
 
 /* ---- checksums ---- */
 
+/* Of the pseudo-header, as they lie in memory (RFC 9293, 3.1); size: of layer 4. */
+static inline uint64_t proto_and_size(uint8_t proto, uint32_t size)
+{
+    return (uint64_t)proto << 8 | (uint64_t)__builtin_bswap16((uint16_t)size) << 16;
+}
+
 /* What the checksum of layer 4 covers, but for the checksum field's own content, which is as it is in the packet. */
 static uint64_t covered(const struct packet *packet)
 {
@@ -179,8 +187,7 @@ static uint64_t covered(const struct packet *packet)
     uint64_t sum = csum_add(0, packet->frame + packet->l4, size);
     if (packet->proto == PROTO_ICMP)
         return sum;
-    uint8_t rest[4] = {0, packet->proto, (uint8_t)(size >> 8), (uint8_t)size};
-    sum = csum_add(sum, rest, sizeof rest);
+    sum += proto_and_size(packet->proto, size);
     return packet->kind == PACKET_IP4 ? csum_add(sum, ip + 12, 8) : csum_add(sum, ip + 8, 32);
 }
 
@@ -214,15 +221,50 @@ void packet_sum_fill(struct packet *packet)
 
 #define HOPS 64u
 
-/* size: of what is behind the IP header. */
-static void make_ip(struct packet *packet, uint8_t family, uint8_t proto, const uint8_t *source, const uint8_t *dest,
-                    uint32_t size)
+/* Words are summed as they are written, and not read back: bytes that were just written in other pieces than they are
+ * read in have to reach the cache first. */
+static inline uint64_t put_word(uint8_t *at, uint32_t value)
 {
-    uint8_t *ip = packet->frame + ETHER_SIZE, both[32];
+    uint32_t word;
+    put32(at, value);
+    _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "else it is the value");
+    word = __builtin_bswap32(value);
+    return word;
+}
+
+/* Addresses may lie in the header that is written. Returns their sum. */
+static uint64_t fill_ip4(uint8_t *ip, uint8_t proto, const uint8_t *source, const uint8_t *dest, uint32_t size)
+{
+    uint32_t from, to;
+    memcpy(&from, source, 4);
+    memcpy(&to, dest, 4);
+    uint64_t addresses = (uint64_t)from + to;
+    uint64_t sum = addresses + put_word(ip, 0x45000000 | (IP4_SIZE + size)) + put_word(ip + 4, IP4_DONT) +
+                   put_word(ip + 8, HOPS << 24 | (uint32_t)proto << 16);
+    uint16_t field = (uint16_t)~csum_fold(sum);
+    memcpy(ip + 10, &field, 2);
+    memcpy(ip + 12, &from, 4);
+    memcpy(ip + 16, &to, 4);
+    return addresses;
+}
+
+static uint64_t fill_ip6(uint8_t *ip, uint8_t proto, const uint8_t *source, const uint8_t *dest, uint32_t size)
+{
+    uint64_t from[2], to[2];
+    memcpy(from, source, 16);
+    memcpy(to, dest, 16);
+    put32(ip, 0x60000000);
+    put32(ip + 4, size << 16 | (uint32_t)proto << 8 | HOPS);
+    memcpy(ip + 8, from, 16);
+    memcpy(ip + 24, to, 16);
+    return csum_add(csum_add(0, from, 16), to, 16);
+}
+
+/* size: of what is behind the IP header. Returns the sum of the addresses. */
+static uint64_t make_ip(struct packet *packet, uint8_t family, uint8_t proto, const uint8_t *source,
+                        const uint8_t *dest, uint32_t size)
+{
     uint32_t all = packet->size + packet->room, header = family == 4 ? IP4_SIZE : IP6_SIZE;
-    unsigned address = packet_address_size(family);
-    memcpy(both, source, address); /* they may lie in the header that is written now */
-    memcpy(both + address, dest, address);
     packet->kind = family == 4 ? PACKET_IP4 : PACKET_IP6;
     packet->proto = proto;
     packet->l3 = ETHER_SIZE;
@@ -230,35 +272,32 @@ static void make_ip(struct packet *packet, uint8_t family, uint8_t proto, const 
     packet->size = packet->l4 + size;
     packet->room = all - packet->size;
     put16(packet->frame + 12, family == 4 ? TYPE_IP4 : TYPE_IP6);
-    memset(ip, 0, header);
-    ip[0] = family == 4 ? 0x45 : 0x60;
-    put16(packet_length(packet), (uint16_t)(size + (family == 4 ? IP4_SIZE : 0)));
-    if (family == 4)
-        put16(ip + 6, IP4_DONT);
-    ip[family == 4 ? 9 : 6] = proto;
-    *packet_hops(packet) = HOPS;
-    memcpy(packet_source(packet), both, 2 * address);
+    uint8_t *ip = packet->frame + ETHER_SIZE;
+    return family == 4 ? fill_ip4(ip, proto, source, dest, size) : fill_ip6(ip, proto, source, dest, size);
 }
 
 void packet_make_tcp(struct packet *packet, const struct tcp_segment *segment)
 {
     uint32_t header = TCP_SIZE + segment->n_options;
-    make_ip(packet, segment->family, PROTO_TCP, segment->source, segment->dest, header);
+    uint64_t sum = make_ip(packet, segment->family, PROTO_TCP, segment->source, segment->dest, header);
     packet->tcp_flags = segment->flags;
     packet->payload = (uint16_t)packet->size;
     packet->source = segment->from;
     packet->dest = segment->to;
     uint8_t *tcp = packet->frame + packet->l4;
-    put16(tcp, segment->from);
-    put16(tcp + 2, segment->to);
-    put32(tcp + 4, segment->seq);
-    put32(tcp + 8, segment->ack);
-    put16(tcp + 12, (uint16_t)(header / 4 << 12 | segment->flags));
-    put16(tcp + 14, segment->window);
-    put32(tcp + 16, 0);
-    if (segment->n_options > 0)
-        memcpy(tcp + TCP_SIZE, segment->options, segment->n_options);
-    packet_sum_fill(packet);
+    sum += put_word(tcp, (uint32_t)segment->from << 16 | segment->to);
+    sum += put_word(tcp + 4, segment->seq);
+    sum += put_word(tcp + 8, segment->ack);
+    sum += put_word(tcp + 12, header / 4 << 28 | (uint32_t)segment->flags << 16 | segment->window);
+    sum += proto_and_size(PROTO_TCP, header);
+    for (unsigned i = 0; i < segment->n_options; i += 4) {
+        uint32_t word;
+        memcpy(&word, segment->options + i, sizeof word);
+        memcpy(tcp + TCP_SIZE + i, &word, sizeof word);
+        sum += word;
+    }
+    uint32_t field = (uint16_t)~csum_fold(sum); /* and no urgent pointer */
+    memcpy(tcp + 16, &field, 4);
 }
 
 void packet_make_icmp(struct packet *packet, const struct icmp_message *message)

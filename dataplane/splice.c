@@ -132,15 +132,13 @@ static void make_from_client(const struct nat_session *s, struct packet *p, stru
 
 static unsigned syn_options(uint8_t *options, uint16_t mss, struct syncookie offer, uint8_t scale)
 {
-    const uint8_t all[] = {
-        OPTION_MSS, 4,     (uint8_t)(mss >> 8), (uint8_t)mss, OPTION_SACK_PERMITTED, 2, OPTION_NOP, OPTION_SCALE,
-        3,          scale, OPTION_NOP,          OPTION_NOP};
-    memcpy(options, all, sizeof all);
-    if (!offer.sack)
-        memset(options + 4, OPTION_NOP, 2);
-    if (offer.scale == COOKIE_NO_SCALE)
-        memset(options + 7, OPTION_NOP, 3);
-    return sizeof all;
+    const uint32_t nops = OPTION_NOP << 8 | OPTION_NOP;
+    bool scales = offer.scale != COOKIE_NO_SCALE;
+    put32(options, OPTION_MSS << 24 | 4u << 16 | mss);
+    put32(options + 4, (offer.sack ? OPTION_SACK_PERMITTED << 8 | 2u : nops) << 16 |
+                           (scales ? OPTION_NOP << 8 | OPTION_SCALE : nops));
+    put32(options + 8, (scales ? 3u << 8 | scale : nops) << 16 | nops);
+    return 12;
 }
 
 /* The client's SYN once more, for the backend. */
@@ -221,9 +219,7 @@ struct nat_way splice_answer_syn(struct nat *nat, const struct flow_key *key, ui
     const struct nat_service *service = nat_service_of(nat, key);
     if (service == NULL)
         return (struct nat_way){.drop = DROP_SERVICE};
-    struct nat_session told = {.family = key->family,
-                               .wants_toa = !!(service->flags & NAT_TOA),
-                               .wants_proxy = !!(service->flags & NAT_PROXY)};
+    unsigned told = translate_overhead_of(key->family, service->flags & NAT_TOA, service->flags & NAT_PROXY);
     struct syncookie offer = offer_of(p);
     uint32_t seq = get32(p->frame + p->l4 + 4);
     struct tcp_segment say = {.family = key->family,
@@ -236,7 +232,7 @@ struct nat_way splice_answer_syn(struct nat *nat, const struct flow_key *key, ui
                               .ack = seq + 1,
                               .window = WINDOW,
                               .options = options};
-    uint16_t mss = (uint16_t)((key->family == 4 ? MSS4 : MSS6) - translate_overhead(&told));
+    uint16_t mss = (uint16_t)((key->family == 4 ? MSS4 : MSS6) - told);
     say.n_options = syn_options(options, mss, offer, COOKIE_SCALE);
     packet_make_tcp(p, &say);
     nat->cookies++;
@@ -259,9 +255,12 @@ bool splice_begin(struct nat *nat, const struct flow_key *key, uint64_t hash, ui
         way->drop = DROP_DAMAGED;
         return true;
     }
-    struct nat_session *s = nat_begin(nat, key, hash, seq, adjacency, now_us, &way->drop);
-    if (s == NULL)
+    enum drop drop;
+    struct nat_session *s = nat_begin(nat, key, hash, seq, adjacency, now_us, &drop);
+    if (s == NULL) {
+        way->drop = drop;
         return true;
+    }
     s->agreed = (uint8_t)number;
     s->seq_out = number;
     s->window = get16(tcp + 14);

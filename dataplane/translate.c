@@ -45,14 +45,21 @@ static unsigned toa_size(const struct nat_session *s)
     return s->family == 4 ? TOA4_SIZE : TOA6_SIZE;
 }
 
+unsigned translate_overhead_of(uint8_t family, bool toa, bool proxy)
+{
+    bool v4 = family == 4;
+    unsigned told_by_toa = v4 ? TOA4_SIZE : TOA6_SIZE, told_by_proxy = v4 ? PROXY4_SIZE : PROXY6_SIZE;
+    return (toa ? told_by_toa : 0) + (proxy ? told_by_proxy : 0);
+}
+
 unsigned translate_preface(const struct nat_session *s)
 {
-    return !s->wants_proxy ? 0 : s->family == 4 ? PROXY4_SIZE : PROXY6_SIZE;
+    return translate_overhead_of(s->family, false, s->wants_proxy);
 }
 
 unsigned translate_overhead(const struct nat_session *s)
 {
-    return translate_preface(s) + (s->wants_toa ? toa_size(s) : 0);
+    return translate_overhead_of(s->family, s->wants_toa, s->wants_proxy);
 }
 
 bool translate_told(struct nat_session *s, uint32_t ack)

@@ -35,5 +35,6 @@ bool translate_told(struct nat_session *s, uint32_t ack);
 /* Bytes that are put in front of the client's stream; and in each packet at most, which its MSS must leave room for. */
 unsigned translate_preface(const struct nat_session *s);
 unsigned translate_overhead(const struct nat_session *s);
+unsigned translate_overhead_of(uint8_t family, bool toa, bool proxy); /* of a service that tells by these */
 
 #endif
