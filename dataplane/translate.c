@@ -254,11 +254,11 @@ static void readdress(struct packet *p, const uint8_t *source, const uint8_t *de
 
 static uint64_t renumber(uint8_t *tcp, unsigned at, uint32_t by)
 {
-    uint8_t number[4];
-    put32(number, get32(tcp + at) + by);
-    uint64_t change = csum_change(tcp + at, number, 4);
-    memcpy(tcp + at, number, 4);
-    return change;
+    uint32_t before, after;
+    memcpy(&before, tcp + at, sizeof before);
+    put32(tcp + at, get32(tcp + at) + by);
+    memcpy(&after, tcp + at, sizeof after);
+    return (uint64_t)after + (uint32_t)~before; /* as csum_change */
 }
 
 /* Windows where both ends have not agreed on one scale (syncookie.h); not in a SYN. */

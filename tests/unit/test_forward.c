@@ -5,6 +5,7 @@
 #include "tests/unit/tcpend.h"
 #include "tests/unit/unit.h"
 
+#include <sodium/crypto_shorthash_siphash24.h>
 #include <string.h>
 
 /* Of each combination. */
@@ -12,6 +13,8 @@
 #define SEEDS_FULL 40u /* with SIGNALBOX_TEST_FULL */
 
 enum { CLIENT, OUTSIDE, INSIDE, BACKEND }; /* who receives a frame */
+
+static const uint8_t families[] = {4, 6};
 
 #define ENDS (1u << CLIENT | 1u << BACKEND)
 
@@ -321,6 +324,50 @@ START_TEST(a_flood_of_syns_keeps_nobody_out)
 }
 END_TEST
 
+/* The MAC is SipHash-2-4 of what it is said to be of, as a library computes it. */
+START_TEST(a_cookie_is_a_siphash)
+{
+    uint8_t key[COOKIE_KEY], family = families[_i];
+    unsigned address = family == 4 ? 4 : 16;
+    struct wire wire;
+    wire_init(&wire, &(struct wire_faults){0}, 9);
+    for (unsigned i = 0; i < 1000; i++) {
+        struct flow_key flow = {.client_port = (uint16_t)wire_random(&wire, 65536),
+                                .service_port = (uint16_t)wire_random(&wire, 65536),
+                                .proto = PROTO_TCP,
+                                .family = family};
+        uint32_t seq = wire_random(&wire, UINT32_MAX), minute = wire_random(&wire, UINT32_MAX), found;
+        struct syncookie offer = {(uint8_t)wire_random(&wire, 16), wire_random(&wire, 2),
+                                  (uint8_t)wire_random(&wire, 8)};
+        for (unsigned k = 0; k < 16; k++) {
+            key[k] = (uint8_t)wire_random(&wire, 256);
+            flow.client[k] = k < address ? (uint8_t)wire_random(&wire, 256) : 0;
+            flow.service[k] = k < address ? (uint8_t)wire_random(&wire, 256) : 0;
+        }
+        uint8_t message[64], hash[8], agreed = (uint8_t)(offer.scale << 4 | offer.sack << 3 | offer.mss);
+        unsigned n = 0;
+        const struct {
+            const void *bytes;
+            unsigned size;
+        } parts[] = {{flow.client, address},
+                     {flow.service, address},
+                     {&flow.client_port, 2},
+                     {&flow.service_port, 2},
+                     {&seq, 4},
+                     {&minute, 4},
+                     {&agreed, 1},
+                     {&family, 1}};
+        for (unsigned k = 0; k < G_N_ELEMENTS(parts); n += parts[k++].size)
+            memcpy(message + n, parts[k].bytes, parts[k].size);
+        crypto_shorthash_siphash24(hash, message, n, key);
+        memcpy(&found, hash, 4);
+        uint32_t number = syncookie_make(key, &flow, seq, offer, minute * COOKIE_MINUTE_US + 5);
+        ck_assert_uint_eq(number, found << 8 | agreed);
+    }
+    wire_clear(&wire);
+}
+END_TEST
+
 START_TEST(a_cookie_is_good_for_its_client_and_its_time)
 {
     uint8_t key[COOKIE_KEY] = {1, 2, 3};
@@ -356,6 +403,7 @@ static void add(TCase *tcase)
 {
     tcase_add_loop_test(tcase, what_arrives_is_what_was_sent, 0, 24);
     tcase_add_loop_test(tcase, a_flood_of_syns_keeps_nobody_out, 0, 4);
+    tcase_add_loop_test(tcase, a_cookie_is_a_siphash, 0, 2);
     tcase_add_test(tcase, a_cookie_is_good_for_its_client_and_its_time);
 }
 
