@@ -469,6 +469,35 @@ START_TEST(a_burst_is_as_its_packets_one_by_one)
 }
 END_TEST
 
+/* A session that ends in a burst is over for those behind in it, though it was found for them before. */
+START_TEST(what_ends_in_a_burst_is_over)
+{
+    struct rig *r = rig_new(families[_i], SESSIONS);
+    struct frame f, frames[2];
+    struct packet *packets[] = {&frames[0].packet, &frames[1].packet};
+    struct nat_way ways[] = {{.adjacency = 50}, {.adjacency = 50}};
+    uint16_t port;
+    uint32_t isn;
+    const struct said says[] = {
+        {.from = 40000, .to = 80, .seq = 9, .flags = TCP_SYN},
+        {.from = 40000, .to = 80, .seq = 0xfffffff1, .ack = 501, .flags = TCP_ACK, .data = "late"},
+    };
+    open_it(r, 40000, 80, &port, &isn);
+    client_says(r, &f, (struct said){.from = 40000, .to = 80, .seq = 0xfffffff1, .flags = TCP_RST});
+    ck_assert_uint_eq(r->nat.states[NAT_CLOSED], 1);
+    r->nat.cookies_above = 0; /* nothing begins in its place */
+    for (unsigned i = 0; i < 2; i++) {
+        frame_make(&frames[i], r->family, r->family == 4 ? rig_client4 : rig_client6,
+                   r->family == 4 ? rig_vip4 : rig_vip6, &says[i]);
+        ck_assert_int_eq(packet_parse(packets[i]), DROP_NONE);
+    }
+    nat_translate(&r->nat, NAT_OUTSIDE, packets, ways, 2, r->now_us);
+    ck_assert_int_eq(ways[0].side, NAT_OUTSIDE); /* a cookie */
+    ck_assert_int_eq(ways[1].drop, DROP_COOKIE);
+    rig_free(r);
+}
+END_TEST
+
 /* Any bytes from both sides: nothing is read or written outside a frame, every session can be accounted for. */
 START_TEST(strange_packets)
 {
@@ -526,6 +555,7 @@ static void add(TCase *tcase)
     tcase_add_loop_test(tcase, backends_of_clients_that_are_there_already, 0, 2);
     tcase_add_loop_test(tcase, backends_take_their_share, 0, 2);
     tcase_add_loop_test(tcase, a_burst_is_as_its_packets_one_by_one, 0, 2);
+    tcase_add_loop_test(tcase, what_ends_in_a_burst_is_over, 0, 2);
     tcase_add_loop_test(tcase, strange_packets, 0, 2);
 }
 
