@@ -3,7 +3,7 @@
 import * as esbuild from 'esbuild';
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'node:zlib';
@@ -13,7 +13,9 @@ const here = dirname(fileURLToPath(import.meta.url));
 const out = resolve(process.argv[2] ?? join(here, 'dist'));
 const budget = 90_000; // bytes of all scripts, gzipped: what a phone on a bad line loads in a second or two
 
-writeFileSync(join(here, 'src/api_types.ts'), typesOf(parseYaml(readFileSync(join(here, '../schema/openapi.yaml'), 'utf8'))));
+// Not touched when it says the same: another build may read it just now.
+const types = join(here, 'src/api_types.ts'), text = typesOf(parseYaml(readFileSync(join(here, '../schema/openapi.yaml'), 'utf8')));
+if (!existsSync(types) || readFileSync(types, 'utf8') !== text) writeFileSync(types, text);
 execFileSync(process.execPath, [join(here, 'node_modules/typescript/bin/tsc'), '-p', here], { stdio: 'inherit' });
 
 const built = await esbuild.build({
