@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import type { Browser, BrowserContext } from 'playwright-core';
 import { programs, Rig, type Seen } from '../test/rig';
-import { desk, launch, logIn, lowTargets, noFaultOfAccess, phone, shot, visitor as visit, wide, wrongs } from './visit';
+import { desk, launch, logIn, lowTargets, noFaultOfAccess, phone, places, shot, visitor as visit, wide, wrongs } from './visit';
 
 const rig = new Rig();
 let browser: Browser, seen: Seen = { down: null }, reporting: NodeJS.Timeout | undefined;
@@ -171,21 +171,6 @@ test('eight tabs of one browser: each is alive, and one alone holds the stream',
   assert.ok(most >= 1 && most <= 2, `${most} streams at once, expected one, or one more while the lead goes over`);
   await context.close();
 });
-
-/** Places that show every screen with something on it; `see`: what is there when it has been asked for. */
-const places: Array<{ name: string; url: string; see: RegExp }> = [
-  { name: 'runs', url: '/executions', see: /room-isolated room-a/ },
-  { name: 'approvals', url: '/approvals', see: /Nobody waits for a second person|Approve/ },
-  { name: 'controls', url: '/controls?lever=room.ingress&object=room-a&value=default', see: /public entrances/ },
-  { name: 'explain', url: '/explain?url=http%3A%2F%2Fcreator.example.test%2Fupload&user=42', see: /Intended/ },
-  { name: 'inventory', url: '/inventory/pop', see: /pop-a1/ },
-  { name: 'object', url: '/inventory/pop/pop-a1', see: /Used by/ },
-  { name: 'plans', url: '/plans', see: /room-isolated/ },
-  { name: 'plan', url: '/plans/room-isolated', see: /Save the difference/ },
-  { name: 'agents', url: '/agents', see: /edge-1/ },
-  { name: 'audit', url: '/audit', see: /The chain of/ },
-  { name: 'settings', url: '/settings', see: /Webhooks/ },
-];
 
 test('each screen, dark and light, desk and phone: no fault of access, nothing to scroll sideways, nothing too small for a thumb', { skip: !programs, timeout: 300_000 }, async () => {
   wrongs.length = 0;

@@ -57,3 +57,18 @@ export async function noFaultOfAccess(page: Page, where: string): Promise<void> 
 export const wide = (page: Page): Promise<number> => page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
 export const lowTargets = (page: Page): Promise<string[]> => page.evaluate(() => [...document.querySelectorAll<HTMLElement>('button, a.button, input, select, textarea, nav a, header a, summary')]
   .filter((one) => one.getClientRects().length > 0 && one.getBoundingClientRect().height < 44).map((one) => `${one.tagName} ${one.textContent} ${one.getBoundingClientRect().height}`));
+
+/** Places that show every screen with something on it; `see`: what is there when it has been asked for. */
+export const places: Array<{ name: string; url: string; see: RegExp }> = [
+  { name: 'runs', url: '/executions', see: /room-isolated room-a/ },
+  { name: 'approvals', url: '/approvals', see: /Nobody waits for a second person|Approve/ },
+  { name: 'controls', url: '/controls?lever=room.ingress&object=room-a&value=default', see: /public entrances/ },
+  { name: 'explain', url: '/explain?url=http%3A%2F%2Fcreator.example.test%2Fupload&user=42', see: /Intended/ },
+  { name: 'inventory', url: '/inventory/pop', see: /pop-a1/ },
+  { name: 'object', url: '/inventory/pop/pop-a1', see: /Used by/ },
+  { name: 'plans', url: '/plans', see: /room-isolated/ },
+  { name: 'plan', url: '/plans/room-isolated', see: /Save the difference/ },
+  { name: 'agents', url: '/agents', see: /edge-1/ },
+  { name: 'audit', url: '/audit', see: /The chain of/ },
+  { name: 'settings', url: '/settings', see: /Webhooks/ },
+];

@@ -1,5 +1,5 @@
 // main.tsx: the shell: who, where, how old; one screen at a time.
-import { render } from 'preact';
+import { options, render } from 'preact';
 import { useEffect, useRef } from 'preact/hooks';
 import { api } from './api';
 import { begin, dataAge, logOut, nowMs, session, stale, state } from './app';
@@ -15,7 +15,7 @@ import { Palette } from './palette';
 import { Panel } from './panel';
 import { Plans } from './plans';
 import { Settings } from './settings';
-import { age, clock } from './site';
+import { age, clock, unturned } from './site';
 
 const screens = [
   { path: '', key: 'p', name: 'Panel' },
@@ -118,6 +118,13 @@ async function who(): Promise<void> {
   }
 }
 
+// Each text that is drawn, whoever wrote it; fields keep what they have.
+const drawn = options.vnode;
+options.vnode = (node) => {
+  const text = node as { props: unknown };
+  if (typeof text.props === 'string') text.props = unturned(text.props);
+  drawn?.(node);
+};
 followPlaces();
 setInterval(() => { nowMs.value = Date.now(); }, 1000);
 void who();

@@ -123,3 +123,8 @@ export function rate(value: number): string {
 export function shellWord(text: string): string {
   return /^[A-Za-z0-9_.,:=/+-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
 }
+
+/** Text of others, as it may stand between words of the page: what would turn the order of letters round is shown instead. */
+export function unturned(text: string): string {
+  return text.replace(/[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/g, (one) => `‹U+${one.charCodeAt(0).toString(16).toUpperCase().padStart(4, '0')}›`);
+}

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Status } from '../src/api_types';
-import { age, agentHealth, entranceHealth, inventoryOf, leaking, roomHealth, shellWord, type Site, siteOf, unconverged } from '../src/site';
+import { age, agentHealth, entranceHealth, inventoryOf, leaking, roomHealth, shellWord, type Site, siteOf, unconverged, unturned } from '../src/site';
 import { ageOf, reduce, samplesKept, start } from '../src/state';
 
 const steady = (): Site => siteOf({
@@ -73,5 +73,6 @@ test('texts', () => {
   assert.deepEqual([0, 59_999, 61_000, 3_660_000].map(age), ['0 s', '59 s', '1 min 1 s', '1 h 1 min']);
   assert.equal(shellWord('room-a'), 'room-a');
   assert.equal(shellWord("it's; rm -rf /"), "'it'\\''s; rm -rf /'");
+  assert.equal(unturned('room-\u202eb-moor\u2069 שלום 🔥'), 'room-‹U+202E›b-moor‹U+2069› שלום 🔥');
   assert.deepEqual(inventoryOf([{ kind: 'pop', name: 'p', room: 'r', city: 7 } as never]).pops, [{ name: 'p', room: 'r', city: '', carriers: [] }]);
 });
