@@ -1,9 +1,9 @@
 // Who writes names and texts that are meant to do harm, and who presses what is not his: each screen in a real Chromium,
 // with answers of a real server in which every name and every text is hostile.
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { after, before, test } from 'node:test';
+import { after, afterEach, before, test } from 'node:test';
 import type { Browser, Page, Route } from 'playwright-core';
 // @ts-expect-error: plain JavaScript, as the build runs it
 import { parseYaml } from '../openapi_types.mjs';
@@ -25,6 +25,7 @@ after(async () => {
   await browser?.close();
   await rig.end();
 });
+afterEach(async () => { await Promise.all((browser?.contexts() ?? []).map((one) => one.close())); });
 const screens = (): Array<{ name: string; url: string; see: RegExp }> => [{ name: 'panel', url: '/', see: /^Alarms/ },
   { name: 'failover', url: '/failover?plan=room-isolated&target=room-a', see: /C The button/ }, { name: 'execution', url: `/executions/${run}`, see: /begun/ }, ...places];
 
@@ -34,7 +35,7 @@ const evil = `"><img src=x onerror="evil=1"><script>evil=2</script>{{evil}}\u202
 /** Puts it behind each name, and each text of people, of an answer; takes it away again from what is asked. */
 async function spoil(page: Page): Promise<void> {
   const site = JSON.parse(rig.signalbox(['export', '--json'])) as { objects: Array<{ name: string }>; plans: Array<{ plan: string }> };
-  const names = [...site.objects.map((one) => one.name), ...site.plans.map((one) => one.plan), 'two-rooms'].filter((name) => /[-.]/.test(name)).sort((a, b) => b.length - a.length);
+  const names = [...site.objects.map((one) => one.name), ...site.plans.map((one) => one.plan), 'two-rooms'].filter((name) => /[-.]/.test(name)).concat(people.map(([name]) => name)).sort((a, b) => b.length - a.length);
   const named = new RegExp(`(?<![a-z0-9.-])(?:${names.map((name) => name.replaceAll('.', '\\.')).join('|')})(?![a-z0-9-])`, 'g');
   const texts = new Set(['text', 'reason', 'error', 'why', 'evidence', 'title', 'summary', 'city', 'complains', 'figures', 'way_round', 'notes', 'doc', 'detail', 'diff', 'what']);
   const worse = (value: unknown, key: string): unknown => {
@@ -76,24 +77,25 @@ test('markup, bidi, emoji, 4,000 characters in every name and text: nothing runs
     });
     await logIn(page, 'carol');
     await spoil(page);
-    for (const { name, url, see } of screens()) {
+    for (const { name, url } of screens()) {
       const where = `${name} ${viewport.width}`;
-      await page.goto(url);
-      await page.getByText(see).first().waitFor();
+      await page.goto(name === 'plan' ? '/plans' : url);
+      if (name === 'plan') await page.locator('main table a').first().dispatchEvent('click').then(() => page.locator('main textarea').waitFor());
+      if (name !== 'approvals') await page.waitForFunction((text) => [document.querySelector('main')?.textContent, ...[...document.querySelectorAll('textarea')].map((one) => one.value)].some((one) => one?.includes(text)), '<script>evil=2').catch(() => assert.fail(`found nothing hostile, expected it shown as it is written: ${where}`));
       if (name === 'failover') {
         await page.getByRole('combobox', { name: 'From' }).selectOption({ index: 1 });
         await page.getByRole('combobox', { name: 'How' }).selectOption({ index: 1 });
       }
-      assert.match(await page.evaluate(() => document.body.textContent ?? ''), name === 'approvals' ? /signalbox/ : /<script>evil=2<\/script>.*‹U\+202E›/, `what is hostile is shown as it is written: ${where}`);
       assert.deepEqual(await harm(page), [], where);
       assert.equal(await wide(page), 0, `nothing to scroll sideways: ${where}`);
+      const bar = (await page.locator('header').boundingBox())!.height;
+      assert.ok(bar <= viewport.height / 5, `the bar on top is ${bar} px high, expected to leave the page in sight: ${where}`);
       if (viewport === phone) assert.deepEqual(await lowTargets(page), [], where);
-      for (const field of await page.locator('main input:not([type=range]):not([list]), main textarea').all()) if (await field.isEditable()) await field.fill(evil.slice(0, 4000));
+      for (const field of await page.locator('main input:not([type=range]):not([list]), main textarea').all()) if (await field.isVisible() && await field.isEditable()) await field.fill(evil.slice(0, 4000));
       assert.deepEqual(await harm(page), [], `typed, ${where}`);
       assert.equal(await wide(page), 0, `nothing to scroll sideways, typed: ${where}`);
     }
     assert.deepEqual(asked, []);
-    await context.close();
   }
   assert.deepEqual(wrongs.filter((one) => !/EventSource/.test(one)), []);
 });
@@ -122,23 +124,23 @@ test('every button of every screen, pressed: none asks for what the role may not
       if (wants !== 'any' && ranks.indexOf(wants) > ranks.indexOf(role)) beyond.push(`${new URL(page.url()).pathname}: ${request.method()} ${new URL(request.url()).pathname} is ${wants}'s`);
     });
     await logIn(page, who);
-    for (const { url, see } of screens()) {
+    const drawn = (): Promise<void> => page.locator('main :is(h1, h2)').first().waitFor({ state: 'attached' }).catch(async (error: unknown) => assert.fail(`${page.url()}: ${String(error).slice(0, 80)}: ${(await page.textContent('body'))?.slice(0, 300)}`));
+    for (const { url } of screens()) {
       const buttons = page.locator('main button:enabled, main input[type=submit]:enabled');
       await page.goto(url);
-      await page.getByText(see).first().waitFor();
+      await drawn();
       for (let i = 0, n = Math.min(12, await buttons.count()); i < n; i++) {
-        for (const field of await page.locator('main input:not([type=range]):not([type=search]), main textarea').all()) if (await field.isEditable() && await field.inputValue() === '') await field.fill('room-a');
+        for (const field of await page.locator('main input:not([type=range]):not([type=search]), main textarea').all()) if (await field.isVisible() && await field.isEditable() && await field.inputValue() === '') await field.fill('room-a');
         await buttons.nth(i).click({ timeout: 2000 }).then(() => { pressed++; }, () => undefined); // what came of the last one may have taken it away
         await page.waitForLoadState('networkidle', { timeout: 300 }).catch(() => undefined);
         if (page.url() === `${rig.base}${url}`) continue;
         await page.goto(url);
-        await page.getByText(see).first().waitFor();
+        await drawn();
       }
     }
     console.log(`${role}: ${pressed} buttons pressed, ${asked} changes asked for`);
     assert.ok(pressed > 5, `${pressed} buttons`);
     assert.deepEqual(beyond, [], `${who} is ${role}`);
-    await context.close();
   }
 });
 
@@ -156,5 +158,26 @@ test('with the cookie of a session, and all that a page may know: what is not of
     }));
   }, operations);
   assert.deepEqual(answers.filter((one) => !one.startsWith('403 ')), [], 'a viewer');
-  await context.close();
+
+  const plan = join(rig.dir, 'careful.yaml');
+  writeFileSync(plan, 'plan: careful\ntarget: pop\nsteps:\n  - {name: second, approve: "Look first."}\n  - {name: out, set: [{control: pop, on: $target, value: out}]}\n');
+  rig.signalbox(['apply', '-f', plan]);
+  const other = await visitor(browser, rig.base, desk), asker = await other.newPage();
+  await logIn(asker);
+  const own = await asker.evaluate(async () => {
+    const { csrf } = (await (await fetch('/v1/session')).json()) as { csrf: string };
+    const post = async (path: string, body: object): Promise<{ status: number; answer: { id: string; detail?: string; steps: Array<{ name: string; kind: string; state: string; binding?: string }> } }> => {
+      const answer = await fetch(path, { method: 'POST', headers: { 'X-CSRF-Token': csrf, 'Content-Type': 'application/json' }, body: JSON.stringify(body) });
+      return { status: answer.status, answer: await answer.json() };
+    };
+    const { answer: started } = await post('/v1/plans/careful/run', { target: 'pop-b1', confirm: 'pop-b1', reason: 'x' });
+    for (;;) { // until it asks
+      const run = (await (await fetch(`/v1/executions/${started.id}?wait=1`)).json()) as typeof started, step = run.steps.find((one) => one.kind === 'approve' && one.state === 'running');
+      if (step !== undefined) return post(`/v1/executions/${started.id}/acts`, { act: 'approve', step: step.name, binding: step.binding });
+      if (run.steps.some((one) => one.state === 'failed')) return { status: 0, answer: { ...run, detail: JSON.stringify(run.steps) } };
+    }
+  });
+  assert.match(`${own.status} ${own.answer.detail ?? ''}`, /^4\d\d .*a person other than/);
+  await asker.goto('/approvals');
+  assert.ok(await asker.getByRole('button', { name: 'Approve careful pop-b1' }).isDisabled());
 });

@@ -113,7 +113,7 @@ export function Failover() {
         {plan?.summary !== undefined && <p>{plan.summary}</p>}
         <Notes notes={plan?.notes ?? []} />
         {plan !== undefined && <p class="note">{past75 === null ? 'It has not run well before: how long it takes is not known.' : `Three of four of the last ${past75.runs} runs took ${past75.p75.toFixed(1)} s at most.`}</p>}
-        <button type="button" class="main" disabled={!whole || busy !== ''} onClick={() => void look()}>{busy === 'preview' ? 'Asking…' : `Preview ${planName} ${target}`}</button>
+        <button type="button" class="main" disabled={!whole || busy !== '' || !may('operator')} onClick={() => void look()}>{busy === 'preview' ? 'Asking…' : `Preview ${planName} ${target}`}</button>
       </section>
       <section aria-labelledby="does-title" aria-live="polite">
         <h2 id="does-title">B What it does</h2>
