@@ -210,13 +210,25 @@ unsigned checks_up(const struct checks *checks, unsigned service)
     return up;
 }
 
-json_t *checks_to_json(const struct checks *checks)
+bool checks_lost(const struct checks *checks, unsigned service)
+{
+    uint64_t good = 0;
+    for (guint i = 0; i < checks->all->len; i++) {
+        const struct check *c = checks->all->pdata[i];
+        good += backend_of(checks, i)->service == service && c->asker != NULL ? c->health.good : 0;
+    }
+    return good > 0 && checks_up(checks, service) == 0;
+}
+
+json_t *checks_to_json(const struct checks *checks, bool all)
 {
     json_t *list = json_array();
     int64_t now_us = loop_now_us();
     for (guint i = 0; i < checks->all->len; i++) {
         const struct check *c = checks->all->pdata[i];
         const struct health *h = &c->health;
+        if (c->asker == NULL && !all)
+            continue;
         json_array_append_new(list, json_pack("{s:s,s:s,s:s,s:I,s:I,s:I,s:s}", "service", service_of(checks, i)->name,
                                               "backend", backend_of(checks, i)->name, "state",
                                               c->asker == NULL ? "up" : health_state_name(h->state), "weight",

@@ -28,7 +28,9 @@ void checks_set(struct checks *checks, const struct gwtable *table);
 void checks_weights(const struct checks *checks, uint32_t *weights);
 /* Backends of a service, by its place, that are not down. */
 unsigned checks_up(const struct checks *checks, unsigned service);
-/* [{"service","backend","state","weight","good","bad","why"}]; new reference. */
-json_t *checks_to_json(const struct checks *checks);
+/* Is it checked, has one of its backends been well, and is none now? */
+bool checks_lost(const struct checks *checks, unsigned service);
+/* [{"service","backend","state","weight","good","bad","why"}] of those that are checked, or of all; new reference. */
+json_t *checks_to_json(const struct checks *checks, bool all);
 
 #endif

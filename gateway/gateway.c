@@ -16,7 +16,9 @@
 struct gateway {
     struct shell *shell;
     struct dpclient *client;
-    struct checks *checks;
+    struct checks *checks, *probes;
+    struct gwtable *probed; /* of probes; NULL: none */
+    int64_t probe_us;
     struct announcer *announcer;
     struct loop_timer *again;
     struct gwtable *table; /* in force, or given to the forwarder last; NULL: none yet */
@@ -38,7 +40,7 @@ static void go_on(struct gateway *g);
 static bool see(void *data, const char *name, struct vip_sight *sight)
 {
     const struct gateway *g = data;
-    unsigned n = 0;
+    unsigned n = 0, asked = 0, lost = 0;
     bool known = false;
     const struct gwtable_service *services = g->table != NULL ? gwtable_services(g->table, &n) : NULL;
     *sight = (struct vip_sight){.forwarder = dpclient_there(g->client), .table = g->in_force > 0};
@@ -47,7 +49,10 @@ static bool see(void *data, const char *name, struct vip_sight *sight)
             continue;
         known = true;
         sight->backends += checks_up(g->checks, i);
+        asked += services[i].checked;
+        lost += checks_lost(g->probes, i);
     }
+    sight->silent = asked > 0 && lost == asked;
     sight->drained = known && gwtable_is_out(g->table);
     return known;
 }
@@ -65,6 +70,14 @@ static void addresses_add(struct gateway *g)
         if (services[i].vip != NULL)
             announcer_add(g->announcer, services[i].vip);
     announcer_look(g->announcer);
+}
+
+static void probes_set(struct gateway *g)
+{
+    struct gwtable *before = g->probed;
+    g->probed = g->probe_us > 0 ? gwtable_of_probes(g->table, g->probe_us) : NULL;
+    checks_set(g->probes, g->probed);
+    gwtable_free(before);
 }
 
 /* ---- tables ---- */
@@ -103,6 +116,7 @@ static void take_force(struct gateway *g)
     if (applied) {
         gwtable_free(g->table);
         g->table = g_steal_pointer(&g->next);
+        probes_set(g);
         addresses_add(g);
         shell_applied(g->shell);
     }
@@ -193,6 +207,7 @@ static void on_life(void *data, bool there)
     g->in_force = 0;
     g->wants_show = false;
     if (!there) {
+        g_clear_pointer(&g->shown, g_free);
         announcer_look(g->announcer); /* before anything else: who is sent here finds nothing */
         apply_failed(g, "the forwarder is gone");
     }
@@ -208,6 +223,15 @@ static void on_check(void *data, const char *why)
     }
     g->dirty = wanted(g) != NULL;
     go_on(g);
+}
+
+static void on_probe(void *data, const char *why)
+{
+    struct gateway *g = data;
+    if (why == NULL)
+        return;
+    shell_note(g->shell, why);
+    announcer_look(g->announcer);
 }
 
 static void gateway_apply(void *data, const struct manifest *manifest, GBytes *const parts[static PARTS])
@@ -252,9 +276,10 @@ static void gateway_report(void *data, json_t *report)
     for (unsigned i = 0; lines[i] != NULL && lines[i][0] != '\0' && i < GATEWAY_SHOWN; i++)
         json_array_append_new(shown, json_string(lines[i]));
     json_object_set_new(report, "gateway",
-                        json_pack("{s:b,s:I,s:o,s:o,s:o}", "forwarder", dpclient_there(g->client), "table",
+                        json_pack("{s:b,s:I,s:o,s:o,s:o,s:o}", "forwarder", dpclient_there(g->client), "table",
                                   (json_int_t)g->in_force, "vips", announcer_to_json(g->announcer), "backends",
-                                  g->table != NULL ? checks_to_json(g->checks) : json_array(), "shown", shown));
+                                  g->table != NULL ? checks_to_json(g->checks, true) : json_array(), "probes",
+                                  checks_to_json(g->probes, false), "shown", shown));
 }
 
 /* ---- life ---- */
@@ -266,6 +291,8 @@ struct gateway *gateway_new(struct loop *loop, const struct gateway_settings *se
     g->numbered = (uint64_t)loop_now_us(); /* so that none is that of an agent before */
     g->client = dpclient_new(loop, settings->forwarder_socket, on_life, g);
     g->checks = checks_new(loop, on_check, g);
+    g->probes = checks_new(loop, on_probe, g);
+    g->probe_us = settings->probe_us;
     g->announcer = announcer_new(loop, settings->bird_socket, &settings->limits, &callbacks);
     g->again = loop_timer_new(loop, on_again, g);
     return g;
@@ -278,6 +305,8 @@ void gateway_free(struct gateway *g)
     dpclient_free(g->client);
     announcer_free(g->announcer);
     checks_free(g->checks);
+    checks_free(g->probes);
+    gwtable_free(g->probed);
     loop_timer_free(g->again);
     gwtable_free(g->table);
     gwtable_free(g->next);

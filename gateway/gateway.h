@@ -6,8 +6,13 @@
  * forwarder is given the same table with other weights. One that refuses a table keeps the one before, and so do the
  * checks.
  *
+ * Each address may be asked itself, from end to end, as its backends are: what is routed to this forwarder alone finds
+ * one that is there and carries nothing. One that has answered, and does not any more, is not announced; one that
+ * never has is a matter of routing, and says nothing.
+ *
  * What it adds to a report: "gateway": {"forwarder": bool, "table": number of the last table or 0, "vips":
- * (announcer.h), "backends": (checks.h), "shown": [lines of dataplane/dpsocket.h], at most GATEWAY_SHOWN of them}.
+ * (announcer.h), "backends": (checks.h), "probes": (checks.h) of addresses, "shown": [lines of dataplane/dpsocket.h],
+ * at most GATEWAY_SHOWN of them}.
  *
  * Thread safety: belongs to its loop's thread.
  */
@@ -22,6 +27,7 @@
 struct gateway_settings {
     const char *forwarder_socket, *bird_socket;
     struct vip_limits limits;
+    int64_t probe_us; /* an address is asked so far apart; 0: never */
 };
 
 struct gateway;

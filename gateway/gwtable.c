@@ -267,6 +267,7 @@ static bool read_service(struct gwtable *t, const char *rest, char **f)
     const struct gwtable_service *check = g_hash_table_lookup(t->checks, rest);
     struct gwtable_service s = check != NULL ? *check : (struct gwtable_service){0};
     s.name = g_strdup(rest);
+    s.at = g_strdup(f[0]);
     s.vip = vip ? g_strdup(f[3]) : NULL;
     s.host = g_strdup(s.host);
     s.path = g_strdup(s.path);
@@ -330,6 +331,7 @@ static void clear_service(void *data)
 {
     struct gwtable_service *s = data;
     g_free(s->name);
+    g_free(s->at);
     g_free(s->vip);
     g_free(s->host);
     g_free(s->path);
@@ -380,7 +382,7 @@ static void put_together(struct gwtable *t)
     t->header.n_backends = t->backends->len;
 }
 
-struct gwtable *gwtable_parse(const char *text, gsize size, GError **error)
+static struct gwtable *table_new(void)
 {
     struct gwtable *t = g_new0(struct gwtable, 1);
     for (unsigned i = 0; i < DP_ADJACENCIES; i++)
@@ -393,6 +395,12 @@ struct gwtable *gwtable_parse(const char *text, gsize size, GError **error)
     t->checks = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, free_check);
     g_array_set_clear_func(t->services, clear_service);
     g_array_set_clear_func(t->lines, clear_line);
+    return t;
+}
+
+struct gwtable *gwtable_parse(const char *text, gsize size, GError **error)
+{
+    struct gwtable *t = table_new();
     part_foreach(text, size, on_line, t);
     if (t->error == NULL && !t->is_gateway)
         t->error =
@@ -416,6 +424,27 @@ void gwtable_free(struct gwtable *t)
     g_hash_table_unref(t->checks);
     g_free(t->before);
     g_free(t);
+}
+
+struct gwtable *gwtable_of_probes(const struct gwtable *table, int64_t interval_us)
+{
+    struct gwtable *t = table_new();
+    for (unsigned i = 0; i < table->services->len; i++) {
+        struct gwtable_service s = g_array_index(table->services, struct gwtable_service, i);
+        struct backend self = {.service = g_strdup(s.name), .told = {g_strdup("itself"), g_strdup(s.at), i, 1}};
+        s.checked = s.checked && s.vip != NULL;
+        s.limits.interval_us = s.limits.timeout_us = interval_us;
+        s.limits.slow_start_us = 0;
+        s.name = g_strdup(s.name);
+        s.at = g_strdup(s.at);
+        s.vip = g_strdup(s.vip);
+        s.host = g_strdup(s.host);
+        s.path = g_strdup(s.path);
+        g_array_append_val(t->services, s);
+        g_array_append_val(t->lines, self); /* its owner */
+        g_array_append_val(t->backends, self.told);
+    }
+    return t;
 }
 
 bool gwtable_is_out(const struct gwtable *t)

@@ -30,8 +30,9 @@
 
 enum gwtable_kind { GWTABLE_TCP, GWTABLE_HTTP, GWTABLE_UDP };
 struct gwtable_service {
-    char *name, *vip; /* vip: NULL, none */
-    bool checked;     /* the rest is set */
+    char *name, *at; /* at: ADDRESS:PORT */
+    char *vip;       /* NULL: none */
+    bool checked;    /* the rest is set */
     enum gwtable_kind kind;
     struct health_limits limits;
     char *host, *path; /* of HTTP; NULL: the backend's address, "/" */
@@ -52,6 +53,9 @@ bool gwtable_is_out(const struct gwtable *table);
 /* Services, and backends: those of one service lie together. The table's. */
 const struct gwtable_service *gwtable_services(const struct gwtable *table, unsigned *n);
 const struct gwtable_backend *gwtable_backends(const struct gwtable *table, unsigned *n);
+/* For checks.h, to ask at the addresses themselves: the same services; each that has a VIP and is checked has itself as
+ * its only backend and is asked as its backends are, but so far apart; the others are not checked. gwtable_free. */
+struct gwtable *gwtable_of_probes(const struct gwtable *table, int64_t interval_us);
 /* weights: of each backend, in order. g_byte_array_unref. */
 GByteArray *gwtable_message(const struct gwtable *table, uint64_t generation, const uint32_t *weights);
 

@@ -21,6 +21,8 @@ struct stage {
     pid_t gateway, bird, forwarder, backend[2];
     uint16_t port[2]; /* of the backends */
     char *layout;
+    const char *more;  /* an option more for the agent; NULL: none */
+    uint16_t vip_port; /* service home is at it, of 127.0.0.1; 0: elsewhere */
 };
 
 static pid_t gateway_start(const struct stage *s, const char *settle)
@@ -34,13 +36,14 @@ static pid_t gateway_start(const struct stage *s, const char *settle)
         _exit(126);
     execl(SIGNALBOX_GATEWAY, SIGNALBOX_GATEWAY, "--name=gw-1", "--cluster=two-rooms", "--state", s->dir,
           "--forwarder-socket", s->forwarder_path, "--bird-socket", s->bird_path, "--socket", s->socket, "--server",
-          s->url, settle, "--settle-max=2000", "--calm=100", NULL);
+          s->url, settle, "--settle-max=2000", "--calm=100", s->more, NULL);
     _exit(127);
 }
 
 /* A table with two backends, of which that of vip_b is not checked. `in`: in or out; `way`: port of the neighbour. */
 static void say_table(struct stage *s, uint64_t generation, const char *in, unsigned port)
 {
+    g_autofree char *at = s->vip_port != 0 ? g_strdup_printf("127.0.0.1:%u", s->vip_port) : g_strdup("198.51.100.1:80");
     g_free(s->layout);
     s->layout = g_strdup_printf("adjacency/00 %u|192.0.2.1|192.0.2.2|1500\n"
                                 "backend/home/b1 127.0.0.1:%u|0|adjacency/00|100|0\n"
@@ -51,19 +54,21 @@ static void say_table(struct stage *s, uint64_t generation, const char *in, unsi
                                 "gateway %s\n"
                                 "local/00 10.0.0.1\n"
                                 "seed 00112233445566778899aabbccddeeff\n"
-                                "service/home 198.51.100.1:80|tcp|-|vip_a\n"
+                                "service/home %s|tcp|-|vip_a\n"
                                 "service/other 198.51.100.2:80|tcp|-|vip_b\n",
-                                port, s->port[0], s->port[1], in);
+                                port, s->port[0], s->port[1], in, at);
     const struct edge_table_text text = {
         .layout = s->layout, .routes = "", .policies = "", .splits = "", .rooms = "", .origins = "", .agent = "gw-1"};
     server_says(&s->server, EPOCH, generation, "two-rooms", &text, NONE);
 }
 
-static void stage_begin(struct stage *s)
+static void stage_begin_with(struct stage *s, const char *more, bool home_is_b2)
 {
     *s = (struct stage){.dir = g_dir_make_tmp("sb-gateway-XXXXXX", NULL)};
     for (unsigned i = 0; i < 2; i++)
         s->backend[i] = backend_start(&s->port[i]);
+    s->more = more;
+    s->vip_port = home_is_b2 ? s->port[1] : 0;
     s->bird_path = g_build_filename(s->dir, "bird.ctl", NULL);
     s->forwarder_path = g_build_filename(s->dir, "forwarder.sock", NULL);
     s->socket = g_build_filename(s->dir, "gateway.sock", NULL);
@@ -73,6 +78,11 @@ static void stage_begin(struct stage *s)
     s->bird = birdd_start(s->bird_path);
     s->forwarder = portless_start(s->forwarder_path, 1);
     s->gateway = gateway_start(s, "--settle=100");
+}
+
+static void stage_begin(struct stage *s)
+{
+    stage_begin_with(s, NULL, false);
 }
 
 static void stage_end(struct stage *s)
@@ -224,6 +234,51 @@ START_TEST(shares_follow_checks)
 }
 END_TEST
 
+/* An address is asked itself, once a table is in force: one that has answered, and does not any more, is not announced,
+ * although a backend is well. */
+START_TEST(a_silent_address_is_taken_back)
+{
+    struct stage s;
+    stage_begin_with(&s, "--probe=50", true);
+    await_picture(&s, "applied 5 [] vip_a+ vip_b+ *");
+    for (int64_t until_us = loop_now_us() + DEADLINE_US;; poll(NULL, 0, 5)) {
+        json_t *all = status(&s), *probes = json_object_get(json_object_get(all, "gateway"), "probes");
+        bool well = json_integer_value(json_object_get(json_array_get(probes, 0), "good")) > 0;
+        ck_assert_uint_eq(json_array_size(probes), 1); /* vip_b is not checked */
+        json_decref(all);
+        if (well)
+            break;
+        ck_assert_int_lt(loop_now_us(), until_us);
+    }
+    kill9(&s.backend[1]);
+    await_picture(&s, "applied 5 [] vip_a- vip_b+ b1=up/100 b2=down/0 b3=up/100");
+    await_bird(&s, false, true);
+    json_t *all = status(&s), *vip = json_array_get(json_object_get(json_object_get(all, "gateway"), "vips"), 0);
+    ck_assert_str_eq(json_string_value(json_object_get(vip, "why")), "it does not answer from end to end any more");
+    json_decref(all);
+    stage_end(&s);
+}
+END_TEST
+
+/* One that never has is a matter of routing. */
+START_TEST(an_address_that_never_answered_is_announced)
+{
+    struct stage s;
+    stage_begin_with(&s, "--probe=20", true);
+    kill9(&s.backend[1]);
+    await_picture(&s, "applied 5 [] vip_a+ vip_b+ b1=up/100 b2=down/0 *");
+    uint64_t bad = 0;
+    for (int64_t until_us = loop_now_us() + DEADLINE_US; bad < 5; poll(NULL, 0, 5)) {
+        json_t *all = status(&s), *probes = json_object_get(json_object_get(all, "gateway"), "probes");
+        bad = (uint64_t)json_integer_value(json_object_get(json_array_get(probes, 0), "bad"));
+        json_decref(all);
+        ck_assert_int_lt(loop_now_us(), until_us);
+    }
+    await_picture(&s, "applied 5 [] vip_a+ vip_b+ *");
+    stage_end(&s);
+}
+END_TEST
+
 static int by_number(const void *a, const void *b)
 {
     int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
@@ -299,6 +354,8 @@ static void add(TCase *tcase)
     tcase_add_test(tcase, a_table_that_is_refused_changes_nothing);
     tcase_add_test(tcase, a_table_that_is_not_shown_is_not_in_force);
     tcase_add_test(tcase, shares_follow_checks);
+    tcase_add_test(tcase, a_silent_address_is_taken_back);
+    tcase_add_test(tcase, an_address_that_never_answered_is_announced);
     tcase_add_test(tcase, a_forwarder_that_dies_takes_its_addresses_along);
     tcase_add_test(tcase, a_bird_that_restarts_is_told_again);
     tcase_add_test(tcase, an_agent_that_restarts_moves_nothing);
