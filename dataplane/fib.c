@@ -176,6 +176,16 @@ static void compile_service(const struct parts *p, const struct dp_service *s, c
     service->n_pick = maglev_fill(pick, MAGLEV_SIZE, weights, s->n_backends);
 }
 
+static uint64_t compile_inside(const struct parts *p)
+{
+    uint64_t inside = 0;
+    _Static_assert(DP_ADJACENCIES <= 64, "a bit for each");
+    for (uint32_t i = 0; i < p->header->n_backends; i++)
+        if ((p->backends[i].way & DP_GROUP) == 0)
+            inside |= UINT64_C(1) << p->backends[i].way;
+    return inside;
+}
+
 static void compile_mtu(const struct parts *p, uint16_t *mtu)
 {
     memset(mtu, 0, (DP_ADJACENCIES + DP_GROUPS) * sizeof *mtu);
@@ -213,6 +223,7 @@ struct fib *fib_new(const void *message, size_t size, unsigned n_ports, char rea
     table->groups = p.groups;
     table->locals = p.locals;
     compile_mtu(&p, table->mtu);
+    table->inside = compile_inside(&p);
     struct nat_backend *backends = take(&memory, h->n_backends * sizeof *backends);
     struct nat_service *services = take(&memory, h->n_services * sizeof *services);
     compile_backends(&p, backends);

@@ -17,6 +17,7 @@ struct fib {
     const struct dp_group *groups;
     const struct dp_local *locals;
     struct nat_services services;
+    uint64_t inside;                          /* a bit for each adjacency that backends are behind */
     uint16_t mtu[DP_ADJACENCIES + DP_GROUPS]; /* by adjacency; then by group: the least of its lines */
     uint8_t memory[];
 };

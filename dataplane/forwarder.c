@@ -371,7 +371,8 @@ static struct nat_way way_from(struct forwarder *f, enum nat_side side, unsigned
         return (struct nat_way){.adjacency = f->outside[v6], .handed = true};
     if (side == NAT_INSIDE || config->group != DP_NONE)
         return (struct nat_way){.adjacency = from};
-    f->outside[v6] = (uint8_t)from;
+    if ((f->table->inside >> from & 1) == 0) /* an instance may ask, too */
+        f->outside[v6] = (uint8_t)from;
     return (struct nat_way){.adjacency = from, .peer = f->peer[v6]};
 }
 

@@ -12,7 +12,7 @@
 #define PORTS 3u
 #define FAR 10u /* receivers of frames: port g * PORTS + port, and behind FAR who is at its other end */
 #define BFD_US 50000u
-enum { OUTSIDE, PEER, INSIDE }; /* ports, and their adjacencies */
+enum { OUTSIDE, PEER, INSIDE, OTHER }; /* ports, and their adjacencies; OTHER: another neighbour at OUTSIDE */
 
 struct site;
 struct gate {
@@ -36,7 +36,7 @@ struct site {
     uint32_t reset_seq; /* of the last one */
 };
 
-static const uint8_t far_mac[ETHER_ADDRESS] = {2, 0, 0, 9, 9, 9};
+static const uint8_t far_mac[2][ETHER_ADDRESS] = {{2, 0, 0, 9, 9, 9}, {2, 0, 0, 8, 8, 8}}; /* of OTHER: the second */
 
 static const uint8_t *mac_of(unsigned gate, unsigned port)
 {
@@ -46,7 +46,7 @@ static const uint8_t *mac_of(unsigned gate, unsigned port)
     return macs[gate][port];
 }
 
-/* Host 1 + gate is a gate, 9 who is at the other end. */
+/* Host 1 + gate is a gate, 9 who is at the other end, 8 OTHER. */
 static void link_address(uint8_t family, unsigned port, unsigned host, uint8_t *address)
 {
     memset(address, 0, 16);
@@ -62,9 +62,10 @@ static void far_send(struct site *s, unsigned gate, unsigned port, const uint8_t
 {
     uint8_t copy[WIRE_FRAME];
     memcpy(copy, frame, size);
-    memcpy(copy, mac_of(gate, port), ETHER_ADDRESS);
-    memcpy(copy + ETHER_ADDRESS, far_mac, ETHER_ADDRESS);
-    wire_send(&s->wire, gate * PORTS + port, copy, size, s->now_us);
+    unsigned by = port == OTHER ? OUTSIDE : port;
+    memcpy(copy, mac_of(gate, by), ETHER_ADDRESS);
+    memcpy(copy + ETHER_ADDRESS, far_mac[port == OTHER], ETHER_ADDRESS);
+    wire_send(&s->wire, gate * PORTS + by, copy, size, s->now_us);
 }
 
 static void client_sends(void *context, const uint8_t *frame, uint32_t size)
@@ -86,14 +87,16 @@ static void far_receive(struct site *s, unsigned gate, unsigned port, struct wir
     if (packet_parse(&p) != DROP_NONE)
         return;
     if (neighbor_hear(&p, &word)) {
-        neighbor_answer(&p, &word, far_mac);
-        far_send(s, gate, port, p.frame, p.size);
+        bool other = port == OUTSIDE && word.target[word.family == 4 ? 3 : 15] == 8;
+        neighbor_answer(&p, &word, far_mac[other]);
+        far_send(s, gate, other ? OTHER : port, p.frame, p.size);
         return;
     }
     if (port == INSIDE) {
         s->answers_by = gate;
         tcpend_receive(&s->backend, frame->bytes, frame->size, s->now_us);
     } else if (p.dest == s->client.config.own_port) {
+        ck_assert_mem_eq(frame->bytes, far_mac[0], ETHER_ADDRESS); /* the way that it came */
         tcpend_receive(&s->client, frame->bytes, frame->size, s->now_us);
     } else if (p.tcp_flags & TCP_RST) {
         s->resets++;
@@ -136,6 +139,9 @@ static void gate_init(struct site *s, unsigned number, bool line)
         link_address(s->family, port, port == PEER ? 2 - number : 9, next);
         dptable_adjacency(&g->pieces, s->family, port, own, next);
     }
+    link_address(s->family, OUTSIDE, 1 + number, own);
+    link_address(s->family, OUTSIDE, 8, next);
+    dptable_adjacency(&g->pieces, s->family, OUTSIDE, own, next);
     struct dp_adjacency *peer = &g->pieces.adjacencies[PEER];
     peer->peer = 1;
     peer->mult = 3;
@@ -306,7 +312,7 @@ START_TEST(a_connection_changes_gates)
     unsigned i;
     for (i = 1; i < 1000 && !talked(&s); i++) {
         s.upstream = i % 2;
-        stray(&s, 0, INSIDE, 50000, TCP_RST); /* others come another way meanwhile, which is not this client's */
+        stray(&s, 0, OTHER, 50000, TCP_RST); /* others come another way meanwhile, which is not this client's */
         run_for(&s, 20000);
     }
     ck_assert_msg(talked(&s) && s.client.error == NULL && s.backend.error == NULL && !s.client.reset,
@@ -364,6 +370,8 @@ START_TEST(what_nobody_knows_is_reset)
     struct site s;
     site_init(&s, families[_i], 1000, false);
     for (unsigned gate = 0; gate < GATES; gate++) {
+        stray(&s, 1 - gate, OUTSIDE, 50001, TCP_SYN);
+        stray(&s, 1 - gate, INSIDE, 50002, TCP_SYN); /* an instance asks: that is no way to the outside */
         stray(&s, gate, OUTSIDE, 50000, TCP_ACK);
         s.client.sent_syn = true;
         run_for(&s, 10000);
