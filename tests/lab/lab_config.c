@@ -7,6 +7,9 @@
 /* The room answers from an origin address only by its POP: table TABLE_FIRST + i of the room's i-th POP. */
 #define TABLE_FIRST 100
 #define RULE_PRIORITY 1000
+/* What a gateway's own kernel asks its addresses goes by its own forwarder: table TABLE_PROBES + its place in the room.
+ */
+#define TABLE_PROBES 200
 
 static char *endpoint_host(const struct endpoint *endpoint)
 {
@@ -42,11 +45,30 @@ static void origin_by_pop(GString *out, const struct lab_link *link, unsigned ta
                            table);
 }
 
+/* The room sends what `kernel` asks at the gateway's addresses to its forwarder's port there. */
+static void probes_at_room(GString *out, const struct topo *topo, const struct lab_link *kernel, unsigned table)
+{
+    TOPO_FOREACH_LINK(topo, port)
+    {
+        if (port->kind != LINK_PORT || port->end[0] != kernel->end[0] || port->end[1] != kernel->end[1])
+            continue;
+        g_string_append_printf(out, "route add default via %s dev %s onlink table %u\n", port->address[0], port->name,
+                               table);
+    }
+    INVENTORY_FOREACH (topo->inventory, gwvip, vip) {
+        g_autofree char *address = endpoint_host(&vip->address);
+        if (gwvip_answered_by(vip, kernel->end[1]->name) && vip->to == NULL)
+            g_string_append_printf(out, "rule add from %s to %s lookup %u priority %d\n", kernel->address[0], address,
+                                   table, RULE_PRIORITY);
+    }
+}
+
 /* What a room with gateways has of theirs: a bridge for each line, where its instances are, the way back to who asks
  * them. */
 static void gateways_at_room(GString *out, const struct topo *topo, const struct node *node)
 {
     const struct room *room = node->object;
+    unsigned probes = TABLE_PROBES;
     g_autoptr(GArray) entrances = topo_entrances(topo, room);
     for (guint i = 0; i < entrances->len; i++) {
         const struct lab_entrance *entrance = &g_array_index(entrances, struct lab_entrance, i);
@@ -72,6 +94,8 @@ static void gateways_at_room(GString *out, const struct topo *topo, const struct
             addr_format(&((const struct gateway *)link->end[0]->object)->local, local);
             g_string_append_printf(out, "route add %s via %s dev %s onlink\n", local, link->address[0], link->name);
         }
+        if (link->kind == LINK_KERNEL)
+            probes_at_room(out, topo, link, probes++);
     }
 }
 
@@ -92,6 +116,12 @@ static void gateway_link(GString *out, const struct topo *topo, const struct lab
     for (guint i = 0; i < entrances->len; i++) {
         g_autofree char *address = endpoint_host(&g_array_index(entrances, struct lab_entrance, i).at);
         g_string_append_printf(out, "route replace %s via %s dev %s onlink\n", address, link->address[1], link->name);
+    }
+    INVENTORY_FOREACH (topo->inventory, gwvip, vip) {
+        g_autofree char *address = endpoint_host(&vip->address);
+        if (gwvip_answered_by(vip, link->end[1]->name) && vip->to == NULL)
+            g_string_append_printf(out, "route replace %s via %s dev %s onlink\n", address, link->address[1],
+                                   link->name);
     }
 }
 

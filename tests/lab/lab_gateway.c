@@ -16,6 +16,7 @@
 #define SETTLE_MS "300"
 #define SETTLE_MAX_MS "2000"
 #define CALM_MS "1000"
+#define PROBE_MS "1000"
 
 /* ---- programs ---- */
 
@@ -72,6 +73,10 @@ static bool agent_start(const struct lab *lab, const struct gateway *gateway, co
         g_strdup(SETTLE_MAX_MS),
         g_strdup("--calm"),
         g_strdup(CALM_MS),
+        g_strdup("--probe"),
+        g_strdup(PROBE_MS),
+        g_strdup("--metrics"),
+        g_strdup(LAB_GATEWAY_METRICS),
     };
     for (size_t i = 0; i < G_N_ELEMENTS(all); i++)
         g_ptr_array_add(argv, all[i]);

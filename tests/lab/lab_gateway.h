@@ -1,12 +1,17 @@
 /* lab_gateway.h: layer-4 gateways: signalbox-forwarder, signalbox-gateway and BIRD on each.
  *
  *   RUN/GATEWAY/forwarder.sock gateway.sock secret state/
+ *
+ * An agent asks its addresses itself, by way of its room and its own forwarder; its metrics are at LAB_GATEWAY_METRICS
+ * in its namespace.
  */
 #ifndef LAB_GATEWAY_H
 #define LAB_GATEWAY_H
 
 #include "tests/lab/lab.h"
 #include <jansson.h>
+
+#define LAB_GATEWAY_METRICS "127.0.0.1:9105"
 
 /* Steps of lab_up. Forwarders, which have no table before their agents are there; agents, which are told theirs by the
  * control server. Each returns when its condition holds. */
