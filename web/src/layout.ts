@@ -14,14 +14,18 @@ export interface Track {
   line: Line;
   /** Of an SVG path; orthogonal, as on a panel. */
   path: string;
-  /** Where its name and its figures stand. */
-  label: { x: number; y: number; anchor: 'middle' | 'start' };
+  /** Where its name stands, and its figures: behind it, or, where there is no room for that, below it. */
+  label: { x: number; y: number; below: boolean; anchor: 'middle' | 'start' };
+  /** Of the way it runs. */
+  middle: { x: number; y: number };
+  /** Its `to` lies right of its `from`. */
+  right: boolean;
   /** By bandwidth, px. */
   width: number;
 }
 export interface Panel { width: number; height: number; rooms: RoomBox[]; publicEdges: EdgeBox[]; dedicatedEdges: EdgeBox[]; tracks: Track[] }
 
-export const sizes = { margin: 24, gap: 24, popW: 132, popH: 72, roomH: 84, edgeW: 120, edgeH: 44, rowGap: 56, lane: 26, label: 90 } as const;
+export const sizes = { margin: 24, gap: 24, popW: 132, popH: 72, roomH: 128, edgeW: 120, edgeH: 44, rowGap: 56, lane: 30, label: 240 } as const;
 
 const byName = <T extends { name: string }>(rows: readonly T[]): T[] => [...rows].sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0));
 
@@ -109,6 +113,7 @@ function trackOf({ line, from, to, x1, x2, width }: Run, y: number): Track {
   const end = (box: Box): number => (box.y < y ? box.y + box.h : box.y);
   // Above the way it runs; where that is shorter than the name, beside its lower end, where no other line goes.
   const short = Math.abs(x1 - x2) < sizes.label, lower = from.y > to.y ? { x: x1, y: end(from) } : { x: x2, y: end(to) };
-  const label = short ? { x: lower.x + width / 2 + 4, y: lower.y - 12, anchor: 'start' as const } : { x: (x1 + x2) / 2, y: y - width / 2 - 3, anchor: 'middle' as const };
-  return { line, width, path: `M${x1} ${end(from)}V${y}H${x2}V${end(to)}`, label };
+  const label = short ? { x: lower.x + width / 2 + 4, y: lower.y - 20, below: true, anchor: 'start' as const }
+    : { x: (x1 + x2) / 2, y: y - width / 2 - 3, below: false, anchor: 'middle' as const };
+  return { line, width, path: `M${x1} ${end(from)}V${y}H${x2}V${end(to)}`, label, middle: { x: (x1 + x2) / 2, y }, right: x2 > x1 };
 }

@@ -2,11 +2,13 @@
 import { useMemo } from 'preact/hooks';
 import { dataAge, inventory, may, nowMs, state } from './app';
 import type { Alarm } from './api_types';
-import { Bar, Mark, Trend } from './parts';
+import { layout, type Panel as Drawn, type RoomBox } from './layout';
+import { Bar, Mark } from './parts';
 import { Scrubber, usePast } from './past';
-import { layout, type Panel as Drawn, type RoomBox, type Track } from './layout';
-import { age, agentHealth, clock, type EntranceRow, entranceHealth, type Inventory, leaking, marks, rate, roomHealth, type RoomRow, type Site, unconverged } from './site';
+import { age, agentHealth, astrayWords, clock, cut, type EntranceRow, entranceHealth, type Inventory, leaking, lineHealth, marks, rate, roomHealth, type RoomRow, type Site, unconverged } from './site';
 import type { Sample } from './state';
+import { LineList, Meant, PublicRoads, Stragglers, TrackShape } from './tracks';
+import { Trend } from './trend';
 
 export function AlarmList({ alarms, now, live }: { alarms: Alarm[]; now: number; live: boolean }) {
   const shown = alarms.slice(0, 10);
@@ -36,7 +38,7 @@ export function AlarmList({ alarms, now, live }: { alarms: Alarm[]; now: number;
 function RoomCard({ room, site, samples, live }: { room: RoomRow; site: Site; samples: Sample[]; live: boolean }) {
   const health = roomHealth(room, site);
   const entrances = site.entrances.filter((row) => row.room === room.name);
-  const points = samples.map(({ atMs, rooms }) => ({ atMs, rate: rooms[room.name]?.rate ?? 0, failing: rooms[room.name]?.failing ?? 0 }));
+  const points = useMemo(() => samples.map(({ atMs, rooms }) => ({ atMs, rate: rooms[room.name]?.rate ?? 0, failing: rooms[room.name]?.failing ?? 0 })), [samples]);
   return (
     <article class={`card is-${health}`} aria-label={`${room.name}: ${marks[health].word}`}>
       <div class="row">
@@ -47,13 +49,13 @@ function RoomCard({ room, site, samples, live }: { room: RoomRow; site: Site; sa
       <Bar part={room.share_percent} of={100} label={`${room.share_percent.toFixed(0)} percent of requests`} />
       <p>{marks[health].word}{room.ingress === 'closed' && ', ingress closed'}{room.compute === 'closed' && ', compute closed'}{room.held !== null && `, ${room.held}`}</p>
       <p class="entrances">{entrances.map((row) => <span key={row.via}><Mark health={entranceHealth(row)} /> {row.via} {row.seen === 0 ? 'not seen' : `${row.up}/${row.seen}`} </span>)}</p>
-      <Trend points={points} label={`requests of ${room.name}, while this page is open`} />
+      <Trend points={points} name={room.name} />
     </article>
   );
 }
 
 function Word({ x, y, cls, children }: { x: number; y: number; cls?: string | undefined; children: string }) {
-  return <text x={x} y={y} class={cls}>{children.length > 18 ? `${children.slice(0, 17)}…` : children}</text>;
+  return <text x={x} y={y} class={cls}>{cut(children, 18)}</text>;
 }
 
 function RoomShape({ box, site }: { box: RoomBox; site: Site }) {
@@ -66,7 +68,6 @@ function RoomShape({ box, site }: { box: RoomBox; site: Site }) {
         return (
           <g key={pop.pop.name} class={`box is-${state}`}>
             <title>{`${pop.pop.name}, ${pop.pop.city}, ${pop.pop.carriers.join(', ')}: ${marks[state].word} ${entrance?.status ?? ''}`}</title>
-            <path class="rail" d={`M${pop.x + pop.w / 2} ${pop.y + pop.h}V${box.y}`} />
             <rect x={pop.x} y={pop.y} width={pop.w} height={pop.h} rx="4" />
             <Word x={pop.x + 10} y={pop.y + 22} cls="name">{`${marks[state].glyph} ${pop.pop.name}`}</Word>
             <Word x={pop.x + 10} y={pop.y + 42}>{entrance !== undefined ? `${entrance.up}/${entrance.seen} ${rate(entrance.rate ?? 0)}` : ''}</Word>
@@ -82,34 +83,29 @@ function RoomShape({ box, site }: { box: RoomBox; site: Site }) {
         {row !== undefined && <text x={box.x + 12} y={box.y + 50}>{`${row.share_percent.toFixed(0)} %  ${rate(row.rate)}${row.fail_rate > 0 ? `  ${rate(row.fail_rate)} fail` : ''}`}</text>}
         {ring !== undefined && ring.seen > 0 && <text x={box.x + box.w - 12} y={box.y + 50} text-anchor="end">{`ring ${ring.up}/${ring.seen} ${rate(ring.rate ?? 0)}`}</text>}
         {row !== undefined && (row.ingress === 'closed' || row.compute === 'closed') &&
-          <text x={box.x + 12} y={box.y + 70} class="lever">{`⛔ ${row.ingress === 'closed' ? 'ingress ' : ''}${row.compute === 'closed' ? 'compute ' : ''}closed`}</text>}
+          <text x={box.x + box.w - 12} y={box.y + 28} text-anchor="end" class="lever">{`⛔ ${row.ingress === 'closed' ? 'ingress ' : ''}${row.compute === 'closed' ? 'compute ' : ''}closed`}</text>}
+        <Meant box={box} site={site} />
       </g>
     </g>
   );
 }
 
-function TrackShape({ track }: { track: Track }) {
-  return (
-    <g class="track">
-      <title>{`${track.line.name}: ${track.line.from} to ${track.line.to}, ${track.line.bandwidth} Mbit/s, shares ${track.line.srlg.join(', ') || 'nothing'}`}</title>
-      <path d={track.path} stroke-width={track.width} />
-    </g>
-  );
-}
-
 const widest = 1500, smallest = 0.75; // px; of the size that its texts were laid out for
+const movingMost = 40; // roads and lines: more that move are a blur, and cost a slow machine its time
 
 export function Topology({ drawn, site }: { drawn: Drawn; site: Site }) {
-  const edges = [...drawn.publicEdges, ...drawn.dedicatedEdges];
+  const edges = [...drawn.publicEdges, ...drawn.dedicatedEdges], lines = drawn.tracks.map((track) => track.line), rows = new Map(site.lines.map((row) => [row.name, row]));
+  const moving = lines.length + drawn.rooms.reduce((sum, box) => sum + box.pops.length, 0) <= movingMost, downs = new Set(site.lines.filter((row) => lineHealth(row) === 'down').map((row) => row.name));
+  const said = new Map(site.edges.map((row) => [row.name, row]));
   // A site too wide to be read whole is drawn as it is and scrolled, as a panel along a wall.
   const long = drawn.width > widest;
   const panel = (
     <svg class={long ? '' : 'whole'} width={drawn.width * smallest} height={drawn.height * smallest} viewBox={`0 0 ${drawn.width} ${drawn.height}`} role="img" aria-label="rooms, POPs, lines and edges; the list beside has the same in words">
-      {drawn.tracks.map((track) => <TrackShape key={track.line.name} track={track} />)}
-      {drawn.tracks.map(({ line, label }) => <text key={line.name} class="label" x={label.x} y={label.y} text-anchor={label.anchor}>{`${line.name} ${line.bandwidth / 1000}G`}</text>)}
+      <PublicRoads drawn={drawn} site={site} moving={moving} />
+      {drawn.tracks.map((track) => <TrackShape key={track.line.name} track={track} row={rows.get(track.line.name)} lines={lines} downs={downs} moving={moving} />)}
       {drawn.rooms.map((box) => <RoomShape key={box.room.name} box={box} site={site} />)}
       {edges.map((box) => {
-        const row = site.edges.find((one) => one.name === box.edge.name), health = row === undefined ? 'unknown' : agentHealth(row);
+        const row = said.get(box.edge.name), health = row === undefined ? 'unknown' : agentHealth(row);
         const behind = row !== undefined && unconverged(row, site);
         return (
           <g key={box.edge.name} class={`box edge is-${health}${behind ? ' is-behind' : ''}`}>
@@ -120,9 +116,25 @@ export function Topology({ drawn, site }: { drawn: Drawn; site: Site }) {
           </g>
         );
       })}
+      <Stragglers drawn={drawn} site={site} />
     </svg>
   );
   return long ? <div class="topology scroll" role="region" aria-label="panel" tabIndex={0}>{panel}</div> : <div class="topology">{panel}</div>;
+}
+
+const namedMost = 10;
+
+/** What is meant is not what is: who, and what of it. */
+function Astray({ site }: { site: Site }) {
+  const rows = astrayWords(site);
+  if (rows.length === 0) return null;
+  return (
+    <section class="astray" aria-labelledby="astray-title">
+      <h2 id="astray-title">Not as it is meant</h2>
+      <ul>{rows.slice(0, namedMost).map(({ who, text }) => <li key={who + text}><b>≠ {who}</b> {text}</li>)}</ul>
+      {rows.length > namedMost && <p>and {rows.length - namedMost} more</p>}
+    </section>
+  );
 }
 
 /** live: it is now, and something can be done about it. */
@@ -143,6 +155,8 @@ export function PanelView({ site, objects, samples, now, live = true }: { site: 
           </section>
         )}
         <section class="rooms" aria-label="rooms">{site.rooms.map((room) => <RoomCard key={room.name} room={room} site={site} samples={samples} live={live} />)}</section>
+        <Astray site={site} />
+        {objects !== null && <LineList lines={objects.lines} site={site} />}
         {site.warnings.length > 0 && (
           <details open={site.warnings.length < 4}>
             <summary>{site.warnings.length === 1 ? 'One thing' : `${site.warnings.length} things`} to know</summary>

@@ -1,10 +1,9 @@
 // parts.tsx: small pieces that several screens have.
-import { signal } from '@preact/signals';
 import type { ComponentChildren } from 'preact';
 import { useEffect, useMemo, useRef, useState } from 'preact/hooks';
 import { ApiError } from './api';
 import { goQuery, place } from './browser';
-import { age, clock, type Health, marks, rate } from './site';
+import { type Health, marks } from './site';
 
 /** Shape, then word for who hears the page; colour is only beside them. */
 export function Mark({ health }: { health: Health }) {
@@ -38,34 +37,6 @@ export function Bar({ part, of, label }: { part: number; of: number; label: stri
     <svg class="bar" viewBox="0 0 100 6" preserveAspectRatio="none" role="img" aria-label={label}>
       <rect class="bar-back" width="100" height="6" /><rect class="bar-fill" width={percent} height="6" />
     </svg>
-  );
-}
-
-export interface Point { atMs: number; rate: number; failing: number }
-/** Where the pointer is on any of the trends: all of them say how it was then. */
-const cursor = signal<number | null>(null);
-
-/** The newest right; failing ones below, in another shape too. */
-export function Trend({ points, label }: { points: Point[]; label: string }) {
-  const first = points[0], last = points[points.length - 1];
-  if (first === undefined || last === undefined || last.atMs <= first.atMs) return null;
-  const top = Math.max(1, ...points.map((point) => point.rate)), span = last.atMs - first.atMs;
-  const x = (atMs: number): string => ((100 * (atMs - first.atMs)) / span).toFixed(1), y = (value: number): string => (30 - (28 * Math.min(value, top)) / top).toFixed(1);
-  const line = (value: (point: Point) => number): string => points.map((point) => `${x(point.atMs)},${y(value(point))}`).join(' ');
-  const at = cursor.value, shown = at === null || at < first.atMs ? last : points.find((point) => point.atMs >= at) ?? last;
-  const follow = (event: PointerEvent): void => {
-    const box = (event.currentTarget as Element).getBoundingClientRect();
-    cursor.value = first.atMs + (span * (event.clientX - box.left)) / box.width;
-  };
-  return (
-    <figure class="trend">
-      <svg viewBox="0 0 100 30" preserveAspectRatio="none" role="img" aria-label={label} onPointerMove={follow} onPointerLeave={() => { cursor.value = null; }}>
-        <polyline class="trend-line" points={line((point) => point.rate)} />
-        {points.some((point) => point.failing > 0) && <polyline class="trend-failing" points={line((point) => point.failing)} />}
-        {at !== null && <path class="trend-cursor" d={`M${x(shown.atMs)} 0V30`} />}
-      </svg>
-      <figcaption class="note">{at === null ? `up to ${rate(top)} in ${age(span)}` : `${clock(shown.atMs)}: ${rate(shown.rate)}${shown.failing > 0 ? `, ${rate(shown.failing)} fail` : ''}`}</figcaption>
-    </figure>
   );
 }
 

@@ -11,17 +11,28 @@ export interface AgentRow {
   name: string; kind: string; class?: string; zone?: string; role?: string; epoch: number | null; generation: number | null;
   state: string; age_ms: number | null; error?: string | null; holds?: string | null; rate?: number; fail_rate?: number;
 }
+/** A dedicated line, as the gateways at its ends watch it; `suspect` and `unwatched`: one that ends at an edge. */
+export interface LineRow {
+  name: string; from: string; to: string; control: string; state: 'up' | 'down' | 'part' | 'suspect' | 'unwatched';
+  seen: number; down: number; since_us: number | null;
+  /** Mbit/s sent from `from` to `to`, and back; null: nobody says. */
+  mbit_to: number | null; mbit_from: number | null;
+  /** Requests/s over the ring between its ends, by whatever line. */
+  rate: number;
+}
+/** Requests/s of a class of edges, or of an edge that is behind, to a room; room: "" nobody answers, "relay": to dedicated edges. */
+export interface RoadRow { class: string; edge: string | null; room: string; rate: number; fail_rate: number; intended: number }
 export interface ServiceRow {
   name: string; active: string; tier: string; rate: number; fail_rate: number; fail_percent: number; rooms: string[];
 }
 export interface RunRow { id: string; plan: string; target: string | null; state: string; step: string | null; text: string | null }
 export interface Site {
   cluster: string; epoch: number; generation: number;
-  rooms: RoomRow[]; entrances: EntranceRow[]; edges: AgentRow[]; servers: AgentRow[]; registries: AgentRow[];
+  rooms: RoomRow[]; entrances: EntranceRow[]; lines: LineRow[]; roads: RoadRow[]; edges: AgentRow[]; servers: AgentRow[]; registries: AgentRow[];
   services: ServiceRow[]; executions: RunRow[]; alarms: Alarm[]; warnings: string[];
 }
 export function siteOf(status: Status): Site {
-  return { registries: [], alarms: [], ...status } as unknown as Site;
+  return { registries: [], alarms: [], lines: [], roads: [], ...status } as unknown as Site;
 }
 
 // ---- the inventory, as far as the panel draws it ----
@@ -98,6 +109,43 @@ export function leaking(row: EntranceRow | undefined, room: RoomRow | undefined)
   return row !== undefined && (row.rate ?? 0) >= 1 && (row.control === 'out' || room?.compute === 'closed' || (room?.ingress === 'closed' && row.via !== 'ring'));
 }
 
+// ---- lines ----
+export function lineHealth(row: LineRow | undefined): Health {
+  if (row === undefined) return 'unknown';
+  if (row.state === 'down') return 'down';
+  if (row.state === 'part' || row.state === 'suspect') return 'warn';
+  return row.control === 'out' ? 'out' : 'ok';
+}
+/** How full it is, 0..1, in the direction that is fuller; back: that is from `to` to `from`; null: nobody says. */
+export function lineLoad(row: LineRow | undefined, bandwidth: number): { share: number; mbit: number; back: boolean } | null {
+  if (row === undefined || row.mbit_to === null || row.mbit_from === null) return null;
+  const back = row.mbit_from > row.mbit_to, mbit = back ? row.mbit_from : row.mbit_to;
+  return { share: bandwidth > 0 ? Math.min(1, mbit / bandwidth) : 0, mbit, back };
+}
+/** Risks that a line shares with others. */
+export function shared(line: Line, lines: readonly Line[]): string[] {
+  return line.srlg.filter((risk) => lines.some((other) => other.name !== line.name && other.srlg.includes(risk)));
+}
+
+// ---- what is meant beside what is ----
+/** The two are further apart than chance makes them: users are not spread over slots evenly, nor requests over time. */
+export function astray(row: RoadRow, site: Site): boolean {
+  const all = site.roads.filter((one) => one.class === row.class && one.edge === row.edge).reduce((sum, one) => sum + one.rate, 0);
+  return Math.abs(row.rate - row.intended) >= Math.max(1, 0.1 * all + 2 * Math.sqrt(all));
+}
+export const placeName = (room: string): string => (room === '' ? 'nobody' : room === 'relay' ? 'dedicated edges' : room);
+/** "edge-2 sends 335/s to room-a, meant 0/s", each a line; who has not proved what is in force, by name. */
+export function astrayWords(site: Site): Array<{ who: string; text: string }> {
+  const behind = site.edges.filter((edge) => unconverged(edge, site)).map((edge) => {
+    const heard = edge.age_ms === null ? 'never heard' : `last heard ${age(edge.age_ms)} ago`;
+    const roads = site.roads.filter((row) => row.edge === edge.name).map((row) => `${placeName(row.room)} ${rate(row.rate)}, meant ${rate(row.intended)}`);
+    return { who: edge.name, text: `has proved generation ${edge.generation ?? 'none'} of ${site.generation}, ${heard}${roads.length > 0 ? `: ${roads.join('; ')}` : ''}` };
+  });
+  const classes = site.roads.filter((row) => row.edge === null && astray(row, site))
+    .map((row) => ({ who: `${row.class} edges`, text: `${placeName(row.room)} ${rate(row.rate)}, meant ${rate(row.intended)}` }));
+  return [...behind, ...classes];
+}
+
 const failing = (row: { rate: number; fail_rate: number }): boolean => row.fail_rate > 0 && row.fail_rate >= row.rate * 0.01;
 
 // ---- texts ----
@@ -118,6 +166,11 @@ export function rate(value: number): string {
   if (value >= 10_000) return `${(value / 1000).toFixed(0)}k/s`;
   if (value >= 1000) return `${(value / 1000).toFixed(1)}k/s`;
   return `${value >= 10 || value === 0 ? value.toFixed(0) : value.toFixed(1)}/s`;
+}
+/** Names have 40 characters at most; a drawing has room for fewer. */
+export const cut = (text: string, most: number): string => (text.length > most ? `${text.slice(0, most - 1)}…` : text);
+export function bandwidth(mbit: number): string {
+  return mbit >= 1000 ? `${Number((mbit / 1000).toFixed(1))}G` : mbit >= 10 || mbit === 0 ? `${mbit.toFixed(0)}M` : `${mbit.toFixed(1)}M`;
 }
 /** A word of a shell command: quoted where it must be. */
 export function shellWord(text: string): string {

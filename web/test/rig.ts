@@ -25,7 +25,11 @@ export interface Seen {
   down: string | null;
   /** Edges that say nothing. */
   silent?: string[];
+  /** Lines that gateways say of: Mbit/s since the last time, those that are down below 0. */
+  lines?: Record<string, number>;
 }
+/** Of a site with gateways (tests/lab/sites/gateways.yaml): who is an end of these lines, by the place of the port. */
+const gateways = ['gw-a1', 'gw-b1'], places: Record<string, number> = { 'line-5': 3, 'line-6': 4, 'line-7': 5 };
 
 /** Requests of an edge, by policy and room: creator lives in room A alone, and fails when that is cut off. */
 function counters(edge: string, down: string | null): object[] {
@@ -44,6 +48,9 @@ export class Rig {
   private tokens: Record<string, string> = {};
   private server: ChildProcess | null = null;
   private ports: number[] = [];
+  /** What room A's gateway has sent by each line, bytes, and when it said so last. */
+  private sent: Record<string, number> = {};
+  private saidMs = 0;
 
   /** Starts, or starts again on the same ports and state. */
   async start(): Promise<void> {
@@ -74,32 +81,45 @@ export class Rig {
     await gone;
   }
 
-  /** `dns`: with its name servers, of which nobody answers here. `yaml`: another site than the lab's. */
-  async populate(dns: boolean, yaml?: string): Promise<void> {
-    const site = readFileSync(join(ROOT, 'tests/lab/sites/two-rooms.yaml'), 'utf8').split('\n').filter((line) => dns || !/^nameservers:| {2}- \{name: ns-/.test(line));
-    writeFileSync(join(this.dir, 'site.yaml'), yaml ?? site.join('\n'));
+  /** `dns`: with its name servers, of which nobody answers here. `site`: of the lab, or the YAML of another, whose agents these are. */
+  async populate(dns: boolean, site = 'two-rooms', agents: readonly string[] = edges): Promise<void> {
+    const yaml = /\n/.test(site) ? site : readFileSync(join(ROOT, `tests/lab/sites/${site}.yaml`), 'utf8').split('\n').filter((line) => dns || !/^nameservers:| {2}- \{name: ns-/.test(line)).join('\n');
+    writeFileSync(join(this.dir, 'site.yaml'), yaml);
     this.signalbox(['apply', '-f', join(this.dir, 'site.yaml')]);
     for (const [name, role] of people) this.signalbox(['user', 'add', name, '--role', role], `${password}\n`);
-    for (const edge of edges) this.tokens[edge] = this.signalbox(['token', 'create', '--name', edge, '--role', 'agent']);
+    for (const agent of [...agents, ...(yaml.includes('gateways:\n') ? gateways : [])]) this.tokens[agent] = this.signalbox(['token', 'create', '--name', agent, '--role', 'agent']);
   }
 
   signalbox(words: string[], input = ''): string {
     return execFileSync(process.env['SIGNALBOX']!, ['--socket', join(this.dir, 'socket'), ...words], { input, encoding: 'utf8' }).trim();
   }
 
-  /** What the edges see, said once. */
-  async report({ down, silent = [] }: Seen): Promise<void> {
+  /** What is in force. */
+  stamp(): { epoch: number; generation: number } {
     const { epoch, generation } = JSON.parse(this.signalbox(['status', '--json'])) as { epoch: number; generation: number };
+    return { epoch, generation };
+  }
+  /** A report of one agent that has applied `stamp`. */
+  async reportAs(agent: string, stamp: { epoch: number; generation: number }, more: object): Promise<void> {
+    const answer = await realFetch(`${this.agents}/agent/v1/edges/${agent}/report`, { method: 'POST', headers: { Authorization: `Bearer ${this.tokens[agent]}` },
+      body: JSON.stringify({ edge: agent, cluster: 'two-rooms', promised: stamp.epoch, applied: stamp, state: 'applied', error: null, window_us: 1_000_000, counters: [], origins: [], probes: [], events: [], ...more }) });
+    if (answer.status !== 200) throw new Error(`report of ${agent}: found ${answer.status} ${await answer.text()}, expected 200`);
+  }
+
+  /** What the edges see, and the gateways of the lines that are told of, said once. */
+  async report({ down, silent = [], lines }: Seen): Promise<void> {
+    const stamp = this.stamp(), say = (agent: string, more: object): Promise<void> => this.reportAs(agent, stamp, more);
     const origins = ['a1', 'a2', 'b1', 'b2'].map((id) => {
       const room = `room-${id[0]}`, up = room !== down;
       return { room, via: `pop-${id}`, up, status: up ? 'L4OK' : 'L4TOUT', latency_us: 900 };
     });
-    await Promise.all(edges.filter((edge) => !silent.includes(edge)).map(async (edge) => {
-      const answer = await realFetch(`${this.agents}/agent/v1/edges/${edge}/report`, { method: 'POST', headers: { Authorization: `Bearer ${this.tokens[edge]}` },
-        body: JSON.stringify({ edge, cluster: 'two-rooms', promised: epoch, applied: { epoch, generation }, state: 'applied', error: null, window_us: 1_000_000,
-          counters: counters(edge, down), origins, probes: [], events: [] }) });
-      if (answer.status !== 200) throw new Error(`report of ${edge}: found ${answer.status} ${await answer.text()}, expected 200`);
-    }));
+    await Promise.all(edges.filter((edge) => !silent.includes(edge)).map((edge) => say(edge, { counters: counters(edge, down), origins })));
+    if (lines === undefined) return;
+    const passedMs = this.saidMs === 0 ? 0 : Date.now() - this.saidMs;
+    this.saidMs = Date.now();
+    for (const [name, mbit] of Object.entries(lines)) this.sent[name] = (this.sent[name] ?? 0) + Math.round((Math.max(0, mbit) * passedMs * 1000) / 8);
+    const shown = (sends: boolean): string[] => Object.entries(lines).map(([name, mbit]) => `adjacency ${places[name]} port 3 known 1 bfd ${mbit < 0 ? 'down' : 'up'} tx_bytes ${sends ? this.sent[name] : 0}`);
+    await Promise.all(gateways.map((name) => say(name, { gateway: { forwarder: true, table: 1, vips: [], backends: [], shown: shown(name === 'gw-a1') } })));
   }
 
   levers(): Array<{ control: string; object: string; value: string }> {

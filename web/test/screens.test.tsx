@@ -8,7 +8,6 @@ import type { Execution, Status } from '../src/api_types';
 import { ExecutionView } from '../src/execution';
 import { PreviewView } from '../src/failover_screen';
 import { PanelView } from '../src/panel';
-import { Trend } from '../src/parts';
 import { askedMs, atText, Scrubber } from '../src/past';
 import { type Inventory, type Site, siteOf } from '../src/site';
 
@@ -59,15 +58,6 @@ test('hostile names stay text on each screen', () => {
     assert.doesNotMatch(html, /<[^>]* onerror=/i);
     assert.match(html, /&lt;img src=x/);
   }
-});
-
-test('a trend says what its top is; one point is no line', () => {
-  const points = [0, 1, 2].map((n) => ({ atMs: n * 1000, rate: n * 250, failing: n === 2 ? 40 : 0 }));
-  const html = renderToString(<Trend points={points} label="x" />);
-  assert.match(html, /points="0.0,30.0 50.0,16.0 100.0,2.0"/);
-  assert.match(html, /trend-failing/);
-  assert.match(html, /up to 500\/s in 2 s/);
-  assert.equal(renderToString(<Trend points={points.slice(0, 1)} label="x" />), '');
 });
 
 test('nothing is styled inline: the policy would not let it', () => {
