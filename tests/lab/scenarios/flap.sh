@@ -2,9 +2,10 @@
 # POPs of a room flap at 5 Hz, servers alive and dead: at most one move of the room at each edge, then a return by tenths
 # shellcheck source=tests/lab/scenarios/lib.sh
 source "$(dirname "$(readlink -f "$0")")/lib.sh"
-# flap-minute*.sh set these: how long it flaps, the agents' --hold and --hold-stage, and with which servers.
+# flap-minute*.sh set these: how long it flaps, the agents' --hold and --hold-stage, and which forms it takes: one POP of
+# the room, or all of them with the server alive, or dead.
 flap_s=${FLAP_S:-10} hold_s=${HOLD_S:-4} stage_s=${STAGE_S:-2}
-read -ra forms <<<"${FORMS:-alive dead}"
+read -ra forms <<<"${FORMS:-one-pop alive dead}"
 # Each user is asked for every other second, always at the same edge; of each tenth of the slots that is at home in room
 # A, each edge has about 15 users.
 streams=(--users 600 --stream core/public/keepalive=play.example.test@300 --stream core/dedicated/new=play-line.example.test@20)
@@ -27,27 +28,34 @@ returned='map(select(.room != "" and $streams[.s].edge_class == "public"))
         | "\(map(select(.home != null)) | length) tenths home, \(
             [range(1; length) | select($tenths[.].away <= $tenths[. - 1].home)] | length)")) | join("; ")'
 
+one_pop() {
+    local before from healed to failed
+    traffic_start pop "${streams[@]}"
+    before=$(said edge-1 held),$(said edge-2 held)
+    from=$(lab flap pop:pop-a1 5 | jq .at_us)
+    within 7 "one POP flaps for 5 s" past $((from + 5000000))
+    lab heal pop:pop-a1 >/dev/null
+    healed=$(now_us)
+    traffic_quiet pop 2
+    to=$(now_us)
+    traffic_stop pop
+    expect "one POP: failed GETs since the heal" "$(failed_gets pop "$healed" "$to")" 0
+    # An answer that was lost on its way looks like one that is late, and more of those than the budget has left are not
+    # asked for again (dcdn/render.c).
+    failed=$(failed_gets pop "$from" "$healed")
+    at_most "one POP: failed GETs of the flap" "$failed" 3
+    note "one POP: nothing moved, $failed of $(traffic_figure pop length "$from" "$healed") GETs failed in the flap"
+    expect "one POP: users who changed room" "$(moved pop 0 "$from" "$to")" 0
+    expect "one POP: what edges said of room-a" "$(said edge-1 held),$(said edge-2 held)" "$before"
+}
+
 hold_set "$hold_s" "$stage_s"
 within 20 "agents that were started again" rested
-traffic_start pop "${streams[@]}"
-before=$(said edge-1 held),$(said edge-2 held)
-from=$(lab flap pop:pop-a1 5 | jq .at_us)
-within 7 "one POP flaps for 5 s" past $((from + 5000000))
-lab heal pop:pop-a1 >/dev/null
-healed=$(now_us)
-traffic_quiet pop 2
-to=$(now_us)
-traffic_stop pop
-expect "one POP: failed GETs since the heal" "$(failed_gets pop "$healed" "$to")" 0
-# An answer that was lost on its way looks like one that is late, and more of those than the budget has left are not
-# asked for again (dcdn/render.c).
-failed=$(failed_gets pop "$from" "$healed")
-at_most "one POP: failed GETs of the flap" "$failed" 3
-note "one POP: nothing moved, $failed of $(traffic_figure pop length "$from" "$healed") GETs failed in the flap"
-expect "one POP: users who changed room" "$(moved pop 0 "$from" "$to")" 0
-expect "one POP: what edges said of room-a" "$(said edge-1 held),$(said edge-2 held)" "$before"
-
 for form in "${forms[@]}"; do
+    if [[ $form == one-pop ]]; then
+        one_pop
+        continue
+    fi
     traffic_start "$form" "${streams[@]}"
     generation=$(sb status --json | jq .generation)
     [[ $form == alive ]] || lab kill control signalboxd >/dev/null

@@ -42,14 +42,27 @@ legal() {
     done
 }
 
-# once PLAN POINT: a run of the plan that is killed there.
+# start_for POINT: starts the server that is to be killed there, once $run/armed is there; POINT "": nowhere.
+start_for() {
+    local pass=1
+    [[ $1 != *@* ]] || pass=${1#*@}
+    killed_at=$1
+    if [[ -n $1 ]]; then
+        SIGNALBOX_FP="${1%@*}:kill@$pass" SIGNALBOX_FP_ARMED=$run/armed lab start control signalboxd >/dev/null
+    else
+        lab start control signalboxd >/dev/null
+    fi
+}
+
+# once PLAN POINT NEXT: a run of the plan that is killed there; the server that goes on is the one to be killed at NEXT.
+killed_at=""
 once() {
-    local plan=$1 point=$2 before id stamp_before serial_before name
-    local name_of=${point%@*} pass=1
-    [[ $point != *@* ]] || pass=${point#*@}
-    rm -f "$run/armed"
-    lab stop control signalboxd >/dev/null
-    SIGNALBOX_FP="$name_of:kill@$pass" SIGNALBOX_FP_ARMED=$run/armed lab start control signalboxd >/dev/null
+    local plan=$1 point=$2 next=$3 before id stamp_before serial_before name
+    if [[ $killed_at != "$point" ]]; then
+        rm -f "$run/armed"
+        lab stop control signalboxd >/dev/null
+        start_for "$point"
+    fi
     within 20 "the server is up" running_again
     before=$(newest)
     stamp_before=$(stamp)
@@ -65,7 +78,7 @@ once() {
     wait $! 2>/dev/null || :
     rm -f "$run/armed" "$scratch/asker.pid"
     legal "$plan, $point"
-    lab start control signalboxd >/dev/null
+    start_for "$next"
     within 20 "the server is up again" sb status
     id=$(newest)
     if [[ $id == "$before" ]]; then # nothing of it was durable, and nobody was told that it was
@@ -89,8 +102,8 @@ once() {
 
 traffic_start all
 for ((i = 0; i < ${#out[@]}; i++)); do
-    once room-isolated "${out[i]}"
-    once failback "${back[i]}"
+    once room-isolated "${out[i]}" "${back[i]}"
+    once failback "${back[i]}" "${out[i + 1]:-}"
 done
 
 lab hole edge-control:edge-1 >/dev/null
