@@ -1,8 +1,8 @@
 /* sim.h: a site in one process, under a virtual clock: two control servers (the engine and a DNS driver for each name
  * server) with a lease that fails, so that both may believe that they lead; the journal that they share, which refuses
  * what an older reign appends; four edges (the agent's loop, a disk that loses what was not synced, a HAProxy that
- * holds a table); two primaries and a secondary of one zone; and a network that loses, doubles, delays and reorders.
- * One seed is one run; the same seed is the same run.
+ * holds a table) and, with --gateways, a gateway that is one to all but the tables; two primaries and a secondary of
+ * one zone; and a network that loses, doubles, delays and reorders. One seed is one run; the same seed is the same run.
  *
  * What runs is the code that ships: engine.h, agent.h, and dns.h with all of its driver, whose updates arrive as the
  * bytes that it signed. Everything around them is here.
@@ -29,6 +29,8 @@
 #include "server/interlocking/engine.h"
 
 #define EDGES 4
+#define AGENTS (EDGES + 1) /* with the gateway */
+#define CLASS_GATEWAY EDGE_CLASSES
 #define SERVERS 2
 #define NAMESERVERS 3
 /* Planted bugs of what is around the programs; those in them are AGENT_BUG_... and ENGINE_BUG_... */
@@ -97,7 +99,7 @@ struct server {
     int crash_in, pause_in;              /* effects until it dies or is stopped; -1: no such fault */
     struct effects rest;                 /* decided, not yet carried out */
     struct resolved *published, *before; /* tables it serves, and those it served before */
-    struct waiting_poll polls[EDGES];
+    struct waiting_poll polls[AGENTS];
     struct driver_slot drivers[NAMESERVERS];
     double rate;      /* of its clock */
     int64_t clock_us; /* offset of its clock */
@@ -107,7 +109,7 @@ struct server {
 struct edge_node {
     unsigned index;
     const char *name;
-    int edge_class;
+    int edge_class;      /* or CLASS_GATEWAY */
     struct agent *agent; /* NULL: dead */
     unsigned life;
     int64_t paused_until_us, cut_to_until_us, cut_from_until_us, disk_bad_until_us, apply_bad_until_us;
@@ -163,7 +165,8 @@ struct sim {
     struct server servers[SERVERS];
     uint64_t acted_with; /* generation of the world that it claimed with */
     uint64_t acted;      /* epoch of the newest reign that published more than the world it claimed with; 0: none */
-    struct edge_node edges[EDGES];
+    unsigned agents;     /* EDGES or AGENTS */
+    struct edge_node edges[AGENTS];
     struct nameserver_node nameservers[NAMESERVERS];
     GHashTable *key_generations; /* cause -> generation + 1 */
     GHashTable *promises;        /* lever -> struct said *: what an operator was told */
@@ -324,7 +327,7 @@ bool check_at_rest(struct sim *sim, bool must);                  /* all has come
 
 /* sim_site.c */
 json_t *site_body(void);
-GPtrArray *site_journal(void);       /* of a server that has applied the body; made once */
-void site_schedule(struct sim *sim); /* operators of this seed */
+GPtrArray *site_journal(bool gateways); /* of a server that has applied the body; made once */
+void site_schedule(struct sim *sim);    /* operators of this seed */
 
 #endif

@@ -93,13 +93,14 @@ void check_transaction(struct sim *sim, const struct server *server, const GPtrA
     }
 }
 
-/* Legal roads: whatever room is wanted, a room answers, and has an entrance that is in. */
+/* Legal roads: whatever room is wanted, a room answers, and has an entrance or an escape that is in. What an escape
+ * leads to is in every table of its gateway, as connections hold on to it. */
 
 struct roads {
     const struct table *table;
     struct sim *sim;
-    const char *edge, *room;
-    GHashTable *out; /* "multi/room-a/pop-a1" that are out */
+    const char *edge, *kind, *room; /* kind: "multi" or "single" */
+    GHashTable *out;                /* "multi/room-a/pop-a1" that are out */
     bool found;
 };
 
@@ -113,11 +114,13 @@ static void note_out(void *data, const char *key, const char *value)
 static void find_entrance(void *data, const char *key, const char *value)
 {
     struct roads *roads = data;
-    g_autofree char *prefix = g_strdup_printf("origin/%s/", roads->room);
+    const char *place = strchr(key, '/');
+    g_autofree char *room = g_strdup_printf("/%s/", roads->room);
+    bool escape = g_str_has_prefix(key, "escape/") && strcmp(roads->kind, "single") == 0;
     (void)value;
-    if (!g_str_has_prefix(key, prefix))
+    if (!(g_str_has_prefix(key, "origin/") || escape) || !g_str_has_prefix(place, room))
         return;
-    g_autofree char *row = g_strdup_printf("multi/%s", key + strlen("origin/"));
+    g_autofree char *row = g_strconcat(roads->kind, place, NULL);
     roads->found |= !g_hash_table_contains(roads->out, row);
 }
 
@@ -132,14 +135,33 @@ static void foreach(const struct table *table, enum part part, part_fn fn, void 
 static void check_room(void *data, const char *key, const char *value)
 {
     struct roads *roads = data;
-    if (!g_str_has_prefix(key, "multi/"))
+    bool single = g_str_has_prefix(key, "single/");
+    if (!single && !g_str_has_prefix(key, "multi/"))
         return;
+    if (single && strcmp(value, "-") == 0)
+        return; /* nobody else may answer */
+    roads->kind = single ? "single" : "multi";
     roads->room = value;
     roads->found = false;
     foreach(roads->table, PART_LAYOUT, find_entrance, roads);
     if (!roads->found)
         sim_fail(roads->sim, "%s: generation %" G_GUINT64_FORMAT " sends %s to %s, which has no entrance that is in",
                  roads->edge, roads->table->manifest.stamp.generation, key, value);
+}
+
+static void find_target(void *data, const char *key, const char *value)
+{
+    (void)value;
+    *(bool *)data |= strcmp(key, "backend/escape-a/vip-a") == 0;
+}
+
+static void check_escape(struct sim *sim, const struct edge_node *gateway, const struct table *table)
+{
+    bool found = false;
+    foreach(table, PART_LAYOUT, find_target, &found);
+    if (!found)
+        sim_fail(sim, "%s: generation %" G_GUINT64_FORMAT " has an escape that leads nowhere", gateway->name,
+                 table->manifest.stamp.generation);
 }
 
 static void check_legal(struct sim *sim, const struct edge_node *edge, const struct table *table)
@@ -149,6 +171,10 @@ static void check_legal(struct sim *sim, const struct edge_node *edge, const str
     if (g_hash_table_contains(sim->legal, id))
         return;
     g_hash_table_add(sim->legal, g_steal_pointer(&id));
+    if (edge->edge_class == CLASS_GATEWAY) {
+        check_escape(sim, edge, table);
+        return;
+    }
     struct roads roads = {.table = table,
                           .sim = sim,
                           .edge = edge->name,
@@ -184,13 +210,13 @@ void check_published(struct sim *sim, struct server *server, struct stamp stamp)
         return;
     sim->acted = stamp.epoch;
     sim->acted_with = server->claimed_with;
-    for (unsigned i = 0; i < EDGES; i++)
+    for (unsigned i = 0; i < sim->agents; i++)
         sim->edges[i].excused = names(engine_unclaimed(server->engine), sim->edges[i].name);
 }
 
 void check_claimed(struct sim *sim, const struct server *server)
 {
-    for (unsigned i = 0; server->epoch == sim->acted && i < EDGES; i++)
+    for (unsigned i = 0; server->epoch == sim->acted && i < sim->agents; i++)
         sim->edges[i].excused &= names(engine_unclaimed(server->engine), sim->edges[i].name);
 }
 
@@ -331,7 +357,7 @@ bool check_at_rest(struct sim *sim, bool must)
     if (unclaimed->len > 0)
         return open_end(sim, must, "%s is unclaimed", (const char *)unclaimed->pdata[0]);
     struct stamp stamp = engine_world(server->engine)->stamp;
-    for (unsigned i = 0; i < EDGES; i++) {
+    for (unsigned i = 0; i < sim->agents; i++) {
         const struct edge_node *edge = &sim->edges[i];
         struct manifest wanted = {0};
         resolved_manifest(engine_resolved(server->engine), edge->name, &wanted);

@@ -190,12 +190,19 @@ static json_t *report_json(const struct edge_node *edge)
         json_array_append_new(rows, json_pack("{s:s, s:s, s:b, s:s, s:i}", "room", origins[i].room, "via",
                                               origins[i].via, "up", 1, "status", "L4OK", "latency_us", 1000));
     struct stamp applied = agent_applied(edge->agent);
-    return json_pack("{s:s, s:s, s:I, s:{s:I, s:I}, s:s, s:s?, s:i, s:[{s:s, s:s, s:s, s:i, s:i, s:f, s:f}], s:o}",
-                     "edge", edge->name, "cluster", "sim", "promised", (json_int_t)agent_promised(edge->agent),
-                     "applied", "epoch", (json_int_t)applied.epoch, "generation", (json_int_t)applied.generation,
-                     "state", agent_state(edge->agent), "error", agent_error(edge->agent), "window_us", 1000000,
-                     "counters", "policy", "core.playback", "room", "room-b", "via", "pop-b1", "requests", 10, "failed",
-                     0, "rate", 10.0, "fail_rate", 0.0, "origins", rows);
+    json_t *report = json_pack(
+        "{s:s, s:s, s:I, s:{s:I, s:I}, s:s, s:s?, s:i, s:[{s:s, s:s, s:s, s:i, s:i, s:f, s:f}], s:o}", "edge",
+        edge->name, "cluster", "sim", "promised", (json_int_t)agent_promised(edge->agent), "applied", "epoch",
+        (json_int_t)applied.epoch, "generation", (json_int_t)applied.generation, "state", agent_state(edge->agent),
+        "error", agent_error(edge->agent), "window_us", 1000000, "counters", "policy", "core.playback", "room",
+        "room-b", "via", "pop-b1", "requests", 10, "failed", 0, "rate", 10.0, "fail_rate", 0.0, "origins", rows);
+    if (edge->edge_class != CLASS_GATEWAY)
+        return report;
+    json_object_del(report, "counters");
+    json_object_set_new(
+        report, "gateway",
+        json_pack("{s:b, s:i, s:[], s:[], s:[]}", "forwarder", 1, "table", 1, "vips", "backends", "shown"));
+    return report;
 }
 
 static void send_report(struct sim *sim, struct edge_node *edge, unsigned server)
@@ -467,11 +474,11 @@ bool edge_tear(struct sim *sim, struct edge_node *edge)
 
 void edge_init(struct sim *sim, unsigned index)
 {
-    static const char *const names[EDGES] = {"edge-1", "edge-2", "edge-3", "edge-4"};
+    static const char *const names[AGENTS] = {"edge-1", "edge-2", "edge-3", "edge-4", "gw-b1"};
     struct edge_node *edge = &sim->edges[index];
     edge->index = index;
     edge->name = names[index];
-    edge->edge_class = index < 2 ? EDGE_PUBLIC : EDGE_DEDICATED;
+    edge->edge_class = index < 2 ? EDGE_PUBLIC : index < EDGES ? EDGE_DEDICATED : CLASS_GATEWAY;
     edge->rate = 1 + (double)sim_random(sim, -500, 500) / 1e5;
     edge->clock_us = sim_random(sim, 0, 1000 * SECOND);
     edge->fetches = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);

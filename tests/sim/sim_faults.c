@@ -241,7 +241,7 @@ static unsigned draw(struct sim *sim)
 static void fault(struct sim *sim, void *node, void *data)
 {
     struct hit hit = {.server = &sim->servers[sim_random(sim, 0, SERVERS - 1)],
-                      .edge = &sim->edges[sim_random(sim, 0, EDGES - 1)],
+                      .edge = &sim->edges[sim_random(sim, 0, sim->agents - 1)],
                       .ns = &sim->nameservers[sim_random(sim, 0, NAMESERVERS - 1)]};
     (void)node, (void)data;
     if (hit.server->engine == NULL)

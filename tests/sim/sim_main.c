@@ -19,7 +19,7 @@
 struct options {
     uint64_t from, seeds;
     unsigned faults, engine_bug, agent_bug, bugs;
-    bool trace, expect_failure;
+    bool trace, expect_failure, gateways;
 };
 
 static void drop_resolved(gpointer resolved)
@@ -33,6 +33,7 @@ static void sim_init(struct sim *sim, const struct options *options, uint64_t se
                         .random = (seed + 1) * 0x9e3779b97f4a7c15u,
                         .trace = options->trace,
                         .faults = options->faults,
+                        .agents = options->gateways ? AGENTS : EDGES,
                         .engine_bug = options->engine_bug,
                         .agent_bug = options->agent_bug,
                         .bugs = options->bugs,
@@ -49,7 +50,7 @@ static void sim_init(struct sim *sim, const struct options *options, uint64_t se
     journal_init(sim, journal);
     for (unsigned i = 0; i < SERVERS; i++)
         server_init(sim, i);
-    for (unsigned i = 0; i < EDGES; i++)
+    for (unsigned i = 0; i < sim->agents; i++)
         edge_init(sim, i);
     for (unsigned i = 0; i < NAMESERVERS; i++)
         nameserver_init(sim, i);
@@ -69,7 +70,7 @@ static void sim_clear(struct sim *sim)
         g_free(event);
     }
     g_ptr_array_unref(sim->heap);
-    for (unsigned i = 0; i < EDGES; i++)
+    for (unsigned i = 0; i < sim->agents; i++)
         edge_clear(&sim->edges[i]);
     for (unsigned i = 0; i < NAMESERVERS; i++)
         nameserver_clear(&sim->nameservers[i]);
@@ -150,6 +151,8 @@ static bool parse_option(const char *name, const char *value, struct options *op
     *took_value = false;
     if (strcmp(name, "--trace") == 0)
         return options->trace = true;
+    if (strcmp(name, "--gateways") == 0)
+        return options->gateways = true;
     if (strcmp(name, "--expect-failure") == 0)
         return options->expect_failure = true;
     return false;
@@ -193,14 +196,15 @@ int main(int argc, char **argv)
 {
     struct options options = {.seeds = 100, .faults = 24};
     if (!parse(argc, argv, &options)) {
-        fputs("usage: sim [--seeds N] [--from SEED] [--faults N] [--trace] [--expect-failure]\n"
+        fputs("usage: sim [--seeds N] [--from SEED] [--faults N] [--gateways] [--trace] "
+              "[--expect-failure]\n"
               "           [--bug no-idempotency-key | no-claim | no-epoch-check | no-promise | ack-before-persist |\n"
               "                  promise-not-kept | undo-without-cas | sentinel-not-judged | update-not-atomic | "
               "remove-before-add]\n",
               stderr);
         return 2;
     }
-    g_autoptr(GPtrArray) journal = site_journal();
+    g_autoptr(GPtrArray) journal = site_journal(options.gateways);
     uint64_t steps = 0, failed = 0, done = 0, ends[G_N_ELEMENTS(states)] = {0}, seen[SEEN_KINDS] = {0};
     int64_t virtual_us = 0;
     unsigned least_faults = options.faults;

@@ -89,7 +89,7 @@ static void answer_table(struct sim *sim, const struct question *question, const
 
 static void release_polls(struct sim *sim, struct server *server)
 {
-    for (unsigned i = 0; i < EDGES; i++) {
+    for (unsigned i = 0; i < sim->agents; i++) {
         if (!server->polls[i].held)
             continue;
         struct question question = {.kind = ASK_POLL, .edge = i, .server = server->index, .id = server->polls[i].id};

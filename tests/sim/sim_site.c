@@ -74,6 +74,21 @@ static const char site_text[] =
     " {'name': 'again', 'needs': ['there'], 'run': 'back'}]}"
     "]}";
 
+/* --gateways: one in room B, and an escape by it to room A. */
+static const char gateways_text[] =
+    "{'objects': ["
+    "{'kind': 'line', 'name': 'line-5', 'from': 'room-a', 'to': 'room-b', 'bandwidth': 10000},"
+    "{'kind': 'gateway', 'name': 'gw-b1', 'room': 'room-b', 'local': '10.2.40.1'},"
+    "{'kind': 'gwport', 'name': 'gw-b1-room', 'gateway': 'gw-b1', 'place': 0, 'port': 0, 'own': '10.2.51.2',"
+    " 'next': '10.2.51.1', 'inside': true},"
+    "{'kind': 'gwport', 'name': 'gw-b1-line5', 'gateway': 'gw-b1', 'place': 1, 'port': 1, 'own': '10.9.51.2',"
+    " 'next': '10.9.51.1', 'line': 'line-5'},"
+    "{'kind': 'instance', 'name': 'origin-b', 'room': 'room-b', 'address': '10.2.0.1:80'},"
+    "{'kind': 'gwvip', 'name': 'vip-a', 'room': 'room-a', 'address': '198.51.100.11:80'},"
+    "{'kind': 'gwvip', 'name': 'vip-b', 'room': 'room-b', 'address': '198.51.100.21:80'},"
+    "{'kind': 'gwvip', 'name': 'escape-a', 'room': 'room-b', 'address': '198.51.100.41:80', 'to': 'room-a'}"
+    "]}";
+
 static json_t *json_of(const char *quoted)
 {
     g_autofree char *text = g_strdup(quoted);
@@ -93,7 +108,7 @@ json_t *site_body(void)
 }
 
 /* Engine and journal without anything around them. */
-GPtrArray *site_journal(void)
+GPtrArray *site_journal(bool gateways)
 {
     static const struct asker asker = {.actor = "sim"};
     struct engine_config config = {.cluster = (char *)"sim", .rules = {.share_moved_max = 1.0}};
@@ -104,12 +119,16 @@ GPtrArray *site_journal(void)
     struct effect *effect;
     effects_init(&effects);
     engine_start(engine, 1 << 16, 0, &effects);
-    json_t *body = site_body(), *result;
-    result = engine_apply(engine, body, false, &asker, (struct now){0}, &effects, &error);
-    if (result == NULL)
-        g_error("site: %s", error->message);
-    json_decref(result);
-    json_decref(body);
+    json_t *bodies[] = {site_body(), json_of(gateways_text)};
+    for (unsigned i = 0; i < G_N_ELEMENTS(bodies); i++) {
+        json_t *result = i == 0 || gateways
+                             ? engine_apply(engine, bodies[i], false, &asker, (struct now){0}, &effects, &error)
+                             : NULL;
+        if (error != NULL)
+            g_error("site: %s", error->message);
+        json_decref(result);
+        json_decref(bodies[i]);
+    }
     while ((effect = effects_pop(&effects)) != NULL) {
         for (guint i = 0; effect->kind == EFFECT_JOURNAL && i < effect->entries->len; i++) {
             const struct journal_entry *entry = effect->entries->pdata[i];
@@ -167,8 +186,13 @@ static json_t *set_some(struct sim *sim, struct server *server, struct effects *
                 {"service.auto_dr", "playback", "off"},
                 {"pop", "pop-a1", "out"},
                 {"pop", "pop-b2", "out"},
-                {"split", "playback", "0-99=room-a,100-999=room-b"}};
-    size_t i = (size_t)sim_random(sim, 0, G_N_ELEMENTS(rows) - 1);
+                {"split", "playback", "0-99=room-a,100-999=room-b"},
+                {"room.escape", "room-a", "on"}, /* from here on of gateways */
+                {"room.escape", "room-a", "off"},
+                {"line", "line-5", "out"},
+                {"gateway", "gw-b1", "out"}};
+    unsigned last = G_N_ELEMENTS(rows) - (sim->agents > EDGES ? 1 : 5);
+    size_t i = (size_t)sim_random(sim, 0, last);
     sim_trace(sim, "operator: control set %s %s %s", rows[i].control, rows[i].object, rows[i].value);
     json_t *changes =
         json_pack("[{s:s, s:s, s:s}]", "control", rows[i].control, "object", rows[i].object, "value", rows[i].value);
