@@ -389,7 +389,8 @@ static void webhook_validate(const struct webhook *webhook, GPtrArray *findings)
 {
     for (char **event = webhook->events; event != NULL && *event != NULL; event++)
         if (choice_find(WEBHOOK_EVENTS, *event) < 0)
-            find(findings, &webhook->o, "events", "some of audit, event, execution, generation", "\"%s\"", *event);
+            find(findings, &webhook->o, "events", "some of alarm, audit, event, execution, generation", "\"%s\"",
+                 *event);
 }
 
 void inventory_validate(const struct inventory *inv, GPtrArray *findings)
@@ -426,5 +427,7 @@ void inventory_validate(const struct inventory *inv, GPtrArray *findings)
         webhook_validate(webhook, findings);
     INVENTORY_FOREACH (inv, rule, rule)
         rule_validate(inv, rule, findings);
+    INVENTORY_FOREACH (inv, reminder, reminder)
+        reminder_validate(inv, reminder, findings);
     txrequests_validate(inv, findings);
 }

@@ -22,7 +22,7 @@
 /* No request waits longer at an edge than its client may (dcdn/render.c). */
 #define SERVICE_TIMEOUT_MIN_MS 100
 #define SERVICE_TIMEOUT_MAX_MS 30000
-#define WEBHOOK_EVENTS "audit|event|execution|generation" /* kinds of entries that it may be told */
+#define WEBHOOK_EVENTS "alarm|audit|event|execution|generation" /* kinds of entries that it may be told */
 #define INTERFACE_METHODS "any|get|head|options|post|put|patch|delete"
 #define ANSWER_BODY_MAX 400 /* bytes of a static answer; as hex it fits a line of a part */
 

@@ -179,6 +179,37 @@ static void name_validate(const struct rule *rule, GPtrArray *findings)
     }
 }
 
+/* Overrides name rules and reminders alike. */
+static bool is_rules_name(const struct inventory *inv, const char *name)
+{
+#define IS_SHIPPED(name_, check_, limit_) || strcmp(name, name_) == 0
+    return strcmp(name, RULE_FORECAST_KNOWN) == 0 || strcmp(name, RULE_ZONE_SHARE) == 0 ||
+           INVENTORY_GET(inv, rule, name) != NULL RULES_SHIPPED(IS_SHIPPED);
+#undef IS_SHIPPED
+}
+
+static void reminder_find(GPtrArray *findings, const struct reminder *reminder, const char *field, const char *text,
+                          const char *expected)
+{
+    g_autofree char *label = g_strdup_printf("reminder %s", reminder->o.name), *quoted = text_quote(text);
+    finding_add(findings, reminder->o.at, label, field, quoted, expected);
+}
+
+void reminder_validate(const struct inventory *inv, const struct reminder *reminder, GPtrArray *findings)
+{
+    const char *slash = strchr(reminder->on, '/');
+    g_autofree char *lever = g_strndup(reminder->on, slash != NULL ? (size_t)(slash - reminder->on) : 0);
+    const struct lever_class *class = lever_class_find(lever);
+    int64_t until;
+    if (class == NULL || inventory_get(inv, class->kind, slash + 1) == NULL)
+        reminder_find(findings, reminder, "on", reminder->on,
+                      "a lever and an object that it sits on: room.ingress/room-a");
+    if (reminder->until != NULL && !rule_time_parse(reminder->until, &until))
+        reminder_find(findings, reminder, "until", reminder->until, "a time like 2026-11-10T00:00:00Z");
+    if (is_rules_name(inv, reminder->o.name))
+        reminder_find(findings, reminder, "name", reminder->o.name, "a name that no rule has");
+}
+
 void rule_validate(const struct inventory *inv, const struct rule *rule, GPtrArray *findings)
 {
     name_validate(rule, findings);

@@ -35,6 +35,8 @@ void rule_needs_clear(struct rule_needs *needs);
 #define RULE_ZONE_SHARE "zone-share"
 
 /* Each field that the rule's check needs is there and right, and no other is; its name promises nothing else. */
+/* It hangs on a lever that is there, ends at a time, and no rule has its name. */
+void reminder_validate(const struct inventory *inv, const struct reminder *reminder, GPtrArray *findings);
 void rule_validate(const struct inventory *inv, const struct rule *rule, GPtrArray *findings);
 
 #endif

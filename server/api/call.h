@@ -92,11 +92,13 @@ bool events_ready(struct call *call, struct turn *turn, bool last, GError **erro
 json_t *plans_answer(const struct world *world);   /* plans by name */
 bool get_plans(struct call *call, GError **error); /* handlers_plan.c */
 bool get_plan(struct call *call, GError **error);
+bool get_plan_text(struct call *call, GError **error);
 bool run_prepare(struct call *call, GError **error);
 void run_plan(struct call *call, struct turn *turn, GError **error);
 void get_executions(struct call *call, struct turn *turn, GError **error);
 bool execution_prepare(struct call *call, GError **error);
 bool execution_ready(struct call *call, struct turn *turn, bool last, GError **error);
+void get_undo(struct call *call, struct turn *turn, GError **error);
 void abort_execution(struct call *call, struct turn *turn, GError **error);
 bool act_prepare(struct call *call, GError **error);
 void act_on_execution(struct call *call, struct turn *turn, GError **error);
@@ -114,6 +116,7 @@ bool history_world(struct call *call, GError **error);
 void get_pin_keys(struct call *call, struct turn *turn, GError **error); /* handlers_pin.c */
 void change_pin_keys(struct call *call, struct turn *turn, GError **error);
 void issue_pin(struct call *call, struct turn *turn, GError **error);
+void acknowledge_alarm(struct call *call, struct turn *turn, GError **error); /* handlers_alarms.c */
 void agent_report(struct call *call, struct turn *turn, GError **error);
 bool get_tokens(struct call *call, GError **error); /* handlers_tokens.c */
 void create_token(struct call *call, struct turn *turn, GError **error);

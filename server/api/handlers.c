@@ -5,6 +5,7 @@
 #include "core/loop.h"
 #include "schema/inventory.h"
 #include "schema/jsondoc.h"
+#include "schema/yamldoc.h"
 #include "server/api/api_internal.h"
 #include "server/api/metrics.h"
 #include "server/interlocking/eastwest.h"
@@ -22,8 +23,21 @@ struct world *call_world(const struct call *call)
 
 /* ---- inventory ---- */
 
+/* Reminders have a path of their own, because operators hang them. */
+static bool is_reminder(const struct call *call)
+{
+    return call->route->id == ROUTE_REMINDER_PUT || call->route->id == ROUTE_REMINDER_DELETE;
+}
+
+static const char *name_of_path(const struct call *call)
+{
+    return call->params.value[is_reminder(call) ? 0 : 1];
+}
+
 static const struct object_class *class_of_path(const struct call *call, GError **error)
 {
+    if (is_reminder(call))
+        return object_class(OBJECT_reminder);
     const struct object_class *class = object_class_find(call->params.value[0]);
     if (class == NULL)
         g_set_error(error, SB_ERROR, SB_ERROR_NOT_FOUND,
@@ -129,7 +143,7 @@ static bool set_from_path(json_t *body, const char *member, const char *value, G
 /* Wraps what is to be done with one object into what apply takes. */
 static void as_apply(struct call *call, const struct object_class *class, const char *list, json_t *item)
 {
-    g_autofree char *id = g_strdup_printf("%s/%s", class->name, call->params.value[1]);
+    g_autofree char *id = g_strdup_printf("%s/%s", class->name, name_of_path(call));
     json_t *body = json_pack("{s:[o]}", list, item);
     if (call->if_match >= 0)
         json_object_set_new(body, "if_match", json_pack("{s:I}", id, (json_int_t)call->if_match));
@@ -143,7 +157,7 @@ static bool take_object(struct call *call, const struct object_class *class, GEr
     g_autoptr(GPtrArray) findings = finding_list_new();
     json_object_del(call->body, "revision"); /* what was got may be put back */
     if (!set_from_path(call->body, "kind", class->name, error) ||
-        !set_from_path(call->body, "name", call->params.value[1], error))
+        !set_from_path(call->body, "name", name_of_path(call), error))
         return false;
     struct object *object = object_from_json(call->body, findings);
     if (object == NULL) {
@@ -187,8 +201,28 @@ static bool delete_object_prepare(struct call *call, GError **error)
     const struct object_class *class = class_of_path(call, error);
     if (class == NULL || !call_if_match(call, error))
         return false;
-    g_autofree char *id = g_strdup_printf("%s/%s", class->name, call->params.value[1]);
+    g_autofree char *id = g_strdup_printf("%s/%s", class->name, name_of_path(call));
     as_apply(call, class, "remove", json_string(id));
+    return true;
+}
+
+/* Text of YAML in the body becomes what it says; findings name its lines. */
+static bool take_yaml(struct call *call, GPtrArray *findings, GError **error)
+{
+    const json_t *yaml = json_object_get(call->body, "yaml");
+    if (yaml == NULL)
+        return true;
+    if (!json_is_string(yaml)) {
+        g_autofree char *found = json_quote(yaml);
+        g_set_error(error, SB_ERROR, SB_ERROR_INVALID, "yaml: found %s, expected text", found);
+        return false;
+    }
+    json_t *documents = yamldoc_parse(json_string_value(yaml), json_string_length(yaml), "line", error);
+    if (documents == NULL)
+        return false;
+    yamldoc_collect(documents, "line", call->body, findings);
+    json_decref(documents);
+    json_object_del(call->body, "yaml");
     return true;
 }
 
@@ -198,6 +232,8 @@ static bool apply_prepare(struct call *call, GError **error)
     g_autoptr(GPtrArray) findings = finding_list_new();
     size_t i;
     json_t *item;
+    if (!take_yaml(call, findings, error))
+        return false;
     json_array_foreach (json_object_get(call->body, "objects"), i, item)
         object_free(object_from_json(item, findings));
     json_array_foreach (json_object_get(call->body, "plans"), i, item)
@@ -214,11 +250,11 @@ static bool exists(const struct call *call, const struct turn *turn, GError **er
 {
     if (call->route->id == ROUTE_APPLY || call->if_match != IF_MATCH_ANY)
         return true;
-    const struct object_class *class = object_class_find(call->params.value[0]);
-    if (inventory_get(engine_world(turn->engine)->inventory, class->kind, call->params.value[1]) != NULL)
+    const struct object_class *class = class_of_path(call, error);
+    if (inventory_get(engine_world(turn->engine)->inventory, class->kind, name_of_path(call)) != NULL)
         return true;
     g_set_error(error, SB_ERROR, SB_ERROR_STALE, "%s %s: found none, and If-Match: * asks for one", class->name,
-                call->params.value[1]);
+                name_of_path(call));
     return false;
 }
 
@@ -381,6 +417,7 @@ static bool get_eastwest_of(struct call *call, GError **error)
 json_t *status_now(const struct call *call, const struct turn *turn)
 {
     json_t *status = engine_status(turn->engine, turn->now.us);
+    executor_mark_alarms(call->api->executor, json_object_get(status, "alarms"));
     executor_warn(call->api->executor, json_object_get(status, "warnings"));
     return status;
 }
@@ -492,7 +529,7 @@ const struct handler *handler_for(enum route_id id)
 {
     static const struct handler handlers[ROUTES] = {
         [ROUTE_STATUS] = {.work = get_status, .status = 200},
-        [ROUTE_APPLY] = {.members = "objects plans remove prune if_match " COMMON,
+        [ROUTE_APPLY] = {.members = "objects plans yaml remove prune if_match " COMMON,
                          .prepare = apply_prepare,
                          .work = apply,
                          .status = 200,
@@ -505,6 +542,8 @@ const struct handler *handler_for(enum route_id id)
         [ROUTE_OBJECT_PUT] = {.prepare = put_object_prepare, .work = apply, .status = 200, .dry_run = true},
         [ROUTE_OBJECT_PATCH] = {.prepare = patch_object_prepare, .work = apply, .status = 200, .dry_run = true},
         [ROUTE_OBJECT_DELETE] = {.prepare = delete_object_prepare, .work = apply, .status = 200, .dry_run = true},
+        [ROUTE_REMINDER_PUT] = {.prepare = put_object_prepare, .work = apply, .status = 200, .dry_run = true},
+        [ROUTE_REMINDER_DELETE] = {.prepare = delete_object_prepare, .work = apply, .status = 200, .dry_run = true},
         [ROUTE_CONTROLS] = {.prepare = get_controls, .status = 200},
         [ROUTE_CONTROL] = {.prepare = get_control, .status = 200},
         [ROUTE_CONTROL_PUT] = {.members = "value " COMMON,
@@ -524,19 +563,22 @@ const struct handler *handler_for(enum route_id id)
                             .dry_run = true},
         [ROUTE_PLANS] = {.prepare = get_plans, .status = 200, .paging = {"plans", {"plan"}}},
         [ROUTE_PLAN] = {.prepare = get_plan, .status = 200},
-        [ROUTE_PLAN_RUN] = {.members = "target confirm params generation " COMMON,
+        [ROUTE_PLAN_TEXT] = {.prepare = get_plan_text, .status = 200},
+        [ROUTE_PLAN_RUN] = {.members = "target confirm params generation checks " COMMON,
                             .prepare = run_prepare,
                             .work = run_plan,
                             .status = 200,
                             .dry_run = true},
         [ROUTE_EXECUTIONS] = {.work = get_executions, .status = 200, .paging = {"executions", {"started_us", "id"}}},
         [ROUTE_EXECUTION] = {.prepare = execution_prepare, .ready = execution_ready, .status = 200},
+        [ROUTE_EXECUTION_UNDO] = {.work = get_undo, .status = 200},
         [ROUTE_EXECUTION_ABORT] = {.members = "reason overrides", .work = abort_execution, .status = 202},
         [ROUTE_EXECUTION_ACT] = {.members = "act step binding reason overrides",
                                  .prepare = act_prepare,
                                  .work = act_on_execution,
                                  .status = 200},
         [ROUTE_EXPLAIN] = {.work = get_explain, .status = 200},
+        [ROUTE_ALARM_ACK] = {.members = "reason", .work = acknowledge_alarm, .status = 200},
         [ROUTE_EASTWEST] = {.prepare = get_eastwest, .status = 200},
         [ROUTE_EASTWEST_OF] = {.prepare = get_eastwest_of, .status = 200},
         [ROUTE_AGENTS] = {.work = get_agents, .status = 200, .paging = {"agents", {"kind", "name"}}},

@@ -20,7 +20,7 @@
 #define TEXT_SIZE_MAX (1u << 20) /* bytes of an answer, but for its last event */
 #define RETRY "retry: 100\n\n"   /* ms until a client comes again */
 
-static const char *const kinds[] = {"audit", "event", "execution", "generation", NULL};
+static const char *const kinds[] = {"alarm", "audit", "event", "execution", "generation", NULL};
 
 struct telling {
     GString *text;

@@ -4,6 +4,7 @@
 #include "core/error.h"
 #include "core/loop.h"
 #include "schema/jsondoc.h"
+#include "schema/yamldoc.h"
 #include "server/api/api_internal.h"
 
 #include <string.h>
@@ -26,6 +27,17 @@ bool get_plan(struct call *call, GError **error)
     }
     call->result = plan_to_json(plan);
     call_set_etag(call, plan->revision);
+    return true;
+}
+
+bool get_plan_text(struct call *call, GError **error)
+{
+    if (!get_plan(call, error))
+        return false;
+    json_t *plan = call->result;
+    g_autofree char *yaml = yamldoc_format(plan);
+    call->result = json_pack("{s:s}", "yaml", yaml);
+    json_decref(plan);
     return true;
 }
 
@@ -57,6 +69,12 @@ bool run_prepare(struct call *call, GError **error)
         (!json_is_integer(generation) || json_integer_value(generation) < 0)) {
         g_autofree char *quoted = json_quote(generation);
         g_set_error(error, SB_ERROR, SB_ERROR_INVALID, "generation: found %s, expected a whole number", quoted);
+        return false;
+    }
+    const json_t *checks = json_object_get(call->body, "checks");
+    if (checks != NULL && !json_is_object(checks)) {
+        g_autofree char *quoted = json_quote(checks);
+        g_set_error(error, SB_ERROR, SB_ERROR_INVALID, "checks: found %s, expected a mapping", quoted);
         return false;
     }
     if (confirm == NULL || g_strcmp0(confirm, target) == 0)
@@ -110,12 +128,53 @@ static bool is_as_previewed(const struct call *call, const struct world *world, 
     return false;
 }
 
+/* The same of its prechecks: of those that were looked at none is worse. NULL: none, else which, and how; g_free. */
+static char *worse_since(const json_t *seen, const json_t *checks)
+{
+    static const char *const ranks[] = {"pass", "warn", "block", NULL};
+    g_autoptr(GPtrArray) words = g_ptr_array_new_with_free_func(g_free);
+    const json_t *check;
+    size_t i;
+    json_array_foreach (checks, i, check) {
+        const char *name = json_string_value(json_object_get(check, "name"));
+        const char *is = json_string_value(json_object_get(check, "state"));
+        const char *was = json_string_value(json_object_get(seen, name));
+        int rank = 0, rank_was = 0;
+        while (strcmp(ranks[rank], is) != 0)
+            rank++;
+        while (was != NULL && ranks[rank_was] != NULL && strcmp(ranks[rank_was], was) != 0)
+            rank_was++;
+        if (was != NULL && rank > rank_was)
+            g_ptr_array_add(words, g_strdup_printf("%s was %s and is %s: %s", name, was, is,
+                                                   json_string_value(json_object_get(check, "value"))));
+    }
+    g_ptr_array_add(words, NULL);
+    return words->len > 1 ? g_strjoinv("; ", (char **)words->pdata) : NULL;
+}
+
+static bool is_as_good(const struct call *call, struct turn *turn, const char *target, const struct asker *asker,
+                       GError **error)
+{
+    const json_t *seen = json_object_get(call->body, "checks");
+    if (json_object_size(seen) == 0 || call->dry_run)
+        return true;
+    json_t *preview =
+        engine_run_plan(turn->engine, call->params.value[0], target, json_object_get(call->body, "params"), true, asker,
+                        turn->now, &turn->effects, error);
+    g_autofree char *worse = preview != NULL ? worse_since(seen, json_object_get(preview, "checks")) : NULL;
+    bool known = preview != NULL;
+    json_decref(preview);
+    if (worse != NULL)
+        g_set_error(error, SB_ERROR, SB_ERROR_STALE, "what was looked at is not so any more: %s", worse);
+    return known && worse == NULL;
+}
+
 void run_plan(struct call *call, struct turn *turn, GError **error)
 {
     struct asker asker = call_asker(call);
-    if (!is_as_previewed(call, engine_world(turn->engine), error))
-        return;
     const char *target = json_string_value(json_object_get(call->body, "target"));
+    if (!is_as_previewed(call, engine_world(turn->engine), error) || !is_as_good(call, turn, target, &asker, error))
+        return;
     struct reply *reply = &call->request->reply;
     call->result = engine_run_plan(turn->engine, call->params.value[0], target, json_object_get(call->body, "params"),
                                    call->dry_run, &asker, turn->now, &turn->effects, error);
@@ -167,6 +226,11 @@ bool execution_ready(struct call *call, struct turn *turn, bool last, GError **e
     }
     json_decref(execution);
     return false;
+}
+
+void get_undo(struct call *call, struct turn *turn, GError **error)
+{
+    call->result = engine_undo_preview(turn->engine, call->params.value[0], turn->now, error);
 }
 
 void abort_execution(struct call *call, struct turn *turn, GError **error)

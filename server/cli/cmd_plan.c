@@ -44,7 +44,23 @@ static int follow_and_print(struct cli *cli, const char *id)
     return code;
 }
 
-/* What a dry run says: the steps with what they would write, the forecast, refusals. */
+/* What is not as it should be, but for refusals, which come last; who cannot move. */
+static void print_prechecks(const json_t *answer)
+{
+    size_t i;
+    json_t *check, *stays;
+    json_array_foreach (json_object_get(answer, "checks"), i, check) {
+        const char *state = cli_text(check, "state");
+        bool refuses = strcmp(state, "block") == 0 && json_is_true(json_object_get(check, "override"));
+        if (strcmp(state, "pass") != 0 && !refuses)
+            printf("%-6s %s: %s: %s\n", state, cli_text(check, "name"), cli_text(check, "value"),
+                   cli_text(check, "mend"));
+    }
+    json_array_foreach (json_object_get(answer, "stays"), i, stays)
+        printf("stays  %s in %s: %s\n", cli_text(stays, "service"), cli_text(stays, "room"), cli_text(stays, "road"));
+}
+
+/* What a dry run says: the steps with what they would write, the forecast, prechecks, refusals. */
 static void print_dry_run(const json_t *answer)
 {
     size_t i, j;
@@ -57,6 +73,7 @@ static void print_dry_run(const json_t *answer)
                    cli_text(set, "before"), cli_text(set, "value"));
     }
     fputs(cli_text(json_object_get(answer, "forecast"), "text"), stdout);
+    print_prechecks(answer);
 }
 
 /* NAME=OBJECT. params may be NULL. */

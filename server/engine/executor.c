@@ -12,6 +12,8 @@
 #include <sodium.h>
 #include <string.h>
 
+#define ALARMS_US (G_USEC_PER_SEC / 2) /* between two looks at what has begun or is over */
+
 struct job {
     struct executor *executor;
     turn_fn work;        /* or NULL */
@@ -65,12 +67,39 @@ static void arm(struct executor *x)
     loop_timer_arm(x->timer, at_us);
 }
 
+/* Those that have begun or are over are written, so that webhooks tell them. */
+static void look_at_alarms(struct executor *x)
+{
+    struct now now = {loop_now_us(), wall_now_us()};
+    if (x->unwritable != NULL || engine_world(x->engine) == NULL || now.us < x->alarms_us)
+        return;
+    json_t *alarms = engine_alarms(x->engine, now.us);
+    x->alarms_us = now.us + ALARMS_US;
+    x->also = alarm_book_look(x->alarms, alarms, now);
+    json_decref(alarms);
+}
+
+void executor_mark_alarms(struct executor *x, json_t *alarms)
+{
+    alarm_book_mark(x->alarms, alarms);
+}
+
+struct journal_entry *executor_acknowledge(struct executor *x, const char *key, const struct asker *asker,
+                                           const struct turn *turn, GError **error)
+{
+    json_t *alarms = engine_alarms(turn->engine, turn->now.us);
+    struct journal_entry *entry = alarm_book_acknowledge(x->alarms, alarms, key, asker, turn->now, error);
+    json_decref(alarms);
+    return entry;
+}
+
 /* What follows every turn: the engine goes on with what has become possible, who waits hears of it. */
 static void turn_end(struct executor *x)
 {
     struct effects effects;
     effects_init(&effects);
     x->engine_wants_us = engine_tick(x->engine, loop_now_us(), &effects);
+    look_at_alarms(x);
     carry_out_or_end(x, &effects);
     bool news = x->news;
     x->news = false;
@@ -310,6 +339,8 @@ static bool restore_entry(void *data, const struct journal_entry *entry, GError 
 {
     struct executor *x = data;
     static const char *const theirs[] = {"token", "session", "answer", NULL};
+    if (strcmp(entry->kind, "alarm") == 0)
+        return alarm_book_restore(x->alarms, entry, error);
     if (!g_strv_contains(theirs, entry->kind))
         return engine_restore(x->engine, entry, error);
     return x->restore == NULL || x->restore(x->restore_data, entry, error);
@@ -368,6 +399,7 @@ struct executor *executor_new(const struct executor_config *config, GError **err
     x->restore = config->restore;
     x->restore_data = config->restore_data;
     x->watchers = g_ptr_array_new_with_free_func(g_free);
+    x->alarms = alarm_book_new();
     x->publication = publication_new();
     x->nameservers = nameservers_new(config->keys_dir, on_dns_report, x);
     x->registries = registries_new(config->keys_dir, on_registry_report, x);
@@ -460,6 +492,7 @@ void executor_free(struct executor *x)
     if (x->engine != NULL)
         engine_free(x->engine);
     recorder_free(x->recorder);
+    alarm_book_free(x->alarms);
     publication_free(x->publication);
     journal_close(x->journal);
     ballast_free(x->ballast);

@@ -69,6 +69,13 @@ json_t *executor_webhook_figures(struct executor *executor);
 char *executor_unwritable(struct executor *executor);
 /* A webhook is tried now, also one that is disabled. */
 void executor_retry_webhook(struct executor *executor, const char *webhook);
+/* Of engine_alarms: adds who looks after each (alarm_book.h). The engine's thread. */
+void executor_mark_alarms(struct executor *executor, json_t *alarms);
+struct turn;
+/* The asker looks after an alarm: the entry is to be journalled in this turn. SB_ERROR_NOT_FOUND: it does not last. The
+ * engine's thread. */
+struct journal_entry *executor_acknowledge(struct executor *executor, const char *key, const struct asker *asker,
+                                           const struct turn *turn, GError **error);
 /* Appends what a person should know about disk and journal to an array of texts. */
 void executor_warn(struct executor *executor, json_t *warnings);
 

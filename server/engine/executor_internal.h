@@ -8,6 +8,7 @@
 #define ENGINE_EXECUTOR_INTERNAL_H
 
 #include "server/engine/executor.h"
+#include "server/interlocking/alarm_book.h"
 #include "server/store/lease.h"
 #include "server/engine/nameservers.h"
 #include "server/engine/outgoing.h"
@@ -54,6 +55,8 @@ struct executor {
     struct loop_timer *timer;
     int64_t engine_wants_us; /* when the engine wants its next tick */
     int64_t condition_us;    /* when to look at the condition next */
+    struct alarm_book *alarms;
+    int64_t alarms_us; /* when to look at them next */
     struct ballast *ballast;
     uint64_t ballast_size;
     char *failed;     /* why this turn's write failed, or NULL */

@@ -2,6 +2,7 @@
 
 #include "core/error.h"
 #include "core/log.h"
+#include "server/engine/chat.h"
 #include "server/store/db.h"
 #include "server/store/journal.h"
 #include "server/store/migrations.h"
@@ -26,8 +27,8 @@ struct message {
 };
 struct hook {
     struct webhooks *webhooks;
-    char *name, *url, *key;
-    char **events; /* or NULL */
+    char *name, *url, *key, *chat; /* chat: address of the console, or NULL */
+    char **events;                 /* or NULL */
     int64_t deadline_us, give_up_us;
     uint64_t revision; /* of the object */
     bool placed;       /* the rest is known */
@@ -87,6 +88,7 @@ static void hook_free(void *data)
     g_free(hook->name);
     g_free(hook->url);
     g_free(hook->key);
+    g_free(hook->chat);
     g_strfreev(hook->events);
     g_free(hook->why);
     g_free(hook);
@@ -317,25 +319,41 @@ struct search {
     char *again; /* id of a message that is to be told again, or NULL */
 };
 
-/* Takes body. */
-static struct message *message_new(const struct webhooks *w, const struct journal_row *row, json_t *body)
+/* As the row is told; g_free. NULL: a chat is not told of it. */
+static char *message_text(const struct hook *hook, const struct message *message, const struct journal_row *row,
+                          json_t *body)
+{
+    const struct webhooks *w = hook->webhooks;
+    g_autofree char *at = journal_time_text(row->at_us), *source = g_strdup_printf("/signalbox/%s", w->cluster);
+    g_autofree char *line = hook->chat != NULL ? chat_text(row->kind, row->id, body, hook->chat) : NULL;
+    if (hook->chat != NULL && line == NULL)
+        return NULL;
+    json_object_del(body, "events"); /* of an execution: they are told one by one */
+    json_t *event = line != NULL
+                        ? json_pack("{s:s}", "text", line)
+                        : json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:O}", "specversion", "1.0", "id", message->id,
+                                    "source", source, "type", message->type, "subject", message->subject, "time", at,
+                                    "datacontenttype", "application/json", "data", body);
+    char *dumped = json_dumps(event, JSON_COMPACT), *text = g_strdup(dumped);
+    free(dumped);
+    json_decref(event);
+    return text;
+}
+
+/* NULL: it is not told of it. */
+static struct message *message_new(const struct hook *hook, const struct journal_row *row, json_t *body)
 {
     struct message *message = g_new0(struct message, 1);
-    g_autofree char *at = journal_time_text(row->at_us), *source = g_strdup_printf("/signalbox/%s", w->cluster);
     message->seq = row->seq;
     message->at_us = row->at_us;
     message->id = g_strdup_printf("%" G_GUINT64_FORMAT "-%" G_GUINT64_FORMAT, row->seq, row->epoch);
     message->type = g_strdup_printf("signalbox.%s", row->kind);
     message->subject = g_strdup(row->id);
-    json_object_del(body, "events"); /* of an execution: they are told one by one */
-    json_t *event = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:o}", "specversion", "1.0", "id", message->id,
-                              "source", source, "type", message->type, "subject", message->subject, "time", at,
-                              "datacontenttype", "application/json", "data", body);
-    char *text = json_dumps(event, JSON_COMPACT);
-    message->body = g_strdup(text);
-    free(text);
-    json_decref(event);
-    return message;
+    message->body = message_text(hook, message, row, body);
+    if (message->body != NULL)
+        return message;
+    message_free(message);
+    return NULL;
 }
 
 static bool wants(const struct hook *hook, const struct journal_row *row)
@@ -363,9 +381,9 @@ static bool search_row(void *data, const struct journal_row *row, GError **error
     }
     s->again = g_strdup(again);
     if (again == NULL)
-        s->found = message_new(s->hook->webhooks, row, json_incref(body));
+        s->found = message_new(s->hook, row, body);
     json_decref(body);
-    return false;
+    return again == NULL && s->found == NULL;
 }
 
 /* The message of an id, or *found NULL: there is none, or none that it is told. Secrets are in the journal, too. */
@@ -524,7 +542,9 @@ static void send_message(struct hook *hook)
                                            .method = "POST",
                                            .url = hook->url,
                                            .body = hook->message->body,
-                                           .content_type = "application/cloudevents+json; charset=utf-8",
+                                           .content_type = hook->chat != NULL
+                                                               ? "application/json; charset=utf-8"
+                                                               : "application/cloudevents+json; charset=utf-8",
                                            .timeout_us = hook->deadline_us};
     hook->sent_us = loop_now_us();
     if (!sender_send(hook->webhooks->sender, &request, on_answer, hook, &hook->request, &error))
@@ -607,7 +627,9 @@ static void hook_take(struct hook *hook, const struct webhook *object)
     bool changed = hook->revision != 0 && hook->revision != object->o.revision;
     g_free(hook->url);
     g_free(hook->key);
+    g_free(hook->chat);
     g_strfreev(hook->events);
+    hook->chat = g_strdup(object->chat);
     hook->url = g_strdup(object->url);
     hook->key = g_strdup(object->key);
     hook->events = g_strdupv(object->events);

@@ -7,9 +7,9 @@
  * answers 410, is disabled, which is audited; it is enabled again by a change of the object or webhooks_retry. Nothing
  * is queued in memory: a dead receiver costs nobody anything.
  *
- * A message is a CloudEvent 1.0 in structured JSON: type signalbox.KIND, subject the entry's id, data its body. A
- * notify step's or a test's (entries "message") is for the one webhook that it names; one with "redeliver" has the
- * message of that id sent again, if it is one that this webhook is told.
+ * A message is a CloudEvent 1.0 in structured JSON: type signalbox.KIND, subject the entry's id, data its body; for one
+ * that is a chat, a line of text (chat.h). A notify step's or a test's (entries "message") is for the one webhook that
+ * it names; one with "redeliver" has the message of that id sent again, if it is one that this webhook is told.
  *
  * Thread safety: all but webhooks_warn and webhooks_figures belongs to the loop's thread.
  */

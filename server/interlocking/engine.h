@@ -135,6 +135,11 @@ json_t *engine_run_plan(struct engine *engine, const char *plan, const char *tar
 json_t *engine_abort(struct engine *engine, const char *execution, const struct asker *asker, struct now now,
                      struct effects *out, GError **error);
 
+/* What an abort would do now, if anything was written: {"controls": [{"control", "object", "value": where it goes back
+ * to}], "left": [why a lever is not set back], "calls": undo calls of hooks, "forecast", "refusals"}. NULL with
+ * SB_ERROR_NOT_FOUND. */
+json_t *engine_undo_preview(struct engine *engine, const char *execution, struct now now, GError **error);
+
 /* Of one under way: {"act": approve decline emergency review pause resume skip force, "step", "binding"}; what each
  * takes and refuses is said in engine_act.c. Result: the execution. */
 json_t *engine_act(struct engine *engine, const char *execution, const json_t *body, const struct asker *asker,
@@ -194,6 +199,8 @@ json_t *engine_executions(const struct engine *engine);
  *  "alarms": as alarms.h has them,
  *  "warnings":[text]} */
 json_t *engine_status(const struct engine *engine, int64_t now_us);
+/* Array: the alarms of engine_status. */
+json_t *engine_alarms(const struct engine *engine, int64_t now_us);
 /* Array: the rows of edges and servers of engine_status. */
 json_t *engine_agents(const struct engine *engine, int64_t now_us);
 

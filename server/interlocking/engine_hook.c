@@ -277,6 +277,15 @@ static struct execution *owner_of(const struct engine *engine, const struct exec
     g_assert_not_reached();
 }
 
+unsigned hooks_to_undo(const struct engine *engine, struct execution *root)
+{
+    g_autoptr(GPtrArray) hooks = hooks_of(engine, root, WRITE_STANDS);
+    unsigned n = 0;
+    for (guint i = 0; i < hooks->len; i++)
+        n += json_object_get(((const struct execution_step *)hooks->pdata[i])->spec, "undo") != NULL;
+    return n;
+}
+
 unsigned hooks_undo(struct engine *engine, struct execution *root)
 {
     g_autoptr(GPtrArray) hooks = hooks_of(engine, root, WRITE_STANDS);

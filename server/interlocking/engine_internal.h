@@ -6,6 +6,7 @@
  *   engine_change.c  what people ask for: apply, set controls
  *   engine_pin.c     pins and their keys
  *   engine_plan.c    starting a plan, owning levers, abort and undo
+ *   engine_preview.c a plan before it is run
  *   engine_step.c    the steps of an execution
  *   engine_ramp.c    ramps: stages, bakes, guards
  *   engine_transaction.c   golden transactions; engine_warm.c: pages that a room is to have at hand
@@ -141,6 +142,8 @@ struct execution *execution_root(const struct engine *engine, struct execution *
 GPtrArray *execution_family(const struct engine *engine, struct execution *root);
 /* They are names of rules. */
 bool check_overrides(const struct engine *engine, const struct asker *asker, GError **error);
+/* No running execution owns one of these levers; SB_ERROR_CONFLICT with who does. */
+bool check_owners(const struct engine *engine, const GArray *moves, GError **error);
 /* The running execution that owns a lever, or NULL. */
 struct execution *engine_owner(const struct engine *engine, enum lever lever, const char *object);
 /* Sets back what the execution wrote. False: refused by rules, nothing has changed. */
@@ -150,6 +153,29 @@ bool execution_undo(struct engine *engine, struct execution *ex, const struct as
 void execution_flush_family(struct engine *engine, struct execution *root, const struct audit *audit,
                             struct effects *out);
 void execution_undo_resume(struct engine *engine, struct execution *ex, struct effects *out);
+
+/* engine_preview.c. A plan that is frozen, and judged; all is borrowed. */
+struct preview {
+    struct engine *engine;
+    const struct asker *asker;
+    const GPtrArray *family; /* struct execution *, the root first */
+    const GArray *moves;     /* struct move */
+    const struct resolved *draft;
+    const struct forecast *forecast;
+    const GPtrArray *refusals;
+    int64_t age_us; /* preview_json: of the oldest report that figures are made of; -1: there is none */
+};
+/* {"steps", "forecast", "refusals", "checks", "stays"}: Execution of schema/bodies.def. */
+json_t *preview_json(struct preview *p);
+/* What an undo would do; all is borrowed. */
+struct undoing {
+    struct execution *execution;
+    const GArray *moves;   /* struct move */
+    const GPtrArray *left; /* char *: levers that stay, and why */
+    const struct resolved *draft;
+    unsigned calls; /* of hooks */
+};
+json_t *undo_preview_json(const struct engine *engine, const struct undoing *undoing); /* engine_undo_preview */
 
 /* engine_step.c */
 void step_end(struct engine *engine, struct execution *ex, struct execution_step *step, enum step_state state,
@@ -217,6 +243,7 @@ bool hook_freeze(const struct execution *ex, struct execution_step *step, GError
 char *hook_would(const struct execution *ex, const struct execution_step *step);           /* a dry run; g_free */
 /* Of the family: calls that stand are to be undone; how many can be. */
 unsigned hooks_undo(struct engine *engine, struct execution *root);
+unsigned hooks_to_undo(const struct engine *engine, struct execution *root);           /* how many it would be */
 bool hooks_undone(struct engine *engine, struct execution *root, struct effects *out); /* goes on with it */
 bool hooks_undoing(const struct engine *engine, const struct execution *root);
 /* When to look again: at a step, at the undo calls of a family. */

@@ -291,7 +291,7 @@ static bool check_params(const struct engine *engine, const struct plan *plan, c
     return true;
 }
 
-static bool check_owners(const struct engine *engine, const GArray *moves, GError **error)
+bool check_owners(const struct engine *engine, const GArray *moves, GError **error)
 {
     for (guint i = 0; i < moves->len; i++) {
         const struct move *move = &g_array_index(moves, struct move, i);
@@ -305,40 +305,6 @@ static bool check_owners(const struct engine *engine, const GArray *moves, GErro
         return false;
     }
     return true;
-}
-
-static json_t *dry_run_json(struct engine *engine, const struct freezing *f, const struct forecast *forecast,
-                            const GPtrArray *refusals)
-{
-    json_t *steps = json_array();
-    for (guint i = 0; i < f->family->len; i++) {
-        json_t *execution = execution_to_json(f->family->pdata[i]), *step, *set;
-        size_t j, k;
-        json_array_foreach (json_object_get(execution, "steps"), j, step) {
-            json_array_foreach (json_object_get(step, "sets"), k, set) {
-                const char *lever = json_string_value(json_object_get(set, "control"));
-                const char *object = json_string_value(json_object_get(set, "object"));
-                json_object_set_new(set, "before",
-                                    json_string(controls_value(engine->resolved->world->controls,
-                                                               lever_class_find(lever)->lever, object)));
-            }
-            const struct execution *ex = f->family->pdata[i];
-            const struct execution_step *frozen = ex->steps->pdata[j];
-            bool tells = frozen->kind == STEP_HOOK || frozen->kind == STEP_NOTIFY;
-            g_autofree char *would = tells                       ? hook_would(ex, frozen)
-                                     : frozen->kind == STEP_WARM ? warm_words(engine, frozen)
-                                     : frozen->kind == STEP_VERIFY && frozen->spec != NULL
-                                         ? transactions_words(engine, ex, frozen)
-                                         : NULL;
-            if (would != NULL)
-                json_object_set_new(step, "text", json_string(would));
-            json_object_set_new(step, "plan", json_string(ex->plan));
-            json_array_append(steps, step);
-        }
-        json_decref(execution);
-    }
-    return json_pack("{s:o, s:o, s:o}", "steps", steps, "forecast", forecast_answer(forecast), "refusals",
-                     refusals_to_json(refusals));
 }
 
 /* Keys that an execution has written under: nobody will ask for them again. */
@@ -441,7 +407,13 @@ static json_t *judge_and_begin(struct engine *engine, struct freezing *f, bool d
                                                        : engine_judge_family(engine, draft, fc, f->moves, f->family,
                                                                              asker->automatic, asker->overrides);
     if (dry_run)
-        return dry_run_json(engine, f, fc, refusals);
+        return preview_json(&(struct preview){.engine = engine,
+                                              .asker = asker,
+                                              .family = f->family,
+                                              .moves = f->moves,
+                                              .draft = draft,
+                                              .forecast = fc,
+                                              .refusals = refusals});
     if (refusals->len > 0) {
         refusals_error(refusals, error);
         return NULL;
@@ -736,6 +708,26 @@ bool execution_undo(struct engine *engine, struct execution *ex, const struct as
     execution_flush_family(engine, ex, &audit, out);
     undo_commit(engine, ex, moves, draft, &audit, writes, out);
     return true;
+}
+
+json_t *engine_undo_preview(struct engine *engine, const char *id, struct now now, GError **error)
+{
+    engine_take_now(engine, now);
+    struct execution *ex = engine_find(engine, id);
+    if (ex == NULL) {
+        g_set_error(error, SB_ERROR, SB_ERROR_NOT_FOUND, "execution %s: there is no such execution", id);
+        return NULL;
+    }
+    ex = execution_root(engine, ex);
+    g_autoptr(GPtrArray) writes = family_writes(engine, ex), left = g_ptr_array_new_with_free_func(g_free);
+    g_autofree enum write_undo *marks = g_new(enum write_undo, writes->len + 1);
+    for (guint i = 0; i < writes->len; i++)
+        marks[i] = ((const struct execution_write *)writes->pdata[i])->undo;
+    g_autoptr(GArray) moves = undo_moves(engine, writes, left);
+    for (guint i = 0; i < writes->len; i++)
+        ((struct execution_write *)writes->pdata[i])->undo = marks[i];
+    sb_auto(resolved) draft = engine_draft_moves(engine, moves, ex->actor, ex->id, "");
+    return undo_preview_json(engine, &(struct undoing){ex, moves, left, draft, hooks_to_undo(engine, ex)});
 }
 
 /* After a restart between the intent of the undo and its outcome. */

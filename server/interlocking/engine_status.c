@@ -453,6 +453,12 @@ static json_t *warnings_json(const struct engine *engine, int64_t now_us)
     return warnings;
 }
 
+json_t *engine_alarms(const struct engine *engine, int64_t now_us)
+{
+    g_autoptr(GPtrArray) alarms = alarms_find(engine->resolved->world, engine->observed, engine->started_us, now_us);
+    return alarms_to_json(alarms, engine->wall_offset_us);
+}
+
 json_t *engine_status(const struct engine *engine, int64_t now_us)
 {
     json_t *json = json_pack("{s:s, s:I, s:I}", "cluster", engine->config.cluster, "epoch", (json_int_t)engine->epoch,
@@ -473,8 +479,7 @@ json_t *engine_status(const struct engine *engine, int64_t now_us)
     json_object_set_new(json, "services", services_json(engine, tally));
     json_object_set_new(json, "executions", running_json(engine));
     json_object_set_new(json, "warnings", warnings_json(engine, now_us));
-    g_autoptr(GPtrArray) alarms = alarms_find(engine->resolved->world, engine->observed, engine->started_us, now_us);
-    json_object_set_new(json, "alarms", alarms_to_json(alarms, engine->wall_offset_us));
+    json_object_set_new(json, "alarms", engine_alarms(engine, now_us));
     return json;
 }
 

@@ -15,7 +15,8 @@ static const struct rule shipped[] = {RULES_SHIPPED(SHIPPED)};
 
 bool rule_exists(const struct inventory *inv, const char *name)
 {
-    bool known = strcmp(name, forecast_known) == 0 || INVENTORY_GET(inv, rule, name) != NULL;
+    bool known = strcmp(name, forecast_known) == 0 || INVENTORY_GET(inv, rule, name) != NULL ||
+                 INVENTORY_GET(inv, reminder, name) != NULL;
     for (size_t i = 0; i < G_N_ELEMENTS(shipped); i++)
         known = known || strcmp(name, shipped[i].o.name) == 0;
     return known;
@@ -246,6 +247,22 @@ static void check_line(struct judging *j, const struct rule *rule, const struct 
                                  rule->o.name));
 }
 
+const struct forecast_row *rules_fullest(const struct inventory *inv, const struct forecast *forecast,
+                                         int64_t *capacity)
+{
+    const struct forecast_row *fullest = NULL;
+    for (guint i = 0; forecast->known && i < forecast->rows->len; i++) {
+        const struct forecast_row *row = forecast->rows->pdata[i];
+        int64_t most = row_capacity(inv, row);
+        if (most <= 0 || row->after <= row->before ||
+            (fullest != NULL && row->after / (double)most <= fullest->after / (double)*capacity))
+            continue;
+        fullest = row;
+        *capacity = most;
+    }
+    return fullest;
+}
+
 static void check_capacity(struct judging *j, const struct rule *rule)
 {
     const struct forecast *forecast = j->change->forecast;
@@ -306,6 +323,10 @@ GPtrArray *rules_check(const struct rules_case *change)
     }
     INVENTORY_FOREACH (change->now->inventory, rule, rule)
         check_rule(&j, rule);
+    INVENTORY_FOREACH (change->now->inventory, reminder, reminder) {
+        if (!overridden(&j, reminder->o.name))
+            check_lock(&j, reminder);
+    }
     check_zone_share(&j);
     if (change->automatic && !overridden(&j, forecast_known))
         check_forecast_known(&j);

@@ -20,15 +20,14 @@
  *   freeze    from..until no lever moves (and, without `lever`, no inventory changes)
  *   window    levers move at these times of day only
  *   handover  a component's primary goes to another room, and a topic's consumption to another mode, by way of none
- * A lever that its own execution moves again, or sets back, is free of hold, freeze and window: a plan that was let
- * begin can be undone. Where the forecast is not known, capacity and moved let a person pass; automation is refused as
- *   forecast-known   what would move must be known
- * And never overridden:
- *   zone-share    no new inventory changes or removes more of a zone's names than its guard lets pass (schema/table.h);
- *                 the lever dnszone.guard allows it. A lever or a plan that would is not refused, because it moves more
- *                 than names: its forecast has a note, and the name servers refuse
- * No change is refused for what was so before it. The rules in force judge a change, not those it brings.
- * A refusal names rule, figures and the way round.  Thread safety: pure functions.
+ * A lever that its own execution moves again, or sets back, is free of hold, freeze, window and locks: a plan that was
+ * let begin can be undone. Where the forecast is not known, capacity and moved let a person pass; automation is refused
+ * as forecast-known   what would move must be known And reminders of the inventory that are locks, each by its own
+ * name: the lever that one hangs on does not move. And never overridden: zone-share    no new inventory changes or
+ * removes more of a zone's names than its guard lets pass (schema/table.h); the lever dnszone.guard allows it. A lever
+ * or a plan that would is not refused, because it moves more than names: its forecast has a note, and the name servers
+ * refuse No change is refused for what was so before it. The rules in force judge a change, not those it brings. A
+ * refusal names rule, figures and the way round.  Thread safety: pure functions.
  */
 #ifndef INTERLOCKING_RULES_H
 #define INTERLOCKING_RULES_H
@@ -69,13 +68,17 @@ struct rules_case {
 GPtrArray *rules_check(const struct rules_case *change);
 /* Of healthy requests, the share that the forecast moves; 0 when it is not known. */
 double rules_share_moved(const struct forecast *forecast);
+/* Of what the forecast gives more requests, the place that would be fullest, and its capacity, 1/s; NULL: nothing gains
+ * whose capacity is known. Borrowed. */
+const struct forecast_row *rules_fullest(const struct inventory *inv, const struct forecast *forecast,
+                                         int64_t *capacity);
 /* The longest time, in seconds, that a rule of the inventory looks back; 0: none does. */
 int64_t rules_period_s(const struct inventory *inv);
 /* SB_ERROR_REFUSED with rule, figures and way round of all; false always. */
 bool refusals_error(const GPtrArray *refusals, GError **error);
 /* Adds the names of all rules in force that look at this: RULE_MOVED. */
 void rules_of_check(const struct inventory *inv, int check, GStrvBuilder *names);
-/* True if the name is that of a rule that may be overridden. */
+/* True if the name is that of a rule that may be overridden, or of a reminder. */
 bool rule_exists(const struct inventory *inv, const char *name);
 
 #endif

@@ -29,6 +29,8 @@ void check_gate(struct judging *j, const struct rule *rule);
 void check_class(struct judging *j, const struct rule *rule);
 void check_freeze(struct judging *j, const struct rule *rule);
 void check_window(struct judging *j, const struct rule *rule);
+/* A lock on one lever. */
+void check_lock(struct judging *j, const struct reminder *reminder);
 void check_handover(struct judging *j, const struct rule *rule);
 
 #endif

@@ -197,6 +197,26 @@ void check_window(struct judging *j, const struct rule *rule)
                  override_words("wait for the window", rule));
 }
 
+void check_lock(struct judging *j, const struct reminder *reminder)
+{
+    int64_t until = INT64_MAX;
+    if (!reminder->lock ||
+        (reminder->until != NULL && rule_time_parse(reminder->until, &until) && j->change->wall_us >= until))
+        return;
+    for (guint i = 0; i < j->levers->len; i++) {
+        const struct lever_change *change = &g_array_index(j->levers, struct lever_change, i);
+        g_autofree char *name = g_strdup_printf("%s/%s", lever_class(change->lever)->name, change->object);
+        if (change->its_own || strcmp(name, reminder->on) != 0)
+            continue;
+        rules_refuse(j, reminder->o.name,
+                     g_strdup_printf("%s is locked by %s%s%s: %s", name, reminder->owner,
+                                     reminder->until != NULL ? " until " : "",
+                                     reminder->until != NULL ? reminder->until : "", reminder->why),
+                     g_strdup_printf("ask %s, take the reminder off, or override %s with a reason", reminder->owner,
+                                     reminder->o.name));
+    }
+}
+
 /* Neither of them stops in between: for a while both would be at work. */
 static bool is_handover(const char *from, const char *to)
 {

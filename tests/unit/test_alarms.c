@@ -1,3 +1,4 @@
+#include "server/interlocking/alarm_book.h"
 #include "tests/unit/engine_rig.h"
 #include "tests/unit/unit.h"
 
@@ -38,6 +39,62 @@ static void confirm_all(struct server *s)
 {
     for (size_t i = 0; i < G_N_ELEMENTS(servers); i++)
         confirm(s, servers[i], "converged");
+}
+
+/* "begun entrances/room-a 1", a line for each entry; "" for none. */
+static char *turn_page(struct alarm_book *book, const struct server *s)
+{
+    GString *text = g_string_new(NULL);
+    json_t *alarms = engine_alarms(s->engine, s->now_us);
+    g_autoptr(GPtrArray) entries = alarm_book_look(book, alarms, now(s));
+    for (guint i = 0; entries != NULL && i < entries->len; i++) {
+        const struct journal_entry *entry = entries->pdata[i];
+        ck_assert_str_eq(entry->kind, "alarm");
+        ck_assert_str_eq(entry->id, member(entry->body, "key"));
+        g_string_append_printf(text, "%s %s %d\n", member(entry->body, "state"), entry->id,
+                               (int)json_integer_value(json_object_get(entry->body, "priority")));
+    }
+    json_decref(alarms);
+    return g_string_free(text, FALSE);
+}
+
+static void expect_page(struct alarm_book *book, const struct server *s, const char *expected)
+{
+    g_autofree char *found = turn_page(book, s);
+    ck_assert_str_eq(found, expected);
+}
+
+/* Who looks after room A, as the status says it; "" for nobody. */
+static const char *taken_by(const struct alarm_book *book, const struct server *s)
+{
+    static char actor[64];
+    json_t *alarms = engine_alarms(s->engine, s->now_us), *alarm;
+    size_t i;
+    actor[0] = '\0';
+    alarm_book_mark(book, alarms);
+    json_array_foreach (alarms, i, alarm)
+        if (json_object_get(alarm, "ack") != NULL)
+            g_strlcpy(actor, member(json_object_get(alarm, "ack"), "actor"), sizeof actor);
+    json_decref(alarms);
+    return actor;
+}
+
+static struct journal_entry *acknowledge(struct alarm_book *book, const struct server *s, const char *who,
+                                         GError **error)
+{
+    const struct asker asker = {.actor = who, .reason = "calling the carrier"};
+    json_t *alarms = engine_alarms(s->engine, s->now_us);
+    struct journal_entry *entry = alarm_book_acknowledge(book, alarms, "entrances/room-a", &asker, now(s), error);
+    json_decref(alarms);
+    return entry;
+}
+
+static void cut(struct server *s, bool down)
+{
+    say(s, "edge-1", (struct saying){.pops_down = down});
+    say(s, "edge-2", (struct saying){.pops_down = down});
+    say(s, "edge-3", (struct saying){0});
+    say(s, "edge-4", (struct saying){0});
 }
 
 /* A report of all edges as `edit` has changed it. */
@@ -189,6 +246,84 @@ START_TEST(a_service_that_fails_is_told_with_its_share_from_when_it_began)
 }
 END_TEST
 
+START_TEST(an_alarm_is_told_once_taken_by_somebody_and_told_when_it_is_over)
+{
+    struct server *s = server_new();
+    struct alarm_book *book = alarm_book_new();
+    GError *error = NULL;
+    confirm_all(s);
+    say_all(s);
+    expect_page(book, s, "");
+    ck_assert_ptr_null(acknowledge(book, s, "alice", &error));
+    expect_error(error, NOT_FOUND, "found none");
+    cut(s, true);
+    expect_page(book, s, "begun entrances/room-a 1\n");
+    expect_page(book, s, "");
+    ck_assert_str_eq(taken_by(book, s), "");
+    journal_entry_free(acknowledge(book, s, "alice", &error));
+    ck_assert_str_eq(taken_by(book, s), "alice");
+    struct journal_entry *kept = acknowledge(book, s, "bob", &error);
+    ck_assert_str_eq(member(kept->body, "state"), "acknowledged");
+    ck_assert_str_eq(taken_by(book, s), "bob");
+    for (int i = 0; i < 3; i++) { /* what flaps is the same alarm, and still his */
+        cut(s, false);
+        tick(s, 10 * SECOND);
+        cut(s, false);
+        expect_page(book, s, "");
+        cut(s, true);
+        expect_page(book, s, "");
+        ck_assert_str_eq(taken_by(book, s), "bob");
+    }
+    /* Started anew: nothing is over before the agents had their time to say so. */
+    alarm_book_free(book);
+    book = alarm_book_new();
+    ck_assert(alarm_book_restore(book, kept, &error));
+    journal_entry_free(kept);
+    ck_assert_str_eq(taken_by(book, s), "bob");
+    cut(s, false);
+    expect_page(book, s, "");
+    tick(s, ALARM_GONE_US - 1);
+    cut(s, false);
+    expect_page(book, s, "");
+    tick(s, 1);
+    cut(s, false);
+    expect_page(book, s, "over entrances/room-a 1\n");
+    cut(s, true);
+    expect_page(book, s, "begun entrances/room-a 1\n");
+    ck_assert_str_eq(taken_by(book, s), "");
+    alarm_book_free(book);
+    /* As soon as it is seen it can be taken, looked at or not. */
+    book = alarm_book_new();
+    journal_entry_free(acknowledge(book, s, "carol", &error));
+    ck_assert_str_eq(taken_by(book, s), "carol");
+    expect_page(book, s, "");
+    alarm_book_free(book);
+    server_free(s);
+}
+END_TEST
+
+START_TEST(an_alarm_that_gets_worse_is_told_again)
+{
+    struct server *s = server_new();
+    struct alarm_book *book = alarm_book_new();
+    confirm_all(s);
+    set_ok(s, "room.ingress", "room-a", "closed");
+    confirm_all(s);
+    cut(s, true);
+    expect_page(book, s, "begun entrances/room-a 3\n");
+    set_ok(s, "room.ingress", "room-a", "open");
+    confirm_all(s);
+    cut(s, true);
+    expect_page(book, s, "begun entrances/room-a 1\n");
+    set_ok(s, "room.ingress", "room-a", "closed");
+    confirm_all(s);
+    cut(s, true);
+    expect_page(book, s, "");
+    alarm_book_free(book);
+    server_free(s);
+}
+END_TEST
+
 START_TEST(a_name_server_that_complains)
 {
     struct server *s = server_new();
@@ -217,6 +352,8 @@ static void add(TCase *tcase)
     tcase_add_test(tcase, an_edge_that_complains_or_is_silent_keeps_its_time);
     tcase_add_test(tcase, a_service_that_fails_is_told_with_its_share_from_when_it_began);
     tcase_add_test(tcase, a_name_server_that_complains);
+    tcase_add_test(tcase, an_alarm_is_told_once_taken_by_somebody_and_told_when_it_is_over);
+    tcase_add_test(tcase, an_alarm_that_gets_worse_is_told_again);
 }
 
 int main(void)

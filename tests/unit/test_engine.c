@@ -349,6 +349,83 @@ START_TEST(dry_run_changes_nothing)
 }
 END_TEST
 
+/* The precheck of a dry run; it must be there. */
+static const json_t *check_of(const json_t *dry, const char *name)
+{
+    const json_t *check;
+    size_t i;
+    json_array_foreach (json_object_get(dry, "checks"), i, check)
+        if (strcmp(member(check, "name"), name) == 0)
+            return check;
+    ck_abort_msg("no check %s", name);
+}
+
+static json_t *try_plan(struct server *s, const char *plan, const struct asker *asker)
+{
+    GError *error = NULL;
+    json_t *dry = engine_run_plan(s->engine, plan, "room-a", NULL, true, asker, now(s), &s->effects, &error);
+    ck_assert_msg(dry != NULL, "%s", error != NULL ? error->message : "");
+    return dry;
+}
+
+static void expect_check(struct server *s, const char *plan, const struct asker *asker, const char *name,
+                         const char *state, const char *value)
+{
+    json_t *dry = try_plan(s, plan, asker);
+    const json_t *check = check_of(dry, name);
+    ck_assert_msg(strcmp(member(check, "state"), state) == 0 && strstr(member(check, "value"), value) != NULL,
+                  "%s: found %s, %s", name, member(check, "state"), member(check, "value"));
+    ck_assert(strcmp(state, "pass") == 0 || json_is_string(json_object_get(check, "mend")));
+    json_decref(dry);
+}
+
+START_TEST(prechecks_say_what_was_found_and_what_mends_it)
+{
+    struct server *s = server_new();
+    struct saying busy = {.policy = "core.playback", .room = "room-a", .requests = 100, .rate = 50};
+    for (size_t i = 0; i < G_N_ELEMENTS(servers); i++)
+        confirm(s, servers[i], "converged");
+    expect_check(s, "room-isolated", &alice, "figures", "warn", "0 of 4 edges report; not edge-1, edge-2");
+    expect_check(s, "room-isolated", &alice, "share-moved", "warn", "not known");
+    say_all(s);
+    say(s, "edge-1", busy);
+    tick(s, SECOND);
+    json_t *dry = try_plan(s, "room-isolated", &alice);
+    const json_t *figures = check_of(dry, "figures");
+    ck_assert_str_eq(member(figures, "state"), "pass");
+    ck_assert_int_eq(json_integer_value(json_object_get(figures, "age_ms")), 1000);
+    ck_assert_str_eq(member(check_of(dry, "share-moved"), "state"), "block");
+    ck_assert(json_is_true(json_object_get(check_of(dry, "share-moved"), "override")));
+    ck_assert_str_eq(member(check_of(dry, "last-open"), "limit"), "at least 1");
+    ck_assert_str_eq(member(check_of(dry, "capacity-kept"), "mend"),
+                     "write capacity of rooms and POPs into the inventory");
+    ck_assert_str_eq(member(check_of(dry, "room-open"), "state"), "pass");
+    ck_assert_str_eq(member(check_of(dry, "entrances of room-b"), "value"), "2 of 2 up");
+    /* What lives there alone stays, by the lines. */
+    const json_t *stays = json_object_get(dry, "stays"), *creator = json_array_get(stays, 0);
+    ck_assert_uint_eq(json_array_size(stays), 2);
+    ck_assert_str_eq(member(json_array_get(stays, 1), "service"), "upload");
+    ck_assert_str_eq(member(json_array_get(stays, 1), "road"), "creator over dedicated edges and lines");
+    ck_assert_str_eq(member(creator, "service"), "creator");
+    ck_assert_str_eq(member(creator, "road"),
+                     "creator over dedicated edges and lines; creator-line over dedicated edges and lines");
+    ck_assert(json_is_true(json_object_get(creator, "reached")));
+    json_decref(dry);
+    const struct asker bold = {
+        .actor = "alice", .reason = "x", .overrides = (const char *const[]){"share-moved", NULL}};
+    expect_check(s, "room-isolated", &bold, "share-moved", "warn", "passed over");
+    expect_check(s, "failback", &alice, "entrances-healthy", "warn", "0 of 2 entrances of room-a healthy");
+    set_ok(s, "room.ingress", "room-b", "closed");
+    expect_check(s, "room-isolated", &alice, "room-open", "block", "no other room can take the traffic of room-a");
+    expect_check(s, "room-isolated", &alice, "last-open", "block", "0 of 2 rooms would be open");
+    expect_check(s, "room-isolated", &alice, "edges", "warn", "edge-1");
+    set_ok(s, "room.ingress", "room-b", "open");
+    g_autofree char *id = run_until(s, "edges");
+    expect_check(s, "room-isolated", &alice, "levers", "block", id);
+    server_free(s);
+}
+END_TEST
+
 START_TEST(room_open_refuses_with_figures)
 {
     struct server *s = server_new();
@@ -461,6 +538,7 @@ static void add(TCase *tcase)
     tcase_add_test(tcase, counters_prove);
     tcase_add_test(tcase, run_is_refused);
     tcase_add_test(tcase, dry_run_changes_nothing);
+    tcase_add_test(tcase, prechecks_say_what_was_found_and_what_mends_it);
     tcase_add_test(tcase, room_open_refuses_with_figures);
     tcase_add_test(tcase, failback_waits_for_health);
     tcase_add_test(tcase, failback_is_refused_when_sick);

@@ -46,6 +46,48 @@ START_TEST(abort_leaves_an_override)
 }
 END_TEST
 
+/* "group.edge_class/creator default; ...", what stays behind a bar; g_free. */
+static char *undo_words(struct server *s, const char *id)
+{
+    GError *error = NULL;
+    GString *text = g_string_new(NULL);
+    json_t *undo = engine_undo_preview(s->engine, id, now(s), &error), *row;
+    size_t i;
+    ck_assert_ptr_nonnull(undo);
+    json_array_foreach (json_object_get(undo, "controls"), i, row)
+        g_string_append_printf(text, "%s/%s %s; ", member(row, "control"), member(row, "object"), member(row, "value"));
+    json_array_foreach (json_object_get(undo, "left"), i, row)
+        g_string_append_printf(text, "| %s", json_string_value(row));
+    json_decref(undo);
+    return g_string_free(text, FALSE);
+}
+
+START_TEST(what_an_abort_would_do_is_said_before_and_is_what_it_does)
+{
+    struct server *s = server_new();
+    GError *error = NULL;
+    g_autofree char *id = run_until(s, "edges");
+    guint written = s->journal->len;
+    for (int i = 0; i < 2; i++) { /* looking changes nothing */
+        g_autofree char *words = undo_words(s, id);
+        ck_assert_str_eq(words, "room.ingress/room-a default; group.edge_class/creator default; "
+                                "group.edge_class/creator-line default; ");
+    }
+    ck_assert_uint_eq(s->journal->len, written);
+    set_ok(s, "group.edge_class", "creator", "public");
+    g_autofree char *words = undo_words(s, id);
+    ck_assert_ptr_nonnull(strstr(words, "| group.edge_class/creator was moved since by alice to public"));
+    ck_assert_ptr_null(strstr(words, "creator default"));
+    abort_ok(s, id);
+    ck_assert_str_eq(lever(s, LEVER_GROUP_EDGE_CLASS, "creator"), "public");
+    ck_assert_str_eq(lever(s, LEVER_GROUP_EDGE_CLASS, "creator-line"), "default");
+    ck_assert_str_eq(lever(s, LEVER_ROOM_INGRESS, "room-a"), "default");
+    ck_assert_ptr_null(engine_undo_preview(s->engine, "none", now(s), &error));
+    expect_error(error, NOT_FOUND, "none");
+    server_free(s);
+}
+END_TEST
+
 START_TEST(abort_of_what_has_ended)
 {
     struct server *s = server_new();
@@ -175,6 +217,7 @@ static void add(TCase *tcase)
 {
     tcase_add_loop_test(tcase, abort_restores_at_each_step, 0, STAGES);
     tcase_add_loop_test(tcase, abort_leaves_an_override, 0, STAGES);
+    tcase_add_test(tcase, what_an_abort_would_do_is_said_before_and_is_what_it_does);
     tcase_add_test(tcase, abort_of_what_has_ended);
     tcase_add_test(tcase, abort_of_a_lever_moved_twice);
     tcase_add_test(tcase, override_wins_over_a_step_to_come);

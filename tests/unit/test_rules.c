@@ -273,8 +273,33 @@ static char *judge_row(const struct rule_row *row)
 #define CLOSED "room.ingress/room-a=closed"
 #define EXPECT(begin, way) "rule r-1: " begin ". Way round: " way ", or override r-1 with a reason"
 
+#define LOCK(rest)                                                                                                     \
+    "[{\"kind\": \"reminder\", \"name\": \"fibre\", \"on\": \"room.ingress/room-a\", \"owner\": \"alice\", \"why\": "  \
+    "\"splicing\", " rest "}]"
+
 /* For each check: one that refuses and one that lets pass. */
 static const struct rule_row rule_rows[] = {
+    /* locks */
+    {LOCK("\"lock\": true"),
+     {0},
+     {CLOSED},
+     "rule fibre: room.ingress/room-a is locked by alice: splicing. Way round: ask alice, take the reminder off, or "
+     "override fibre with a reason",
+     30,
+     70,
+     0,
+     0},
+    {LOCK("\"lock\": true, \"until\": \"2099-01-01T00:00:00Z\""),
+     {0},
+     {CLOSED},
+     "rule fibre: room.ingress/room-a is locked by alice until 2099-01-01T00:00:00Z: splicing",
+     30,
+     70,
+     0,
+     0},
+    {LOCK("\"lock\": true, \"until\": \"2020-01-01T00:00:00Z\""), {0}, {CLOSED}, "", 30, 70, 0, 0},
+    {LOCK("\"lock\": false"), {0}, {CLOSED}, "", 30, 70, 0, 0},
+    {LOCK("\"lock\": true"), {0}, {"pop/pop-a1=out"}, "", 30, 70, 0, 0},
     /* open */
     {RULE("\"check\": \"open\", \"limit\": 2"),
      {0},

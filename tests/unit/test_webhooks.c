@@ -169,7 +169,7 @@ static json_t *event_of(const struct received *request)
     return event;
 }
 
-#define ALL "\"audit\",\"event\",\"execution\",\"generation\""
+#define ALL "\"alarm\",\"audit\",\"event\",\"execution\",\"generation\""
 
 START_TEST(everything_is_told_signed_and_in_order)
 {
@@ -205,6 +205,44 @@ START_TEST(everything_is_told_signed_and_in_order)
         ck_assert_str_eq(text_at(event, "type"), "signalbox.generation");
         json_decref(event);
     }
+}
+END_TEST
+
+/* Waits for a line of this chat that begins so; it is returned, the receiver's. */
+static const char *wait_line(struct receiver *chat, const char *begin)
+{
+    for (unsigned i = 0;; i++) {
+        const struct received *request = receiver_wait(chat, i);
+        g_autofree char *start = g_strdup_printf("{\"text\":\"%s", begin);
+        ck_assert(g_str_has_prefix(received_header(request, "content-type"), "application/json"));
+        if (g_str_has_prefix(request->body, start))
+            return request->body;
+    }
+}
+
+START_TEST(a_chat_is_told_of_alarms_with_links_and_of_who_takes_them)
+{
+    /* No edge has ever reported: that is an alarm, five seconds after the start. */
+    put_webhook("ops", &one, "\"alarm\",\"execution\"", ",\"chat\":\"https://console.example.test/\"");
+    const char *line = wait_line(&one, "P1 no edge reports: ");
+    ck_assert_msg(strstr(line, "acknowledge: https://console.example.test/?alarm=blind%2Ftwo-rooms") != NULL, "%s",
+                  line);
+    json_t *answer = NULL;
+    const char *path = "/v1/alarms/blind/two-rooms/acks";
+    ck_assert_uint_eq(served_local(&served, "POST", path, NULL, "{\"reason\":\"on <my> way\"}", &answer), 200);
+    ck_assert_str_eq(text_at(answer, "state"), "acknowledged");
+    json_decref(answer);
+    wait_line(&one, "uid:0 looks after P1 no edge reports: on &lt;my&gt; way\"");
+    wait_for("/v1/status", "\"ack\":{\"actor\":\"uid:0\"");
+    wait_for("/v1/audit", "alarm acknowledged");
+    ck_assert_uint_eq(served_local(&served, "POST", "/v1/alarms/pop/pop-a1/acks", NULL, "{}", NULL), 404);
+    served_end(&served, SIGKILL); /* he looks after it still */
+    start_server("127.0.0.0/8");
+    wait_for("/v1/status", "\"ack\":{\"actor\":\"uid:0\"");
+    apply_pop_plans();
+    run_pop_plan(NULL, 0, NULL);
+    line = wait_line(&one, "pop-out begins, uid:0");
+    ck_assert_msg(strstr(line, "see: https://console.example.test/executions/pop-out-") != NULL, "%s", line);
 }
 END_TEST
 
@@ -571,6 +609,7 @@ static void add(TCase *tcase)
     tcase_add_checked_fixture(tcase, setup, teardown);
     tcase_set_timeout(tcase, 200); /* sanitizers are slow, and so is a busy machine */
     tcase_add_test(tcase, everything_is_told_signed_and_in_order);
+    tcase_add_test(tcase, a_chat_is_told_of_alarms_with_links_and_of_who_takes_them);
     tcase_add_test(tcase, secrets_are_exchanged_without_a_restart);
     tcase_add_test(tcase, killed_in_mid_delivery_it_tells_again_under_the_same_id);
     tcase_add_test(tcase, what_fails_is_tried_again_and_logged);

@@ -2,7 +2,7 @@
 // and by keys.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import type { Browser, BrowserContext } from 'playwright-core';
+import type { Browser, BrowserContext, Locator, Page } from 'playwright-core';
 import { programs, Rig, type Seen } from '../test/rig';
 import { desk, launch, logIn, lowTargets, noFaultOfAccess, phone, places, shot, visitor as visit, wide, wrongs } from './visit';
 
@@ -134,6 +134,7 @@ test('a server that is killed: the page says since when, shuts the levers, comes
   await rig.kill();
   await page.getByText(/stale since \d\d:\d\d:\d\d UTC/).waitFor({ timeout: 15_000 });
   await page.getByText('What is shown may be old.').waitFor();
+  assert.ok(await page.getByRole('button', { name: /^Run failback/ }).isDisabled());
   await shot(page, 'stale');
   await rig.start();
   await page.getByText(/stale since/).waitFor({ state: 'detached', timeout: 15_000 });
@@ -208,6 +209,7 @@ test('by keys alone: jumps, a preview, the typed name, the run, its undo; every 
   const context = await visitor(desk), page = await context.newPage();
   await logIn(page);
   await page.getByText('room-a: every POP is down').first().waitFor();
+  await page.getByText('edge-4 does not report').waitFor({ timeout: 8000 });
   await page.getByRole('link', { name: /^room-isolated room-a/ }).focus();
   await page.keyboard.press('Enter');
   await page.getByRole('button', { name: 'Preview room-isolated room-a' }).focus();
@@ -254,6 +256,11 @@ test('a preview whose site has changed is not run, and says what is different; a
   });
   await run.click();
   await page.getByText(/the site has changed since the preview.*pop\/pop-b1 is out/).waitFor();
+  assert.ok(await run.isDisabled(), 'until somebody has looked again');
+  assert.equal((JSON.parse(rig.signalbox(['execution', 'list', '--json'])) as { executions: Array<{ state: string }> }).executions.filter((one) => one.state === 'running').length, 0, 'nothing runs');
+  await page.unroute('**/v1/plans/*/run');
+  await page.getByRole('button', { name: 'Preview room-isolated room-a' }).click();
+  await page.getByText(/What is different now|Looked at again/).waitFor();
   await context.close();
   rig.atRest();
   const other = await visitor(desk), looker = await other.newPage();
@@ -262,6 +269,186 @@ test('a preview whose site has changed is not run, and says what is different; a
   await looker.goto('/failover?plan=room-isolated&target=room-a');
   await looker.getByText('Your role only looks.').waitFor();
   await other.close();
+});
+
+const running = (): Array<{ id: string }> => (JSON.parse(rig.signalbox(['execution', 'list', '--json'])) as { executions: Array<{ id: string; state: string }> }).executions.filter((one) => one.state === 'running');
+/** Until the button is there to be pressed. */
+async function readyToRun(page: Page): Promise<Locator> {
+  await page.goto('/failover?plan=room-isolated&target=room-a');
+  await page.getByRole('button', { name: 'Preview room-isolated room-a' }).click();
+  await page.getByRole('heading', { name: 'Steps' }).waitFor();
+  await page.getByLabel(/^Type/).fill('room-a');
+  await page.getByLabel('Reason').fill('fibre cut');
+  await page.getByText('It can be run.').waitFor();
+  return page.getByRole('button', { name: 'Run room-isolated on room-a' });
+}
+
+test('two tabs press the same button: one run; the other tab says why not', { skip: !programs, timeout: 60_000 }, async () => {
+  rig.atRest();
+  await report({ down: 'room-a', silent: ['edge-4'] });
+  const context = await visitor(desk), one = await context.newPage(), other = await context.newPage();
+  await logIn(one);
+  await one.getByText('edge-4 does not report').waitFor({ timeout: 8000 });
+  await other.goto('/');
+  const buttons = [await readyToRun(one), await readyToRun(other)];
+  await Promise.all(buttons.map((button) => button.evaluate((one) => {
+    for (let i = 0; i < 2; i++) (one as HTMLButtonElement).click(); // at once, whatever has become of it
+  })));
+  await Promise.race([one, other].map((page) => page.waitForURL(/\/executions\//)));
+  const loser = /executions/.test(one.url()) ? other : one;
+  await loser.getByText(/belongs to execution|has changed since|not so any more/).first().waitFor();
+  assert.equal(running().length, 1);
+  await context.close();
+});
+
+test('the server is killed in the midst of a run: the open page goes on with it, nothing is lost and nothing doubled', { skip: !programs, timeout: 90_000 }, async () => {
+  rig.atRest();
+  await report({ down: 'room-a', silent: ['edge-4'] });
+  const context = await visitor(desk), page = await context.newPage();
+  await logIn(page);
+  await page.getByText('edge-4 does not report').waitFor({ timeout: 8000 });
+  await (await readyToRun(page)).click();
+  await page.waitForURL(/\/executions\//);
+  await page.getByText(/not proved by edge-4/).waitFor();
+  await page.getByText('Abort sets back').waitFor();
+  const url = page.url(), moved = rig.levers().filter((lever) => lever.value !== 'default'), steps = await page.locator('.step b').allTextContents();
+  await rig.kill();
+  await page.getByText(/stale since \d\d:\d\d:\d\d UTC/).waitFor({ timeout: 15_000 });
+  for (const name of ['Pause', 'Abort and undo']) assert.ok(await page.getByRole('button', { name }).isDisabled(), name);
+  assert.deepEqual(await page.locator('.step b').allTextContents(), steps, 'what was known stays in sight');
+  await rig.start();
+  await page.getByText(/stale since/).waitFor({ state: 'detached', timeout: 15_000 });
+  await report({ down: 'room-a' });
+  await page.locator('.step-succeeded', { hasText: 'edges' }).waitFor({ timeout: 15_000 });
+  assert.equal(page.url(), url);
+  assert.deepEqual((await page.locator('.step b').allTextContents()).slice(0, steps.length), steps);
+  assert.deepEqual(running().map((run) => run.id).filter((id) => !url.endsWith(id)), []);
+  const run = JSON.parse(rig.signalbox(['execution', 'show', url.split('/').pop()!, '--json'])) as { events: Array<{ seq: number }>; writes: Array<{ control: string; object: string }> };
+  assert.deepEqual(run.events.map((event) => event.seq), run.events.map((_, i) => i + 1), 'no event is lost, none is there twice');
+  assert.equal(new Set(run.writes.map((write) => `${write.control}/${write.object}`)).size, run.writes.length, 'no lever was moved twice');
+  assert.deepEqual(rig.levers().filter((lever) => lever.value !== 'default').map((lever) => `${lever.control}/${lever.object}`), moved.map((lever) => `${lever.control}/${lever.object}`));
+  await context.close();
+  rig.atRest();
+});
+
+test('what blocks shuts the button, says why and what mends it; a rule is passed over with a reason, and the audit has it', { skip: !programs, timeout: 60_000 }, async () => {
+  rig.atRest();
+  await report({ down: null });
+  rig.signalbox(['control', 'set', 'room.ingress', 'room-b', 'closed', '--reason', 'a test', '--override', 'share-moved']);
+  const context = await visitor(desk), page = await context.newPage();
+  await logIn(page);
+  await page.goto('/failover?plan=room-isolated&target=room-a');
+  await page.getByRole('button', { name: 'Preview room-isolated room-a' }).click();
+  await page.locator('.check-block', { hasText: 'last-open' }).getByText(/open another room first: room.ingress\/room-b is closed/).waitFor();
+  await page.getByLabel(/^Type/).fill('room-a');
+  await page.getByLabel('Reason').fill('x');
+  const run = page.getByRole('button', { name: 'Run room-isolated on room-a' }), gate = page.locator('#gate');
+  assert.ok(await run.isDisabled());
+  assert.match((await gate.textContent()) ?? '', /Blocked by .*last-open.*room-open.*open another room first/);
+  for (const rule of await page.getByLabel(/^Pass over/).all()) await rule.check();
+  assert.ok(await run.isDisabled(), 'that no room is open is no rule');
+  await shot(page, 'failover-blocked');
+  await noFaultOfAccess(page, 'failover, blocked');
+  await page.goto('/controls?lever=pop&object=pop-a1&value=out');
+  await page.getByRole('button', { name: 'Preview', exact: true }).waitFor();
+  await context.close();
+  rig.atRest();
+});
+
+test('somebody looks after an alarm: by the link of a chat, seen by the others; a reminder with a lock on a lever', { skip: !programs, timeout: 60_000 }, async () => {
+  rig.atRest();
+  await report({ down: 'room-a' });
+  const context = await visitor(desk), page = await context.newPage(), other = await visitor(phone), hand = await other.newPage();
+  await logIn(page);
+  await logIn(hand, 'carol');
+  await page.goto('/?alarm=entrances%2Froom-a');
+  await page.getByLabel(/^What is being done/).fill('calling the carrier');
+  await shot(page, 'acknowledge');
+  await noFaultOfAccess(page, 'acknowledge');
+  await page.getByRole('button', { name: 'I look after it' }).click();
+  await Promise.all([page, hand].map((one) => one.getByText(/alice looks after it since \d\d:\d\d:\d\d UTC: calling the carrier/).waitFor()));
+  await shot(hand, 'acknowledged');
+  assert.deepEqual(await lowTargets(hand), []);
+
+  await page.goto('/controls?lever=pop&object=pop-b1');
+  await page.getByLabel('Why').fill('a splice');
+  await page.getByLabel(/^A lock/).check();
+  await page.getByRole('button', { name: 'Hang the reminder on pop/pop-b1' }).click();
+  await page.getByRole('region', { name: 'levers off their defaults' }).getByText('locked').waitFor();
+  await hand.goto('/controls?lever=pop&object=pop-b1&value=out');
+  await hand.getByRole('button', { name: 'Preview', exact: true }).click();
+  await hand.getByText(/pop\/pop-b1 is locked by alice until .*: a splice/).waitFor();
+  await shot(hand, 'locked');
+  const move = hand.getByRole('button', { name: 'Set pop pop-b1 to out' });
+  await hand.getByLabel('Reason').fill('x');
+  assert.ok(await move.isDisabled());
+  await hand.getByLabel(/^Pass over pop-pop-b1/).check();
+  await move.click();
+  await hand.getByRole('region', { name: 'levers off their defaults' }).getByText('out').first().waitFor();
+  assert.match(rig.signalbox(['audit', '--json']), /"overrides":\["pop-pop-b1"\]|"overrides": ?\[\s*"pop-pop-b1"/);
+  await page.getByText('For the next shift').click();
+  await page.getByText(/pop pop-b1 is out, locked: ask alice; carol/).waitFor();
+  await page.getByRole('button', { name: 'Take off pop-pop-b1' }).click();
+  await page.getByText('Nothing hangs on a lever.').waitFor();
+  await context.close();
+  await other.close();
+  rig.atRest();
+});
+
+test('an approval passed in an emergency is reviewed by another; a plan is checked as it is typed; two runs are compared', { skip: !programs, timeout: 60_000 }, async () => {
+  rig.atRest();
+  await report({ down: null });
+  rig.file('asks.yaml', 'plan: asks\ntarget: pop\nsteps:\n  - name: second\n    approve: "May it go out?"\n  - name: out\n    set:\n      - {control: pop, on: $target, value: out}\n');
+  const context = await visitor(desk), page = await context.newPage(), other = await visitor(desk), second = await other.newPage();
+  await logIn(page);
+  await logIn(second, 'carol');
+  await page.goto('/failover?plan=asks&target=pop-b2');
+  await page.getByRole('button', { name: 'Preview asks pop-b2' }).click();
+  await page.locator('.check-warn', { hasText: 'approval second' }).waitFor();
+  await page.getByLabel(/^Type/).fill('pop-b2');
+  await page.getByLabel('Reason').fill('fire');
+  await page.getByRole('button', { name: 'Run asks on pop-b2' }).click();
+  await page.getByRole('link', { name: /A second person/ }).click();
+  const alone = page.getByRole('button', { name: 'Emergency: pass it alone' });
+  assert.ok(await page.getByRole('button', { name: 'Approve asks pop-b2' }).isDisabled(), 'who started it does not approve it');
+  assert.ok(await alone.isDisabled(), 'without a reason');
+  await page.getByLabel(/^Reason/).fill('nobody answers');
+  await alone.click();
+  const review = second.getByRole('button', { name: 'Reviewed asks' });
+  await second.goto('/approvals?reason=looked');
+  await review.waitFor();
+  assert.ok(await page.getByRole('button', { name: 'Reviewed asks' }).isDisabled(), 'nobody reviews himself');
+  await review.click();
+  await second.getByText('Nobody waits for a second person.').waitFor();
+  assert.match(rig.signalbox(['audit', '--json']), /nobody answers/);
+
+  await second.goto('/plans/asks');
+  const text = second.getByLabel('As text (YAML)');
+  await text.waitFor();
+  const yaml = await text.inputValue();
+  await text.fill(yaml.replace('value: out', 'value: sideways'));
+  await second.getByText(/line:\d+.*sideways/).waitFor();
+  await text.fill(`${yaml}- name: third\n  wait: edges\n`);
+  await second.getByRole('heading', { name: 'Steps as typed' }).waitFor();
+  await second.locator('.graph').getByText('third').waitFor();
+  await shot(second, 'plan-typed');
+  await noFaultOfAccess(second, 'plan, typed');
+  await second.getByLabel('Reason').fill('another step');
+  await second.getByRole('button', { name: 'Save the difference' }).click();
+  const versions = second.getByLabel('What was changed by generation');
+  await versions.waitFor();
+  await versions.selectOption({ index: 1 });
+  await second.locator('.diff .added', { hasText: 'third' }).waitFor();
+
+  await second.goto('/executions');
+  await second.getByRole('button', { name: /^Compare / }).first().click();
+  await second.getByRole('button', { name: /^Compare .* with / }).first().click();
+  await second.getByRole('heading', { name: 'Two runs beside each other' }).waitFor();
+  await shot(second, 'compared');
+  await noFaultOfAccess(second, 'compared');
+  await context.close();
+  await other.close();
+  rig.atRest();
 });
 
 test('the panel as it was, from the black box', { skip: !programs, timeout: 60_000 }, async () => {

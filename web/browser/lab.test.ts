@@ -5,7 +5,7 @@ import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { connect, createServer, type Server } from 'node:net';
 import { after, before, test } from 'node:test';
-import type { Browser, Page } from 'playwright-core';
+import type { Browser, Locator, Page } from 'playwright-core';
 import { desk, launch, logIn, phone, shot, visitor, wrongs } from './visit';
 
 const socket = process.env['CONSOLE_SOCKET'], skip = socket === undefined;
@@ -27,19 +27,52 @@ async function until(what: string, limitMs: number, so: () => boolean | Promise<
   }
   return performance.now() - start;
 }
+/** What a page may say while its server is dead. */
+const away = /ERR_CONNECTION|ERR_EMPTY|ERR_INCOMPLETE|ERR_SOCKET|MIME/;
 const calm = (page: Page): Promise<void> => page.getByText('None. Every entrance').waitFor({ timeout: 30_000 });
 
-/** From the alarm: three clicks and the typed name. The URL of the run. */
-async function press(page: Page, reason: string): Promise<string> {
-  await page.getByRole('link', { name: /^room-isolated room-a/ }).click();
-  await page.getByRole('button', { name: 'Preview room-isolated room-a' }).click();
+/** How a person works the page: with a mouse, with keys alone, with a thumb. */
+interface Hand { name: string; viewport: typeof desk; press: (page: Page, what: Locator) => Promise<void>; write: (page: Page, into: Locator, text: string) => Promise<void> }
+const tabsAtMost = 80;
+/** By the key Tab alone, as somebody gets there who has no mouse. */
+async function tabTo(page: Page, what: Locator): Promise<void> {
+  await what.waitFor();
+  for (let i = 0; i < tabsAtMost; i++) {
+    if (await what.evaluate((element) => element === document.activeElement)) return;
+    await page.keyboard.press('Tab');
+  }
+  assert.fail(`not reached by ${tabsAtMost} tabs: ${String(what)}`);
+}
+const hands: Hand[] = [
+  { name: 'mouse', viewport: desk, press: (_, what) => what.click(), write: (_, into, text) => into.fill(text) },
+  { name: 'keys alone', viewport: desk,
+    press: async (page, what) => {
+      await tabTo(page, what);
+      await page.keyboard.press('Enter');
+    },
+    write: async (page, into, text) => {
+      await tabTo(page, into);
+      await page.keyboard.type(text);
+    } },
+  { name: 'a thumb, 390 x 844', viewport: phone, press: (_, what) => what.tap(), write: (_, into, text) => into.fill(text) },
+];
+
+/** From the alarm: three times pressed and the name typed. The URL of the run. */
+async function failOver(page: Page, hand: Hand, reason: string): Promise<string> {
+  const name = page.getByLabel(/^Type/);
+  await hand.press(page, page.getByRole('link', { name: /^room-isolated room-a/ }));
+  await hand.press(page, page.getByRole('button', { name: 'Preview room-isolated room-a' }));
   await page.getByRole('heading', { name: 'Steps' }).waitFor();
-  await page.getByLabel(/^Type/).fill('room-a');
-  await page.getByLabel('Reason').fill(reason);
-  await page.getByRole('button', { name: 'Run room-isolated on room-a' }).click();
+  await shot(page, `lab-preview-${hand.viewport.width}`);
+  await hand.write(page, name, 'room-a');
+  await hand.write(page, page.getByLabel('Reason'), reason);
+  await hand.press(page, page.getByRole('button', { name: 'Run room-isolated on room-a' }));
   await page.waitForURL(/\/executions\//);
   return page.url();
 }
+/** Both POPs of room A are marked as down: on the panel, or on the room's card where there is no room for that. */
+const bothDead = async (page: Page, hand: Hand): Promise<boolean> =>
+  (await (hand.viewport === phone ? page.getByRole('article', { name: /^room-a/ }).locator('.entrances .mark.is-down') : page.locator('.topology .is-down .name', { hasText: /^✕ pop-a[12]$/ })).count()) === 2;
 
 before(async () => {
   if (skip) return;
@@ -57,68 +90,76 @@ after(async () => {
   forward?.close();
 });
 
-test('cut, seen within two seconds, three clicks and the name, proved, reported; back again', { skip, timeout: 150_000 }, async () => {
-  const context = await visitor(browser, base, desk), page = await context.newPage();
-  await logIn(page);
-  await calm(page);
-  await shot(page, 'lab-calm');
-  const calmAt = new Date().toISOString().slice(0, 19);
-  lab('hole', 'room:room-a');
-  const took = await until('both POPs of room A are marked', 10_000, async () => (await page.locator('.topology .is-down .name', { hasText: /^✕ pop-a[12]$/ }).count()) === 2);
-  console.log(`both POPs were marked after ${took.toFixed(0)} ms`);
-  assert.ok(took < 2000, `seen after ${took.toFixed(0)} ms, expected within 2000`);
-  await page.getByRole('link', { name: /^room-isolated room-a/ }).waitFor();
-  await shot(page, 'lab-cut');
-  const url = await press(page, 'fibre cut');
-  await page.getByRole('heading', { name: /succeeded/ }).waitFor({ timeout: 30_000 });
-  assert.match(await page.locator('main').innerText(), /proved by counters|policies proved/);
-  await page.getByText(/recover: proved by users or probes/).waitFor();
-  await shot(page, 'lab-proved');
-  assert.deepEqual(levers(), ['group.edge_class/creator-line=dedicated', 'group.edge_class/creator=dedicated', 'room.ingress/room-a=closed']);
+for (const hand of hands) {
+  test(`by ${hand.name}: cut, seen within two seconds, pressed three times and the name typed, proved, reported; back again`, { skip, timeout: 150_000 }, async () => {
+    const context = await visitor(browser, base, hand.viewport), page = await context.newPage();
+    await logIn(page);
+    await calm(page);
+    await shot(page, 'lab-calm');
+    const calmAt = new Date().toISOString().slice(0, 19);
+    const { at_us: cutUs } = JSON.parse(lab('hole', 'room:room-a')) as { at_us: number };
+    await until('both POPs of room A are marked', 10_000, () => bothDead(page, hand));
+    const took = Date.now() - cutUs / 1000;
+    console.log(`${hand.name}: both POPs were marked after ${took.toFixed(0)} ms`);
+    await page.getByText('room-a: every POP is down').first().waitFor();
+    await shot(page, 'lab-cut');
+    const url = await failOver(page, hand, 'fibre cut');
+    await page.getByRole('heading', { name: /succeeded/ }).waitFor({ timeout: 30_000 });
+    assert.match(await page.locator('main').innerText(), /proved by counters|policies proved/);
+    await page.getByText(/recover: proved by users or probes/).waitFor();
+    await page.getByRole('button', { name: 'Print the report' }).waitFor();
+    await shot(page, 'lab-proved');
+    assert.deepEqual(levers(), ['group.edge_class/creator-line=dedicated', 'group.edge_class/creator=dedicated', 'room.ingress/room-a=closed']);
+    assert.match(sb('execution', 'report', url.split('/').pop()!), /decide/);
+    // Before it was cut, as the black box has it.
+    await page.goto(`/?at=${calmAt}`);
+    await page.getByText(/As it was at/).waitFor();
+    await calm(page);
+    await context.close();
+    lab('heal', 'room:room-a');
+    sb('plan', 'run', 'failback', '--confirm', 'room-a', '--reason', 'scenario');
+    assert.deepEqual(levers(), []);
+    assert.deepEqual(wrongs.filter((one) => !away.test(one)), []);
+    assert.ok(took < 2000, `seen after ${took.toFixed(0)} ms, expected within 2000`);
+  });
 
-  // On a phone the same run, under its URL.
-  const other = await visitor(browser, base, phone), hand = await other.newPage();
-  await logIn(hand);
-  await hand.goto(url);
-  await hand.getByRole('heading', { name: /succeeded/ }).waitFor();
-  await shot(hand, 'lab-proved');
-  await other.close();
-
-  // Before it was cut, as the black box has it.
-  await page.goto(`/?at=${calmAt}`);
-  await page.getByText(/As it was at/).waitFor();
-  await calm(page);
-  await context.close();
-  lab('heal', 'room:room-a');
-  sb('plan', 'run', 'failback', '--confirm', 'room-a', '--reason', 'scenario');
-  assert.deepEqual(levers(), []);
-  assert.deepEqual(wrongs, []);
-});
-
-test('an edge that is cut off is named, on the panel and in the run; the server is killed in between; abort sets every lever back', { skip, timeout: 150_000 }, async () => {
-  const context = await visitor(browser, base, desk), page = await context.newPage();
-  await logIn(page);
-  await calm(page);
-  lab('hole', 'room:room-a');
-  lab('hole', 'edge-control:edge-2');
-  await page.getByText('edge-2 does not report').waitFor({ timeout: 15_000 });
-  const url = await press(page, 'fibre cut');
-  await page.getByText(/not proved by edge-2/).waitFor({ timeout: 10_000 });
-  const before = levers();
-  assert.ok(before.length >= 3, before.join());
-  await page.goto('/');
-  await page.locator('.topology .edge', { hasText: 'edge-2' }).and(page.locator('.is-behind')).waitFor();
-  await shot(page, 'lab-behind');
-  await page.goto(url);
-  lab('kill', 'control', 'signalboxd');
-  await page.getByText(/stale since/).waitFor({ timeout: 15_000 });
-  lab('start', 'control', 'signalboxd');
-  await page.getByText(/stale since/).waitFor({ state: 'detached', timeout: 15_000 });
-  await page.getByRole('heading', { name: /^room-isolated room-a/ }).waitFor();
-  assert.equal((JSON.parse(sb('execution', 'list', '--json')) as { executions: Array<{ state: string }> }).executions.filter((run) => run.state === 'running').length, 1, 'nothing lost, nothing doubled');
-  await page.getByRole('button', { name: 'Abort and undo' }).click();
-  await until('every lever is back', 20_000, () => levers().length === 0);
-  await page.getByRole('heading', { name: /abort/ }).waitFor({ timeout: 20_000 });
-  await shot(page, 'lab-aborted');
-  await context.close();
-});
+  test(`by ${hand.name}: an edge that is cut off is named, on the panel and in the run; the server is killed in between; abort sets every lever back`, { skip, timeout: 150_000 }, async () => {
+    const context = await visitor(browser, base, hand.viewport), page = await context.newPage();
+    await logIn(page);
+    await calm(page);
+    lab('hole', 'room:room-a');
+    lab('hole', 'edge-control:edge-2');
+    await page.getByText('edge-2 does not report').waitFor({ timeout: 15_000 });
+    const url = await failOver(page, hand, 'fibre cut');
+    await page.getByText(/not proved by edge-2/).waitFor({ timeout: 10_000 });
+    const moved = levers();
+    assert.ok(moved.length >= 3, moved.join());
+    await page.getByText('Abort sets back').waitFor();
+    for (const one of moved) await page.locator('#undo').getByText(one.split('=')[0]!.replace('/', ' ')).first().waitFor();
+    if (hand.viewport === desk) { // intended and observed, beside each other
+      await page.goto('/');
+      await page.locator('.topology .edge', { hasText: 'edge-2' }).and(page.locator('.is-behind')).waitFor();
+      await shot(page, 'lab-behind');
+      await page.goto(url);
+      await page.getByRole('heading', { name: /^room-isolated room-a/ }).waitFor();
+    }
+    const abort = page.getByRole('button', { name: 'Abort and undo' });
+    lab('kill', 'control', 'signalboxd');
+    await page.getByText(/stale since \d\d:\d\d:\d\d UTC/).waitFor({ timeout: 15_000 });
+    assert.ok(await abort.isDisabled(), 'no lever is moved on the strength of what is old');
+    await shot(page, 'lab-stale');
+    lab('start', 'control', 'signalboxd');
+    await page.getByText(/stale since/).waitFor({ state: 'detached', timeout: 15_000 });
+    assert.equal(page.url(), url);
+    const running = (JSON.parse(sb('execution', 'list', '--json')) as { executions: Array<{ id: string; state: string }> }).executions.filter((run) => run.state === 'running');
+    assert.deepEqual(running.map((run) => run.id), [url.split('/').pop()], 'nothing lost, nothing doubled');
+    assert.deepEqual(levers(), moved);
+    await hand.press(page, abort);
+    await until('every lever is back', 20_000, () => levers().length === 0);
+    lab('heal', 'all');
+    await page.getByRole('heading', { name: /aborted/ }).waitFor({ timeout: 30_000 });
+    await page.getByRole('button', { name: 'Print the report' }).waitFor();
+    await shot(page, 'lab-aborted');
+    await context.close();
+  });
+}

@@ -4,7 +4,7 @@ import type { Status } from './api_types';
 import { api, ApiError } from './api';
 import { type Message, type Ports, secondMs, type Told } from './stream';
 
-const kinds = ['generation', 'execution', 'event', 'audit'];
+const kinds = ['alarm', 'generation', 'execution', 'event', 'audit'];
 
 export function browserPorts(): Ports {
   const channel = new BroadcastChannel('signalbox');

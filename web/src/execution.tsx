@@ -1,8 +1,9 @@
 // execution.tsx: a run as it goes: steps with their evidence, what they moved, who has not proved it.
 import { useEffect, useRef, useState } from 'preact/hooks';
 import { api, ApiError, newKey } from './api';
-import type { Execution, ExecutionStep } from './api_types';
+import type { Execution, ExecutionStep, Undo } from './api_types';
 import { may, nowMs, stale, state, told } from './app';
+import { ForecastView } from './failover_screen';
 import { Field, Twin, useAsk, Wrong } from './parts';
 import { age, clock, took } from './site';
 
@@ -57,6 +58,29 @@ export function ExecutionView({ run, now, past = [] }: { run: Execution; now: nu
   );
 }
 
+/** What an abort would do, as the server reckons it now. */
+export function UndoView({ undo }: { undo: Undo }) {
+  return (
+    <div id="undo" class="undo">
+      {undo.controls.length === 0 && undo.calls === 0 ? <p class="note">Abort: nothing has been moved yet, so nothing is set back.</p> : (
+        <>
+          <p class="note">Abort sets back{undo.calls > 0 && `, and makes ${undo.calls} undo call${undo.calls === 1 ? '' : 's'} of hooks`}:</p>
+          <ul>{undo.controls.map((one) => <li key={`${one.control}/${one.object}`}>{one.control} {one.object} to {one.value}</li>)}</ul>
+        </>
+      )}
+      {undo.left.map((text) => <p key={text} class="warned">▲ stays: {text}</p>)}
+      {undo.controls.length > 0 && <details><summary>What that moves</summary><ForecastView forecast={undo.forecast} refusals={[]} /></details>}
+      {undo.refusals.map((one) => <Wrong key={one.rule}>{`${one.rule} would refuse it: ${one.figures}. ${one.way_round}`}</Wrong>)}
+    </div>
+  );
+}
+
+/** On paper everything is open. */
+function printAll(): void {
+  for (const one of document.querySelectorAll('details')) one.open = true;
+  print();
+}
+
 export function ExecutionScreen({ id }: { id: string }) {
   const past = useAsk(() => api('GET /v1/executions', { query: { limit: 200 } }), []), [reason, setReason] = useState('');
   const [run, setRun] = useState<Execution | null>(null), [wrong, setWrong] = useState<string | null>(null), [busy, setBusy] = useState(false);
@@ -95,11 +119,11 @@ export function ExecutionScreen({ id }: { id: string }) {
     }
     setBusy(false);
   };
+  const undo = useAsk(async () => (run === null || ended(run) ? null : api('GET /v1/executions/{id}/undo', { path: { id } })), [run?.writes?.length ?? 0, run?.state, state.value.site?.generation ?? 0]);
   if (run === null) return wrong !== null ? <Wrong>{wrong}</Wrong> : <p class="calm">Asking the server…</p>;
   const shut = busy || stale.value || !may('operator') || ended(run), word = run.paused === true ? 'resume' : 'pause';
   const acts = async (act: string, step?: string): Promise<void> => doAct(() => api('POST /v1/executions/{id}/acts', { path: { id }, key: key.current, body: { act, step: step ?? null, reason: reason.trim() === '' ? null : reason.trim() } }));
   const open = run.steps.filter((step) => (step.state === 'running' || step.state === 'failed' || step.state === 'timed-out') && step.kind !== 'approve'), silent = reason.trim() === '';
-  const undone = (run.writes ?? []).filter((one) => !one.restored);
   return (
     <div class="execution">
       <ExecutionView run={run} now={nowMs.value} past={past.data?.executions ?? []} />
@@ -107,9 +131,9 @@ export function ExecutionScreen({ id }: { id: string }) {
         <p class="buttons">
           <button type="button" disabled={shut} onClick={() => void acts(word)}>{word === 'pause' ? 'Pause' : 'Resume'}</button>
           <button type="button" class="danger" disabled={shut} aria-describedby="undo" onClick={() => void doAct(() => api('POST /v1/executions/{id}/abort', { path: { id }, key: key.current, body: { reason: silent ? null : reason.trim() } }))}>Abort and undo</button>
-          <span id="undo" class="note">{undone.length === 0 ? 'Nothing has been moved yet.' : `Undo sets back, where nobody has moved them since: ${undone.map((one) => `${one.control} ${one.object} to ${one.before}`).join(', ')}.`}</span>
         </p>
       )}
+      {!ended(run) && undo.data !== null && <UndoView undo={undo.data} />}
       {!ended(run) && may('operator') && (
         <details>
           <summary>Skip, force</summary>
@@ -121,7 +145,7 @@ export function ExecutionScreen({ id }: { id: string }) {
         </details>
       )}
       {run.steps.some((step) => (step.kind === 'approve' && step.state === 'running') || step.review !== undefined) && <p><a class="button" href="/approvals">A second person is waited for…</a></p>}
-      {ended(run) && <p class="buttons"><button type="button" onClick={() => print()}>Print the report</button></p>}
+      {ended(run) && <p class="buttons"><button type="button" onClick={printAll}>Print the report</button></p>}
       {wrong !== null && <Wrong>{wrong}</Wrong>}
       <Twin command={ended(run) ? `signalbox execution report ${id}` : `signalbox execution abort ${id}`} />
     </div>

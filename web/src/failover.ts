@@ -1,5 +1,5 @@
 // failover.ts: what stands between a plan and its button. Pure.
-import type { Execution, ForecastRow, Plan } from './api_types';
+import type { Execution, ForecastRow, Plan, Precheck } from './api_types';
 import { shellWord } from './site';
 
 export interface Choice { plan: string; target: string; params: Record<string, string> }
@@ -12,25 +12,47 @@ export type Gate = { ready: true } | { ready: false; why: string; mend: string }
 const same = (a: Choice, b: Choice): boolean =>
   a.plan === b.plan && a.target === b.target && JSON.stringify(Object.entries(a.params).sort()) === JSON.stringify(Object.entries(b.params).sort());
 
-/** May the button be pressed? If not, why, and what mends it. */
-export function gate(choice: Choice, preview: Preview | null, now: { generation: number; stale: boolean; role: boolean }, typed: string, reason: string): Gate {
+/** What stands in the way of a preview: its prechecks, of an older server its refusals. */
+export function blocksOf(execution: Execution): Precheck[] {
+  if (execution.checks !== undefined) return execution.checks.filter((one) => one.state === 'block');
+  return (execution.refusals ?? []).map((one) => ({ name: one.rule, state: 'block', value: one.figures, mend: one.way_round, override: true }));
+}
+
+/** May the button be pressed? If not, why, and what mends it. `passed`: rules that a person passes over. */
+export function gate(choice: Choice, preview: Preview | null, now: { generation: number; stale: boolean; role: boolean }, typed: string, reason: string, passed: readonly string[] = []): Gate {
   const no = (why: string, mend: string): Gate => ({ ready: false, why, mend });
   if (!now.role) return no('Your role only looks.', 'An operator can run it: give them the command below.');
   if (now.stale) return no('What is shown may be old.', 'Wait until the server answers again.');
   if (preview === null || !same(choice, preview.choice)) return no('There is no preview of this yet.', 'Make one: nothing is moved that was not forecast.');
+  if (preview.key === '') return no('The site has changed since the preview.', 'Preview again and look at what is different.');
   if (preview.execution.generation !== now.generation)
     return no(`The site has changed since the preview (generation ${preview.execution.generation}, now ${now.generation}).`, 'Preview again and look at what is different.');
-  const refusals = preview.execution.refusals ?? [];
-  if (refusals.length > 0) return no(`Refused by ${refusals.map((one) => one.rule).join(', ')}.`, refusals.map((one) => one.way_round).join(' '));
+  const blocks = blocksOf(preview.execution).filter((one) => !(one.override && passed.includes(one.name)));
+  if (blocks.length > 0) return no(`Blocked by ${blocks.map((one) => one.name).join(', ')}.`, blocks.map((one) => one.mend ?? '').join(' '));
   if (typed !== choice.target) return no('The name is not typed yet.', `Type ${choice.target}.`);
   if (reason.trim() === '') return no('There is no reason yet.', 'A few words: they stand in the audit.');
   return { ready: true };
 }
 
+/** How two previews of the same choice differ, a line each: what somebody who looks again has to see. */
+export function newsOf(before: Execution, after: Execution): string[] {
+  const old = new Map((before.checks ?? []).map((one) => [one.name, one])), out: string[] = [];
+  for (const one of after.checks ?? []) {
+    const was = old.get(one.name);
+    if (was === undefined) out.push(`${one.name}: ${one.value}`);
+    else if (was.state !== one.state || (one.state !== 'pass' && was.value !== one.value)) out.push(`${one.name} was ${was.state} (${was.value}), is ${one.state}: ${one.value}`);
+    old.delete(one.name);
+  }
+  for (const was of old.values()) out.push(`${was.name} is looked at no more: ${was.value}`);
+  const sets = (one: Execution): string => one.steps.map((step) => `${step.name} ${step.text ?? ''} ${JSON.stringify((step as { sets?: unknown }).sets ?? null)}`).join('\n');
+  if (sets(before) !== sets(after)) out.push('The steps are not the same.');
+  return out;
+}
+
 /** The same, as it is typed in a shell. */
-export function command(choice: Choice, reason: string): string {
+export function command(choice: Choice, reason: string, passed: readonly string[] = []): string {
   const params = Object.entries(choice.params).map(([name, value]) => ` --param ${shellWord(`${name}=${value}`)}`).join('');
-  return `signalbox plan run ${shellWord(choice.plan)} --confirm ${shellWord(choice.target)}${params}${reason.trim() === '' ? '' : ` --reason ${shellWord(reason.trim())}`}`;
+  return `signalbox plan run ${shellWord(choice.plan)} --confirm ${shellWord(choice.target)}${params}${passed.map((name) => ` --override ${shellWord(name)}`).join('')}${reason.trim() === '' ? '' : ` --reason ${shellWord(reason.trim())}`}`;
 }
 
 /** Rows of the forecast by kind of place, those that change most first. */

@@ -52,7 +52,7 @@ function OneObject({ kind, name }: { kind: string; name: string }) {
     <div class="columns">
       <section aria-labelledby="object-title">
         <h2 id="object-title">{kind} {name} <small>of generation {String(revision)}</small></h2>
-        <Editor initial={JSON.stringify(rest, null, 2)} may={may('admin') && !stale.value}
+        <Editor initial={JSON.stringify(rest, null, 2)} label="As text (JSON)" parse={(text) => JSON.parse(text) as Record<string, unknown>} may={may('admin') && !stale.value}
           check={(body) => api('PUT /v1/inventory/{kind}/{name}', { path, query: { dry_run: 1 }, ifMatch: match, body: body as ObjectPut })}
           save={async (body, reason) => {
             await api('PUT /v1/inventory/{kind}/{name}', { path, ifMatch: match, key: newKey(), body: { ...body, reason } as ObjectPut });

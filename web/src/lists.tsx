@@ -2,7 +2,7 @@
 import { useMemo } from 'preact/hooks';
 import { api } from './api';
 import type { Agent, AuditEntry, Execution } from './api_types';
-import { may, state, told } from './app';
+import { may, stale, state, told } from './app';
 import { goQuery, place } from './browser';
 import { agentHealth, type AgentRow, age, took, unconverged } from './site';
 import { type Column, Field, Mark, Select, Table, Twin, useAct, useAsk, Waiting, When, Wrong } from './parts';
@@ -16,7 +16,34 @@ export const changes = (): string => `${told.value?.kind === 'execution' ? told.
 const states = ['running', 'succeeded', 'incomplete', 'failed', 'refused', 'aborting', 'aborted'];
 const lastedMs = (run: Execution): number => ((run.ended_us ?? 0) > 0 ? (run.ended_us! - run.started_us!) / 1000 : 0);
 
-export function ExecutionsView({ runs, wanted }: { runs: Execution[]; wanted: string }) {
+/** Two runs step by step: who was slower, and where. */
+export function CompareView({ a, b }: { a: Execution; b: Execution }) {
+  const ms = (run: Execution, name: string): number | null => {
+    const step = run.steps.find((one) => one.name === name);
+    return step === undefined || step.ended_us === 0 ? null : (step.ended_us - step.started_us) / 1000;
+  };
+  const names = [...new Set([...a.steps, ...b.steps].map((step) => step.name))], stateOf = (run: Execution, name: string): string => run.steps.find((one) => one.name === name)?.state ?? 'not there';
+  const cell = (run: Execution, name: string): string => `${stateOf(run, name)}${ms(run, name) === null ? '' : `, ${took(ms(run, name)!)}`}`;
+  const columns: Column<string>[] = [
+    { name: 'step', cell: (name) => name },
+    { name: `${a.plan} ${a.target}, ${a.id}`, cell: (name) => cell(a, name) },
+    { name: `${b.plan} ${b.target}, ${b.id}`, cell: (name) => cell(b, name) },
+    { name: 'slower', number: true, cell: (name) => {
+      const x = ms(a, name), y = ms(b, name);
+      return x === null || y === null ? '' : `${y >= x ? '+' : '−'}${took(Math.abs(y - x))}`;
+    } },
+  ];
+  return (
+    <section aria-labelledby="compare-title">
+      <h2 id="compare-title">Two runs beside each other</h2>
+      <p>{a.state}, {took(lastedMs(a))}, {a.actor} <When us={a.started_us ?? 0} /> and {b.state}, {took(lastedMs(b))}, {b.actor} <When us={b.started_us ?? 0} /></p>
+      <Table label="compared" rows={names} columns={columns} empty="Neither has a step." text={(name) => name} />
+      <button type="button" onClick={() => goQuery({ a: '', b: '' })}>All runs</button>
+    </section>
+  );
+}
+
+export function ExecutionsView({ runs, wanted, first = '' }: { runs: Execution[]; wanted: string; first?: string }) {
   const shown = wanted === '' ? runs : runs.filter((run) => run.state === wanted);
   const columns: Column<Execution>[] = [
     { name: 'run', cell: (run) => <a href={runUrl(run.id ?? '')}>{run.plan} {run.target}</a> },
@@ -28,44 +55,51 @@ export function ExecutionsView({ runs, wanted }: { runs: Execution[]; wanted: st
     } },
     { name: 'who', cell: (run) => run.actor },
     { name: 'why', cell: (run) => run.error ?? run.reason ?? '' },
+    { name: '', cell: (run) => (run.id === first ? 'compared with…'
+      : <button type="button" class="quiet" aria-label={`Compare ${run.id}${first === '' ? '…' : ` with ${first}`}`} onClick={() => goQuery(first === '' ? { a: run.id ?? '' } : { b: run.id ?? '' })}>{first === '' ? 'Compare…' : 'with this'}</button>) },
   ];
   return <Table label="runs" rows={shown} columns={columns} empty="No plan was run yet." text={(run) => `${run.plan} ${run.target} ${run.state} ${run.actor} ${run.reason} ${run.error}`} />;
 }
 
 export function Executions() {
-  const { data, wrong } = useAsk(() => api('GET /v1/executions', { query: { limit: 200 } }), [changes()]), wanted = place.value.query.get('state') ?? '';
+  const { data, wrong } = useAsk(() => api('GET /v1/executions', { query: { limit: 200 } }), [changes()]), wanted = place.value.query.get('state') ?? '', first = place.value.query.get('a') ?? '', second = place.value.query.get('b') ?? '';
+  const a = data?.executions.find((run) => run.id === first), b = data?.executions.find((run) => run.id === second);
+  if (a !== undefined && b !== undefined) return <CompareView a={a} b={b} />;
   return (
     <>
       <h2>Runs of plans</h2>
       <Select label="State" value={wanted} options={states} onPick={(value) => goQuery({ state: value })} />
-      {data === null ? <Waiting wrong={wrong} /> : <ExecutionsView runs={data.executions} wanted={wanted} />}
+      {data === null ? <Waiting wrong={wrong} /> : <ExecutionsView runs={data.executions} wanted={wanted} first={first} />}
       <Twin command="signalbox execution list" />
     </>
   );
 }
 
 // ---- approvals ----
-export interface Approval { run: Execution; step: string; text: string; binding: string; review: boolean }
+/** by: who passed it, where it is to be reviewed. */
+export interface Approval { run: Execution; step: string; text: string; binding: string; review: boolean; by: string }
 /** Steps that wait for a second person, and emergencies that one has to review. */
 export function approvalsOf(runs: Execution[]): Approval[] {
   return runs.flatMap((run) => run.steps.filter((step) => (step.kind === 'approve' && step.state === 'running') || step.review !== undefined)
-    .map((step) => ({ run, step: step.name, text: step.text ?? '', binding: step.binding ?? '', review: step.review !== undefined })));
+    .map((step) => ({ run, step: step.name, text: step.text ?? '', binding: step.binding ?? '', review: step.review !== undefined, by: step.review ?? '' })));
 }
 
-export function ApprovalView({ one, who, onAct, busy }: { one: Approval; who: string; busy: boolean; onAct: (act: string) => void }) {
-  const own = one.run.actor === who;
+export function ApprovalView({ one, who, onAct, busy, reason = '' }: { one: Approval; who: string; busy: boolean; onAct: (act: string) => void; reason?: string }) {
+  const own = one.review ? one.by === who : one.run.actor === who, silent = reason.trim() === '';
   return (
     <article class="card">
       <h3><a href={runUrl(one.run.id ?? '')}>{one.run.plan} {one.run.target}</a> <small>step {one.step}</small></h3>
       <p>{one.text}</p>
       <p class="note">started by {one.run.actor}{one.run.reason ? `: ${one.run.reason}` : ''}</p>
-      {own && <p class="note">You started it: a second person has to look at it.</p>}
+      {one.review && <p class="warned">▲ {one.by} passed it alone, in an emergency: a second person looks at it afterwards.</p>}
+      {own && <p class="note">{one.review ? 'You passed it' : 'You started it'}: a second person has to look at it.</p>}
+      {silent && <p class="note">{one.review ? 'A review' : 'To decline it, or to pass it alone,'} needs a reason.</p>}
       <p class="buttons">
-        {one.review ? <button type="button" class="main" disabled={busy || own} onClick={() => onAct('review')}>Reviewed {one.run.plan}</button> : (
+        {one.review ? <button type="button" class="main" disabled={busy || own || silent} onClick={() => onAct('review')}>Reviewed {one.run.plan}</button> : (
           <>
             <button type="button" class="main" disabled={busy || own} onClick={() => onAct('approve')}>Approve {one.run.plan} {one.run.target}</button>
-            <button type="button" disabled={busy} onClick={() => onAct('decline')}>Decline</button>
-            <button type="button" class="danger" disabled={busy} onClick={() => onAct('emergency')}>Emergency: pass it alone</button>
+            <button type="button" disabled={busy || silent} onClick={() => onAct('decline')}>Decline</button>
+            <button type="button" class="danger" disabled={busy || silent} onClick={() => onAct('emergency')}>Emergency: pass it alone</button>
           </>
         )}
       </p>
@@ -89,7 +123,7 @@ export function Approvals({ who }: { who: string }) {
       <h2>Approvals</h2>
       {waiting.length === 0 ? <p class="calm">Nobody waits for a second person.</p> : <Field label="Reason (all but an approval need one)" value={reason} maxLength={500} onValue={(value) => goQuery({ reason: value })} />}
       {refused !== null && <Wrong>{refused}</Wrong>}
-      {waiting.map((one) => <ApprovalView key={`${one.run.id} ${one.step}`} one={one} who={who} busy={busy || !may('operator')} onAct={(word) => press(one, word)} />)}
+      {waiting.map((one) => <ApprovalView key={`${one.run.id} ${one.step}`} one={one} who={who} busy={busy || stale.value || !may('operator')} reason={reason} onAct={(word) => press(one, word)} />)}
     </>
   );
 }

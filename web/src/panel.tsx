@@ -2,6 +2,7 @@
 import { useMemo } from 'preact/hooks';
 import { dataAge, inventory, may, nowMs, state } from './app';
 import type { Alarm } from './api_types';
+import { Acknowledge } from './alarm';
 import { layout, type Panel as Drawn, type RoomBox } from './layout';
 import { Bar, Mark } from './parts';
 import { Scrubber, usePast } from './past';
@@ -27,6 +28,7 @@ export function AlarmList({ alarms, now, live }: { alarms: Alarm[]; now: number;
                 {alarm.plan} {alarm.object}…
               </a>
             )}
+            <Acknowledge alarm={alarm} live={live} />
           </li>
         ))}
       </ol>

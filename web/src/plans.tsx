@@ -1,12 +1,13 @@
 // plans.tsx: contingency plans: how fresh each is, its steps as they depend on each other, and its text.
 import { api, newKey } from './api';
-import type { Apply, Execution, Plan, Step } from './api_types';
+import { useState } from 'preact/hooks';
+import type { Applied, AuditEntry, Execution, Plan, Step } from './api_types';
 import { may, plans, stale, state } from './app';
 import { place } from './browser';
-import { Editor } from './editor';
+import { Editor, lineDiff } from './editor';
 import { expectedS } from './failover';
 import { changes } from './lists';
-import { type Column, Table, Twin, useAsk, Waiting, When } from './parts';
+import { type Column, Select, Table, Twin, useAsk, Waiting, When } from './parts';
 import { took } from './site';
 
 export interface Freshness { plan: Plan; last: Execution | null; p75: number | null; old: boolean }
@@ -59,22 +60,66 @@ export function Graph({ steps }: { steps: readonly Step[] }) {
   );
 }
 
+/** Versions of a plan, the newest first, as the audit has them. */
+export function versionsOf(audit: readonly AuditEntry[], name: string): AuditEntry[] {
+  return audit.filter((one) => one.object === `plan/${name}` && ((one.after ?? '') !== '' || (one.before ?? '') !== '')).sort((a, b) => b.seq - a.seq);
+}
+const pretty = (text: string): string => {
+  try {
+    return JSON.stringify(JSON.parse(text), null, 2);
+  } catch {
+    return text;
+  }
+};
+
+export function VersionsView({ versions, picked, onPick }: { versions: readonly AuditEntry[]; picked: string; onPick: (generation: string) => void }) {
+  if (versions.length === 0) return <p class="calm">It is as it came; nobody has changed it within the newest 1000 records of the audit.</p>;
+  const one = versions.find((version) => String(version.generation) === picked);
+  return (
+    <>
+      <Select label="What was changed by generation" value={picked} options={versions.map((version) => String(version.generation))} onPick={onPick} />
+      {one !== undefined && <p><When us={one.at_us} /> {one.actor}{one.reason ? `: ${one.reason}` : ''}</p>}
+      {one !== undefined && <pre class="diff">{lineDiff(pretty(one.before ?? ''), pretty(one.after ?? '')).map(({ sign, line }, i) => <span key={i} class={sign === '+' ? 'added' : sign === '-' ? 'removed' : ''}>{sign} {line}{'\n'}</span>)}</pre>}
+    </>
+  );
+}
+
+function Versions({ name }: { name: string }) {
+  const { data, wrong } = useAsk(() => api('GET /v1/audit', { query: { limit: 1000 } }), [name, state.value.site?.generation ?? 0]), [picked, setPicked] = useState('');
+  return (
+    <section aria-labelledby="versions-title">
+      <h3 id="versions-title">Versions</h3>
+      {data === null ? <Waiting wrong={wrong} /> : <VersionsView versions={versionsOf(data.audit, name)} picked={picked} onPick={setPicked} />}
+    </section>
+  );
+}
+
+/** The plan that a text which is being typed makes, if it makes one. */
+export function typedPlan(applied: Applied | null, name: string): Plan | null {
+  const change = (applied?.changes ?? []).find((one) => (one as { kind?: string }).kind === 'plan' && (one as { name?: string }).name === name) as { after?: Plan | null } | undefined;
+  return change?.after ?? null;
+}
+
 function OnePlan({ plan }: { plan: Plan }) {
+  const { data, wrong } = useAsk(() => api('GET /v1/plans/{name}/text', { path: { name: plan.plan } }), [plan]), [typed, setTyped] = useState<Plan | null>(null);
   return (
     <>
       <h2>{plan.plan} <small>on a {plan.target ?? 'site'}</small></h2>
       <p>{plan.summary}</p>
       {(plan.notes ?? []).map((note) => <p key={note} class="note">{note}</p>)}
-      {plan.target !== undefined && <p class="buttons"><a class="button" href={`/failover?plan=${encodeURIComponent(plan.plan)}`}>Preview {plan.plan}…</a></p>}
+      {plan.target !== undefined && <p class="buttons"><a class="button" href={`/failover?plan=${encodeURIComponent(plan.plan)}`}>Dry run {plan.plan}…</a></p>}
       <div class="columns">
-        <section aria-labelledby="steps-title"><h3 id="steps-title">Steps</h3><Graph steps={plan.steps} /></section>
+        <section aria-labelledby="steps-title"><h3 id="steps-title">Steps{typed !== null && ' as typed'}</h3><Graph steps={(typed ?? plan).steps} /></section>
         <section aria-labelledby="text-title">
           <h3 id="text-title">Text</h3>
-          <Editor initial={JSON.stringify(plan, null, 2)} may={may('admin') && !stale.value}
-            check={(body) => api('POST /v1/apply', { query: { dry_run: 1 }, body: { plans: [body] } as unknown as Apply })}
-            save={async (body, reason) => { await api('POST /v1/apply', { key: newKey(), body: { plans: [body], reason } as unknown as Apply }); }} />
+          {data === null ? <Waiting wrong={wrong} /> : (
+            <Editor initial={data.yaml} label="As text (YAML)" parse={(yaml) => ({ yaml })} may={may('admin') && !stale.value} onChecked={(applied) => setTyped(typedPlan(applied, plan.plan))}
+              check={(body) => api('POST /v1/apply', { query: { dry_run: 1 }, body })}
+              save={async (body, reason) => { await api('POST /v1/apply', { key: newKey(), body: { ...body, reason } }); }} />
+          )}
         </section>
       </div>
+      <Versions name={plan.plan} />
       <Twin command={`signalbox plan show ${plan.plan}`} />
     </>
   );

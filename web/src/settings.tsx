@@ -1,10 +1,11 @@
 // settings.tsx: people, tokens, webhooks.
 import { useState } from 'preact/hooks';
 import { api, newKey } from './api';
-import type { Webhook } from './api_types';
+import type { Delivery, Webhook } from './api_types';
 import { may, session } from './app';
-import { type Column, Field, Select, Table, Twin, useAct, useAsk, Waiting, Wrong } from './parts';
-import { shellWord } from './site';
+import { place } from './browser';
+import { type Column, Field, Select, Table, Twin, useAct, useAsk, Waiting, When, Wrong } from './parts';
+import { shellWord, took } from './site';
 
 type Row = Record<string, unknown>;
 const text = (row: Row, name: string): string => (Array.isArray(row[name]) ? row[name].join(', ') : String(row[name] ?? ''));
@@ -80,9 +81,27 @@ function Tokens() {
   );
 }
 
+export function DeliveriesView({ rows }: { rows: Delivery[] }) {
+  const columns: Column<Delivery>[] = [
+    { name: 'time (UTC)', cell: (row) => <When us={row.at_us} /> },
+    { name: 'what', cell: (row) => `${row.type} ${row.subject}` },
+    { name: 'state', cell: (row) => <>{row.state}{row.state === 'failed' && <b class="bad"> ✕</b>}</> },
+    { name: 'attempt', number: true, cell: (row) => row.attempt },
+    { name: 'answer', number: true, cell: (row) => (row.status === 0 ? 'none' : row.status) },
+    { name: 'took', number: true, cell: (row) => took(row.latency_us / 1000) },
+    { name: 'why', cell: (row) => row.error ?? '' },
+  ];
+  return <Table label="deliveries" rows={rows} columns={columns} empty="It was told nothing yet." text={(row) => `${row.type} ${row.subject} ${row.state} ${row.error}`} />;
+}
+
+function Deliveries({ name }: { name: string }) {
+  const { data, wrong } = useAsk(() => api('GET /v1/webhooks/{name}/deliveries', { path: { name }, query: { limit: 100 } }), [name]);
+  return <><h3>What {name} was told</h3>{data === null ? <Waiting wrong={wrong} /> : <DeliveriesView rows={data.deliveries} />}</>;
+}
+
 export function WebhooksView({ rows, onTest }: { rows: Webhook[]; onTest: (name: string) => void }) {
   const columns: Column<Webhook>[] = [
-    { name: 'webhook', cell: (row) => row.name },
+    { name: 'webhook', cell: (row) => <a href={`/settings?webhook=${encodeURIComponent(row.name)}`}>{row.name}</a> },
     { name: 'told of', cell: (row) => row.events.join(', ') },
     { name: 'state', cell: (row) => <>{row.state}{row.attempts > 1 && <b class="warned"> ▲ {row.attempts} attempts</b>}</> },
     { name: 'why', cell: (row) => row.why ?? '' },
@@ -101,6 +120,7 @@ function Webhooks() {
         again();
       })} />}
       {refused !== null && <Wrong>{refused}</Wrong>}
+      {(place.value.query.get('webhook') ?? '') !== '' && <Deliveries name={place.value.query.get('webhook')!} />}
       <Twin command="signalbox webhook list" />
     </section>
   );

@@ -1,7 +1,7 @@
 // What stands between a plan and its button.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { type Choice, command, expectedS, gate, plansFor, type Preview, rowsOf } from '../src/failover';
+import { type Choice, command, expectedS, gate, newsOf, plansFor, type Preview, rowsOf } from '../src/failover';
 
 const choice: Choice = { plan: 'room-isolated', target: 'room-a', params: {} };
 const preview = (over: object = {}): Preview => ({ choice, key: 'k', execution: { generation: 4, steps: [], refusals: [], ...over } as never });
@@ -28,7 +28,31 @@ test('the button opens for the name, a reason and a preview of just this', () =>
 test('a refusal shuts the button, says why and what mends it', () => {
   const refusals = [{ rule: 'capacity-kept', figures: '900 of 700', way_round: 'Degrade normal services first.' }];
   assert.deepEqual(gate(choice, preview({ refusals }), now, 'room-a', 'x'),
-    { ready: false, why: 'Refused by capacity-kept.', mend: 'Degrade normal services first.' });
+    { ready: false, why: 'Blocked by capacity-kept.', mend: 'Degrade normal services first.' });
+  assert.deepEqual(gate(choice, preview({ refusals }), now, 'room-a', 'x', ['capacity-kept']), { ready: true }, 'a person passes it over');
+});
+
+const check = (name: string, state: string, over: object = {}) => ({ name, state, value: `${name} is so`, limit: null, age_ms: 800, mend: state === 'pass' ? null : `mend ${name}`, override: false, ...over });
+
+test('a precheck that blocks shuts the button and says what mends it; a warning does not; only a rule is passed over, by its name', () => {
+  const checks = [check('figures', 'warn'), check('share-moved', 'block', { override: true }), check('room-open', 'block')];
+  assert.deepEqual(gate(choice, preview({ checks }), now, 'room-a', 'x'), { ready: false, why: 'Blocked by share-moved, room-open.', mend: 'mend share-moved mend room-open' });
+  assert.deepEqual(gate(choice, preview({ checks }), now, 'room-a', 'x', ['share-moved', 'room-open']), { ready: false, why: 'Blocked by room-open.', mend: 'mend room-open' });
+  assert.deepEqual(gate(choice, preview({ checks: checks.slice(0, 2) }), now, 'room-a', 'x', ['share-moved']), { ready: true });
+  assert.deepEqual(gate(choice, preview({ checks: checks.slice(0, 1) }), now, 'room-a', 'x'), { ready: true });
+  assert.equal(command(choice, '', ['share-moved']), 'signalbox plan run room-isolated --confirm room-a --override share-moved');
+});
+
+test('a preview that was refused shuts the button until somebody has looked again', () => {
+  const found = gate(choice, { ...preview(), key: '' }, now, 'room-a', 'x');
+  assert.match(found.ready ? '' : `${found.why} ${found.mend}`, /has changed since.*Preview again/);
+});
+
+test('what is different between two looks', () => {
+  const at = (checks: object[], text = '') => ({ steps: [{ name: 's', text }], checks }) as never;
+  assert.deepEqual(newsOf(at([check('a', 'pass'), check('b', 'warn')]), at([check('a', 'pass', { value: 'other' }), check('b', 'warn')])), [], 'figures that pass go up and down');
+  assert.deepEqual(newsOf(at([check('a', 'pass'), check('gone', 'warn')]), at([check('a', 'block'), check('new', 'warn')], 'x')),
+    ['a was pass (a is so), is block: a is so', 'new: new is so', 'gone is looked at no more: gone is so', 'The steps are not the same.']);
 });
 
 test('the command is the same thing, safe to paste', () => {

@@ -90,6 +90,12 @@ export class Rig {
     for (const agent of [...agents, ...(yaml.includes('gateways:\n') ? gateways : [])]) this.tokens[agent] = this.signalbox(['token', 'create', '--name', agent, '--role', 'agent']);
   }
 
+  /** A text as `signalbox apply -f` takes it. */
+  file(name: string, text: string): void {
+    writeFileSync(join(this.dir, name), text);
+    this.signalbox(['apply', '-f', join(this.dir, name)]);
+  }
+
   signalbox(words: string[], input = ''): string {
     return execFileSync(process.env['SIGNALBOX']!, ['--socket', join(this.dir, 'socket'), ...words], { input, encoding: 'utf8' }).trim();
   }

@@ -19,7 +19,7 @@ const siteWith = (room: string, via: string, up: number): Site => siteOf({
   rooms: [{ name: room, zone: 'z', ingress: 'open', compute: 'open', rate: 500, fail_rate: 0, share_percent: 100, held: null }],
   entrances: [{ room, via, control: 'in', up, seen: 4, status: 'L4TOUT' }],
   edges: [{ name: 'edge-1', kind: 'edge', class: 'public', epoch: 1, generation: up === 4 ? 7 : 6, state: 'applied', age_ms: 1, rate: 1, fail_rate: 0 }],
-  alarms: up === 4 ? [] : [{ key: 'entrances/r', kind: 'entrances', priority: 1, object: room, title: `${room}: every POP is down`, evidence: via, since_us: 1e6, plan: 'room-isolated' }],
+  alarms: up === 4 ? [] : [{ ack: { actor: via, at_us: 1e6, reason: room }, key: 'entrances/r', kind: 'entrances', priority: 1, object: room, title: `${room}: every POP is down`, evidence: via, since_us: 1e6, plan: 'room-isolated' }],
   servers: [], services: [], executions: [{ id: 'x', plan: room, target: via, state: 'running', step: 's', text: via }],
 } as unknown as Status);
 const inventoryWith = (room: string, via: string): Inventory => ({
@@ -38,6 +38,7 @@ test('the panel names what is down, since when, and the plan', () => {
   assert.match(html, /href="\/failover\?plan=room-isolated&amp;target=room-a"/);
   assert.match(html, /✕ pop-a1/, 'a shape beside the colour');
   assert.match(html, /has proved generation 6 of 7/, 'what is meant beside what is');
+  assert.match(html, /✋ .*pop-a1.* looks after it since .*00:00:01 UTC/);
 });
 
 test('a healthy panel has no hue of an alarm and says that all is well', () => {
