@@ -24,6 +24,8 @@ static void print_event(const json_t *event)
         printf("%s %s\n", id, cli_text(body, "cause"));
     else if (strcmp(kind, "execution") == 0)
         printf("%s %s\n", id, cli_text(body, "state"));
+    else if (strcmp(kind, "alarm") == 0)
+        printf("%s: %s\n", cli_text(body, "state"), cli_text(body, "title"));
     else if (strcmp(kind, "event") == 0)
         printf("%.*s %s\n", (int)strcspn(id, "/"), id, cli_text(body, "text"));
     else

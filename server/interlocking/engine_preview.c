@@ -211,6 +211,19 @@ static void add_servers(const struct preview *p, json_t *checks)
 
 /* ---- where it goes ---- */
 
+/* Does the plan's target, or the room of one that is a POP, lose its users? */
+static bool is_left(const struct preview *p, const char *room)
+{
+    const struct execution *root = p->family->pdata[0];
+    g_auto(GStrv) targets = g_strsplit(root->target != NULL ? root->target : "", ",", -1);
+    bool left = false;
+    for (char **target = targets; *target != NULL; target++) {
+        const struct pop *pop = INVENTORY_GET(p->draft->world->inventory, pop, *target);
+        left = left || strcmp(pop != NULL ? pop->room : *target, room) == 0;
+    }
+    return left;
+}
+
 static void add_gaining_room(const struct preview *p, json_t *checks, const char *room)
 {
     const struct engine *engine = p->engine;
@@ -250,7 +263,7 @@ static void add_gaining_rooms(const struct preview *p, json_t *checks)
 {
     for (guint i = 0; i < p->forecast->rows->len; i++) {
         const struct forecast_row *row = p->forecast->rows->pdata[i];
-        if (strcmp(row->kind, "room") == 0 && row->after > row->before &&
+        if (strcmp(row->kind, "room") == 0 && row->after > row->before && !is_left(p, row->name) &&
             INVENTORY_GET(p->draft->world->inventory, room, row->name) != NULL)
             add_gaining_room(p, checks, row->name);
         if (strcmp(row->kind, "line") == 0 && row->mbit_max > 0 && row->mbit_after > row->mbit_before)
@@ -385,19 +398,6 @@ static void add_staying(const struct preview *p, json_t *stays, const struct ser
                           json_pack("{s:s, s:s, s:f, s:s, s:b}", "service", service->o.name, "room", service->home,
                                     "rate", service_rate(p, service->o.name), "road",
                                     roads->len > 0 ? roads->str : "no names of its own", "reached", none->len == 0));
-}
-
-/* Does the plan's target, or the room of one that is a POP, lose its users? */
-static bool is_left(const struct preview *p, const char *room)
-{
-    const struct execution *root = p->family->pdata[0];
-    g_auto(GStrv) targets = g_strsplit(root->target != NULL ? root->target : "", ",", -1);
-    bool left = false;
-    for (char **target = targets; *target != NULL; target++) {
-        const struct pop *pop = INVENTORY_GET(p->draft->world->inventory, pop, *target);
-        left = left || strcmp(pop != NULL ? pop->room : *target, room) == 0;
-    }
-    return left;
 }
 
 static json_t *stays_json(const struct preview *p)

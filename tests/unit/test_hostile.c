@@ -163,12 +163,12 @@ START_TEST(hostile_json)
          "kind: found \"zones\", expected one of zone, room, carrier, pop, line, gateway, gwport, instance, gwvip, "
          "edge, service, interface, pool, "
          "component, group, variant, "
-         "domain, route, dnszone, nameserver, registry, transaction, txrequest, webhook, rule"},
+         "domain, route, dnszone, nameserver, registry, transaction, txrequest, webhook, reminder, rule"},
         {OBJECTS("{\"kind\": [[]], \"name\": \"z\"}"), 0,
          "kind: found a list of 1, expected one of zone, room, carrier, pop, line, gateway, gwport, instance, gwvip, "
          "edge, service, interface, pool, "
          "component, group, variant, "
-         "domain, route, dnszone, nameserver, registry, transaction, txrequest, webhook, rule"},
+         "domain, route, dnszone, nameserver, registry, transaction, txrequest, webhook, reminder, rule"},
         {OBJECTS("{\"kind\": \"zone\", \"name\": \"z\", \"at\": \"evil\\nlog line\", \"x\": 1}"), 0,
          "zone z: found unknown field \"x\", expected one of name"},
         {OBJECTS("{\"kind\": \"zone\", \"name\": \"z\", \"a\\nb\": 1}"), 0,

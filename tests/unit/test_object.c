@@ -134,7 +134,7 @@ START_TEST(each_wrong_value_has_its_message)
         {"{\"name\": \"x\"}", "kind: found nothing, expected one of zone, room, carrier, pop, line, gateway, gwport, "
                               "instance, gwvip, edge, service, "
                               "interface, pool, component, group, variant, domain, route, dnszone, nameserver, "
-                              "registry, transaction, txrequest, webhook, rule"},
+                              "registry, transaction, txrequest, webhook, reminder, rule"},
         {"{\"kind\": \"zone\"}",
          "zone: name: found nothing, expected a name of 1 to 40 a-z 0-9 -, with a letter or digit at both ends"},
         {"{\"kind\": \"zone\", \"name\": 7}",

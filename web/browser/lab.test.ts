@@ -63,7 +63,7 @@ async function failOver(page: Page, hand: Hand, reason: string): Promise<string>
   await hand.press(page, page.getByRole('link', { name: /^room-isolated room-a/ }));
   await hand.press(page, page.getByRole('button', { name: 'Preview room-isolated room-a' }));
   await page.getByRole('heading', { name: 'Steps' }).waitFor();
-  await shot(page, `lab-preview-${hand.viewport.width}`);
+  await shot(page, 'lab-preview');
   await hand.write(page, name, 'room-a');
   await hand.write(page, page.getByLabel('Reason'), reason);
   await hand.press(page, page.getByRole('button', { name: 'Run room-isolated on room-a' }));
