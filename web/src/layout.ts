@@ -5,6 +5,7 @@
 //   POPs                   above their room, carriers beside them
 //   rooms                  one row, by zone and name
 //   dedicated edges, lines  below; a line between rooms bends under the row
+//   control site           last: it stands in no room
 import type { Edge, Inventory, Line, Pop, Room } from './site';
 
 export interface Box { x: number; y: number; w: number; h: number }
@@ -23,9 +24,9 @@ export interface Track {
   /** By bandwidth, px. */
   width: number;
 }
-export interface Panel { width: number; height: number; rooms: RoomBox[]; publicEdges: EdgeBox[]; dedicatedEdges: EdgeBox[]; tracks: Track[] }
+export interface Panel { width: number; height: number; rooms: RoomBox[]; publicEdges: EdgeBox[]; dedicatedEdges: EdgeBox[]; tracks: Track[]; control: Box }
 
-export const sizes = { margin: 24, gap: 24, popW: 132, popH: 72, roomH: 128, edgeW: 120, edgeH: 44, rowGap: 56, lane: 30, label: 240 } as const;
+export const sizes = { margin: 24, gap: 24, popW: 132, popH: 72, roomH: 128, edgeW: 120, edgeH: 44, rowGap: 56, lane: 30, label: 240, controlW: 340, controlH: 44 } as const;
 
 const byName = <T extends { name: string }>(rows: readonly T[]): T[] => [...rows].sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0));
 
@@ -71,7 +72,8 @@ export function layout(inventory: Inventory, minWidth = 760): Panel {
   const runs = runsOf(byName(inventory.lines), boxes, dedicatedEdges), lanes = Math.max(0, ...runs.map((run) => run.lane + 1));
   const top = roomY + roomH, bottom = top + gap + lanes * lane;
   for (const box of dedicatedEdges) box.y += bottom + gap;
-  return { width, height: bottomOf(dedicatedEdges, bottom) + margin, rooms: boxes, publicEdges, dedicatedEdges,
+  const control = { x: (width - sizes.controlW) / 2, y: bottomOf(dedicatedEdges, bottom) + gap, w: sizes.controlW, h: sizes.controlH };
+  return { width, height: control.y + control.h + margin, rooms: boxes, publicEdges, dedicatedEdges, control,
     tracks: runs.map((run) => trackOf(run, top + gap + run.lane * lane)) };
 }
 

@@ -3,7 +3,7 @@ import { useMemo } from 'preact/hooks';
 import { dataAge, inventory, may, nowMs, state } from './app';
 import type { Alarm } from './api_types';
 import { Acknowledge } from './alarm';
-import { layout, type Panel as Drawn, type RoomBox } from './layout';
+import { type Box, layout, type Panel as Drawn, type RoomBox } from './layout';
 import { Bar, Mark } from './parts';
 import { Scrubber, usePast } from './past';
 import { age, agentHealth, astrayWords, clock, cut, type EntranceRow, entranceHealth, type Inventory, leaking, lineHealth, marks, rate, roomHealth, type RoomRow, type Site, unconverged } from './site';
@@ -63,6 +63,7 @@ function Word({ x, y, cls, children }: { x: number; y: number; cls?: string | un
 function RoomShape({ box, site }: { box: RoomBox; site: Site }) {
   const row = site.rooms.find((one) => one.name === box.room.name);
   const health = row === undefined ? 'unknown' : roomHealth(row, site), ring = site.entrances.find((one) => one.room === box.room.name && one.via === 'ring');
+  const gateways = site.gateways.filter((one) => one.room === box.room.name);
   return (
     <g>
       {box.pops.map((pop) => {
@@ -86,8 +87,22 @@ function RoomShape({ box, site }: { box: RoomBox; site: Site }) {
         {ring !== undefined && ring.seen > 0 && <text x={box.x + box.w - 12} y={box.y + 50} text-anchor="end">{`ring ${ring.up}/${ring.seen} ${rate(ring.rate ?? 0)}`}</text>}
         {row !== undefined && (row.ingress === 'closed' || row.compute === 'closed') &&
           <text x={box.x + box.w - 12} y={box.y + 28} text-anchor="end" class="lever">{`⛔ ${row.ingress === 'closed' ? 'ingress ' : ''}${row.compute === 'closed' ? 'compute ' : ''}closed`}</text>}
+        {gateways.length > 0 && <text x={box.x + 12} y={box.y + 70}>{`gateways ${gateways.slice(0, 3).map((one) => `${marks[agentHealth(one)].glyph} ${cut(one.name, 8)}`).join('  ')}${gateways.length > 3 ? ' …' : ''}`}</text>}
         <Meant box={box} site={site} />
       </g>
+    </g>
+  );
+}
+
+function ControlShape({ box, site }: { box: Box; site: Site }) {
+  const servers = [...site.servers, ...site.registries], well = servers.filter((row) => row.age_ms !== null && !row.error).length, heard = site.edges.filter((row) => agentHealth(row) === 'ok').length;
+  const health = well < servers.length ? 'warn' : 'ok';
+  return (
+    <g class={`box control is-${health}`}>
+      <title>the control site: it stands in no room; edges, gateways and name servers serve on without it</title>
+      <rect x={box.x} y={box.y} width={box.w} height={box.h} rx="4" />
+      <text x={box.x + 14} y={box.y + 19} class="name">{`${marks[health].glyph} control site, generation ${site.generation}`}</text>
+      <text x={box.x + 14} y={box.y + 36}>{`hears ${heard}/${site.edges.length} edges${servers.length > 0 ? `, ${well}/${servers.length} name servers` : ''}`}</text>
     </g>
   );
 }
@@ -118,6 +133,7 @@ export function Topology({ drawn, site }: { drawn: Drawn; site: Site }) {
           </g>
         );
       })}
+      <ControlShape box={drawn.control} site={site} />
       <Stragglers drawn={drawn} site={site} />
     </svg>
   );

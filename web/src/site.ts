@@ -8,7 +8,7 @@ export interface RoomRow {
 }
 export interface EntranceRow { room: string; via: string; control: string; up: number; seen: number; status: string; rate?: number }
 export interface AgentRow {
-  name: string; kind: string; class?: string; zone?: string; role?: string; epoch: number | null; generation: number | null;
+  name: string; kind: string; class?: string; room?: string; zone?: string; role?: string; epoch: number | null; generation: number | null;
   state: string; age_ms: number | null; error?: string | null; holds?: string | null; rate?: number; fail_rate?: number;
 }
 /** A dedicated line, as the gateways at its ends watch it; `suspect` and `unwatched`: one that ends at an edge. */
@@ -28,11 +28,11 @@ export interface ServiceRow {
 export interface RunRow { id: string; plan: string; target: string | null; state: string; step: string | null; text: string | null }
 export interface Site {
   cluster: string; epoch: number; generation: number;
-  rooms: RoomRow[]; entrances: EntranceRow[]; lines: LineRow[]; roads: RoadRow[]; edges: AgentRow[]; servers: AgentRow[]; registries: AgentRow[];
+  rooms: RoomRow[]; entrances: EntranceRow[]; lines: LineRow[]; roads: RoadRow[]; edges: AgentRow[]; gateways: AgentRow[]; servers: AgentRow[]; registries: AgentRow[];
   services: ServiceRow[]; executions: RunRow[]; alarms: Alarm[]; warnings: string[];
 }
 export function siteOf(status: Status): Site {
-  return { registries: [], alarms: [], lines: [], roads: [], ...status } as unknown as Site;
+  return { gateways: [], registries: [], alarms: [], lines: [], roads: [], ...status } as unknown as Site;
 }
 
 // ---- the inventory, as far as the panel draws it ----
@@ -84,7 +84,7 @@ export const freshMs = 3000; // an edge reports each second
 
 export function agentHealth(row: AgentRow): Health {
   if (row.age_ms === null) return 'unknown';
-  if (row.age_ms > freshMs && row.kind === 'edge') return 'down';
+  if (row.age_ms > freshMs && (row.kind === 'edge' || row.kind === 'gateway')) return 'down';
   return row.error ? 'warn' : 'ok';
 }
 

@@ -21,7 +21,7 @@ const large = (nRooms: number, nEdges: number): Inventory => ({
   nameservers: [],
 });
 
-const boxesOf = (panel: Panel): Box[] => [...panel.rooms, ...panel.rooms.flatMap((room) => room.pops), ...panel.publicEdges, ...panel.dedicatedEdges];
+const boxesOf = (panel: Panel): Box[] => [...panel.rooms, ...panel.rooms.flatMap((room) => room.pops), ...panel.publicEdges, ...panel.dedicatedEdges, panel.control];
 
 function soundness(panel: Panel): void {
   const boxes = boxesOf(panel);

@@ -93,6 +93,14 @@ test('what is meant stands beside what is; chance is no difference', () => {
   assert.match(drawing(cut), /≠ 400\/s, not 200\/s/);
 });
 
+test('the control site stands in no room, and says whom it hears', () => {
+  const html = drawing(siteWith(all(), calmRoads, 5));
+  assert.match(html, /● control site, generation 7/);
+  assert.match(html, /hears 3\/4 edges</);
+  const deaf = { ...siteWith(all(), calmRoads), servers: [{ name: 'ns-1', kind: 'nameserver', epoch: 1, generation: 7, state: 'refused', age_ms: 10, error: 'it does not answer' }] };
+  assert.match(drawing(deaf), /▲ control site[^]*0\/1 name servers/);
+});
+
 test('an edge that is behind is named, with the road that it was last heard to take and the one that is meant', () => {
   const site = siteWith(all(), [...calmRoads, road('edge-2', 'room-a', 50, 0), road('edge-2', 'room-b', 0.4, 50)], 5), html = drawing(site);
   const roads = html.split('<g class="straggler"').slice(1);
