@@ -86,7 +86,7 @@ function RoomShape({ box, site }: { box: RoomBox; site: Site }) {
         {row !== undefined && <text x={box.x + 12} y={box.y + 50}>{`${row.share_percent.toFixed(0)} %  ${rate(row.rate)}${row.fail_rate > 0 ? `  ${rate(row.fail_rate)} fail` : ''}`}</text>}
         {ring !== undefined && ring.seen > 0 && <text x={box.x + box.w - 12} y={box.y + 50} text-anchor="end">{`ring ${ring.up}/${ring.seen} ${rate(ring.rate ?? 0)}`}</text>}
         {row !== undefined && (row.ingress === 'closed' || row.compute === 'closed') &&
-          <text x={box.x + box.w - 12} y={box.y + 28} text-anchor="end" class="lever">{`⛔ ${row.ingress === 'closed' ? 'ingress ' : ''}${row.compute === 'closed' ? 'compute ' : ''}closed`}</text>}
+          <text x={box.x + box.w - 12} y={box.y + 28} text-anchor="end" class="lever">{`◇ ${row.ingress === 'closed' ? 'ingress ' : ''}${row.compute === 'closed' ? 'compute ' : ''}closed`}</text>}
         {gateways.length > 0 && <text x={box.x + 12} y={box.y + 70}>{`gateways ${gateways.slice(0, 3).map((one) => `${marks[agentHealth(one)].glyph} ${cut(one.name, 8)}`).join('  ')}${gateways.length > 3 ? ' …' : ''}`}</text>}
         <Meant box={box} site={site} />
       </g>

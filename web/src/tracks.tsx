@@ -58,7 +58,7 @@ export function PublicRoads({ drawn, site, moving }: { drawn: Drawn; site: Site;
         return (
           <g key={pop.pop.name} class={`road${down ? ' is-down' : ''}`}>
             {parts.map((path) => <g key={path}><path class="bed" d={path} stroke-width={width} /><Flow path={path} moving={moving && taken > 0} /></g>)}
-            {down && <text class="cross" x={middle(pop)} y={pop.y - 8} text-anchor="middle">✕</text>}
+            {down && <text class="cross" x={middle(pop)} y={pop.y + pop.h + 19} text-anchor="middle">✕</text>}
           </g>
         );
       }))}
@@ -66,7 +66,7 @@ export function PublicRoads({ drawn, site, moving }: { drawn: Drawn; site: Site;
   );
 }
 
-const gauge = { x: 92, w: 96, h: 12, row: 20 } as const;
+const gauge = { x: 92, w: 70, h: 12, row: 20 } as const;
 
 /** A room's requests by class of edges: what comes inside of what is meant. */
 export function Meant({ box, site }: { box: RoomBox; site: Site }) {
@@ -81,7 +81,7 @@ export function Meant({ box, site }: { box: RoomBox; site: Site }) {
         <text x={box.x + 12} y={y + 11}>{name}</text>
         <rect class="intended" x={box.x + gauge.x} y={y} width={(gauge.w * meant) / all} height={gauge.h} />
         <rect class="observed" x={box.x + gauge.x} y={y + 3} width={(gauge.w * seen) / all} height={gauge.h - 6} />
-        <text x={box.x + gauge.x + gauge.w + 10} y={y + 11}>{apart ? `≠ ${rate(seen)}, not ${rate(meant)}` : rate(seen)}</text>
+        <text x={box.x + gauge.x + gauge.w + 10} y={y + 11}>{apart ? `≠ ${rate(seen).replace('/s', '')} not ${rate(meant)}` : rate(seen)}</text>
       </g>
     );
   })}</>;
@@ -112,7 +112,7 @@ function StragglerRoad({ row, from, to, lane, above }: { row: RoadRow; from: Box
       <title>{text}</title>
       {row.rate >= 1 && <path class={apart ? 'seen is-apart' : 'seen'} d={way(0)} />}
       {row.intended >= 1 && <path class="wanted" d={way(5)} />}
-      {apart && <text class="label" x={end + 6} y={above ? to.y - 8 : to.y + to.h + 26}>{cut(`≠ ${row.edge} ${rate(row.rate)}`, 26)}</text>}
+      {apart && <text class="label" x={end + 6} y={above ? from.y + from.h + 26 + 4 * lane : to.y + to.h + 26}>{cut(`≠ ${row.edge} ${rate(row.rate)}`, 26)}</text>}
     </g>
   );
 }
