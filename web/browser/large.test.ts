@@ -24,12 +24,14 @@ const site = (): string => [
   `domains:\n${many(10_000, (i) => `name: d${i}.example.test, group: group-${i % 2000}`)}`,
 ].join('');
 
-/** What each edge says: its requests by policy and room, and what it sees of every entrance. */
+let round = 0;
+/** What each edge says: its requests by policy and room, others each time, and what it sees of every entrance. */
 async function report(): Promise<void> {
+  round++;
   const stamp = rig.stamp(), origins = Array.from({ length: 60 }, (_, i) => ({ room: `room-${Math.floor(i / 3)}`, via: `pop-${i}`, up: true, status: 'L4OK', latency_us: 900 }));
   await Promise.all(edges.map((edge, e) => rig.reportAs(edge, stamp, { origins, counters: Array.from({ length: 100 }, (_, i) => {
     const n = (e * 100 + i) % 2000, room = (e + i) % 20;
-    return { policy: `group-${n}.service-${n}`, room: `room-${room}`, via: e % 4 === 0 ? 'ring' : `pop-${room * 3 + (i % 3)}`, requests: 10, failed: 0, rate: 10, fail_rate: 0 };
+    return { policy: `group-${n}.service-${n}`, room: `room-${room}`, via: e % 4 === 0 ? 'ring' : `pop-${room * 3 + (i % 3)}`, requests: 10, failed: 0, rate: 10 + ((round + i) % 5), fail_rate: 0 };
   }) })));
 }
 /** Frames in two seconds in which each scrolls the page. */
