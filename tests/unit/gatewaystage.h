@@ -17,7 +17,7 @@ pid_t portless_start(const char *path, unsigned n_ports);
 /* The same, which says to every table that it takes it, and keeps the first. */
 pid_t stuck_start(const char *path);
 
-/* A backend on a free port of 127.0.0.1: takes connections, and says nothing. */
+/* A backend on a port of 127.0.0.1, 0: a free one: takes connections, and says nothing. */
 pid_t backend_start(uint16_t *port);
 /* Ends a child, at once, and waits for it; it is 0 then, and of 0 nothing is done. */
 void kill9(pid_t *pid);

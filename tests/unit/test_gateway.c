@@ -22,6 +22,7 @@ struct stage {
     uint16_t port[2]; /* of the backends */
     char *layout;
     const char *more;  /* an option more for the agent; NULL: none */
+    unsigned slow_ms;  /* slow start of home's backends */
     uint16_t vip_port; /* service home is at it, of 127.0.0.1; 0: elsewhere */
 };
 
@@ -49,14 +50,14 @@ static void say_table(struct stage *s, uint64_t generation, const char *in, unsi
                                 "backend/home/b1 127.0.0.1:%u|0|adjacency/00|100|0\n"
                                 "backend/home/b2 127.0.0.1:%u|1|adjacency/00|100|0\n"
                                 "backend/other/b3 127.0.0.1:9|2|adjacency/00|100|0\n"
-                                "check/home tcp|50|50|1|2|0||\n"
+                                "check/home tcp|50|50|1|2|%u||\n"
                                 "class gateway\n"
                                 "gateway %s\n"
                                 "local/00 10.0.0.1\n"
                                 "seed 00112233445566778899aabbccddeeff\n"
                                 "service/home %s|tcp|-|vip_a\n"
                                 "service/other 198.51.100.2:80|tcp|-|vip_b\n",
-                                port, s->port[0], s->port[1], in, at);
+                                port, s->port[0], s->port[1], s->slow_ms, in, at);
     const struct edge_table_text text = {
         .layout = s->layout, .routes = "", .policies = "", .splits = "", .rooms = "", .origins = "", .agent = "gw-1"};
     server_says(&s->server, EPOCH, generation, "two-rooms", &text, NONE);
@@ -234,6 +235,48 @@ START_TEST(shares_follow_checks)
 }
 END_TEST
 
+/* Of the first backend. */
+static int weight_now(const struct stage *s)
+{
+    json_t *all = status(s);
+    const json_t *backend = json_array_get(json_object_get(json_object_get(all, "gateway"), "backends"), 0);
+    int weight = (int)json_integer_value(json_object_get(backend, "weight"));
+    json_decref(all);
+    return weight;
+}
+
+/* One that is killed is out when two questions, 50 ms apart, have found nobody; one that comes back gets its share by
+ * tenths. */
+START_TEST(a_backend_comes_back_slowly)
+{
+    struct stage s;
+    stage_begin(&s);
+    s.slow_ms = 1000;
+    say_table(&s, 6, "in", 0);
+    await_picture(&s, "applied 6 [] vip_a+ vip_b+ b1=up/100 *");
+    int64_t killed_us = loop_now_us(), until_us = killed_us + DEADLINE_US, begun_us = 0;
+    kill9(&s.backend[0]);
+    while (weight_now(&s) > 0)
+        ck_assert_int_lt(loop_now_us(), until_us);
+    printf("out %.0f ms after it was killed\n", (double)(loop_now_us() - killed_us) / 1e3);
+    ck_assert_int_lt(loop_now_us() - killed_us, 1000000); /* 150 ms, on a machine that has time */
+    s.backend[0] = backend_start(&s.port[0]);
+    unsigned steps = 0;
+    for (int weight = 0, before = 0; weight < 100; before = weight) {
+        weight = weight_now(&s);
+        if (before == 0 && weight > 0)
+            begun_us = loop_now_us();
+        ck_assert_int_ge(weight, before);
+        ck_assert_int_eq(weight % 10, 0);
+        ck_assert_int_lt(loop_now_us(), until_us);
+        steps += weight > before && weight < 100;
+    }
+    ck_assert_uint_ge(steps, 3);
+    ck_assert_int_ge(loop_now_us() - begun_us, 500000);
+    stage_end(&s);
+}
+END_TEST
+
 /* An address is asked itself, once a table is in force: one that has answered, and does not any more, is not announced,
  * although a backend is well. */
 START_TEST(a_silent_address_is_taken_back)
@@ -354,6 +397,7 @@ static void add(TCase *tcase)
     tcase_add_test(tcase, a_table_that_is_refused_changes_nothing);
     tcase_add_test(tcase, a_table_that_is_not_shown_is_not_in_force);
     tcase_add_test(tcase, shares_follow_checks);
+    tcase_add_test(tcase, a_backend_comes_back_slowly);
     tcase_add_test(tcase, a_silent_address_is_taken_back);
     tcase_add_test(tcase, an_address_that_never_answered_is_announced);
     tcase_add_test(tcase, a_forwarder_that_dies_takes_its_addresses_along);

@@ -57,7 +57,7 @@ static void apply_site(uint16_t port)
 
 static void setup(void)
 {
-    uint16_t port;
+    uint16_t port = 0;
     served_setup();
     stage.dir = g_dir_make_tmp("sb-gwserver-XXXXXX", NULL);
     stage.bird_path = g_build_filename(stage.dir, "bird.ctl", NULL);
