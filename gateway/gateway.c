@@ -7,6 +7,7 @@
 #include "gateway/dpclient.h"
 #include "gateway/gwtable.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #define ASK_US 2000000        /* a forwarder that takes longer to answer does not */
@@ -31,16 +32,29 @@ struct gateway {
     bool dirty, wants_show; /* weights may be others; the last message is not known to be in force yet */
     int64_t shown_until_us; /* the last message must be in force by then */
     char *shown;            /* what it has shown last; NULL: nothing */
+    uint32_t stranded;      /* then: a bit for each group none of whose lines is up */
 };
 
 static void go_on(struct gateway *g);
 
 /* ---- what its addresses are to know ---- */
 
+/* Adds a service's backends, and those of them that no line leads to. */
+static void count_stranded(const struct gateway *g, unsigned service, unsigned *behind, unsigned *stranded)
+{
+    unsigned n;
+    const struct gwtable_backend *backends = gwtable_backends(g->table, &n);
+    for (unsigned i = 0; i < n; i++) {
+        const struct gwtable_backend *b = &backends[i];
+        *behind += b->service == service;
+        *stranded += b->service == service && b->group >= 0 && (g->stranded >> b->group & 1) != 0;
+    }
+}
+
 static bool see(void *data, const char *name, struct vip_sight *sight)
 {
     const struct gateway *g = data;
-    unsigned n = 0, asked = 0, lost = 0;
+    unsigned n = 0, asked = 0, lost = 0, behind = 0, stranded = 0;
     bool known = false;
     const struct gwtable_service *services = g->table != NULL ? gwtable_services(g->table, &n) : NULL;
     *sight = (struct vip_sight){.forwarder = dpclient_there(g->client), .table = g->in_force > 0};
@@ -51,7 +65,9 @@ static bool see(void *data, const char *name, struct vip_sight *sight)
         sight->backends += checks_up(g->checks, i);
         asked += services[i].checked;
         lost += checks_lost(g->probes, i);
+        count_stranded(g, i, &behind, &stranded);
     }
+    sight->stranded = behind > 0 && stranded == behind;
     sight->silent = asked > 0 && lost == asked;
     sight->drained = known && gwtable_is_out(g->table);
     return known;
@@ -108,6 +124,21 @@ static uint64_t shown_number(const char *shown)
     return g_str_has_prefix(shown, begin) ? g_ascii_strtoull(shown + strlen(begin), NULL, 10) : 0;
 }
 
+/* "group N carrying MASK stranded 0|1 ..." */
+static void note_stranded(struct gateway *g)
+{
+    uint32_t before = g->stranded;
+    g_auto(GStrv) lines = g_strsplit(g->shown, "\n", -1);
+    g->stranded = 0;
+    for (char **line = lines; *line != NULL; line++) {
+        unsigned group, stranded;
+        if (sscanf(*line, "group %u carrying %*s stranded %u", &group, &stranded) == 2 && group < 32 && stranded != 0)
+            g->stranded |= UINT32_C(1) << group;
+    }
+    if (g->stranded != before)
+        announcer_look(g->announcer);
+}
+
 static void take_force(struct gateway *g)
 {
     bool applied = g->next != NULL;
@@ -132,6 +163,7 @@ static void on_shown(void *data, const char *answer, const GError *error)
     if (answer != NULL) {
         g_free(g->shown);
         g->shown = g_strdup(answer);
+        note_stranded(g);
     }
     if (g->wants_show && answer != NULL && shown_number(answer) == g->numbered)
         take_force(g);
@@ -208,6 +240,7 @@ static void on_life(void *data, bool there)
     g->wants_show = false;
     if (!there) {
         g_clear_pointer(&g->shown, g_free);
+        g->stranded = 0;
         announcer_look(g->announcer); /* before anything else: who is sent here finds nothing */
         apply_failed(g, "the forwarder is gone");
     }

@@ -10,6 +10,9 @@
  * one that is there and carries nothing. One that has answered, and does not any more, is not announced; one that
  * never has is a matter of routing, and says nothing.
  *
+ * An address whose backends are behind lines is not announced while the forwarder shows that none of those is up: the
+ * room's other gateway may have other lines, and where none has, who asks is told so at once.
+ *
  * What it adds to a report: "gateway": {"forwarder": bool, "table": number of the last table or 0, "vips":
  * (announcer.h), "backends": (checks.h), "probes": (checks.h) of addresses, "shown": [lines of dataplane/dpsocket.h],
  * at most GATEWAY_SHOWN of them}.

@@ -140,6 +140,7 @@ static bool read_backend(struct gwtable *t, const char *rest, char **f)
     b.dp.slot = (uint16_t)slot;
     b.dp.way = way | (group ? DP_GROUP : 0);
     b.dp.seed = hash_of(rest);
+    b.told.group = group ? (int)way : -1;
     b.service = g_strndup(rest, (gsize)(name - rest));
     b.told.name = g_strdup(name + 1);
     b.told.at = g_strdup(f[0]);
@@ -431,7 +432,7 @@ struct gwtable *gwtable_of_probes(const struct gwtable *table, int64_t interval_
     struct gwtable *t = table_new();
     for (unsigned i = 0; i < table->services->len; i++) {
         struct gwtable_service s = g_array_index(table->services, struct gwtable_service, i);
-        struct backend self = {.service = g_strdup(s.name), .told = {g_strdup("itself"), g_strdup(s.at), i, 1}};
+        struct backend self = {.service = g_strdup(s.name), .told = {g_strdup("itself"), g_strdup(s.at), i, 1, -1}};
         s.checked = s.checked && s.vip != NULL;
         s.limits.interval_us = s.limits.timeout_us = interval_us;
         s.limits.slow_start_us = 0;

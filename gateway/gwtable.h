@@ -41,6 +41,7 @@ struct gwtable_backend {
     char *name, *at; /* at: ADDRESS:PORT */
     unsigned service;
     uint32_t weight; /* when it is well */
+    int group;       /* of lines that it is behind; -1: none */
 };
 
 struct gwtable;

@@ -21,6 +21,7 @@ static enum vip_cause cause_of(const struct vip_limits *limits, const struct vip
            : !sight->forwarder                  ? VIP_NO_FORWARDER
            : !sight->table                      ? VIP_NO_TABLE
            : sight->backends < limits->backends ? VIP_NO_BACKEND
+           : sight->stranded                    ? VIP_NO_LINE
            : sight->silent                      ? VIP_NO_ANSWER
                                                 : VIP_NOTHING;
 }

@@ -24,6 +24,7 @@
     ROW(NO_FORWARDER, "the forwarder is not there")                                                                    \
     ROW(NO_TABLE, "the forwarder has no table, or has refused the last one")                                           \
     ROW(NO_BACKEND, "too few of its backends are up")                                                                  \
+    ROW(NO_LINE, "none of the lines to where it leads is up")                                                          \
     ROW(NO_ANSWER, "it does not answer from end to end any more")                                                      \
     ROW(UNSETTLED, "nothing, but not for long enough")
 enum vip_cause {
@@ -41,6 +42,7 @@ struct vip_limits {
 struct vip_sight {
     bool drained, forwarder, table; /* table: the last one that was given is in force */
     unsigned backends;              /* that are up */
+    bool stranded;                  /* they are behind lines, none of which is up */
     bool silent;                    /* it has answered from end to end, and does not any more */
 };
 struct vip {

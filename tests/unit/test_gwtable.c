@@ -128,6 +128,7 @@ START_TEST(what_its_agent_reads)
     ck_assert_str_eq(b[1].at, "10.0.0.10:8080");
     ck_assert(gwtable_is_out(table));
     ck_assert(b[1].service == 1 && b[1].weight == 50 && b[2].service == 2);
+    ck_assert(b[0].group == -1 && b[1].group == 1 && b[2].group == -1);
 }
 END_TEST
 

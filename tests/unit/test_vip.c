@@ -34,6 +34,7 @@ static const struct row {
     {{.forwarder = true, .table = true, .backends = 1}, VIP_NO_BACKEND},
     {{.forwarder = true, .table = true, .backends = 1, .silent = true}, VIP_NO_BACKEND},
     {{.forwarder = true, .table = true, .backends = 2, .silent = true}, VIP_NO_ANSWER},
+    {{.forwarder = true, .table = true, .backends = 2, .stranded = true, .silent = true}, VIP_NO_LINE},
     {{.forwarder = true, .table = false, .backends = 2}, VIP_NO_TABLE},
     {{.forwarder = false, .table = true, .backends = 2}, VIP_NO_FORWARDER},
     {{.drained = true, .forwarder = true, .table = true, .backends = 2}, VIP_DRAINED},
