@@ -82,6 +82,8 @@ int main(int argc, char **argv)
         return refuse(error), fputs(settings_usage, stderr), 2;
     if (settings.help)
         return fputs(settings_usage, stdout) < 0;
+    if (settings.version)
+        return puts("signalbox-forwarder " SIGNALBOX_VERSION) < 0;
     worker.wake_fd = wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     signal(SIGTERM, on_signal);
     signal(SIGINT, on_signal);

@@ -14,6 +14,7 @@ const char settings_usage[] =
     "  --secret FILE  keeps what its numbers are chosen by, so that backends take connections of the next process on\n"
     "                 ports of this one; made if it is not there\n"
     "  --busy         never sleeps\n"
+    "  --version      prints the version\n"
     "An interface that is one end of a veth pair: the other end must compute checksums (ethtool -K IFACE tx off).\n";
 
 #define REFUSE(...) return snprintf(error, SETTINGS_ERROR, __VA_ARGS__), -EINVAL
@@ -31,8 +32,13 @@ static int add_port(struct settings *settings, const char *interface, char *erro
 
 int settings_parse(struct settings *settings, int argc, char **argv, char error[static SETTINGS_ERROR])
 {
-    static const struct option options[] = {{"port", 1, NULL, 'p'}, {"socket", 1, NULL, 's'}, {"secret", 1, NULL, 'k'},
-                                            {"busy", 0, NULL, 'b'}, {"help", 0, NULL, 'h'},   {0}};
+    static const struct option options[] = {{"port", 1, NULL, 'p'},
+                                            {"socket", 1, NULL, 's'},
+                                            {"secret", 1, NULL, 'k'},
+                                            {"busy", 0, NULL, 'b'},
+                                            {"help", 0, NULL, 'h'},
+                                            {"version", 0, NULL, 'v'},
+                                            {0}};
     *settings = (struct settings){0};
     optind = 0; /* of GNU: from the beginning */
     opterr = 0;
@@ -48,8 +54,9 @@ int settings_parse(struct settings *settings, int argc, char **argv, char error[
             settings->secret = optarg;
         settings->busy = settings->busy || option == 'b';
         settings->help = settings->help || option == 'h';
+        settings->version = settings->version || option == 'v';
     }
-    if (settings->help)
+    if (settings->help || settings->version)
         return 0;
     if (optind < argc)
         REFUSE("%s: expected options only", argv[optind]);

@@ -13,7 +13,7 @@ struct settings {
     unsigned n;
     const char *socket, *secret; /* paths; secret: NULL, a new one each time */
     bool busy;                   /* never sleeps */
-    bool help;                   /* nothing else is asked for */
+    bool help, version;          /* nothing else is asked for */
 };
 
 extern const char settings_usage[];

@@ -1,4 +1,5 @@
-# Debian packages, one for each place where signalbox runs: signalbox-server, signalbox-cli, signalbox-edge.
+# Debian packages, one for each place where signalbox runs: signalbox-server, signalbox-cli, signalbox-edge,
+# signalbox-gateway.
 # `./dev package` builds them and asks lintian.
 set(here ${CMAKE_CURRENT_LIST_DIR})
 set(out ${CMAKE_BINARY_DIR}/packaging)
@@ -6,7 +7,7 @@ set(CPACK_GENERATOR DEB)
 set(CPACK_VERBATIM_VARIABLES ON)
 set(CPACK_PACKAGE_VERSION ${PROJECT_VERSION})
 set(CPACK_PACKAGE_CONTACT "the signalbox authors <signalbox@signalbox.invalid>")
-set(CPACK_COMPONENTS_ALL server cli edge)
+set(CPACK_COMPONENTS_ALL server cli edge gateway)
 set(CPACK_PACKAGING_INSTALL_PREFIX /usr)
 set(CPACK_STRIP_FILES ON)
 set(CPACK_DEB_COMPONENT_INSTALL ON)
@@ -46,7 +47,7 @@ endfunction()
 function(sb_package_units component state)
   set(UNITS ${ARGN})
   list(JOIN UNITS " " UNITS)
-  list(GET ARGN 0 RESTARTED) # HAProxy of an edge serves on
+  list(GET ARGN 0 RESTARTED) # HAProxy of an edge serves on, the forwarder of a gateway forwards on
   set(STATE ${state})
   set(SYSUSERS signalbox-${component}.conf)
   string(TOUPPER ${component} upper)
@@ -68,6 +69,15 @@ sb_package(edge signalbox-edge 8 "agent of an edge, beside its HAProxy")
 sb_page(edge signalbox-edge 5 "settings of signalbox-edge" edge.conf ${CMAKE_SOURCE_DIR}/dcdn/edge.conf)
 sb_package_units(edge /var/lib/signalbox-edge signalbox-edge.service signalbox-haproxy.service)
 string(APPEND CPACK_DEBIAN_EDGE_PACKAGE_DEPENDS ", haproxy (>= 2.6), procps") # kill, to reload HAProxy
+sb_package(gateway signalbox-gateway 8 "agent of a gateway, beside its forwarder and BIRD")
+sb_page(gateway signalbox-forwarder 8 "packet forwarder of a gateway" signalbox-forwarder)
+sb_page(gateway signalbox-gateway 5 "settings of signalbox-forwarder and signalbox-gateway" gateway.conf
+  ${CMAKE_SOURCE_DIR}/gateway/gateway.conf)
+sb_package_units(gateway /var/lib/signalbox-gateway signalbox-gateway.service signalbox-forwarder.service)
+# What DPDK loads by itself, of the version that it is built with.
+string(APPEND CPACK_DEBIAN_GATEWAY_PACKAGE_DEPENDS
+  ", bird2, librte-bus-vdev23, librte-mempool-ring23, librte-net-af-packet23")
+set(CPACK_DEBIAN_GATEWAY_PACKAGE_RECOMMENDS ethtool) # which ports are made fit with
 set(CPACK_DEBIAN_SERVER_PACKAGE_RECOMMENDS signalbox-cli)
 file(STRINGS ${CMAKE_SOURCE_DIR}/server/cli/commands.def commands REGEX "^COMMAND\\(")
 list(TRANSFORM commands REPLACE "^COMMAND\\(([a-z-]+),.*" "\\1")
@@ -85,6 +95,11 @@ set(CPACK_DEBIAN_EDGE_DESCRIPTION "multi-active traffic control, agent of an edg
 Brings tables of signalboxd to the HAProxy of an edge node, keeps the last
 good one on disk, and serves on with every control server dead.")
 
+set(CPACK_DEBIAN_GATEWAY_DESCRIPTION "multi-active traffic control, gateway of a room
+Forwards TCP and UDP to a room's servers and over its dedicated lines (DPDK),
+checks those servers, and announces the room's addresses by BIRD for as long
+as it can serve them; with every control server dead, too.")
+
 install(FILES ${CMAKE_SOURCE_DIR}/server/signalboxd.service DESTINATION /lib/systemd/system COMPONENT server)
 install(FILES ${CMAKE_SOURCE_DIR}/server/signalbox-server.sysusers DESTINATION lib/sysusers.d
   RENAME signalbox-server.conf COMPONENT server)
@@ -95,5 +110,11 @@ install(FILES ${CMAKE_SOURCE_DIR}/dcdn/signalbox-edge.service ${CMAKE_SOURCE_DIR
 install(FILES ${CMAKE_SOURCE_DIR}/dcdn/signalbox-edge.sysusers DESTINATION lib/sysusers.d
   RENAME signalbox-edge.conf COMPONENT edge)
 install(FILES ${CMAKE_SOURCE_DIR}/dcdn/edge.conf DESTINATION share/doc/signalbox-edge/examples COMPONENT edge)
+install(FILES ${CMAKE_SOURCE_DIR}/gateway/signalbox-gateway.service
+  ${CMAKE_SOURCE_DIR}/gateway/signalbox-forwarder.service DESTINATION /lib/systemd/system COMPONENT gateway)
+install(FILES ${CMAKE_SOURCE_DIR}/gateway/signalbox-gateway.sysusers DESTINATION lib/sysusers.d
+  RENAME signalbox-gateway.conf COMPONENT gateway)
+install(FILES ${CMAKE_SOURCE_DIR}/gateway/gateway.conf ${CMAKE_SOURCE_DIR}/gateway/bird.conf
+  DESTINATION share/doc/signalbox-gateway/examples COMPONENT gateway)
 install(FILES ${here}/completion.bash DESTINATION share/bash-completion/completions RENAME signalbox COMPONENT cli)
 include(CPack)

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The Debian packages on a clean Debian that is thrown away (debootstrap into a tmpfs, in namespaces of its own, so that
-# nothing of it is left): installed as README says, first token, apply, a plan, an edge that obeys; then the next version
+# nothing of it is left): installed as README says, first token, apply, a plan, an edge that obeys, a gateway; then the next version
 # over it, with all state kept; removed; purged. Its systemd is booted, in a container, and runs the units. Where it does
 # not boot (PACKAGES_NO_BOOT=1 asks for this), it is said so, and this script starts what the units say, as they say.
 set -euo pipefail
@@ -65,13 +65,14 @@ if [[ $part == --install ]]; then
     echo "== install"
     export DEBIAN_FRONTEND=noninteractive
     install debs
-    for unit in signalboxd signalbox-edge signalbox-haproxy; do
+    for unit in signalboxd signalbox-edge signalbox-haproxy signalbox-gateway signalbox-forwarder; do
         inside systemd-analyze verify --man=no "/lib/systemd/system/$unit.service" || fail "systemd-analyze verify $unit"
         exposure=$(inside systemd-analyze security --offline=true "/lib/systemd/system/$unit.service" | awk '/Overall/ { print $(NF - 2) }')
         awk -v e="$exposure" 'BEGIN { exit !(e > 0 && e <= 2.5) }' || fail "$unit: exposure $exposure, expected at most 2.5"
         echo "$unit: exposure $exposure"
     done
-    for page in man8/signalboxd.8 man5/signalboxd.yaml.5 man1/signalbox.1 man8/signalbox-edge.8 man5/edge.conf.5; do
+    for page in man8/signalboxd.8 man5/signalboxd.yaml.5 man1/signalbox.1 man8/signalbox-edge.8 man5/edge.conf.5 \
+        man8/signalbox-gateway.8 man8/signalbox-forwarder.8 man5/gateway.conf.5; do
         [[ -s $system/usr/share/man/$page.gz ]] || fail "no manual page $page"
     done
     # shellcheck disable=SC2016
@@ -190,14 +191,54 @@ sed -i -e 's# --ca /etc/signalbox/ca.pem##' -e 's#https://192.0.2.1:8441#http://
 start signalbox-haproxy signalbox-edge
 start signalbox-edge signalbox-edge
 
-# The edge has applied what the server has.
+# What the server has is applied there.
 generation() { inside signalbox status | sed -n 's/^my-site *generation \([0-9]*\) .*/\1/p'; }
-obeys() { [[ $(inside signalbox agents | awk '$1 == "edge-1" { print $3, $5 }') == "applied $(generation)" ]]; }
+obeys() { [[ $(inside signalbox agents | awk -v name="${1:-edge-1}" '$1 == name { print $3, $5 }') == "applied $(generation)" ]]; }
 wait_for 20 obeys || fail "edge-1 does not obey: $(inside signalbox agents; tail -5 "$root/signalbox-edge.log")"
 
+announced() { inside birdc show route protocol vip_a | grep -q 198.51.100.11; }
+withdrawn() { ! announced; }
+
 if [[ $first ]]; then
+    echo "== gateway"
+    sed '/^---$/,$d' "$system/root/site.yaml" >"$system/root/gateways.yaml"
+    cat >>"$system/root/gateways.yaml" <<'END'
+gateways:
+  - {name: gw-1, room: room-a, local: 10.1.40.1}
+gwports:
+  - {name: gw-1-room, gateway: gw-1, place: 0, port: 0, own: 192.0.2.129, next: 192.0.2.130, inside: true}
+instances:
+  - {name: instance-1, room: room-a, address: "127.0.0.1:8440"}
+gwvips:
+  - {name: a, room: room-a, address: "198.51.100.11:80", check: tcp, interval: 200}
+END
+    inside sh -ec 'cd /root; signalbox apply -f gateways.yaml >/dev/null
+        (umask 077; signalbox token create --name gw-1 --role agent >/etc/signalbox/gateway.token)
+        cp /usr/share/doc/signalbox-gateway/examples/gateway.conf /etc/signalbox/
+        cp /usr/share/doc/signalbox-gateway/examples/bird.conf /etc/bird/
+        chown signalbox-gateway: /etc/signalbox/gateway.token
+        ip link add eth1 type veth peer name eth1-far
+        sysctl -qw net.ipv6.conf.eth1.disable_ipv6=1
+        ip link set eth1 up; ip link set eth1-far up
+        ethtool -K eth1 gro off' >/dev/null || fail "a gateway is set up"
+    sed -i -e 's# --ca /etc/signalbox/ca.pem##' -e 's#https://192.0.2.1:8441#http://127.0.0.1:8441#' -e 's# --port eth2##' \
+        "$system/etc/signalbox/gateway.conf"
+    inside systemctl restart bird || fail "bird: $(inside journalctl -n 20 -u bird)"
+    start signalbox-forwarder
+    start signalbox-gateway
+    wait_for 20 obeys gw-1 || fail "gw-1 does not obey: $(inside signalbox agents; inside journalctl -n 20 -u signalbox-gateway -u signalbox-forwarder)"
+    wait_for 20 announced || fail "its address is not announced: $(inside signalbox agents; inside birdc show protocols)"
+    inside systemctl stop signalbox-gateway
+    announced || fail "the agent took its address along"
+    killed=$(main_process signalbox-forwarder)
+    inside kill -KILL "$killed"
+    wait_for 5 withdrawn || fail "the forwarder is gone, no agent is there, and its address is announced"
+    wait_for 5 anew signalbox-forwarder "$killed" || fail "the forwarder is not started anew"
+    start signalbox-gateway
+    wait_for 20 announced || fail "its address is not announced again"
+
     echo "== the watchdog"
-    for name in signalboxd signalbox-edge; do
+    for name in signalboxd signalbox-edge signalbox-gateway; do
         hung=$(main_process "$name") began=$SECONDS
         inside kill -STOP "$hung"
         wait_for 30 anew "$name" "$hung" || fail "$name hangs: $(inside systemctl status "$name")"
@@ -211,10 +252,13 @@ echo "== the next version keeps all, and the edge obeys"
 before=$(inside signalbox export --plans | sha256sum) records=$(inside signalbox audit --all)
 if [[ $first ]]; then
     server=$(main_process signalboxd) agent=$(main_process signalbox-edge) haproxy=$(main_process signalbox-haproxy)
+    gateway=$(main_process signalbox-gateway) forwarder=$(main_process signalbox-forwarder)
     install next
     anew signalboxd "$server" || fail "installing did not start the server's next version"
     anew signalbox-edge "$agent" || fail "installing did not start the agent's next version"
     [[ $(main_process signalbox-haproxy) == "$haproxy" ]] || fail "HAProxy of the edge has ended"
+    anew signalbox-gateway "$gateway" || fail "installing did not start the gateway's next version"
+    [[ $(main_process signalbox-forwarder) == "$forwarder" ]] || fail "the forwarder of the gateway has ended"
 else
     stop signalboxd
     stop signalbox-edge
@@ -238,8 +282,8 @@ echo "== remove keeps data, purge does not"
 [[ $first ]] || for name in signalbox-edge signalboxd signalbox-haproxy; do stop "$name"; done
 inside dpkg -r signalbox-server >/dev/null 2>&1
 [[ -s $system/var/lib/signalbox/journal.db ]] || fail "removing took the journal"
-inside dpkg -P signalbox-server signalbox-edge signalbox-cli >/dev/null 2>&1
+inside dpkg -P signalbox-server signalbox-edge signalbox-gateway signalbox-cli >/dev/null 2>&1
 [[ -z $first ]] || ! inside pgrep -l 'signalb|haproxy' || fail "removing left a process"
-[[ ! -e $system/var/lib/signalbox && ! -e $system/var/lib/signalbox-edge ]] || fail "purging left state"
+[[ ! -e $system/var/lib/signalbox && ! -e $system/var/lib/signalbox-edge && ! -e $system/var/lib/signalbox-gateway ]] || fail "purging left state"
 [[ ! -e $system/lib/systemd/system/signalboxd.service ]] || fail "purging left something"
 echo "packages: ok"
