@@ -15,7 +15,7 @@ traffic_start all
 hung=$(lab pause gw-a1 signalbox-forwarder | jq .at_us)
 within 15 "POPs send nothing to gw-a1" ways_are gw-a2-pop1
 took=$((($(now_us) - hung) / 1000))
-[[ $(metric gw-a1 'signalbox_gateway_announced{vip="vip_a1"}') == 0 ]] || die "its metrics say that it is announced"
+[[ $(metric gw-a1 'signalbox_gateway_announced{vip="vip_vip_a1"}') == 0 ]] || die "its metrics say that it is announced"
 traffic_quiet all 2
 lab resume gw-a1 signalbox-forwarder >/dev/null
 within 20 "both gateways" ways_are "gw-a1-pop1 gw-a2-pop1"
