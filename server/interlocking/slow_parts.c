@@ -141,6 +141,7 @@ static void zones_collect(struct slow_parts *slow)
     INVENTORY_FOREACH (slow->inventory, dnszone, dnszone) {
         struct slow_zone *zone = g_new0(struct slow_zone, 1);
         zone->zone = dnszone->o.name;
+        zone->ttl = dnszone->ttl > 0 ? (uint32_t)dnszone->ttl : DOMAIN_TTL_S;
         zone->cnames = g_array_new(FALSE, TRUE, sizeof(struct rrset));
         zone->targets = g_ptr_array_new_with_free_func(target_free);
         g_ptr_array_add(slow->zones, zone);
@@ -295,7 +296,7 @@ static void cname_add(struct slow_parts *slow, const struct domain *domain, cons
         finding_value_on(slow->findings, &domain->o, "variant", domain->variant, "a variant of the domain's group");
     struct rrset set = {.owner = domain->o.name,
                         .type = RRTYPE_CNAME,
-                        .ttl = DOMAIN_TTL_S,
+                        .ttl = target->zone->ttl,
                         .rdata = (char **)target->rdata,
                         .why = target->why};
     g_array_append_val(target->zone->cnames, set);

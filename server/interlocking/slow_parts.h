@@ -14,7 +14,8 @@
 
 #include "server/interlocking/world.h"
 
-/* TTL of the names of a group: they always point at the same policy name, whose own TTL is the group's. */
+/* TTL of the names of a group when their zone has none: they always point at the same policy name, whose own TTL is the
+ * group's. */
 #define DOMAIN_TTL_S 60
 /* TTL of a policy name when the group has none. */
 #define POLICY_TTL_S 60
@@ -31,6 +32,7 @@ struct policy_target {
 };
 struct slow_zone {
     const char *zone;   /* apex, of the inventory */
+    uint32_t ttl;       /* of its CNAMEs, s */
     GArray *cnames;     /* struct rrset, by owner; strings belong to inventory and targets */
     GPtrArray *targets; /* struct policy_target *, the policy names that are here, by owner */
 };

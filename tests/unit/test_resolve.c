@@ -343,7 +343,7 @@ START_TEST(bad_intent_is_a_finding)
     ck_assert_uint_eq(resolved->findings->len, 4);
     g_autofree char *text = site_dump(resolved);
     ck_assert_ptr_nonnull(strstr(text, "domain example.test: found"));
-    ck_assert_ptr_null(strstr(text, "example.test 60 CNAME core.pol.example.test ; a name of group core\ncore"));
+    ck_assert_ptr_null(strstr(text, "example.test 5 CNAME core.pol.example.test ; a name of group core\ncore"));
 }
 END_TEST
 
