@@ -57,6 +57,7 @@ static void forward(struct natsite *site, struct wire_frame *frame)
             ck_abort_msg("came in %s, left %s", came_good ? "good" : "damaged",
                          left.fault != NULL ? left.fault : "otherwise");
         site->out++;
+        site->largest[way.side] = MAX(site->largest[way.side], p.size - ETHER_SIZE);
         wire_send(&site->wire, way.side == NAT_OUTSIDE ? CLIENT : BACKEND, p.frame, p.size, site->now_us);
     }
     send_what_nat_says(site);

@@ -20,6 +20,7 @@ struct natsite {
     unsigned flood;                 /* SYNs of strangers each turn */
     uint64_t strangers;             /* that were answered */
     uint64_t in, out, drops[DROPS]; /* packets of the forwarder, but for those */
+    uint32_t largest[2];            /* IP packet that has left by a side */
     unsigned told_size;             /* ICMP messages that said how big a packet may be, and were heeded */
 };
 
