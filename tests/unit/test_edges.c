@@ -36,7 +36,7 @@ static void options(uint8_t family, bool cookies, unsigned k)
 {
     static const int scales[] = {-1, 0, 7, 14};
     struct natsite site;
-    struct tcpend_config client = plain(family, 6000), backend = plain(family, 9000);
+    struct tcpend_config client = plain(family, 24000), backend = plain(family, 9000);
     client.scale = scales[k % 4];
     backend.scale = scales[k / 4 % 4];
     client.mss = backend.mss = k / 16 % 2 ? 536 : client.mss;
