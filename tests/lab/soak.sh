@@ -7,12 +7,15 @@ cd "$(dirname "$(readlink -f "$0")")"
 minutes=10
 usage() {
     cat <<'END'
-usage: ./dev soak [--minutes N]
+usage: ./dev soak [--console] [--minutes N]
 
 Starts the site, loads it with traffic of every class and kills all control servers. For N minutes (10, at most 600)
 agents are killed and started again and HAProxy is reloaded, at one edge at a time, again as soon as two seconds were
 clean. Then the servers return. Prints figures; leaves nothing behind. Exit code 0: no GET failed and all edges
 converged on the server's return, 1: not, 77: cannot run here.
+
+--console: instead, the console left open for N minutes (30) in Chromium, on the panel and going through all screens,
+while the site changes each second; no lab. Exit code 0: memory of the pages and of the server stayed as it was.
 END
 }
 while (($# > 0)); do

@@ -226,6 +226,12 @@ START_TEST(roles_of_people)
             checked++;
             refused += want != 0;
             answer_clear(&answer);
+            if (strcmp(route->method, "GET") == 0 || route->role == ROUTE_AGENT)
+                continue;
+            /* Another site's page has the cookie, and not the second secret; who has neither is nobody. */
+            expect(403, SESSION_HEADER, route->method, path, browser.cookie, body ? "{}" : NULL);
+            expect(401, "", route->method, path, "", body ? "{}" : NULL);
+            refused += 2;
         }
         browser_clear(&browser);
     }

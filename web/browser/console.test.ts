@@ -3,8 +3,9 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import type { Browser, BrowserContext, Locator, Page } from 'playwright-core';
+import { rate } from '../src/site';
 import { programs, Rig, type Seen } from '../test/rig';
-import { desk, launch, logIn, lowTargets, noFaultOfAccess, phone, places, shot, visitor as visit, wide, wrongs } from './visit';
+import { desk, launch, logIn, lostFocus, lowTargets, noFaultOfAccess, phone, places, shot, visitor as visit, wide, wrongs } from './visit';
 
 const rig = new Rig();
 let browser: Browser, seen: Seen = { down: null }, reporting: NodeJS.Timeout | undefined;
@@ -187,6 +188,7 @@ test('each screen, dark and light, desk and phone: no fault of access, nothing t
         await shot(page, name);
         await noFaultOfAccess(page, where);
         assert.equal(await wide(page), 0, `no scrolling sideways: ${where}`);
+        if (scheme === 'light') assert.deepEqual(await lostFocus(page), [], `who has the focus is seen: ${where}`);
         if (viewport === phone) assert.deepEqual(await lowTargets(page), [], `high enough for a thumb: ${where}`);
       }
       await page.keyboard.press('Control+k');
@@ -470,4 +472,31 @@ test('the panel as it was, from the black box', { skip: !programs, timeout: 60_0
   await page.getByRole('button', { name: 'Now', exact: true }).click();
   await page.locator('main').getByText('room-b: every POP is down').first().waitFor();
   await context.close();
+});
+
+test('the preview has the figures of the API; the name may be pasted', { skip: !programs, timeout: 60_000 }, async () => {
+  wrongs.length = 0;
+  rig.atRest();
+  await report({ down: 'room-a' });
+  const context = await visitor(desk), page = await context.newPage();
+  await context.grantPermissions(['clipboard-read', 'clipboard-write']);
+  await logIn(page);
+  await page.getByText('room-a: every POP is down').first().waitFor();
+  await page.goto('/failover?plan=room-isolated&target=room-a');
+  const answer = page.waitForResponse((one) => one.url().endsWith('/run'));
+  await page.getByRole('button', { name: 'Preview room-isolated room-a' }).click();
+  const { forecast } = (await (await answer).json()) as { forecast: { total: number; moved: number; moved_failing: number; lost: number; rows: Array<{ kind: string; name: string; before: number; after: number }> } };
+  await page.getByRole('heading', { name: 'Steps' }).waitFor();
+  const figures = await page.locator('.failover .figures').first().locator('dd').allTextContents();
+  assert.deepEqual(figures, [forecast.moved, forecast.moved_failing, forecast.lost, forecast.total].map(rate));
+  assert.ok(forecast.rows.length > 3);
+  const rows = (await page.locator('section[aria-labelledby=does-title] tbody tr').allTextContents()).map((text) => text.replace(/[\s↑↓]/g, ''));
+  for (const { name, before, after } of forecast.rows) assert.ok(rows.includes(`${name}${rate(before)}${rate(after)}`), `${name} from ${before} to ${after}: ${rows.join(' ')}`);
+  await page.evaluate(() => navigator.clipboard.writeText('room-a'));
+  await page.getByLabel('Reason').fill('fibre cut');
+  await page.getByLabel(/^Type/).focus();
+  await page.keyboard.press('Control+v');
+  assert.ok(await page.getByRole('button', { name: 'Run room-isolated on room-a' }).isEnabled(), 'pasted is typed');
+  await context.close();
+  assert.deepEqual(wrongs, []);
 });

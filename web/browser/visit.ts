@@ -57,9 +57,32 @@ export async function noFaultOfAccess(page: Page, where: string): Promise<void> 
 export const wide = (page: Page): Promise<number> => page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
 export const lowTargets = (page: Page): Promise<string[]> => page.evaluate(() => [...document.querySelectorAll<HTMLElement>('button, a.button, input, select, textarea, nav a, header a, summary')]
   .filter((one) => one.getClientRects().length > 0 && one.getBoundingClientRect().height < 44).map((one) => `${one.tagName} ${one.textContent} ${one.getBoundingClientRect().height}`));
+/** Whom the Tab key leads to, and who does not see it: without an outline, out of sight, or under something else. */
+export async function lostFocus(page: Page): Promise<string[]> {
+  const lost: string[] = [];
+  await page.evaluate(() => { (document.activeElement as HTMLElement | null)?.blur(); });
+  for (let i = 0; i < 60; i++) {
+    await page.keyboard.press('Tab');
+    const said = await page.evaluate(() => {
+      const one = document.activeElement;
+      if (one === null || one === document.body) return null;
+      const style = getComputedStyle(one), box = one.getBoundingClientRect(), bar = one.closest('header') === null ? document.querySelector('header')!.getBoundingClientRect().bottom : 0;
+      const top = Math.max(box.top, bar), bottom = Math.min(box.bottom, innerHeight), at = document.elementFromPoint((box.left + box.right) / 2, (top + bottom) / 2);
+      const name = `${one.tagName} ${(one.textContent ?? '').slice(0, 30)}`;
+      if (style.outlineStyle === 'none' || parseFloat(style.outlineWidth) < 2) return `${name}: no outline`;
+      if (bottom - top < Math.min(20, box.height)) return `${name}: from ${box.top.toFixed(0)} to ${box.bottom.toFixed(0)}, the bar ends at ${bar.toFixed(0)}`;
+      return at === null || one.contains(at) || at.contains(one) ? '' : `${name}: under ${at.tagName} ${at.className}`;
+    });
+    if (said === null) break;
+    if (said !== '') lost.push(said);
+  }
+  return lost;
+}
 
 /** Places that show every screen with something on it; `see`: what is there when it has been asked for. */
 export const places: Array<{ name: string; url: string; see: RegExp }> = [
+  { name: 'panel', url: '/', see: /^Alarms/ },
+  { name: 'failover', url: '/failover?plan=room-isolated&target=room-a', see: /C The button/ },
   { name: 'runs', url: '/executions', see: /room-isolated room-a/ },
   { name: 'approvals', url: '/approvals', see: /Nobody waits for a second person|Approve/ },
   { name: 'controls', url: '/controls?lever=room.ingress&object=room-a&value=default', see: /public entrances/ },

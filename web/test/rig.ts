@@ -81,6 +81,11 @@ export class Rig {
     await gone;
   }
 
+  /** What the server has in memory. */
+  residentBytes(): number {
+    return 1024 * Number(/^VmRSS:\s+(\d+)/m.exec(readFileSync(`/proc/${this.server!.pid}/status`, 'utf8'))![1]);
+  }
+
   /** `dns`: with its name servers, of which nobody answers here. `site`: of the lab, or the YAML of another, whose agents these are. */
   async populate(dns: boolean, site = 'two-rooms', agents: readonly string[] = edges): Promise<void> {
     const yaml = /\n/.test(site) ? site : readFileSync(join(ROOT, `tests/lab/sites/${site}.yaml`), 'utf8').split('\n').filter((line) => dns || !/^nameservers:| {2}- \{name: ns-/.test(line)).join('\n');
