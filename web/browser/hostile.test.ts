@@ -68,7 +68,6 @@ test('markup, bidi, emoji, 4,000 characters in every name and text: nothing runs
   wrongs.length = 0;
   for (const viewport of [desk, phone]) {
     const context = await visitor(browser, rig.base, viewport), page = await context.newPage();
-    page.setDefaultTimeout(15_000);
     const asked: string[] = [];
     page.on('dialog', (dialog) => {
       asked.push(dialog.message());
@@ -114,7 +113,6 @@ function roleOf(method: string, url: string): string {
 test('every button of every screen, pressed: none asks for what the role may not', { skip: !programs, timeout: 240_000 }, async () => {
   for (const [who, role] of people.filter(([, one]) => one !== 'admin')) {
     const context = await visitor(browser, rig.base, desk), page = await context.newPage(), beyond: string[] = [];
-    page.setDefaultTimeout(15_000);
     let pressed = 0, asked = 0;
     page.on('request', (request) => {
       if (!request.url().includes('/v1/')) return;

@@ -22,7 +22,7 @@ export const launch = (): Promise<Browser> => chromium.launch({ executablePath: 
 /** A browser of its own: no cookies of another. What it complains of, and whom else it asks, is kept. */
 export async function visitor(browser: Browser, base: string, viewport: { width: number; height: number }, scheme: 'dark' | 'light' = 'dark'): Promise<BrowserContext> {
   const context = await browser.newContext({ viewport, colorScheme: scheme, baseURL: base, ignoreHTTPSErrors: true, hasTouch: viewport === phone });
-  context.setDefaultTimeout(5000);
+  context.setDefaultTimeout(20_000); // what has a limit of its own says so: others use the machine too
   context.on('request', (request) => { if (!request.url().startsWith(base)) wrongs.push(`asked ${request.url()}`); });
   context.on('weberror', (error) => wrongs.push(String(error.error())));
   context.on('console', (message) => {
@@ -57,26 +57,23 @@ export async function noFaultOfAccess(page: Page, where: string): Promise<void> 
 export const wide = (page: Page): Promise<number> => page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
 export const lowTargets = (page: Page): Promise<string[]> => page.evaluate(() => [...document.querySelectorAll<HTMLElement>('button, a.button, input, select, textarea, nav a, header a, summary')]
   .filter((one) => one.getClientRects().length > 0 && one.getBoundingClientRect().height < 44).map((one) => `${one.tagName} ${one.textContent} ${one.getBoundingClientRect().height}`));
-/** Whom the Tab key leads to, and who does not see it: without an outline, out of sight, or under something else. */
+/** Whom the keyboard leads to, and who does not see it: without an outline, out of sight, or under something else. */
 export async function lostFocus(page: Page): Promise<string[]> {
-  const lost: string[] = [];
-  await page.evaluate(() => { (document.activeElement as HTMLElement | null)?.blur(); });
-  for (let i = 0; i < 60; i++) {
-    await page.keyboard.press('Tab');
-    const said = await page.evaluate(() => {
-      const one = document.activeElement;
-      if (one === null || one === document.body) return null;
+  await page.keyboard.press('Tab'); // from here on what has the focus has it by keys
+  return page.evaluate(() => {
+    const lost: string[] = [];
+    for (const one of document.querySelectorAll<HTMLElement>('a[href], button:enabled, input:enabled, select, textarea, summary, [tabindex="0"]')) {
+      if (one.getClientRects().length === 0) continue;
+      one.focus();
       const style = getComputedStyle(one), box = one.getBoundingClientRect(), bar = one.closest('header') === null ? document.querySelector('header')!.getBoundingClientRect().bottom : 0;
       const top = Math.max(box.top, bar), bottom = Math.min(box.bottom, innerHeight), at = document.elementFromPoint((box.left + box.right) / 2, (top + bottom) / 2);
       const name = `${one.tagName} ${(one.textContent ?? '').slice(0, 30)}`;
-      if (style.outlineStyle === 'none' || parseFloat(style.outlineWidth) < 2) return `${name}: no outline`;
-      if (bottom - top < Math.min(20, box.height)) return `${name}: from ${box.top.toFixed(0)} to ${box.bottom.toFixed(0)}, the bar ends at ${bar.toFixed(0)}`;
-      return at === null || one.contains(at) || at.contains(one) ? '' : `${name}: under ${at.tagName} ${at.className}`;
-    });
-    if (said === null) break;
-    if (said !== '') lost.push(said);
-  }
-  return lost;
+      if (style.outlineStyle === 'none' || parseFloat(style.outlineWidth) < 2) lost.push(`${name}: no outline`);
+      else if (bottom - top < Math.min(20, box.height)) lost.push(`${name}: from ${box.top.toFixed(0)} to ${box.bottom.toFixed(0)}, the bar ends at ${bar.toFixed(0)}`);
+      else if (at !== null && !one.contains(at) && !at.contains(one)) lost.push(`${name}: under ${at.tagName} ${at.className}`);
+    }
+    return lost;
+  });
 }
 
 /** Places that show every screen with something on it; `see`: what is there when it has been asked for. */
