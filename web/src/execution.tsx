@@ -51,7 +51,7 @@ export function ExecutionView({ run, now, past = [] }: { run: Execution; now: nu
       {(run.writes ?? []).length > 0 && (
         <table>
           <thead><tr><th scope="col">lever</th><th scope="col">before</th><th scope="col">after</th><th scope="col" class="number">generation</th></tr></thead>
-          <tbody>{run.writes!.map((one, i) => <tr key={i}><th scope="row">{one.control} {one.object}</th><td>{one.before}</td><td>{one.after}{one.restored ? ', set back' : ''}</td><td class="number">{one.generation}</td></tr>)}</tbody>
+          <tbody>{run.writes!.map((one, i) => <tr key={i}><th scope="row">{one.control} {one.object}</th><td data-of="before">{one.before}</td><td data-of="after">{one.after}{one.restored ? ', set back' : ''}</td><td data-of="generation" class="number">{one.generation}</td></tr>)}</tbody>
         </table>
       )}
     </>

@@ -39,7 +39,7 @@ export function ForecastView({ forecast, refusals }: { forecast: Forecast | unde
           <tbody>
             {group.rows.map((row) => (
               <tr key={row.name} class={row.before === row.after ? 'same' : ''}>
-                <th scope="row">{row.name}</th><td class="number">{rate(row.before)}</td><td class="number">{rate(row.after)}{row.after > row.before ? ' ↑' : row.after < row.before ? ' ↓' : ''}</td>
+                <th scope="row">{row.name}</th><td data-of="now" class="number">{rate(row.before)}</td><td data-of="then" class="number">{rate(row.after)}{row.after > row.before ? ' ↑' : row.after < row.before ? ' ↓' : ''}</td>
               </tr>
             ))}
           </tbody>

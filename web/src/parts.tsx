@@ -104,7 +104,7 @@ export function Table<T>({ label, rows, columns, text, empty }: { label: string;
             <tbody>
               {found.slice(0, drawn).map((row, i) => (
                 <tr key={i}>{columns.map((column, j) => (j === 0 ? <th key={column.name} scope="row">{column.cell(row)}</th>
-                  : <td key={column.name} class={column.number === true ? 'number' : undefined}>{column.cell(row)}</td>))}</tr>
+                  : <td key={column.name} data-of={column.name} class={column.number === true ? 'number' : undefined}>{column.cell(row)}</td>))}</tr>
               ))}
             </tbody>
           </table>
