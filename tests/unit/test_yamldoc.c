@@ -103,7 +103,7 @@ START_TEST(what_cannot_be_collected_is_found)
 #define PLACES                                                                                                         \
     "expected plan, lab or a list of objects: zones, rooms, carriers, pops, lines, gateways, gwports, "                \
     "instances, gwvips, edges, services, interfaces, pools, components, groups, variants, domains, "                   \
-    "routes, dnszones, nameservers, registries, transactions, txrequests, webhooks, rules"
+    "routes, dnszones, nameservers, registries, transactions, txrequests, webhooks, reminders, rules"
     static const char *const rows[][2] = {
         {"room: []\n", "f:1: found \"room\", " PLACES},
         {"- a\n", "f: found a list of 1, " PLACES},
