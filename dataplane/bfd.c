@@ -7,6 +7,7 @@
 
 #define VERSION 1
 #define AUTHENTICATED_SIZE_MIN 26
+#define JITTER_PERCENT 25u /* 6.8.7 */
 /* Byte 1 of the packet: state in the upper two bits, then these (4.1). */
 enum { FLAG_POLL = 0x20, FLAG_FINAL = 0x10, FLAG_AUTHENTICATED = 0x04, FLAG_DEMAND = 0x02, FLAG_MULTIPOINT = 0x01 };
 
@@ -52,7 +53,7 @@ static uint64_t jittered(struct bfd *bfd, uint32_t interval_us)
     bfd->random ^= bfd->random << 13; /* xorshift32: Marsaglia, "Xorshift RNGs", 2003 */
     bfd->random ^= bfd->random >> 17;
     bfd->random ^= bfd->random << 5;
-    uint32_t share = bfd->config.mult == 1 ? 15 : 25;
+    uint32_t share = bfd->config.mult == 1 ? JITTER_PERCENT - 10 : JITTER_PERCENT;
     return interval_us - (uint64_t)interval_us * (bfd->random % (share * 100 + 1)) / 10000 -
            (bfd->config.mult == 1 ? interval_us / 10 : 0);
 }
@@ -242,6 +243,13 @@ bool bfd_turn(struct bfd *bfd, uint64_t now_us, uint8_t packet[static BFD_PACKET
     bfd->sent_us = now_us;
     bfd->sent++;
     return true;
+}
+
+void bfd_join(struct bfd *bfd, uint64_t now_us)
+{
+    uint64_t least_us = (uint64_t)max32(bfd->tx_us, bfd->remote_min_rx_us) * (100 - JITTER_PERCENT) / 100;
+    if (bfd->state == BFD_UP && bfd->send_us > now_us && now_us >= bfd->sent_us + least_us)
+        bfd->send_us = now_us;
 }
 
 uint64_t bfd_next_us(const struct bfd *bfd)

@@ -96,6 +96,10 @@ enum bfd_verdict bfd_receive(struct bfd *bfd, const uint8_t *packet, size_t size
 /* Looks at the clock: true when a packet is to be sent now; it is in `packet` (6.8.7). To be called when bfd_next_us
  * has come, after each bfd_receive and bfd_set_admin_down, again until false. */
 bool bfd_turn(struct bfd *bfd, uint64_t now_us, uint8_t packet[static BFD_PACKET_SIZE]);
+/* Another session's packet goes out now: this one's, too, if it may already. Each packet still comes by chance between
+ * 75 and 100 % of the interval (6.8.7), by that of the first of them; but who has several sessions wakes once for all,
+ * and so does the machine that they lead to. */
+void bfd_join(struct bfd *bfd, uint64_t now_us);
 /* When bfd_turn is to be called at the latest. */
 uint64_t bfd_next_us(const struct bfd *bfd);
 /* The caller did not run for gap_us: nobody's fault but ours, the detection time is that much longer. */

@@ -29,6 +29,8 @@ struct dpsocket {
     struct sockaddr_un at;
     unsigned n_ports;
     int watch_fds[DP_PORTS], listen_fd, wake_fd, done_fd, stop_fd; /* done_fd: the picture is made */
+    int watchers[DPSOCKET_WATCHERS];                               /* below 0: none */
+    unsigned next_watcher;
     _Atomic unsigned pending, offload;
     _Atomic int picture;
     _Atomic(struct fib *) next, before; /* to be put in force; not used any more */
@@ -181,17 +183,35 @@ static size_t read_message(int fd, uint8_t *message)
     return size;
 }
 
+/* In the place of the one that has watched for longest. */
+static void keep_watcher(struct dpsocket *s, int fd)
+{
+    int *place = &s->watchers[s->next_watcher++ % DPSOCKET_WATCHERS];
+    if (*place >= 0)
+        close(*place);
+    *place = fd;
+}
+
+static bool says(const struct dpsocket *s, size_t size, const char *word)
+{
+    return size == strlen(word) && memcmp(s->message, word, size) == 0;
+}
+
 static void serve(struct dpsocket *s, int fd)
 {
     struct timeval patience = {.tv_sec = PATIENCE_MS / 1000};
     setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
     size_t size = read_message(fd, s->message);
+    if (says(s, size, "watch\n")) {
+        keep_watcher(s, fd);
+        return;
+    }
     FILE *out = fdopen(fd, "w");
     if (out == NULL) {
         close(fd);
         return;
     }
-    if (size == 5 && memcmp(s->message, "show\n", 5) == 0)
+    if (says(s, size, "show\n"))
         show_picture(s, out);
     else
         set_table(s, size, out);
@@ -248,6 +268,9 @@ static void close_all(struct dpsocket *s)
     for (unsigned i = 0; i < sizeof fds / sizeof fds[0]; i++)
         if (fds[i] >= 0)
             close(fds[i]);
+    for (unsigned i = 0; i < DPSOCKET_WATCHERS; i++)
+        if (s->watchers[i] >= 0)
+            close(s->watchers[i]);
 }
 
 struct dpsocket *dpsocket_start(const struct dpsocket_settings *settings)
@@ -262,6 +285,8 @@ struct dpsocket *dpsocket_start(const struct dpsocket_settings *settings)
     s->offload = DP_PORTS;
     for (unsigned i = 0; i < s->n_ports; i++)
         s->watch_fds[i] = settings->watch_fds[i];
+    for (unsigned i = 0; i < DPSOCKET_WATCHERS; i++)
+        s->watchers[i] = -1;
     s->done_fd = eventfd(0, EFD_CLOEXEC);
     s->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     s->listen_fd = s->done_fd < 0 || s->stop_fd < 0 ? -1 : listen_at(&s->at);

@@ -1,6 +1,9 @@
 /* dpsocket.h: the forwarder's local socket, and the thread behind it. A connection says one thing and is answered:
  *   - a table (dp_api.h): "ok GENERATION" or "refused: REASON";
- *   - "show": counters, neighbours, lines, sessions, a line each, `name value` pairs, all of one moment.
+ *   - "show": counters, neighbours, lines, sessions, a line each, `name value` pairs, all of one moment;
+ *   - "watch": nothing; the connection stays open while the process lives. Its end is the first that can be seen of a
+ *     process that is killed: before the kernel has taken down its packet sockets, which takes some 100 ms, and then
+ *     tells who waits for the process. The last DPSOCKET_WATCHERS are kept.
  * Who does not say it within seconds is not listened to any longer; one connection at a time.
  *
  * A table is validated and made here, and taken by the forwarding thread between two bursts; the one before is freed
@@ -15,6 +18,8 @@
 
 #include "dataplane/forwarder.h"
 #include "dataplane/port.h"
+
+#define DPSOCKET_WATCHERS 4u
 
 struct dpsocket;
 

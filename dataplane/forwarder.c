@@ -455,6 +455,17 @@ static void credit_stall(struct forwarder *f, uint64_t now_us)
             bfd_credit(&f->neighbors[i].bfd, late);
 }
 
+/* Where one session is to say something, all do that may. */
+static void join_bfd(struct forwarder *f, uint64_t now_us)
+{
+    bool due = false;
+    for (unsigned i = 0; i < n_neighbors(f) && !due; i++)
+        due = in_use(&f->neighbors[i]) && f->neighbors[i].config.mult > 0 && bfd_next_us(&f->neighbors[i].bfd) <= now_us;
+    for (unsigned i = 0; i < n_neighbors(f) && due; i++)
+        if (in_use(&f->neighbors[i]) && f->neighbors[i].config.mult > 0)
+            bfd_join(&f->neighbors[i].bfd, now_us);
+}
+
 void forwarder_turn(struct forwarder *f, uint64_t now_us)
 {
     if (f->table == NULL) {
@@ -464,6 +475,7 @@ void forwarder_turn(struct forwarder *f, uint64_t now_us)
     credit_stall(f, now_us);
     nat_expire(&f->nat, now_us, EXPIRE_MOST);
     send_what_nat_says(f);
+    join_bfd(f, now_us);
     uint64_t next = earlier(now_us + ASK_US, wheel_next_us(&f->nat.wheel));
     for (unsigned i = 0; i < n_neighbors(f); i++) {
         struct forwarder_neighbor *n = &f->neighbors[i];

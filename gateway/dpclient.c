@@ -6,7 +6,6 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/pidfd.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -15,7 +14,7 @@ struct dpclient {
     struct loop *loop;
     struct loop_timer *look; /* for one that is not there */
     struct sockaddr_un at;
-    int pidfd; /* -1: it is not there */
+    int watch_fd; /* -1: it is not there */
     dpclient_life_fn life;
     void *life_data;
     struct exchange *exchange;
@@ -25,33 +24,26 @@ struct dpclient {
 
 /* ---- is it there? ---- */
 
-/* The process that listens, by a connection that says nothing; -1: none. A number that is another's by now is told by
- * the connection, which ends with its process. */
-static int pidfd_of(const struct sockaddr_un *at)
+/* A connection that ends with the process; -1: nobody listens. */
+static int watch_at(const struct sockaddr_un *at)
 {
-    struct ucred peer;
-    socklen_t size = sizeof peer;
-    char byte;
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), pidfd = -1;
+    static const char say[] = "watch\n";
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd >= 0 && connect(fd, (const struct sockaddr *)at, sizeof *at) == 0 &&
-        getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0)
-        pidfd = pidfd_open(peer.pid, 0);
-    if (pidfd >= 0 && (recv(fd, &byte, 1, MSG_PEEK) >= 0 || errno != EAGAIN)) {
-        close(pidfd);
-        pidfd = -1;
-    }
+        send(fd, say, strlen(say), MSG_NOSIGNAL) == (ssize_t)strlen(say))
+        return fd;
     if (fd >= 0)
         close(fd);
-    return pidfd;
+    return -1;
 }
 
 static void lose(struct dpclient *c)
 {
-    if (c->pidfd < 0)
+    if (c->watch_fd < 0)
         return;
-    loop_unwatch(c->loop, c->pidfd);
-    close(c->pidfd);
-    c->pidfd = -1;
+    loop_unwatch(c->loop, c->watch_fd);
+    close(c->watch_fd);
+    c->watch_fd = -1;
 }
 
 static void on_gone(void *data, int fd, uint32_t events)
@@ -67,8 +59,8 @@ static void on_gone(void *data, int fd, uint32_t events)
 static void on_look(void *data)
 {
     struct dpclient *c = data;
-    c->pidfd = pidfd_of(&c->at);
-    if (c->pidfd >= 0 && loop_watch(c->loop, c->pidfd, EPOLLIN, on_gone, c, NULL)) {
+    c->watch_fd = watch_at(&c->at);
+    if (c->watch_fd >= 0 && loop_watch(c->loop, c->watch_fd, EPOLLIN, on_gone, c, NULL)) {
         c->life(c->life_data, true);
         return;
     }
@@ -79,7 +71,7 @@ static void on_look(void *data)
 struct dpclient *dpclient_new(struct loop *loop, const char *path, dpclient_life_fn life, void *data)
 {
     struct dpclient *c = g_new0(struct dpclient, 1);
-    *c = (struct dpclient){.loop = loop, .at.sun_family = AF_UNIX, .pidfd = -1, .life = life, .life_data = data};
+    *c = (struct dpclient){.loop = loop, .at.sun_family = AF_UNIX, .watch_fd = -1, .life = life, .life_data = data};
     g_strlcpy(c->at.sun_path, path, sizeof c->at.sun_path); /* one that is too long is nobody's */
     c->look = loop_timer_new(loop, on_look, c);
     loop_timer_arm(c->look, loop_now_us());
@@ -98,7 +90,7 @@ void dpclient_free(struct dpclient *c)
 
 bool dpclient_there(const struct dpclient *c)
 {
-    return c->pidfd >= 0;
+    return c->watch_fd >= 0;
 }
 
 /* ---- what it answers ---- */

@@ -1,7 +1,9 @@
 /* dpclient.h: a forwarder as its agent sees it: is its process there, and what does it answer (dataplane/dp_api.h)?
  *
- * Whether it is there is told by the kernel, at once, whatever way the process ends (pidfd_open(2)); one that is not
- * there is looked for every DPCLIENT_LOOK_US. One that has just come has no table: who is told gives it one.
+ * Whether it is there is told by a connection to its socket that stays open, whose end the kernel tells at once,
+ * whatever way the process ends (a pidfd would tell it when all of the process is gone: some 400 ms later, with packet
+ * sockets); one that is not there is looked for every DPCLIENT_LOOK_US. One that has just come has no table: who is
+ * told gives it one.
  *
  * Thread safety: belongs to its loop's thread.
  */

@@ -138,6 +138,48 @@ START_TEST(both_come_up_and_then_speed_up)
 }
 END_TEST
 
+/* Sessions of one machine fall into step with each other, none leaves the range of its jitter, and chance stays. */
+START_TEST(sessions_of_one_machine_wake_it_once)
+{
+    enum { SESSIONS = 3 };
+    static struct wire w[SESSIONS];
+    uint64_t now_us = 0, sent = 0;
+    unsigned wakes = 0;
+    for (unsigned i = 0; i < SESSIONS; i++) {
+        wire_init(&w[i], fast, fast);
+        w[i].ends[0].bfd.random += i;
+        up(&w[i]);
+        gaps_forget(&w[i]);
+        now_us = w[i].now_us;
+    }
+    for (uint64_t in_step_us = now_us + 10 * S, end_us = in_step_us + 10 * S; now_us < end_us;) {
+        uint64_t next = BFD_NEVER, due_us = BFD_NEVER, sent_before = 0;
+        for (unsigned i = 0; i < SESSIONS; i++) {
+            next = MIN(next, next_us(&w[i]));
+            due_us = MIN(due_us, bfd_next_us(&w[i].ends[0].bfd));
+            sent_before += w[i].ends[0].bfd.sent;
+        }
+        now_us = MAX(now_us, next);
+        for (unsigned i = 0; i < SESSIONS; i++) {
+            if (due_us <= now_us)
+                bfd_join(&w[i].ends[0].bfd, now_us);
+            run(&w[i], now_us - w[i].now_us);
+            sent += now_us > in_step_us ? w[i].ends[0].bfd.sent : 0;
+        }
+        sent -= now_us > in_step_us ? sent_before : 0;
+        wakes += now_us > in_step_us && due_us <= now_us;
+    }
+    ck_assert_uint_gt(sent, SESSIONS * 1000); /* in ten seconds */
+    ck_assert_uint_le(wakes, sent / SESSIONS + sent / 100);
+    for (unsigned i = 0; i < SESSIONS; i++) {
+        ck_assert_int_eq(w[i].ends[0].bfd.state, BFD_UP);
+        ck_assert_uint_ge(w[i].ends[1].shortest_us, 7500);
+        ck_assert_uint_le(w[i].ends[1].longest_us, 10000);
+        ck_assert_uint_gt(w[i].ends[1].longest_us, 9000); /* before they were in step */
+    }
+}
+END_TEST
+
 START_TEST(the_slower_end_decides)
 {
     struct wire w;
@@ -395,6 +437,7 @@ END_TEST
 static void add(TCase *tcase)
 {
     tcase_add_test(tcase, both_come_up_and_then_speed_up);
+    tcase_add_test(tcase, sessions_of_one_machine_wake_it_once);
     tcase_add_test(tcase, the_slower_end_decides);
     tcase_add_test(tcase, silence_is_found);
     tcase_add_test(tcase, two_lost_packets_of_three_are_no_loss);

@@ -353,6 +353,29 @@ START_TEST(a_picture_is_of_one_moment)
 }
 END_TEST
 
+/* Who watches is told nothing but the end; others are answered meanwhile, and the last four are kept. */
+START_TEST(watchers_are_kept)
+{
+    struct side s;
+    int fds[DPSOCKET_WATCHERS + 1];
+    char byte;
+    side_init(&s);
+    for (unsigned i = 0; i < G_N_ELEMENTS(fds); i++) {
+        fds[i] = dial(s.path);
+        ck_assert_int_eq(write(fds[i], "watch\n", 6), 6);
+    }
+    check_answer(&s, 4, 1, "ok 4\n"); /* behind all of them */
+    ck_assert_int_eq(read(fds[0], &byte, 1), 0);
+    for (unsigned i = 1; i < G_N_ELEMENTS(fds); i++)
+        ck_assert(recv(fds[i], &byte, 1, MSG_DONTWAIT) < 0 && errno == EAGAIN);
+    side_clear(&s);
+    for (unsigned i = 1; i < G_N_ELEMENTS(fds); i++)
+        ck_assert_int_eq(read(fds[i], &byte, 1), 0);
+    for (unsigned i = 0; i < G_N_ELEMENTS(fds); i++)
+        close(fds[i]);
+}
+END_TEST
+
 /* A forwarding thread that stalls: it is said, and nothing of it comes later. */
 START_TEST(a_stall_is_said)
 {
@@ -445,6 +468,7 @@ static void add(TCase *tcase)
     tcase_add_test(tcase, what_is_no_table_is_refused);
     tcase_add_test(tcase, a_table_may_come_in_pieces);
     tcase_add_test(tcase, a_picture_is_of_one_moment);
+    tcase_add_test(tcase, watchers_are_kept);
     tcase_add_test(tcase, a_stall_is_said);
     tcase_add_test(tcase, the_socket_is_its_owners);
     tcase_add_test(tcase, swaps_while_it_is_read);
