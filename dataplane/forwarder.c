@@ -382,12 +382,22 @@ static enum nat_side side_of(const struct forwarder *f, const struct packet *p)
     return endpoint_find(&f->nat.local_index, &at) != ENDPOINT_NONE ? NAT_INSIDE : NAT_OUTSIDE;
 }
 
+/* A switch floods what it has forgotten the place of, and ports hear all that comes: a frame for another station is
+ * none of ours, and must not be answered in its place. */
+static bool for_us(const struct forwarder *f, unsigned port, const struct packet *p)
+{
+    return memcmp(p->frame, f->mac[port], ETHER_ADDRESS) == 0;
+}
+
 /* All but what the FULLNAT translates in batches: true, *out is where it goes. */
 static bool receive_other(struct forwarder *f, unsigned port, struct packet *p, int *out, uint64_t now_us)
 {
     struct neighbor_word word;
     enum drop drop = packet_parse(p);
     *out = FORWARDER_DROPPED;
+    bool to_many = drop == DROP_NONE && (p->frame[0] & 1) != 0; /* who asks for a neighbour */
+    if (drop == DROP_NONE && !to_many && !for_us(f, port, p))
+        drop = DROP_STATION;
     if (drop != DROP_NONE)
         return dropped(f, drop), true;
     if (neighbor_hear(p, &word)) {
@@ -396,6 +406,8 @@ static bool receive_other(struct forwarder *f, unsigned port, struct packet *p, 
     }
     if (p->kind == PACKET_ARP)
         return dropped(f, DROP_LENGTH), true;
+    if (to_many)
+        return dropped(f, DROP_STATION), true;
     if (hear_bfd(f, port, p, now_us))
         return dropped(f, DROP_TAKEN), true;
     return false;
@@ -460,7 +472,8 @@ static void join_bfd(struct forwarder *f, uint64_t now_us)
 {
     bool due = false;
     for (unsigned i = 0; i < n_neighbors(f) && !due; i++)
-        due = in_use(&f->neighbors[i]) && f->neighbors[i].config.mult > 0 && bfd_next_us(&f->neighbors[i].bfd) <= now_us;
+        due =
+            in_use(&f->neighbors[i]) && f->neighbors[i].config.mult > 0 && bfd_next_us(&f->neighbors[i].bfd) <= now_us;
     for (unsigned i = 0; i < n_neighbors(f) && due; i++)
         if (in_use(&f->neighbors[i]) && f->neighbors[i].config.mult > 0)
             bfd_join(&f->neighbors[i].bfd, now_us);

@@ -141,6 +141,8 @@ static void belong(struct packet *p, bool inside)
 
 static void prepare(struct packet *p, uint8_t how, bool inside)
 {
+    if (p->size >= ETHER_SIZE && (p->frame[0] & 1) == 0 && p->frame[1] != 0xff) /* few are for others */
+        memcpy(p->frame, macs[(how & PORT) % PORTS], ETHER_ADDRESS);
     if (p->size >= ETHER_SIZE + IP4_SIZE && get16(p->frame + 12) == 0x0800 && (how & GOOD_SUMS))
         packet_fill_ip4_sum(p->frame + ETHER_SIZE); /* of a header without options */
     struct packet look = *p;

@@ -316,6 +316,41 @@ START_TEST(a_connection_over_the_preferred_line)
 }
 END_TEST
 
+/* A switch floods frames whose station it has forgotten: a stream of another gateway is not reset by this one. */
+START_TEST(frames_for_others_are_left_alone)
+{
+    static const uint8_t to[][ETHER_ADDRESS] = {
+        {2, 0, 0, 0, 9, 9}, {1, 0, 0x5e, 0, 0, 1}, {255, 255, 255, 255, 255, 255}};
+    struct site s;
+    uint8_t bytes[200];
+    bool v4 = families[_i] == 4;
+    site_init(&s, families[_i], 10, 4096);
+    for (unsigned i = 0; i <= G_N_ELEMENTS(to); i++) {
+        bool ours = i == G_N_ELEMENTS(to);
+        struct packet p = {.frame = bytes, .size = ETHER_SIZE, .room = sizeof bytes - ETHER_SIZE};
+        packet_make_tcp(&p, &(struct tcp_segment){.family = families[_i],
+                                                  .source = v4 ? rig_client4 : rig_client6,
+                                                  .dest = v4 ? rig_vip4 : rig_vip6,
+                                                  .from = 50000,
+                                                  .to = RIG_PROXY,
+                                                  .seq = 1,
+                                                  .ack = 1,
+                                                  .flags = TCP_ACK});
+        memcpy(bytes, ours ? macs[0] : to[i], ETHER_ADDRESS);
+        memcpy(bytes + ETHER_ADDRESS, s.far[0].mac, ETHER_ADDRESS);
+        int port;
+        uint64_t resets = s.f->nat.resets, strangers = s.f->drops[DROP_STATION];
+        forwarder_receive(s.f, 0, &p, 1, &port, s.now_us);
+        ck_assert_int_eq(port, ours ? 0 : FORWARDER_DROPPED);
+        ck_assert_uint_eq(s.f->nat.resets - resets, ours);
+        ck_assert_uint_eq(s.f->drops[DROP_STATION] - strangers, !ours);
+    }
+    run_until(&s, s.now_us + 60 * SECOND);
+    check_heard(&s);
+    site_clear(&s);
+}
+END_TEST
+
 static unsigned turns_in(struct site *s, uint64_t us)
 {
     unsigned before = s->turns;
@@ -586,6 +621,7 @@ static void add(TCase *tcase)
     tcase_add_loop_test(tcase, a_line_is_lost, 0, 6);
     tcase_add_loop_test(tcase, own_stalls_are_no_losses, 0, 2);
     tcase_add_loop_test(tcase, tables_come_and_go, 0, 2);
+    tcase_add_loop_test(tcase, frames_for_others_are_left_alone, 0, G_N_ELEMENTS(families));
     tcase_add_loop_test(tcase, places_are_kept, 0, 2);
     tcase_add_loop_test(tcase, sessions_outlive_lines, 0, 2);
     tcase_add_test(tcase, nothing_leads_to_an_empty_place);
