@@ -8,6 +8,7 @@ gateways=(gw-a1 gw-a2 gw-b1 gw-b2)
 # ticks GATEWAY: clock ticks that its forwarder has run, all threads
 ticks() { awk '{ sub(/.*\) /, ""); print $12 + $13 }' "/proc/$(cut -d ' ' -f 1 "$run/pids/$1.signalbox-forwarder")/stat"; }
 
+within 70 "no line waits to be taken again" carry line-5
 declare -A before moved
 shares=()
 for gateway in "${gateways[@]}"; do
