@@ -70,10 +70,10 @@ static inline uint64_t csum_change(const void *before, const void *after, size_t
     return sum;
 }
 
-/* The checksum field after a change: HC' = ~(~HC + ~m + m'), RFC 1624, [Eqn. 3]. */
+/* The checksum field after a change, below 2^63: HC' = ~(~HC + ~m + m'), RFC 1624, [Eqn. 3]. */
 static inline uint16_t csum_apply(uint16_t field, uint64_t change)
 {
-    return (uint16_t)~csum_fold((uint16_t)~field + (uint64_t)csum_fold(change));
+    return (uint16_t)~csum_fold((uint16_t)~field + change);
 }
 
 /* Applies a change to a checksum field in a packet. UDP (v4): 0 says that there is none, which stays so, and what would

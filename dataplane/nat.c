@@ -1,4 +1,5 @@
 #include "dataplane/nat_private.h"
+#include "dataplane/tcpoption.h"
 #include "dataplane/translate.h"
 
 #include <assert.h>
@@ -81,6 +82,7 @@ void nat_set_services(struct nat *nat, const struct nat_services *services)
 
 void nat_enter(struct nat *nat, struct nat_session *s, enum nat_state state, uint64_t now_us)
 {
+    s->open = state == NAT_ESTABLISHED && !s->toa && !s->proxy && s->shift_in == 0 && s->shift_out == 0;
     if (s->state == state)
         return;
     nat->states[s->state]--;
@@ -97,7 +99,7 @@ void nat_end(struct nat *nat, struct nat_session *s)
     flow_remove(&nat->flows, s->hash, index);
     wheel_clear(&nat->wheel, index);
     local->by_port[s->local_port - NAT_PORT_MIN] = FLOW_NONE;
-    if (s->proto == PROTO_TCP)
+    if (s->key.proto == PROTO_TCP)
         local->last_seq[s->local_port - NAT_PORT_MIN] = s->last_seq;
     local->free_ports[(local->free_first + local->n_free++) % NAT_PORTS] = s->local_port;
     nat->memory.backend_sessions[s->backend_slot]--;
@@ -272,15 +274,10 @@ struct nat_session *nat_begin(struct nat *nat, const struct flow_key *key, uint6
     nat->n_free--;
     struct nat_session *s = &nat->memory.sessions[index];
     memset(s, 0, sizeof *s);
-    s->family = key->family;
-    s->proto = key->proto;
+    s->key = *key;
     s->toa = s->wants_toa = (service->flags & NAT_TOA) && key->proto == PROTO_TCP;
     s->proxy = s->wants_proxy = (service->flags & NAT_PROXY) && key->proto == PROTO_TCP;
-    memcpy(s->client, key->client, 16);
-    memcpy(s->service, key->service, 16);
     memcpy(s->backend, backend->address, 16);
-    s->client_port = key->client_port;
-    s->service_port = key->service_port;
     s->local_port = local->free_ports[local->free_first];
     s->backend_port = backend->port;
     local->free_first = (local->free_first + 1) % NAT_PORTS;
@@ -318,19 +315,12 @@ static void key_of(const struct packet *p, struct flow_key *key)
     memcpy((uint8_t *)key + sizeof *key - sizeof rest, &rest, sizeof rest);
 }
 
-static bool is_of(const struct nat_session *s, const struct flow_key *key, uint64_t hash)
-{
-    return s->hash == hash && s->client_port == key->client_port && s->service_port == key->service_port &&
-           s->proto == key->proto && s->family == key->family && memcmp(s->client, key->client, 16) == 0 &&
-           memcmp(s->service, key->service, 16) == 0;
-}
-
 struct nat_session *nat_find(const struct nat *nat, const struct flow_key *key, uint64_t hash)
 {
     unsigned at = 0;
     uint32_t index;
     while ((index = flow_find(&nat->flows, hash, &at)) != FLOW_NONE)
-        if (is_of(&nat->memory.sessions[index], key, hash))
+        if (flow_key_same(&nat->memory.sessions[index].key, key))
             return &nat->memory.sessions[index];
     return NULL;
 }
@@ -347,7 +337,7 @@ static struct nat_session *find_inside(const struct nat *nat, const struct nat_l
 {
     const uint32_t *at = nat_session_at(local, p->dest);
     struct nat_session *s = at == NULL || *at == FLOW_NONE ? NULL : &nat->memory.sessions[*at];
-    bool same = s != NULL && s->proto == p->proto && s->backend_port == p->source &&
+    bool same = s != NULL && s->key.proto == p->proto && s->backend_port == p->source &&
                 memcmp(s->backend, packet_source(p), packet_address_size(local->family)) == 0;
     return same ? s : NULL;
 }
@@ -407,6 +397,22 @@ static unsigned mtu_of(const struct nat *nat, uint32_t adjacency)
     return mtu == NULL || mtu[adjacency] == 0 ? UINT16_MAX : mtu[adjacency];
 }
 
+/* Does a packet bring nothing but bytes and acknowledgements, and timestamps as all systems write them? */
+static inline bool is_plain(const struct packet *p)
+{
+    const uint32_t timestamps = OPTION_NOP << 24 | OPTION_NOP << 16 | OPTION_TIMESTAMPS << 8 | 10;
+    unsigned options = (unsigned)(p->payload - p->l4) - TCP_SIZE;
+    return (p->tcp_flags & (TCP_SYN | TCP_FIN | TCP_RST)) == 0 &&
+           (options == 0 || (options == 12 && get32(p->frame + p->l4 + TCP_SIZE) == timestamps));
+}
+
+/* Nearly all packets: nothing is to be told, nothing begins or ends, and what is sent on by the adjacency fits. */
+static inline bool goes_straight(const struct nat *nat, const struct nat_session *s, uint32_t adjacency,
+                                 const struct packet *p)
+{
+    return s->open && is_plain(p) && p->size - p->l3 <= mtu_of(nat, adjacency);
+}
+
 struct nat_way nat_from_client(struct nat *nat, struct nat_session *s, struct packet *p, uint64_t now_us)
 {
     unsigned mtu = mtu_of(nat, s->adjacency_in), more = s->toa || s->proxy ? translate_overhead(s) : 0;
@@ -453,7 +459,7 @@ static struct nat_session *session_of(const struct nat *nat, const struct found 
     if (found->first == FLOW_NONE)
         return NULL;
     struct nat_session *s = &nat->memory.sessions[found->first];
-    bool it_is = s->state != NAT_FREE && is_of(s, &found->key, found->hash);
+    bool it_is = s->state != NAT_FREE && flow_key_same(&s->key, &found->key);
     return it_is ? s : nat_find(nat, &found->key, found->hash);
 }
 
@@ -461,14 +467,19 @@ static struct nat_way from_outside(struct nat *nat, uint32_t adjacency, struct p
                                    uint64_t now_us)
 {
     struct nat_session *s = session_of(nat, found);
+    if (s != NULL && !found->handed)
+        s->adjacency_out = adjacency;
+    if (s != NULL && goes_straight(nat, s, s->adjacency_in, p)) {
+        s->used_ms = (uint32_t)(now_us / 1000);
+        translate_open_in(s, nat_local_address(nat, s), p);
+        return (struct nat_way){.side = NAT_INSIDE, .adjacency = s->adjacency_in};
+    }
     if (s != NULL && makes_room(s, p)) {
         nat_end(nat, s);
         s = NULL;
     }
     if (s == NULL)
         return from_nobody(nat, adjacency, p, found, now_us);
-    if (!found->handed)
-        s->adjacency_out = adjacency;
     if (s->state == NAT_CONNECTING)
         return splice_from_client(nat, s, p, now_us);
     return nat_from_client(nat, s, p, now_us);
@@ -482,6 +493,10 @@ static struct nat_way from_inside(struct nat *nat, uint32_t adjacency, struct pa
     if (s == NULL)
         return refuse(nat, NAT_INSIDE, adjacency, p, local == NULL ? DROP_FOREIGN : DROP_SESSION);
     s->used_ms = (uint32_t)(now_us / 1000);
+    if (goes_straight(nat, s, s->adjacency_out, p)) {
+        translate_open_out(s, p);
+        return (struct nat_way){.side = NAT_OUTSIDE, .adjacency = s->adjacency_out};
+    }
     unsigned mtu = mtu_of(nat, s->adjacency_out);
     if (p->size - p->l3 > mtu)
         return nat_too_big(NAT_INSIDE, adjacency, p, mtu);
@@ -513,17 +528,11 @@ static void find_place(const struct nat *nat, enum nat_side from, const struct p
     }
 }
 
-static uint32_t first_of(const struct nat *nat, const struct found *found)
-{
-    unsigned at = 0;
-    return flow_find(&nat->flows, found->hash, &at);
-}
-
 /* Second pass: fetches the session, both lines of it. */
 static void fetch_session(const struct nat *nat, enum nat_side from, const struct packet *p, struct found *found)
 {
     const uint32_t *port = from == NAT_OUTSIDE ? NULL : nat_session_at(found->local, p->dest);
-    found->first = from == NAT_OUTSIDE ? first_of(nat, found) : port != NULL ? *port : FLOW_NONE;
+    found->first = from == NAT_OUTSIDE ? flow_first(&nat->flows, found->hash) : port != NULL ? *port : FLOW_NONE;
     if (found->first == FLOW_NONE)
         return;
     const char *session = (const char *)&nat->memory.sessions[found->first];
@@ -544,7 +553,8 @@ void nat_translate(struct nat *nat, enum nat_side from, struct packet *const *pa
     for (unsigned i = 0; i < n; i++) {
         struct packet *p = packets[i];
         if (nat->created != created && found[i].first == FLOW_NONE && from == NAT_OUTSIDE)
-            found[i].first = first_of(nat, &found[i]); /* one before it in the burst may have begun its session */
+            found[i].first =
+                flow_first(&nat->flows, found[i].hash); /* one before it in the burst may have begun its session */
         assert(p->proto == PROTO_TCP || p->proto == PROTO_UDP);
         if (*packet_hops(p) <= 1)
             ways[i] = (struct nat_way){.drop = DROP_TTL};

@@ -108,33 +108,37 @@ struct nat_local {
 };
 
 struct nat_session {
-    uint8_t state, family, proto;
-    uint8_t reset; /* NAT_OUTSIDE + 1, NAT_INSIDE + 1: who reset it; 0: nobody */
-    uint16_t client_port, service_port, local_port, backend_port;
+    struct flow_key key; /* client, service, ports, protocol, family */
+    uint8_t state;
+    uint8_t reset;                       /* NAT_OUTSIDE + 1, NAT_INSIDE + 1: who reset it; 0: nobody */
+    uint8_t open : 1;                    /* open TCP of which nothing is to be told, windows as they are */
+    uint8_t no_sack : 1;                 /* the backend has not agreed to selections, which the client may make */
+    uint8_t spliced : 1;                 /* it began with a SYN cookie, and the backend has answered */
+    uint8_t tries : 4;                   /* SYNs that were sent to the backend here */
+    uint8_t wants_toa : 1;               /* its service tells backends the client's address, so */
+    uint8_t wants_proxy : 1;             /* or so */
+    uint8_t toa : 1, proxy : 1;          /* which is still to be told */
+    uint8_t fin_in : 1, fin_out : 1;     /* the FIN of the client, of the backend was seen */
+    uint8_t known_in : 1, known_out : 1; /* and was acknowledged */
+    uint16_t local_port, backend_port;
     uint32_t seq_in;       /* added to sequence numbers on their way in, taken off acknowledgements on their way out */
+    uint32_t seq_out;      /* added to the backend's sequence numbers when spliced; before: our own number */
     uint16_t l3_in, l4_in; /* what addresses and a hop, addresses and ports change in checksums */
     uint16_t l3_out, l4_out;
     uint32_t adjacency_in, adjacency_out;
     uint32_t used_ms; /* of the last packet; the clock's low bits */
-    uint8_t client[16], service[16], backend[16];
-    uint8_t wants_toa : 1, wants_proxy : 1; /* its service tells backends the client's address */
-    uint8_t toa : 1, proxy : 1;             /* which is still to be told */
-    uint8_t fin_in : 1, fin_out : 1;        /* the FIN of the client, of the backend was seen */
-    uint8_t known_in : 1, known_out : 1;    /* and was acknowledged */
-    uint8_t no_sack : 1;                    /* the backend has not agreed to selections, which the client may make */
-    uint8_t spliced : 1;                    /* it began with a SYN cookie, and the backend has answered */
-    uint8_t tries : 4;                      /* SYNs that were sent to the backend here */
-    uint8_t agreed;                         /* with the client, by a SYN cookie: its lower 8 bits */
-    int8_t shift_in, shift_out;             /* of windows, to the left */
-    uint8_t n_held;                         /* packets that wait for the backend */
-    uint16_t held;                          /* the first of them, in nat_memory.frames */
-    uint16_t window;                        /* of the client until then, as it said it last */
-    uint32_t seq_out; /* added to the backend's sequence numbers when spliced; before: our own number */
-    uint64_t hash;
     uint16_t local_index, backend_slot;
-    uint32_t first_seq; /* of the client's first byte, as the backend counts */
-    uint32_t last_seq;  /* behind its FIN; or where it began */
-    uint32_t end_out;   /* behind the backend's FIN */
+    uint8_t backend[16];
+    /* What packets of open connections do not ask for. */
+    uint64_t hash;
+    uint32_t first_seq;         /* of the client's first byte, as the backend counts */
+    uint32_t last_seq;          /* behind its FIN; or where it began */
+    uint32_t end_out;           /* behind the backend's FIN */
+    uint8_t agreed;             /* with the client, by a SYN cookie: its lower 8 bits */
+    int8_t shift_in, shift_out; /* of windows, to the left */
+    uint8_t n_held;             /* packets that wait for the backend */
+    uint16_t held;              /* the first of them, in nat_memory.frames */
+    uint16_t window;            /* of the client until then, as it said it last */
 } __attribute__((aligned(64)));
 _Static_assert(sizeof(struct nat_session) == 128, "two cache lines");
 

@@ -66,17 +66,17 @@ static struct nat_way about_client(struct nat *nat, struct packet *p, struct pac
     uint32_t l = endpoint_find(&nat->local_index, &at);
     const uint32_t *number = l == ENDPOINT_NONE ? NULL : nat_session_at(&nat->memory.locals[l], quote->source);
     const struct nat_session *s = number == NULL || *number == FLOW_NONE ? NULL : &nat->memory.sessions[*number];
-    if (s == NULL || s->proto != quote->proto || s->backend_port != quote->dest || s->state == NAT_CONNECTING ||
+    if (s == NULL || s->key.proto != quote->proto || s->backend_port != quote->dest || s->state == NAT_CONNECTING ||
         memcmp(s->backend, packet_dest(quote), packet_address_size(at.family)) != 0)
         return (struct nat_way){.drop = DROP_SESSION};
     uint8_t *icmp = p->frame + p->l4;
     unsigned mtu = get16(icmp + 6) + (at.family == 4 ? 0u : (unsigned)get16(icmp + 4) << 16);
     if (is_too_big(at.family, icmp) && mtu > translate_overhead(s))
         put16(icmp + 6, (uint16_t)(mtu - translate_overhead(s)));
-    if (s->proto == PROTO_TCP)
+    if (s->key.proto == PROTO_TCP)
         put32(quote->frame + quote->l4 + 4, get32(quote->frame + quote->l4 + 4) - s->seq_in);
-    readdress_quote(quote, s->client, s->service, s->client_port, s->service_port);
-    resend(p, s->service, s->client);
+    readdress_quote(quote, s->key.client, s->key.service, s->key.client_port, s->key.service_port);
+    resend(p, s->key.service, s->key.client);
     return (struct nat_way){.side = NAT_OUTSIDE, .adjacency = s->adjacency_out};
 }
 
@@ -89,7 +89,7 @@ static struct nat_way about_backend(struct nat *nat, struct packet *p, struct pa
     const struct nat_session *s = nat_find(nat, &key, flow_hash(nat->flows.secret, &key));
     if (s == NULL || s->state == NAT_CONNECTING)
         return (struct nat_way){.drop = DROP_SESSION};
-    if (s->proto == PROTO_TCP && s->spliced)
+    if (s->key.proto == PROTO_TCP && s->spliced)
         put32(quote->frame + quote->l4 + 4, get32(quote->frame + quote->l4 + 4) - s->seq_out);
     const uint8_t *local = nat_local_address(nat, s);
     readdress_quote(quote, s->backend, local, s->backend_port, s->local_port);

@@ -31,17 +31,18 @@ const char *drop_doc(enum drop drop)
 
 /* ---- layer 4 ---- */
 
-static enum drop parse_tcp(struct packet *packet, const uint8_t *l4, uint32_t left)
+static inline enum drop parse_tcp(struct packet *packet, const uint8_t *l4, uint32_t left)
 {
     if (left < TCP_SIZE)
         return DROP_SHORT;
     uint32_t header = (uint32_t)(l4[12] >> 4) * 4;
+    uint8_t flags = l4[13];
     if (header < TCP_SIZE || header > left)
         return DROP_LENGTH;
-    packet->tcp_flags = l4[13];
-    packet->payload = (uint16_t)(packet->l4 + header);
-    bool begins_and_ends = (l4[13] & TCP_SYN) && (l4[13] & (TCP_FIN | TCP_RST));
-    if (begins_and_ends || (l4[13] & (TCP_SYN | TCP_ACK | TCP_RST)) == 0)
+    packet->tcp_flags = flags;
+    packet->payload = (uint16_t)(l4 - packet->frame + header);
+    bool begins_and_ends = (flags & TCP_SYN) && (flags & (TCP_FIN | TCP_RST));
+    if (begins_and_ends || (flags & (TCP_SYN | TCP_ACK | TCP_RST)) == 0)
         return DROP_FLAGS;
     return DROP_NONE;
 }
@@ -50,36 +51,44 @@ static enum drop parse_udp(struct packet *packet, const uint8_t *l4, uint32_t le
 {
     if (left < UDP_SIZE)
         return DROP_SHORT;
-    packet->payload = (uint16_t)(packet->l4 + UDP_SIZE);
+    packet->payload = (uint16_t)(l4 - packet->frame + UDP_SIZE);
     return get16(l4 + 4) == left ? DROP_NONE : DROP_LENGTH;
 }
 
-/* left: bytes of the IP packet from its layer 4 on. */
-static enum drop parse_l4(struct packet *packet, uint32_t left)
+/* What is behind an IP header: `left` bytes from at; icmp: which one goes with it. */
+static inline enum drop parse_l4(struct packet *packet, uint8_t proto, uint8_t icmp, uint32_t at, uint32_t left)
 {
-    const uint8_t *l4 = packet->frame + packet->l4;
+    const uint8_t *l4 = packet->frame + at;
+    uint32_t padding = packet->size - at - left;
     enum drop drop = DROP_NONE;
-    if (packet->proto == PROTO_TCP)
+    packet->proto = proto;
+    packet->l4 = (uint16_t)at;
+    if (padding > 0) {
+        packet->room += padding;
+        packet->size -= padding;
+    }
+    if (proto == PROTO_TCP)
         drop = parse_tcp(packet, l4, left);
-    else if (packet->proto == PROTO_UDP)
+    else if (proto == PROTO_UDP)
         drop = parse_udp(packet, l4, left);
-    else if (packet->proto == (packet->kind == PACKET_IP4 ? PROTO_ICMP : PROTO_ICMP6)) {
-        packet->payload = (uint16_t)(packet->l4 + ICMP_SIZE);
+    else if (proto == icmp) {
+        packet->payload = (uint16_t)(at + ICMP_SIZE);
         return left < ICMP_SIZE ? DROP_SHORT : DROP_NONE;
     } else
         return DROP_PROTOCOL;
     if (drop != DROP_NONE)
         return drop;
-    packet->source = get16(l4);
-    packet->dest = get16(l4 + 2);
-    return packet->source == 0 || packet->dest == 0 ? DROP_PORT : DROP_NONE;
+    uint16_t source = get16(l4), dest = get16(l4 + 2);
+    packet->source = source;
+    packet->dest = dest;
+    return source == 0 || dest == 0 ? DROP_PORT : DROP_NONE;
 }
 
 /* ---- layer 3 ---- */
 
-static bool source4_possible(const uint8_t *address)
+static bool source4_possible(uint8_t first)
 {
-    return address[0] != 0 && address[0] != 127 && address[0] < 224;
+    return first != 0 && first != 127 && first < 224;
 }
 
 static bool source6_possible(const uint8_t *address)
@@ -89,41 +98,52 @@ static bool source6_possible(const uint8_t *address)
     return !loopback_or_none && address[0] != 0xff;
 }
 
-static enum drop parse_ip4(struct packet *packet)
+/* Why a header that does not begin as nearly all do goes no further. */
+static enum drop ip4_odd(const uint8_t *ip, uint32_t left)
 {
-    const uint8_t *ip = packet->frame + packet->l3;
-    uint32_t left = packet->size - packet->l3;
-    if (left < IP4_SIZE)
-        return DROP_SHORT;
+    uint32_t header = (uint32_t)(ip[0] & 15) * 4, total = get16(ip + 2);
     if (ip[0] >> 4 != 4)
         return DROP_VERSION;
-    uint32_t header = (uint32_t)(ip[0] & 15) * 4, total = get16(ip + 2);
     if (header < IP4_SIZE || total < header || total > left)
         return DROP_LENGTH;
-    uint64_t sum = csum_add(0, ip, IP4_SIZE);
-    if (header > IP4_SIZE) /* few have more */
-        sum = csum_add(sum, ip + IP4_SIZE, header - IP4_SIZE);
+    return csum_fold(csum_add(0, ip, header)) != 0xffff ? DROP_HEADER_SUM : DROP_OPTIONS;
+}
+
+/* A word as it lies in memory. */
+static inline uint64_t word_at(const uint8_t *at)
+{
+    uint32_t word;
+    memcpy(&word, at, sizeof word);
+    return word;
+}
+
+static inline enum drop parse_ip4(struct packet *packet)
+{
+    const uint8_t *ip = packet->frame + ETHER_SIZE;
+    uint32_t left = packet->size - ETHER_SIZE;
+    if (left < IP4_SIZE)
+        return DROP_SHORT;
+    if (ip[0] != (4 << 4 | IP4_SIZE / 4))
+        return ip4_odd(ip, left);
+    uint32_t total = get16(ip + 2);
+    if (total < IP4_SIZE || total > left)
+        return DROP_LENGTH;
+    uint64_t sum = word_at(ip) + word_at(ip + 4) + word_at(ip + 8) + word_at(ip + 12) + word_at(ip + 16);
     if (csum_fold(sum) != 0xffff)
         return DROP_HEADER_SUM;
-    if (header > IP4_SIZE)
-        return DROP_OPTIONS;
     if (get16(ip + 6) & (IP4_MORE | IP4_OFFSET))
         return DROP_FRAGMENT;
     if (ip[8] == 0)
         return DROP_TTL;
-    if (!source4_possible(ip + 12))
+    if (!source4_possible(ip[12]))
         return DROP_SOURCE;
-    packet->proto = ip[9];
-    packet->l4 = (uint16_t)(packet->l3 + IP4_SIZE);
-    packet->room += left - total;
-    packet->size -= left - total;
-    return parse_l4(packet, total - IP4_SIZE);
+    return parse_l4(packet, ip[9], PROTO_ICMP, ETHER_SIZE + IP4_SIZE, total - IP4_SIZE);
 }
 
 static enum drop parse_ip6(struct packet *packet)
 {
-    const uint8_t *ip = packet->frame + packet->l3;
-    uint32_t left = packet->size - packet->l3;
+    const uint8_t *ip = packet->frame + ETHER_SIZE;
+    uint32_t left = packet->size - ETHER_SIZE;
     if (left < IP6_SIZE)
         return DROP_SHORT;
     if (ip[0] >> 4 != 6)
@@ -140,11 +160,7 @@ static enum drop parse_ip6(struct packet *packet)
         return DROP_TTL;
     if (!source6_possible(ip + 8))
         return DROP_SOURCE;
-    packet->proto = next;
-    packet->l4 = (uint16_t)(packet->l3 + IP6_SIZE);
-    packet->room += left - total;
-    packet->size -= left - total;
-    return parse_l4(packet, total - IP6_SIZE);
+    return parse_l4(packet, next, PROTO_ICMP6, ETHER_SIZE + IP6_SIZE, total - IP6_SIZE);
 }
 
 enum drop packet_parse(struct packet *packet)

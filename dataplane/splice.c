@@ -122,11 +122,11 @@ static struct syncookie agreed(const struct nat_session *s)
 /* As if the client had said it. */
 static void make_from_client(const struct nat_session *s, struct packet *p, struct tcp_segment say)
 {
-    say.family = s->family;
-    say.source = s->client;
-    say.dest = s->service;
-    say.from = s->client_port;
-    say.to = s->service_port;
+    say.family = s->key.family;
+    say.source = s->key.client;
+    say.dest = s->key.service;
+    say.from = s->key.client_port;
+    say.to = s->key.service_port;
     packet_make_tcp(p, &say);
 }
 
@@ -174,11 +174,11 @@ static struct nat_way make_ack(const struct nat *nat, struct nat_session *s, uin
 /* The client's connection is over: there is no backend for it. */
 static struct nat_way make_reset(struct nat *nat, struct nat_session *s, struct packet *p, uint64_t now_us)
 {
-    struct tcp_segment say = {.family = s->family,
-                              .source = s->service,
-                              .dest = s->client,
-                              .from = s->service_port,
-                              .to = s->client_port,
+    struct tcp_segment say = {.family = s->key.family,
+                              .source = s->key.service,
+                              .dest = s->key.client,
+                              .from = s->key.service_port,
+                              .to = s->key.client_port,
                               .flags = TCP_RST,
                               .seq = s->seq_out + 1};
     packet_make_tcp(p, &say);
@@ -349,7 +349,7 @@ struct nat_way splice_from_backend(struct nat *nat, struct nat_session *s, uint3
         return (struct nat_way){.drop = DROP_WAITING};
     /* It knows a connection of this port that is over (a challenge, RFC 5961, 4): that one is ended, then asked anew.
      */
-    struct tcp_segment say = {.family = s->family,
+    struct tcp_segment say = {.family = s->key.family,
                               .source = packet_dest(p),
                               .dest = packet_source(p),
                               .from = p->dest,

@@ -26,11 +26,11 @@ static uint16_t change_of_ports(uint16_t before_source, uint16_t before_dest, ui
 
 void translate_begin(struct nat_session *s, const uint8_t *local)
 {
-    unsigned size = packet_address_size(s->family);
-    s->l3_in = change_of(s->client, local, size, csum_change(s->service, s->backend, size));
-    s->l3_out = change_of(s->backend, s->service, size, csum_change(local, s->client, size));
-    uint16_t in = change_of_ports(s->client_port, s->service_port, s->local_port, s->backend_port);
-    uint16_t out = change_of_ports(s->backend_port, s->local_port, s->service_port, s->client_port);
+    unsigned size = packet_address_size(s->key.family);
+    s->l3_in = change_of(s->key.client, local, size, csum_change(s->key.service, s->backend, size));
+    s->l3_out = change_of(s->backend, s->key.service, size, csum_change(local, s->key.client, size));
+    uint16_t in = change_of_ports(s->key.client_port, s->key.service_port, s->local_port, s->backend_port);
+    uint16_t out = change_of_ports(s->backend_port, s->local_port, s->key.service_port, s->key.client_port);
     s->l4_in = csum_fold((uint64_t)s->l3_in + in);
     s->l4_out = csum_fold((uint64_t)s->l3_out + out);
     static const uint8_t hop[2] = {1, 0}, less[2] = {0, 0}; /* of IPv4's header: it is beside its protocol */
@@ -42,7 +42,7 @@ void translate_begin(struct nat_session *s, const uint8_t *local)
 
 static unsigned toa_size(const struct nat_session *s)
 {
-    return s->family == 4 ? TOA4_SIZE : TOA6_SIZE;
+    return s->key.family == 4 ? TOA4_SIZE : TOA6_SIZE;
 }
 
 unsigned translate_overhead_of(uint8_t family, bool toa, bool proxy)
@@ -54,12 +54,12 @@ unsigned translate_overhead_of(uint8_t family, bool toa, bool proxy)
 
 unsigned translate_preface(const struct nat_session *s)
 {
-    return translate_overhead_of(s->family, false, s->wants_proxy);
+    return translate_overhead_of(s->key.family, false, s->wants_proxy);
 }
 
 unsigned translate_overhead(const struct nat_session *s)
 {
-    return translate_overhead_of(s->family, s->wants_toa, s->wants_proxy);
+    return translate_overhead_of(s->key.family, s->wants_toa, s->wants_proxy);
 }
 
 bool translate_told(struct nat_session *s, uint32_t ack)
@@ -208,10 +208,10 @@ static uint64_t insert_toa(const struct nat_session *s, struct packet *p)
 {
     uint8_t *tcp = p->frame + p->l4, toa[TOA6_SIZE];
     unsigned size = toa_size(s), header = (unsigned)(p->payload - p->l4);
-    toa[0] = s->family == 4 ? OPTION_TOA4 : OPTION_TOA6;
+    toa[0] = s->key.family == 4 ? OPTION_TOA4 : OPTION_TOA6;
     toa[1] = (uint8_t)size;
-    put16(toa + 2, s->client_port);
-    memcpy(toa + 4, s->client, size - 4);
+    put16(toa + 2, s->key.client_port);
+    memcpy(toa + 4, s->key.client, size - 4);
     uint8_t offset = (uint8_t)((header + size) / 4 << 4 | (tcp[12] & 15));
     uint64_t change = replace(tcp, 12, &offset, 1);
     p->payload = (uint16_t)(p->payload + size);
@@ -223,21 +223,21 @@ static uint64_t insert_preface(const struct nat_session *s, struct packet *p)
 {
     static const uint8_t signature[] = {0x0d, 0x0a, 0x0d, 0x0a, 0x00, 0x0d, 0x0a, 0x51, 0x55, 0x49, 0x54, 0x0a};
     uint8_t header[PROXY6_SIZE];
-    unsigned size = translate_preface(s), address = packet_address_size(s->family);
+    unsigned size = translate_preface(s), address = packet_address_size(s->key.family);
     memcpy(header, signature, sizeof signature);
     header[12] = 0x21;
-    header[13] = s->family == 4 ? 0x11 : 0x21;
+    header[13] = s->key.family == 4 ? 0x11 : 0x21;
     put16(header + 14, (uint16_t)(size - PROXY_SIZE));
-    memcpy(header + PROXY_SIZE, s->client, address);
-    memcpy(header + PROXY_SIZE + address, s->service, address);
-    put16(header + size - 4, s->client_port);
-    put16(header + size - 2, s->service_port);
+    memcpy(header + PROXY_SIZE, s->key.client, address);
+    memcpy(header + PROXY_SIZE + address, s->key.service, address);
+    put16(header + size - 4, s->key.client_port);
+    put16(header + size - 2, s->key.service_port);
     return insert(p, (unsigned)(p->payload - p->l4), header, size);
 }
 
 /* ---- packets ---- */
 
-static void readdress(struct packet *p, const uint8_t *source, const uint8_t *dest, uint16_t change)
+static inline void readdress(struct packet *p, const uint8_t *source, const uint8_t *dest, uint16_t change)
 {
     uint8_t *ip = p->frame + p->l3;
     if (p->kind == PACKET_IP6) {
@@ -303,6 +303,30 @@ static uint64_t tcp_out(const struct nat_session *s, struct packet *p)
     return change;
 }
 
+void translate_open_in(const struct nat_session *s, const uint8_t *local, struct packet *p)
+{
+    uint8_t *tcp = p->frame + p->l4;
+    uint64_t change = s->l4_in + renumber(tcp, 4, s->seq_in);
+    if (s->spliced)
+        change += renumber(tcp, 8, -s->seq_out);
+    put16(tcp, s->local_port);
+    put16(tcp + 2, s->backend_port);
+    csum_patch(tcp + 16, change, false);
+    readdress(p, local, s->backend, s->l3_in);
+}
+
+void translate_open_out(const struct nat_session *s, struct packet *p)
+{
+    uint8_t *tcp = p->frame + p->l4;
+    uint64_t change = s->l4_out + renumber(tcp, 8, -s->seq_in);
+    if (s->spliced)
+        change += renumber(tcp, 4, s->seq_out);
+    put16(tcp, s->key.service_port);
+    put16(tcp + 2, s->key.client_port);
+    csum_patch(tcp + 16, change, false);
+    readdress(p, s->key.service, s->key.client, s->l3_out);
+}
+
 void translate_in(const struct nat_session *s, const uint8_t *local, struct packet *p)
 {
     uint8_t *l4 = p->frame + p->l4;
@@ -317,8 +341,8 @@ void translate_out(const struct nat_session *s, struct packet *p)
 {
     uint8_t *l4 = p->frame + p->l4;
     uint64_t change = s->l4_out + (p->proto == PROTO_TCP ? tcp_out(s, p) : 0);
-    put16(l4, s->service_port);
-    put16(l4 + 2, s->client_port);
+    put16(l4, s->key.service_port);
+    put16(l4 + 2, s->key.client_port);
     csum_patch(packet_sum_field(p), change, p->proto == PROTO_UDP);
-    readdress(p, s->service, s->client, s->l3_out);
+    readdress(p, s->key.service, s->key.client, s->l3_out);
 }

@@ -29,6 +29,10 @@ bool translate_fits(const struct nat_session *s, const struct packet *p);
 void translate_in(const struct nat_session *s, const uint8_t *local, struct packet *p);
 /* From the backend to the client. */
 void translate_out(const struct nat_session *s, struct packet *p);
+/* The same where the session is `open`, and the packet neither begins nor ends anything and has no options but
+ * timestamps: numbers, ports and addresses. */
+void translate_open_in(const struct nat_session *s, const uint8_t *local, struct packet *p);
+void translate_open_out(const struct nat_session *s, struct packet *p);
 /* The backend has acknowledged so far (as it counts): what it has been told by that is told no more. True: something
  * has changed. */
 bool translate_told(struct nat_session *s, uint32_t ack);

@@ -125,14 +125,14 @@ static const struct nat_session *some_session(void)
 static void belong(struct packet *p, bool inside)
 {
     const struct nat_session *s = some_session();
-    if (s == NULL || packet_family(p) != s->family)
+    if (s == NULL || packet_family(p) != s->key.family)
         return;
-    unsigned size = packet_address_size(s->family);
+    unsigned size = packet_address_size(s->key.family);
     uint8_t *l4 = p->frame + p->l4;
-    memcpy(packet_source(p), inside ? s->backend : s->client, size);
-    memcpy(packet_dest(p), inside ? forwarder.nat.memory.locals[s->local_index].address : s->service, size);
-    put16(l4, inside ? s->backend_port : s->client_port);
-    put16(l4 + 2, inside ? s->local_port : s->service_port);
+    memcpy(packet_source(p), inside ? s->backend : s->key.client, size);
+    memcpy(packet_dest(p), inside ? forwarder.nat.memory.locals[s->local_index].address : s->key.service, size);
+    put16(l4, inside ? s->backend_port : s->key.client_port);
+    put16(l4 + 2, inside ? s->local_port : s->key.service_port);
     if (p->proto != PROTO_TCP)
         return;
     uint32_t near = (uint32_t)(int8_t)l4[7] + s->first_seq;

@@ -20,13 +20,16 @@ static struct flow_key key_of(uint32_t i)
 static bool found(const struct flows *flows, uint64_t hash, uint32_t session, unsigned *candidates)
 {
     unsigned at = 0;
-    uint32_t candidate;
-    while ((candidate = flow_find(flows, hash, &at)) != FLOW_NONE) {
+    uint32_t candidate, first = flow_first(flows, hash);
+    bool has_first = first == FLOW_NONE, has_session = false;
+    while ((candidate = flow_find(flows, hash, &at)) != FLOW_NONE && !(has_first && has_session)) {
         *candidates += 1;
-        if (candidate == session)
-            return true;
+        has_first = has_first || candidate == first;
+        has_session = has_session || candidate == session;
     }
-    return false;
+    if (!has_first || (first == FLOW_NONE && has_session))
+        ck_abort_msg("the first candidate is %u, which is none of them, or there are others", first);
+    return has_session;
 }
 
 START_TEST(a_full_table_finds_every_one)
