@@ -92,9 +92,9 @@ static void show_neighbors(FILE *out, const struct forwarder *f)
 
 static void show_sessions(FILE *out, const struct nat *nat)
 {
-    fprintf(out, "sessions created %llu ended %llu resets %llu cookies %llu handed %llu\n",
+    fprintf(out, "sessions created %llu ended %llu resets %llu cookies %llu handed %llu unkept %llu\n",
             (unsigned long long)nat->created, (unsigned long long)nat->ended, (unsigned long long)nat->resets,
-            (unsigned long long)nat->cookies, (unsigned long long)nat->handed);
+            (unsigned long long)nat->cookies, (unsigned long long)nat->handed, (unsigned long long)nat->unkept);
     for (int state = NAT_FREE + 1; state < NAT_STATES; state++)
         fprintf(out, "sessions %s %llu\n", nat_state_name((enum nat_state)state),
                 (unsigned long long)nat->states[state]);

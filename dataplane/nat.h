@@ -171,6 +171,7 @@ struct nat {
     uint16_t free_frame, first_out, last_out, sent_out; /* lists of frames */
     uint32_t n_free_frames;
     uint64_t created, ended, resets, cookies, handed;
+    uint64_t unkept;             /* packets that there was no frame for, to keep or to make them in */
     uint64_t states[NAT_STATES]; /* sessions in each */
 };
 

@@ -36,8 +36,10 @@ void splice_init(struct nat *nat)
 
 static struct nat_frame *frame_take(struct nat *nat)
 {
-    if (nat->free_frame == NAT_NO_FRAME)
+    if (nat->free_frame == NAT_NO_FRAME) {
+        nat->unkept++;
         return NULL;
+    }
     struct nat_frame *frame = &nat->memory.frames[nat->free_frame];
     nat->free_frame = frame->next;
     nat->n_free_frames--;

@@ -346,6 +346,7 @@ START_TEST(what_is_kept_is_limited_and_comes_back)
         isn[i] = seq_of(&f);
     }
     ck_assert_uint_eq(r->nat.n_free_frames, 0);
+    ck_assert_uint_eq(r->nat.unkept, CLIENTS - RIG_FRAMES);
     ck_assert_uint_eq(r->nat.states[NAT_CONNECTING], CLIENTS);
     r->now_us += SECOND / 4;
     nat_expire(&r->nat, r->now_us, SESSIONS); /* SYNs would be sent again: there is nothing to make them in */
@@ -372,8 +373,45 @@ START_TEST(what_is_kept_is_limited_and_comes_back)
 }
 END_TEST
 
+/* SYNs from ports `first` to `last`, by what became of them. */
+static void syns(struct rig *r, uint32_t first, uint32_t last, uint32_t drops[static DROPS])
+{
+    struct frame f;
+    for (uint32_t from = first; from <= last; from++)
+        drops[client_says(r, &f, (struct said){.from = (uint16_t)from, .to = RIG_PLAIN, .flags = TCP_SYN}).drop]++;
+}
+
+/* Until there are no more ports towards the backend, or no more sessions: who comes then is counted by that; who is
+ * there goes on; and when some have ended there is room again. _i: family, which ends first. */
+START_TEST(ports_and_sessions_run_out_and_come_back)
+{
+    enum { MORE = 100 };
+    const uint32_t room = _i / 2 ? NAT_PORTS / 2 : NAT_PORTS, sessions = _i / 2 ? room : room + MORE;
+    const enum drop why = _i / 2 ? DROP_SESSIONS : DROP_PORTS;
+    struct rig *r = rig_new(families[_i % 2], sessions);
+    struct frame f;
+    uint16_t port;
+    uint32_t isn, drops[DROPS] = {0};
+    open_it(r, 1, RIG_PLAIN, &port, &isn);
+    syns(r, 2, room + MORE, drops);
+    ck_assert_uint_eq(drops[DROP_NONE], room - 1);
+    ck_assert_uint_eq(drops[why], MORE);
+    const struct said ask = {
+        .from = 1, .to = RIG_PLAIN, .seq = 0xfffffff1, .ack = 501, .flags = TCP_ACK, .data = "ask"};
+    ck_assert_int_eq(client_says(r, &f, ask).drop, DROP_NONE);
+    r->now_us += 11 * SECOND;
+    nat_expire(&r->nat, r->now_us, sessions);
+    ck_assert_uint_eq(r->nat.ended, room - 1);
+    syns(r, 2, room, drops);
+    ck_assert_uint_eq(drops[DROP_NONE], 2 * (room - 1));
+    ck_assert_int_eq(client_says(r, &f, ask).drop, DROP_NONE);
+    rig_free(r);
+}
+END_TEST
+
 static void add(TCase *tcase)
 {
+    tcase_add_loop_test(tcase, ports_and_sessions_run_out_and_come_back, 0, 4);
     tcase_add_loop_test(tcase, each_combination_of_options, 0, 4);
     tcase_add_loop_test(tcase, all_numbers_wrap, 0, 4);
     tcase_add_loop_test(tcase, numbers_rise_over_a_restart, 0, 2);

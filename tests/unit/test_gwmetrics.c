@@ -24,7 +24,7 @@ static const char status_text[] =
     "  'frames received 900 forwarded 700 made 30 unmade 1 unsent 2 no-memory 3 buffers 8000',"
     "  'stalls 4 stalled_us 1500000',"
     "  'drop short 3', 'drop too-big 5',"
-    "  'sessions created 10 ended 4 resets 2 cookies 1 handed 6', 'sessions syn-sent 1', 'sessions established 5',"
+    "  'sessions created 10 ended 4 resets 2 cookies 1 handed 6 unkept 8', 'sessions syn-sent 1', 'sessions established 5',"
     "  'adjacency 0 port 0 known 1 tx 11 tx_bytes 12 rx 13 rx_bytes 14',"
     "  'adjacency 3 port 2 known 1 bfd up detection_us 30000 loss 5 tx 21 tx_bytes 22 rx 23 rx_bytes "
     "18446744073709551615',"
@@ -66,6 +66,7 @@ static const char *const expected[] = {
     "signalbox_forwarder_resets_total 2",
     "signalbox_forwarder_cookies_total 1",
     "signalbox_forwarder_handed_total 6",
+    "signalbox_forwarder_unkept_total 8",
     "signalbox_forwarder_sessions{state=\"syn-sent\"} 1",
     "signalbox_forwarder_sessions{state=\"established\"} 5",
     "signalbox_forwarder_neighbor_known{neighbor=\"0\"} 1",
