@@ -10,7 +10,8 @@
  * move with the machine's other guests. Of a round's bursts the median counts, of rounds the median. Ends with 1 if
  * a ratio is above its limit (rows[]). Then, beside the checksum of a frame of 66 bytes: the eight packets of a
  * connection, from SYN to the last acknowledgement of an end, together; a SYN that is answered with a cookie, in a
- * flood of them.
+ * flood of them. What that makes a second is said beside it: packets of open connections, connections, SYNs, on one
+ * core that does nothing else; and how busy the machine was.
  */
 #include "dataplane/csum.h"
 #include "dataplane/nat.h"
@@ -21,6 +22,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <x86intrin.h>
 
 #define FRAME_MAX 2304 /* a frame, its headroom and its head; 2,048 would be a few sets of the cache for all */
@@ -188,6 +190,32 @@ static double cycles_per_packet(enum way way, unsigned n_connections, unsigned s
     return median(cycles, BURSTS) / NAT_BURST;
 }
 
+/* Cycles of the time-stamp counter in a second, counted since the first call. */
+static double cycles_per_second(void)
+{
+    static uint64_t begin_cycles;
+    static struct timespec begin;
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    uint64_t cycles = __rdtsc();
+    if (begin_cycles == 0) {
+        begin_cycles = cycles;
+        begin = now;
+        return 0;
+    }
+    double s = (double)(now.tv_sec - begin.tv_sec) + (double)(now.tv_nsec - begin.tv_nsec) / 1e9;
+    return (double)(cycles - begin_cycles) / s;
+}
+
+static void print_load(bool json)
+{
+    double load[3] = {0};
+    getloadavg(load, 3);
+    printf(json ? "{\"rounds\":%d,\"load\":[%.2f,%.2f,%.2f]}\n"
+                : "medians of %d rounds; load of the machine %.2f %.2f %.2f\n",
+           ROUNDS, load[0], load[1], load[2]);
+}
+
 /* ---- what is not the fast path ---- */
 
 #define SYN_LIMIT 3.0
@@ -311,9 +339,10 @@ static bool measure_new(bool json, const uint32_t *some)
     const double found[] = {median(connection, ROUNDS), median(syn, ROUNDS)}, limits[] = {CONNECTION_LIMIT, SYN_LIMIT};
     static const char *const names[] = {"connection", "syn"};
     for (unsigned i = 0; i < 2; i++)
-        printf(json ? "{\"new\":\"%s\",\"ratio\":%.2f,\"limit\":%.1f,\"cycles\":%.0f}\n"
-                    : "new %s: / checksum %.2f (limit %.1f); cycles %.0f\n",
-               names[i], found[i], limits[i], median(cycles[i], ROUNDS));
+        printf(json ? "{\"new\":\"%s\",\"ratio\":%.2f,\"limit\":%.1f,\"cycles\":%.0f,\"million_per_second\":%.2f}\n"
+                    : "new %s: / checksum %.2f (limit %.1f); cycles %.0f: %.2f million a second on a core\n",
+               names[i], found[i], limits[i], median(cycles[i], ROUNDS),
+               cycles_per_second() / median(cycles[i], ROUNDS) / 1e6);
     return found[0] <= limits[0] && found[1] <= limits[1];
 }
 
@@ -341,6 +370,7 @@ int main(int argc, char **argv)
 {
     bool json = argc == 2 && strcmp(argv[1], "--json") == 0, ok = true;
     static double cycles[ROWS][WAYS][ROUNDS], ratio[ROWS][ROUNDS];
+    cycles_per_second();
     nat_make();
     open_all();
     for (int round = 0; round < ROUNDS; round++)
@@ -363,7 +393,7 @@ int main(int argc, char **argv)
                 rows[r].connections, rows[r].size, found, ratio[r][0], ratio[r][ROUNDS - 1], rows[r].limit);
             for (enum way w = MACSWAP; w < WAYS; w++)
                 printf(",\"%s\":%.1f", way_names[w], cycles[r][w][ROUNDS / 2]);
-            printf("}\n");
+            printf(",\"nat_mpps\":%.1f}\n", cycles_per_second() / nat_median[r] / 1e6);
         } else {
             printf("%6u connections, %4u bytes: nat / checksum %.2f (%.2f to %.2f", rows[r].connections, rows[r].size,
                    found, ratio[r][0], ratio[r][ROUNDS - 1]);
@@ -372,7 +402,7 @@ int main(int argc, char **argv)
             printf("); cycles a packet:");
             for (enum way w = MACSWAP; w < WAYS; w++)
                 printf(" %s %.0f", way_names[w], cycles[r][w][ROUNDS / 2]);
-            printf("\n");
+            printf(": nat %.1f Mpps on a core\n", cycles_per_second() / nat_median[r] / 1e6);
         }
     }
     double far = nat_median[ROWS - 1] / nat_median[3];
@@ -381,5 +411,6 @@ int main(int argc, char **argv)
            far, FAR_LIMIT);
     static const uint32_t some[NAT_BURST];
     ok = measure_new(json, some) && ok;
+    print_load(json);
     return ok && far <= FAR_LIMIT ? 0 : 1;
 }
