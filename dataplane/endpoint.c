@@ -24,7 +24,7 @@ void endpoint_init(struct endpoints *endpoints, void *memory, uint32_t n)
     *endpoints = (struct endpoints){.slots = memory, .mask = slot_count(n) - 1};
 }
 
-static uint32_t hash_of(const struct endpoint *key)
+static uint32_t hash_of(const struct endpoint_key *key)
 {
     uint64_t words[2];
     uint32_t rest = key->port | (uint32_t)key->family << 16 | (uint32_t)key->proto << 24; /* as they were written */
@@ -33,7 +33,7 @@ static uint32_t hash_of(const struct endpoint *key)
 }
 
 /* Word by word: a call for 20 bytes costs more than they do. */
-static bool same(const struct endpoint *a, const struct endpoint *b)
+static bool same(const struct endpoint_key *a, const struct endpoint_key *b)
 {
     uint64_t x[2], y[2];
     memcpy(x, a->address, sizeof x);
@@ -42,7 +42,7 @@ static bool same(const struct endpoint *a, const struct endpoint *b)
 }
 
 /* Its slot, or the empty one where it would be. */
-static struct endpoint_slot *slot_of(const struct endpoints *endpoints, const struct endpoint *key)
+static struct endpoint_slot *slot_of(const struct endpoints *endpoints, const struct endpoint_key *key)
 {
     for (uint32_t at = hash_of(key);; at++) {
         struct endpoint_slot *slot = &endpoints->slots[at & endpoints->mask];
@@ -51,14 +51,14 @@ static struct endpoint_slot *slot_of(const struct endpoints *endpoints, const st
     }
 }
 
-void endpoint_add(struct endpoints *endpoints, const struct endpoint *key, uint32_t number)
+void endpoint_add(struct endpoints *endpoints, const struct endpoint_key *key, uint32_t number)
 {
     struct endpoint_slot *slot = slot_of(endpoints, key);
     if (slot->number == ENDPOINT_NONE)
         *slot = (struct endpoint_slot){*key, number};
 }
 
-uint32_t endpoint_find(const struct endpoints *endpoints, const struct endpoint *key)
+uint32_t endpoint_find(const struct endpoints *endpoints, const struct endpoint_key *key)
 {
     return slot_of(endpoints, key)->number;
 }

@@ -15,7 +15,7 @@
 
 #define ENDPOINT_NONE UINT32_MAX
 
-struct endpoint {
+struct endpoint_key {
     uint8_t address[16]; /* v4: the first four bytes, zeros behind */
     uint16_t port;       /* 0 where ports do not matter */
     uint8_t family;      /* 4 or 6 */
@@ -33,9 +33,9 @@ static inline void endpoint_words(uint64_t words[2], const uint8_t *address, uin
         memcpy(words, address, 16);
 }
 /* address: of the family. */
-static inline struct endpoint endpoint_of(const uint8_t *address, uint8_t family, uint16_t port, uint8_t proto)
+static inline struct endpoint_key endpoint_of(const uint8_t *address, uint8_t family, uint16_t port, uint8_t proto)
 {
-    struct endpoint endpoint;
+    struct endpoint_key endpoint;
     uint64_t words[2];
     endpoint_words(words, address, family);
     memcpy(endpoint.address, words, sizeof words);
@@ -45,7 +45,7 @@ static inline struct endpoint endpoint_of(const uint8_t *address, uint8_t family
     return endpoint;
 }
 struct endpoint_slot {
-    struct endpoint key;
+    struct endpoint_key key;
     uint32_t number; /* ENDPOINT_NONE: empty */
 };
 struct endpoints {
@@ -58,8 +58,8 @@ size_t endpoint_size(uint32_t n);
 /* memory: endpoint_size(n) bytes, aligned as for a uint32_t. */
 void endpoint_init(struct endpoints *endpoints, void *memory, uint32_t n);
 /* At most n are added. One that is there keeps its number. */
-void endpoint_add(struct endpoints *endpoints, const struct endpoint *key, uint32_t number);
+void endpoint_add(struct endpoints *endpoints, const struct endpoint_key *key, uint32_t number);
 /* ENDPOINT_NONE: it is not there. */
-uint32_t endpoint_find(const struct endpoints *endpoints, const struct endpoint *key);
+uint32_t endpoint_find(const struct endpoints *endpoints, const struct endpoint_key *key);
 
 #endif

@@ -172,7 +172,7 @@ void forwarder_set_table(struct forwarder *f, const struct fib *table, uint64_t 
 /* Is it an address that we answer for on that port? */
 static bool is_ours(const struct forwarder *f, unsigned port, uint8_t family, const uint8_t *address)
 {
-    struct endpoint at = endpoint_of(address, family, 0, 0);
+    struct endpoint_key at = endpoint_of(address, family, 0, 0);
     for (unsigned i = 0; i < n_neighbors(f); i++) {
         const struct dp_adjacency *a = &f->neighbors[i].config;
         if (a->port == port && a->family == family && same_address(a->own, address, family))
@@ -378,7 +378,7 @@ static struct nat_way way_from(struct forwarder *f, enum nat_side side, unsigned
 
 static enum nat_side side_of(const struct forwarder *f, const struct packet *p)
 {
-    struct endpoint at = endpoint_of(packet_dest(p), packet_family(p), 0, 0);
+    struct endpoint_key at = endpoint_of(packet_dest(p), packet_family(p), 0, 0);
     return endpoint_find(&f->nat.local_index, &at) != ENDPOINT_NONE ? NAT_INSIDE : NAT_OUTSIDE;
 }
 

@@ -47,7 +47,7 @@ void nat_init(struct nat *nat, const struct nat_memory *memory, const uint64_t s
     endpoint_init(&nat->local_index, memory->local_index, memory->n_locals);
     for (uint32_t l = 0; l < memory->n_locals; l++) {
         struct nat_local *local = &memory->locals[l];
-        struct endpoint at = endpoint_of(local->address, local->family, 0, 0);
+        struct endpoint_key at = endpoint_of(local->address, local->family, 0, 0);
         endpoint_add(&nat->local_index, &at, l);
         for (uint32_t i = 0; i < NAT_PORTS; i++) {
             local->by_port[i] = FLOW_NONE;
@@ -66,7 +66,7 @@ void nat_services_init(struct nat_services *services, void *memory, const struct
     endpoint_init(&services->index, memory, 2 * n);
     for (uint32_t i = 0; i < n; i++) {
         const struct nat_service *s = &service[i];
-        struct endpoint at = endpoint_of(s->address, s->family, s->port, s->proto);
+        struct endpoint_key at = endpoint_of(s->address, s->family, s->port, s->proto);
         endpoint_add(&services->index, &at, i);
         at.port = at.proto = 0; /* the address, whatever the port */
         endpoint_add(&services->index, &at, i);
@@ -209,7 +209,7 @@ static void follow_tcp(struct nat *nat, struct nat_session *s, enum nat_side fro
 
 const struct nat_service *nat_service_of(const struct nat *nat, const struct flow_key *key)
 {
-    struct endpoint at = endpoint_of(key->service, key->family, key->service_port, key->proto);
+    struct endpoint_key at = endpoint_of(key->service, key->family, key->service_port, key->proto);
     uint32_t i = nat->services == NULL ? ENDPOINT_NONE : endpoint_find(&nat->services->index, &at);
     return i == ENDPOINT_NONE ? NULL : &nat->services->services[i];
 }
@@ -328,7 +328,7 @@ struct nat_session *nat_find(const struct nat *nat, const struct flow_key *key, 
 /* The address of ours that a packet from inside is for. */
 static const struct nat_local *local_at(const struct nat *nat, const struct packet *p)
 {
-    struct endpoint at = endpoint_of(packet_dest(p), packet_family(p), 0, 0);
+    struct endpoint_key at = endpoint_of(packet_dest(p), packet_family(p), 0, 0);
     uint32_t l = endpoint_find(&nat->local_index, &at);
     return l == ENDPOINT_NONE ? NULL : &nat->memory.locals[l];
 }

@@ -62,7 +62,7 @@ static void resend(struct packet *p, const uint8_t *source, const uint8_t *dest)
 /* About a packet of the client's, which grew by what it was told with. */
 static struct nat_way about_client(struct nat *nat, struct packet *p, struct packet *quote)
 {
-    struct endpoint at = endpoint_of(packet_source(quote), packet_family(p), 0, 0);
+    struct endpoint_key at = endpoint_of(packet_source(quote), packet_family(p), 0, 0);
     uint32_t l = endpoint_find(&nat->local_index, &at);
     const uint32_t *number = l == ENDPOINT_NONE ? NULL : nat_session_at(&nat->memory.locals[l], quote->source);
     const struct nat_session *s = number == NULL || *number == FLOW_NONE ? NULL : &nat->memory.sessions[*number];
@@ -99,7 +99,7 @@ static struct nat_way about_backend(struct nat *nat, struct packet *p, struct pa
 
 static bool is_ours(const struct nat *nat, enum nat_side from, const struct packet *p)
 {
-    struct endpoint at = endpoint_of(packet_dest(p), packet_family(p), 0, 0);
+    struct endpoint_key at = endpoint_of(packet_dest(p), packet_family(p), 0, 0);
     return from == NAT_INSIDE ? endpoint_find(&nat->local_index, &at) != ENDPOINT_NONE
                               : nat->services != NULL && endpoint_find(&nat->services->index, &at) != ENDPOINT_NONE;
 }

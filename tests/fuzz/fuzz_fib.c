@@ -13,7 +13,7 @@ static void look_up(const struct fib *table)
 {
     for (uint32_t i = 0; i < table->services.n; i++) {
         const struct nat_service *s = &table->services.services[i];
-        struct endpoint at = endpoint_of(s->address, s->family, s->port, s->proto);
+        struct endpoint_key at = endpoint_of(s->address, s->family, s->port, s->proto);
         uint32_t found = endpoint_find(&table->services.index, &at);
         FUZZ_EXPECT(found < table->services.n);
         for (uint32_t k = 0; k < s->n_pick; k++) {

@@ -101,7 +101,7 @@ START_TEST(configured_endpoints_are_found_and_no_others)
     struct endpoints endpoints;
     g_autofree void *memory = g_malloc(endpoint_size(N));
     endpoint_init(&endpoints, memory, N);
-    struct endpoint key = {.family = 4, .proto = 6};
+    struct endpoint_key key = {.family = 4, .proto = 6};
     for (uint32_t i = 0; i < N; i++) { /* addresses and ports that are near each other, as configured ones are */
         key.address[3] = (uint8_t)(i % 10);
         key.port = (uint16_t)(80 + i / 10);
@@ -114,7 +114,7 @@ START_TEST(configured_endpoints_are_found_and_no_others)
         key.port = (uint16_t)(80 + i / 10);
         ck_assert_uint_eq(endpoint_find(&endpoints, &key), i);
         for (unsigned byte = 0; byte < sizeof key; byte++) {
-            struct endpoint other = key;
+            struct endpoint_key other = key;
             ((uint8_t *)&other)[byte] ^= 0x80;
             ck_assert_uint_eq(endpoint_find(&endpoints, &other), ENDPOINT_NONE);
         }
