@@ -3,7 +3,8 @@
  * BIRD is told at once when that changes, and again every ANNOUNCER_AGAIN_US whatever it said, so that a BIRD that has
  * just started announces what it should. An agent that has just started does not know what BIRD announces: it takes
  * nothing back before something speaks against it, and for ANNOUNCER_BEGIN_US only what is drained, so that its own
- * restart moves no traffic.
+ * restart moves no traffic. Where the agent before has died (keeper.h), what is settled is announced as it should be
+ * again.
  *
  * Thread safety: belongs to its loop's thread.
  */

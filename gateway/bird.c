@@ -11,12 +11,13 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#define REPLIES 3u /* BIRD's greeting, what it says to the order, the state */
+enum which { NORMAL, LAST, N_PROTOCOLS }; /* of an address */
+#define REPLIES (1 + 2 * N_PROTOCOLS)     /* BIRD's greeting, what it says to the orders, the states */
 #define HEARD_MAX (64u << 10)
 #define AGAIN_US 10000 /* between two looks at a state that passes */
 
 struct order {
-    char *protocol;
+    char *protocol[N_PROTOCOLS];
     bool announce;
     bird_fn fn;
     void *data;
@@ -37,7 +38,8 @@ struct bird {
 static void order_free(void *data)
 {
     struct order *order = data;
-    g_free(order->protocol);
+    for (enum which i = 0; i < N_PROTOCOLS; i++)
+        g_free(order->protocol[i]);
     g_free(order);
 }
 
@@ -84,16 +86,23 @@ static bool read_line(const char *line, unsigned *code, bool *last, const char *
     return true;
 }
 
-/* State of a protocol from a row of `show protocols`: name, kind, table, state. NULL: it is another's; g_free. */
-static char *state_in(const char *row, const char *protocol)
+struct states {
+    char of[N_PROTOCOLS][32]; /* "": nothing was said of it */
+};
+
+/* Reads a row of `show protocols`: name, kind, table, state. The first one of a protocol counts. */
+static void read_state(const char *row, const struct order *order, struct states *states)
 {
     char name[128], state[32];
-    bool read = sscanf(row, "%127s %*s %*s %31s", name, state) == 2;
-    return read && strcmp(name, protocol) == 0 ? g_strdup(state) : NULL;
+    if (sscanf(row, "%127s %*s %*s %31s", name, state) != 2)
+        return;
+    for (enum which i = 0; i < N_PROTOCOLS; i++)
+        if (strcmp(name, order->protocol[i]) == 0 && states->of[i][0] == '\0')
+            g_strlcpy(states->of[i], state, sizeof states->of[i]);
 }
 
-/* One whole reply, from *at on; NULL when it is not whole yet. error is set when BIRD refuses; state: see state_in. */
-static const char *read_reply(const char *at, const char *protocol, char **state, GError **error)
+/* One whole reply, from *at on; NULL when it is not whole yet. error is set when BIRD refuses. */
+static const char *read_reply(const char *at, const struct order *order, struct states *states, GError **error)
 {
     unsigned code = 0;
     bool last = false;
@@ -109,38 +118,48 @@ static const char *read_reply(const char *at, const char *protocol, char **state
         }
         if (code >= 8000 && *error == NULL)
             g_set_error(error, SB_ERROR, SB_ERROR_IO, "BIRD: %04u %s", code, text);
-        if (*state == NULL)
-            *state = state_in(text, protocol);
+        read_state(text, order, states);
     }
     return at;
 }
 
 /* A state that passes: BIRD starts what was enabled, and takes the routes of what was disabled out of its tables. */
-static bool passes(const char *state, bool announce)
+static bool passes(const struct states *states, bool announce)
 {
-    return g_strcmp0(state, announce ? "start" : "flush") == 0;
+    bool passing = false;
+    for (enum which i = 0; i < N_PROTOCOLS; i++)
+        passing = passing || strcmp(states->of[i], announce ? "start" : "flush") == 0;
+    return passing;
+}
+
+static void check_states(const struct order *order, const struct states *states, GError **error)
+{
+    const char *expected = order->announce ? "up" : "down";
+    for (enum which i = 0; i < N_PROTOCOLS && *error == NULL; i++)
+        if (strcmp(states->of[i], expected) != 0)
+            g_set_error(error, SB_ERROR, SB_ERROR_IO, "BIRD: %s is %s, expected %s", order->protocol[i],
+                        states->of[i][0] != '\0' ? states->of[i] : "not there", expected);
 }
 
 /* True: the order is over. */
 static bool read_replies(struct bird *b, const struct order *order, GError **error)
 {
-    g_autofree char *state = NULL;
-    const char *at = b->heard->str, *expected = order->announce ? "up" : "down";
+    struct states states = {0};
+    const char *at = b->heard->str;
     for (unsigned known = b->known; known < REPLIES && *error == NULL; known++) {
-        at = read_reply(at, order->protocol, &state, error);
+        at = read_reply(at, order, &states, error);
         if (at == NULL)
             return false; /* more is to come; then it is read from the beginning */
     }
-    if (*error == NULL && passes(state, order->announce)) {
-        b->known = REPLIES - 1;
+    if (*error == NULL && passes(&states, order->announce)) {
+        b->known = REPLIES - N_PROTOCOLS;
         g_string_truncate(b->heard, 0);
         int64_t again_us = loop_now_us() + AGAIN_US;
         loop_timer_arm(b->timer, MIN(again_us, b->until_us));
         return false;
     }
-    if (*error == NULL && g_strcmp0(state, expected) != 0)
-        g_set_error(error, SB_ERROR, SB_ERROR_IO, "BIRD: %s is %s, expected %s", order->protocol,
-                    state != NULL ? state : "not there", expected);
+    if (*error == NULL)
+        check_states(order, &states, error);
     return true;
 }
 
@@ -184,11 +203,20 @@ static bool dial(struct bird *b, GError **error)
     return loop_watch(b->loop, b->fd, EPOLLIN, on_heard, b, error);
 }
 
-/* The order, and how it stands. */
+static char *look_words(const struct order *order)
+{
+    return g_strdup_printf("show protocols %s\nshow protocols %s\n", order->protocol[NORMAL], order->protocol[LAST]);
+}
+
+/* The order, and how it stands. The normal one is the first to come and the last to go: what else is heard of the
+ * address in between is the same. */
 static bool begin(struct bird *b, const struct order *order, GError **error)
 {
-    g_autofree char *words = g_strdup_printf("%s %s\nshow protocols %s\n", order->announce ? "enable" : "disable",
-                                             order->protocol, order->protocol);
+    g_autofree char *look = look_words(order);
+    const char *verb = order->announce ? "enable" : "disable";
+    enum which first = order->announce ? NORMAL : LAST;
+    g_autofree char *words =
+        g_strdup_printf("%s %s\n%s %s\n%s", verb, order->protocol[first], verb, order->protocol[LAST - first], look);
     b->known = 0;
     b->until_us = loop_now_us() + b->timeout_us;
     g_string_truncate(b->heard, 0);
@@ -197,7 +225,7 @@ static bool begin(struct bird *b, const struct order *order, GError **error)
 
 static bool look_again(struct bird *b, const struct order *order, GError **error)
 {
-    g_autofree char *words = g_strdup_printf("show protocols %s\n", order->protocol);
+    g_autofree char *words = look_words(order);
     if (loop_now_us() < b->until_us)
         return say(b, words, error);
     g_set_error(error, SB_ERROR, SB_ERROR_TIMEOUT, "%s: no answer within %lld ms", b->at.sun_path,
@@ -247,7 +275,9 @@ void bird_order(struct bird *b, const char *protocol, bool announce, bird_fn fn,
 {
     assert(bird_name_good(protocol));
     struct order *order = g_new(struct order, 1);
-    *order = (struct order){.protocol = g_strdup(protocol), .announce = announce, .fn = fn, .data = data};
+    *order = (struct order){.announce = announce, .fn = fn, .data = data};
+    order->protocol[NORMAL] = g_strdup(protocol);
+    order->protocol[LAST] = g_strconcat(BIRD_LAST, protocol, NULL);
     g_queue_push_tail(&b->orders, order);
     if (g_queue_get_length(&b->orders) == 1)
         loop_timer_arm(b->timer, loop_now_us());

@@ -11,12 +11,14 @@
  *   group/NN RESTORE_MS|RESTORE_MAX_MS|CALM_MS|SUSPECT_MS       lines to one room
  *   line/NN GROUP|PREFERENCE|WEIGHT|SRLG       that neighbour is the end of a line of the group
  *   local/NN ADDRESS                           backends are talked to from it
- *   peer/NN GATEWAY                            that neighbour is another gateway of the room, has BFD and is no line:
- * it is handed what may be of its connections (dp_api.h) seed HEX                                   32 digits: the same
- * at every gateway service/NAME ADDRESS:PORT|PROTO|FLAGS|VIP  PROTO: tcp, udp; FLAGS: t TOA, p PROXY, r in turn, -
- * none; VIP: BIRD's protocol that announces it, - none A backend that its checks find down is in the forwarder's table
- * with weight 0: its sessions are not cut off. Ranges and what leads where are checked once more by the forwarder,
- * which refuses the whole.
+ *   peer/NN GATEWAY                            that neighbour is another gateway of the room, has BFD and is no line
+ *                                              (dp_api.h): it is handed what may be of its connections
+ *   seed HEX                                   32 digits: the same at every gateway
+ *   service/NAME ADDRESS:PORT|PROTO|FLAGS|VIP  PROTO: tcp, udp; FLAGS: t TOA, p PROXY, r in turn, - none; VIP: BIRD's
+ *                                              protocol that announces it (bird.h), - none
+ *
+ * A backend that its checks find down is in the forwarder's table with weight 0: its sessions are not cut off. Ranges
+ * and what leads where are checked once more by the forwarder, which refuses the whole.
  *
  * Pure. Thread safety: a struct gwtable does not change.
  */

@@ -6,6 +6,7 @@
 #include "core/sdnotify.h"
 #include "gateway/gwmetrics.h"
 #include "gateway/gwoptions.h"
+#include "gateway/keeper.h"
 #include "gateway/scrape.h"
 
 #include <signal.h>
@@ -21,7 +22,7 @@ static void on_signal(int number)
 }
 
 /* Everything is there: until it is stopped. */
-static void serve(const struct gwoptions *options, struct loop *loop, struct shell *shell)
+static void serve(const struct gwoptions *options, struct loop *loop, struct shell *shell, struct keeper *keeper)
 {
     stop_loop = loop;
     signal(SIGTERM, on_signal);
@@ -32,6 +33,7 @@ static void serve(const struct gwoptions *options, struct loop *loop, struct she
     notify("READY=1");
     struct notify_watchdog *watchdog = notify_watchdog_new(loop);
     loop_run(loop);
+    keeper_dismiss(keeper);
     notify_watchdog_free(watchdog);
     notify("STOPPING=1");
     log_info("gateway agent ends; forwarder and BIRD go on", "name=%s", options->name);
@@ -45,16 +47,19 @@ static char *metrics(void *data)
     return text;
 }
 
-/* The sockets that it is asked at. */
+/* One agent at a time, then the sockets that it is asked at. */
 static bool listen_and_serve(const struct gwoptions *options, struct loop *loop, struct shell *shell, GError **error)
 {
+    sb_auto(keeper) keeper = keeper_new(loop, options->state, options->gateway.bird_socket, error);
+    if (keeper == NULL)
+        return false;
     sb_auto(localsock) sock = localsock_new(loop, options->socket, shell_command, shell, error);
     if (sock == NULL)
         return false;
     sb_auto(scrape) scrape = NULL;
     if (options->metrics != NULL && (scrape = scrape_new(loop, options->metrics, metrics, shell, error)) == NULL)
         return false;
-    serve(options, loop, shell);
+    serve(options, loop, shell, keeper);
     return true;
 }
 

@@ -201,12 +201,15 @@ static void gateway_next_hop(GString *out, const struct topo *topo, const struct
         g_string_append_printf(out, " next hop address %s;", port->address[0]);
 }
 
-/* What a gateway stands by for is a longer road than that to the gateways of its room. */
+/* A last resort is a longer road than that to any other gateway of the room. What a gateway stands by for is a longer
+ * one than both to the gateways of its room. */
 static void gateway_export(GString *out, const struct topo *topo, const struct node *node, const char *vips)
 {
     const struct gateway *gateway = node->object;
-    g_string_append_printf(out, "import none; export filter { if source != RTS_STATIC || net !~ [ %s ] then reject;",
-                           vips);
+    g_string_append_printf(out,
+                           "import none; export filter { if source != RTS_STATIC || net !~ [ %s ] then reject;"
+                           " if proto ~ \"last_*\" then bgp_path.prepend(%u);",
+                           vips, node->asn);
     INVENTORY_FOREACH (topo->inventory, gwvip, vip) {
         g_autofree char *address = endpoint_host(&vip->address);
         if (g_strcmp0(vip->standby, gateway->room) == 0)
@@ -292,14 +295,17 @@ static void bird_static(GString *out, const struct topo *topo, const struct node
     g_string_append(out, "}\n");
 }
 
-/* What a gateway announces, each by a protocol that its agent lets in. */
+/* What a gateway announces, each by the protocols that its agent lets in (gateway/bird.h). */
 static void bird_vips(GString *out, const struct topo *topo, const struct gateway *gateway)
 {
     INVENTORY_FOREACH (topo->inventory, gwvip, vip) {
         g_autofree char *protocol = vip_protocol(vip), *address = endpoint_host(&vip->address);
         if (gwvip_answered_by(vip, gateway->room))
-            g_string_append_printf(out, "protocol static %s { disabled; ipv4; route %s/32 unreachable; }\n", protocol,
-                                   address);
+            g_string_append_printf(
+                out,
+                "protocol static %s { disabled; ipv4; route %s/32 unreachable; }\n"
+                "protocol static last_%s { disabled; ipv4 { preference 100; }; route %s/32 unreachable; }\n",
+                protocol, address, protocol, address);
     }
 }
 

@@ -6,9 +6,9 @@
  *   inet <-> inet   everything: addresses of edges, users, name servers, control site, POPs
  *   line            ring addresses of rooms and of dedicated edges, nothing else
  *   gateway -> pop  the addresses that its agent lets in and this POP is to know, each with the forwarder as next hop
- * (ECMP); its room then tells the POP nothing so that a room never announces the other's addresses to the internet, the
- * internet never sees the ring, and the ring never sees a POP. Replies from an origin address leave by its POP (policy
- * routing, see node_addresses).
+ *                   (ECMP), a last resort by a longer AS path; its room then tells the POP nothing
+ * so that a room never announces the other's addresses to the internet, the internet never sees the ring, and the ring
+ * never sees a POP. Replies from an origin address leave by its POP (policy routing, see node_addresses).
  *
  * Thread safety: pure functions; results are freed with g_free.
  */

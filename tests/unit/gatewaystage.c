@@ -32,6 +32,9 @@ static char *birdc(const char *path, const char *words)
     return out;
 }
 
+#define VIP(name, table, last)                                                                                         \
+    "protocol static " name " { disabled; ipv4 " table "; route 198.51.100." last "/32 blackhole; }\n"
+
 pid_t birdd_start(const char *path)
 {
     g_autofree char *folder = g_path_get_dirname(path);
@@ -39,9 +42,9 @@ pid_t birdd_start(const char *path)
     g_autofree char *pid_file = g_build_filename(folder, "bird.pid", NULL);
     ck_assert(g_file_set_contents(config,
                                   "router id 192.0.2.1;\n"
-                                  "protocol device { }\n"
-                                  "protocol static vip_a { disabled; ipv4; route 198.51.100.1/32 blackhole; }\n"
-                                  "protocol static vip_b { disabled; ipv4; route 198.51.100.2/32 blackhole; }\n",
+                                  "protocol device { }\n" VIP("vip_a", "", "1")
+                                      VIP("last_vip_a", "{ preference 100; }", "1") VIP("vip_b", "", "2")
+                                          VIP("last_vip_b", "{ preference 100; }", "2"),
                                   -1, NULL));
     char *argv[] = {(char *)"bird", (char *)"-f", (char *)"-c", config, (char *)"-s",
                     (char *)path,   (char *)"-P", pid_file,     NULL};

@@ -6,10 +6,11 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-/* A real BIRD whose control socket is PATH; protocols vip_a (198.51.100.1) and vip_b (198.51.100.2) are disabled, and
- * nothing of it comes into a routing table of the machine. Files lie beside the socket. Returns when it answers. */
+/* A real BIRD whose control socket is PATH; protocols vip_a (198.51.100.1) and vip_b (198.51.100.2), and those of last
+ * resort, are disabled, and nothing of it comes into a routing table of the machine. Files lie beside the socket.
+ * Returns when it answers. */
 pid_t birdd_start(const char *path);
-/* As birdc sees it; of vip_a, vip_b. */
+/* As birdc sees it; of vip_a, vip_b, last_vip_a, last_vip_b. */
 bool birdd_announces(const char *path, const char *vip);
 
 /* dataplane/dpsocket.h and a forwarder with ports that no frame comes by, in a process of its own. */

@@ -69,9 +69,11 @@ START_TEST(addresses_are_announced_and_taken_back)
     ck_assert(!birdd_announces(path, "vip_a"));
     check(path, "+vip_a", "ok\n");
     ck_assert(birdd_announces(path, "vip_a") && !birdd_announces(path, "vip_b"));
+    ck_assert(birdd_announces(path, "last_vip_a") && !birdd_announces(path, "last_vip_b"));
     check(path, "+vip_a +vip_b -vip_a +vip_a -vip_a -vip_a", "ok\nok\nok\nok\nok\nok\n");
     ck_assert(!birdd_announces(path, "vip_a") && birdd_announces(path, "vip_b"));
-    g_autofree char *unknown = orders(path, TIMEOUT_US, "+nobody -vip_b");
+    ck_assert(!birdd_announces(path, "last_vip_a") && birdd_announces(path, "last_vip_b"));
+    g_autofree char *unknown = orders(path, TIMEOUT_US, "+vip_nobody -vip_b");
     ck_assert_msg(g_str_has_prefix(unknown, "BIRD: 9001 ") && g_str_has_suffix(unknown, "\nok\n"), "found: %s",
                   unknown);
     check(path, "+vip_a", "ok\n");
@@ -91,26 +93,29 @@ END_TEST
 
 #define HELLO "0001 BIRD 2.0.12 ready.\n"
 #define HEAD "2002-Name       Proto      Table      State  Since         Info\n"
+#define DONE "0011-vip_a: enabled\n0000 \n0011-last_vip_a: enabled\n0000 \n"
+#define ROW(name, state) HEAD "1002-" name " Static master4 " state " 02:58\n0000 \n"
+#define BOTH(normal, last) ROW("vip_a", normal) ROW("last_vip_a", last)
 
 static const struct story {
     const char *says; /* to whoever comes, at | when it has heard something; then ends, unless its end is `...` */
     const char *found;
 } stories[] = {
-    {HELLO "0011-vip_a: enabled\n0000 \n" HEAD "1002-vip_a Static master4 up 02:58\n0000 \n", "ok\n"},
-    {HELLO "0011-vip_a: enabled\n0000 \n" HEAD "1002-vip Static m up 1\n vip_a Static m up 1\n0000 \n...", "ok\n"},
-    {HELLO "0011-vip_a: enabled\n0000 \n" HEAD "1002-vip_a Static master4 down 02:58\n0000 \n...",
-     "BIRD: vip_a is down, expected up\n"},
-    {HELLO "0011-vip_a: enabled\n0000 \n" HEAD "1002-vip_b Static master4 up 02:58\n0000 \n...",
-     "BIRD: vip_a is not there, expected up\n"},
-    {HELLO "0016 Access restricted\n8007 Access denied\n...", "BIRD: 8007 Access denied\n"},
+    {HELLO DONE BOTH("up", "up"), "ok\n"},
+    {HELLO DONE HEAD "1002-vip Static m up 1\n vip_a Static m up 1\n0000 \n" ROW("last_vip_a", "up") "...", "ok\n"},
+    {HELLO DONE BOTH("down", "up") "...", "BIRD: vip_a is down, expected up\n"},
+    {HELLO DONE BOTH("up", "down") "...", "BIRD: last_vip_a is down, expected up\n"},
+    {HELLO DONE ROW("vip_b", "up") ROW("last_vip_a", "up") "...", "BIRD: vip_a is not there, expected up\n"},
+    {HELLO DONE ROW("vip_a", "up") ROW("vip_a", "up") "...", "BIRD: last_vip_a is not there, expected up\n"},
+    {"0016 Access restricted\n8007 Access denied\n...", "BIRD: 8007 Access denied\n"},
     {HELLO "8003 No protocols match\n...", "BIRD: 8003 No protocols match\n"},
+    {HELLO "0011-vip_a: enabled\n0000 \n8003 No protocols match\n...", "BIRD: 8003 No protocols match\n"},
     {"HTTP/1.1 400 Bad Request\r\n...", "BIRD: 'HTTP/1.1 400 Bad Request\r': expected a line with a code\n"},
     {"001 short\n...", "BIRD: '001 short': expected a line with a code\n"},
-    {"|" HELLO "0011-vip_a: enabled\n0000 \n" HEAD "1002-vip_a Static m start 1\n0000 \n|" HEAD
-     "1002-vip_a Static m up 1\n0000 \n...",
-     "ok\n"},
-    {HELLO "0011-vip_a: enabled\n0000 \n" HEAD "1002-vip_a Static m start 1\n0000 \n...",
-     "PATH: no answer within 300 ms\n"},
+    {"|" HELLO DONE BOTH("start", "up") "|" BOTH("up", "up") "...", "ok\n"},
+    {"|" HELLO DONE BOTH("up", "start") "|" BOTH("up", "up") "...", "ok\n"},
+    {HELLO DONE BOTH("start", "up") "...", "PATH: no answer within 300 ms\n"},
+    {HELLO DONE ROW("vip_a", "up"), "PATH: ended before it had answered\n"},
     {HELLO, "PATH: ended before it had answered\n"},
     {"", "PATH: ended before it had answered\n"},
     {HELLO "0011-vip_a: enabled\n...", "PATH: no answer within 300 ms\n"},
@@ -187,13 +192,16 @@ END_TEST
 
 START_TEST(names)
 {
-    static const char *const good[] = {"vip_a", "V1", "_x"}, *const bad[] = {"", "1a", "a-b", "a b", "a\nb", "a;", "ä"};
+    static const char *const good[] = {"vip_a", "vip_1", "vip_"}, *const bad[] = {"",         "last_vip_a", "a",
+                                                                                  "Vip_a",    "vip_a-b",    "vip_a b",
+                                                                                  "vip_a\nb", "vip_a\"",    "vip_ä"};
     for (unsigned i = 0; i < G_N_ELEMENTS(good); i++)
         ck_assert(bird_name_good(good[i]));
     for (unsigned i = 0; i < G_N_ELEMENTS(bad); i++)
         ck_assert(!bird_name_good(bad[i]));
-    g_autofree char *longer = g_strnfill(64, 'a');
-    ck_assert(!bird_name_good(longer));
+    g_autofree char *fill = g_strnfill(54, 'a'), *longest = g_strconcat("vip_", fill, NULL),
+                    *longer = g_strconcat(longest, "a", NULL);
+    ck_assert(bird_name_good(longest) && !bird_name_good(longer)); /* BIRD's own limit, of the last resort's name */
 }
 END_TEST
 

@@ -1,6 +1,7 @@
 /* The real signalbox-gateway beside a real BIRD and a forwarder without ports, with a control server; and kill -9 of
  * each of them. */
 #include "core/loop.h"
+#include "gateway/keeper.h"
 #include "tests/unit/agent_server.h"
 #include "tests/unit/gatewaystage.h"
 #include "tests/unit/unit.h"
@@ -152,12 +153,20 @@ static void await_picture(const struct stage *s, const char *pattern)
 }
 
 /* What BIRD says, and how long it took, in µs. */
-static int64_t await_bird(const struct stage *s, bool a, bool b)
+static int64_t await_both(const struct stage *s, const char *a, bool announces_a, const char *b, bool announces_b)
 {
     int64_t begin_us = loop_now_us();
-    while (birdd_announces(s->bird_path, "vip_a") != a || birdd_announces(s->bird_path, "vip_b") != b)
-        ck_assert_msg(loop_now_us() - begin_us < DEADLINE_US, "BIRD does not: vip_a %d, vip_b %d", a, b);
+    while (birdd_announces(s->bird_path, a) != announces_a || birdd_announces(s->bird_path, b) != announces_b)
+        ck_assert_msg(loop_now_us() - begin_us < DEADLINE_US, "BIRD does not: %s %d, %s %d", a, announces_a, b,
+                      announces_b);
     return loop_now_us() - begin_us;
+}
+
+/* As it should be and as the last resort, too. */
+static int64_t await_bird(const struct stage *s, bool a, bool b)
+{
+    int64_t took_us = await_both(s, "vip_a", a, "vip_b", b);
+    return took_us + await_both(s, "last_vip_a", a, "last_vip_b", b);
 }
 
 /* Number of the table that the forwarder shows. */
@@ -362,31 +371,137 @@ START_TEST(a_bird_that_restarts_is_told_again)
 }
 END_TEST
 
-/* With its server dead, too: last-good from disk. BIRD goes on announcing all the time. */
+static void expect_announced(const struct stage *s, const char *prefix)
+{
+    g_autofree char *a = g_strconcat(prefix, "vip_a", NULL), *b = g_strconcat(prefix, "vip_b", NULL);
+    ck_assert(birdd_announces(s->bird_path, a) && birdd_announces(s->bird_path, b));
+}
+
+/* In order. With its server dead, too: last-good from disk. BIRD goes on announcing all the time. */
 START_TEST(an_agent_that_restarts_moves_nothing)
 {
     struct stage s;
+    int status = 1;
     stage_begin(&s);
     await_picture(&s, "applied 5 [] vip_a+ vip_b+ *");
     await_bird(&s, true, true);
     uint64_t before = in_force(&s);
     say_table(&s, 5, "in", 0);
     s.server.lie = STATUS_500;
-    kill(s.gateway, SIGKILL);
-    waitpid(s.gateway, NULL, 0);
+    kill(s.gateway, SIGTERM);
+    waitpid(s.gateway, &status, 0);
+    ck_assert_int_eq(status, 0);
+    expect_announced(&s, "");
     s.gateway = gateway_start(&s, "--settle=1500"); /* BIRD is told again before */
     int64_t until_us = loop_now_us() + DEADLINE_US;
     for (uint64_t now = 0; now == 0; now = in_force(&s)) {
-        ck_assert(birdd_announces(s.bird_path, "vip_a") && birdd_announces(s.bird_path, "vip_b"));
+        expect_announced(&s, "");
         ck_assert_int_lt(loop_now_us(), until_us);
     }
     ck_assert_uint_gt(in_force(&s), before);
     for (bool settled = false; !settled;) {
         g_autofree char *found = picture(&s);
         settled = strstr(found, "vip_a+ vip_b+") != NULL;
-        ck_assert(birdd_announces(s.bird_path, "vip_a") && birdd_announces(s.bird_path, "vip_b"));
+        expect_announced(&s, "");
         ck_assert_int_lt(loop_now_us(), until_us);
     }
+    stage_end(&s);
+}
+END_TEST
+
+/* The agent's only child; 0: it has none. */
+static pid_t keeper_of(const struct stage *s)
+{
+    g_autofree char *path = g_strdup_printf("/proc/%d/task/%d/children", (int)s->gateway, (int)s->gateway);
+    g_autofree char *text = NULL;
+    ck_assert(g_file_get_contents(path, &text, NULL, NULL));
+    return (pid_t)g_ascii_strtoll(text, NULL, 10);
+}
+
+/* What is left is the last resort, all the time; the next agent, at once or when nobody is there, announces again. */
+START_TEST(an_agent_that_dies_leaves_the_last_resort)
+{
+    struct stage s;
+    int64_t gone_us[KILLS];
+    stage_begin(&s);
+    for (int i = 0; i < KILLS; i++) {
+        await_picture(&s, "applied 5 [] vip_a+ vip_b+ *");
+        await_bird(&s, true, true);
+        kill(keeper_of(&s), SIGTERM); /* as a service manager does that ends a unit */
+        kill9(&s.gateway);
+        if (i % 2 != 0)
+            s.gateway = gateway_start(&s, "--settle=300");
+        gone_us[i] = await_both(&s, "vip_a", false, "vip_b", false);
+        expect_announced(&s, "last_");
+        if (i % 2 == 0)
+            s.gateway = gateway_start(&s, "--settle=100");
+    }
+    qsort(gone_us, KILLS, sizeof *gone_us, by_number);
+    printf("kill -9 of the agent to BIRD with the last resort only: %.0f to %.0f ms\n", (double)gone_us[0] / 1e3,
+           (double)gone_us[KILLS - 1] / 1e3);
+    await_picture(&s, "applied 5 [] vip_a+ vip_b+ *");
+    await_bird(&s, true, true);
+    stage_end(&s);
+}
+END_TEST
+
+/* BIRD hangs: the keeper has KEEPER_S, and no agent is there before it has ended. What it has said is said before the
+ * words of the next one. */
+START_TEST(an_agent_waits_for_the_keeper_before)
+{
+    struct stage s;
+    stage_begin(&s);
+    await_picture(&s, "applied 5 [] vip_a+ vip_b+ *");
+    await_bird(&s, true, true);
+    kill(s.bird, SIGSTOP);
+    int64_t killed_us = loop_now_us();
+    kill9(&s.gateway);
+    s.gateway = gateway_start(&s, "--settle=100");
+    json_t *said;
+    while ((said = status(&s)) == NULL)
+        ck_assert_int_lt(loop_now_us(), killed_us + DEADLINE_US);
+    json_decref(said);
+    ck_assert_int_ge(loop_now_us() - killed_us, KEEPER_S * G_USEC_PER_SEC);
+    kill(s.bird, SIGCONT);
+    await_picture(&s, "applied 5 [] vip_a+ vip_b+ *");
+    await_both(&s, "vip_a", true, "last_vip_a", true);
+    stage_end(&s);
+}
+END_TEST
+
+START_TEST(a_keeper_that_dies_is_replaced)
+{
+    struct stage s;
+    stage_begin(&s);
+    await_picture(&s, "applied 5 [] vip_a+ vip_b+ *");
+    await_bird(&s, true, true);
+    pid_t first = keeper_of(&s), second = 0;
+    ck_assert_int_gt(first, 0);
+    kill(first, SIGKILL);
+    for (int64_t until_us = loop_now_us() + DEADLINE_US; second == 0 || second == first; second = keeper_of(&s))
+        ck_assert_int_lt(loop_now_us(), until_us);
+    expect_announced(&s, "");
+    kill9(&s.gateway);
+    await_both(&s, "vip_a", false, "vip_b", false);
+    expect_announced(&s, "last_");
+    s.gateway = gateway_start(&s, "--settle=100");
+    await_bird(&s, true, true);
+    stage_end(&s);
+}
+END_TEST
+
+START_TEST(a_second_agent_is_refused)
+{
+    struct stage s;
+    int status = 0;
+    stage_begin(&s);
+    await_picture(&s, "applied 5 [] vip_a+ vip_b+ *");
+    await_bird(&s, true, true);
+    pid_t second = gateway_start(&s, "--settle=100");
+    ck_assert_int_eq(waitpid(second, &status, 0), second);
+    ck_assert(WIFEXITED(status) && WEXITSTATUS(status) != 0);
+    await_picture(&s, "applied 5 [] vip_a+ vip_b+ *");
+    expect_announced(&s, "");
     stage_end(&s);
 }
 END_TEST
@@ -403,6 +518,10 @@ static void add(TCase *tcase)
     tcase_add_test(tcase, a_forwarder_that_dies_takes_its_addresses_along);
     tcase_add_test(tcase, a_bird_that_restarts_is_told_again);
     tcase_add_test(tcase, an_agent_that_restarts_moves_nothing);
+    tcase_add_test(tcase, an_agent_that_dies_leaves_the_last_resort);
+    tcase_add_test(tcase, an_agent_waits_for_the_keeper_before);
+    tcase_add_test(tcase, a_keeper_that_dies_is_replaced);
+    tcase_add_test(tcase, a_second_agent_is_refused);
 }
 
 int main(void)

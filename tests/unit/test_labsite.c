@@ -124,7 +124,11 @@ START_TEST(who_lets_whom_know)
     ck_assert_ptr_nonnull(strstr(gateway, "if net = 198.51.100.31/32 then { bgp_path.prepend("));
     g_autofree char *own = bird_config(topo, topo_node(topo, "gw-a1"));
     ck_assert_ptr_nonnull(strstr(own, "protocol static vip_shared_a "));
-    ck_assert_ptr_null(strstr(own, "prepend"));
+    ck_assert_ptr_nonnull(
+        strstr(own, "protocol static last_vip_shared_a { disabled; ipv4 { preference 100; }; route "));
+    const char *prepends = strstr(own, "prepend"); /* of a last resort, to each of two POPs; it stands by for nobody */
+    ck_assert_ptr_nonnull(strstr(own, "if proto ~ \"last_*\" then bgp_path.prepend("));
+    ck_assert_ptr_null(strstr(strstr(prepends + 1, "prepend") + 1, "prepend"));
     ck_assert_ptr_nonnull(strstr(gateway, "next hop address 10.2.21.2; }; }\n"));
     ck_assert_ptr_nonnull(strstr(gateway, "next hop address 10.2.22.2; }; }\n"));
     ck_assert_ptr_null(strstr(gateway, "; next hop address 10.2.21.2; next hop")); /* each POP has its own port */
