@@ -20,8 +20,8 @@
  *        promises its epoch at once and polls where the newest table is, so an agent with several servers in its list
  *        is never held by one that is behind. 204 says nothing, and is borne.
  * The bearer token's name must be the edge's; 403 otherwise. A report is sent once a second, and at once when the
- * applied stamp, the promise or the state changes. A new reign claims its edges by publishing its first generation
- * under its epoch: their next reports carry it as `promised`.
+ * applied stamp, the promise or the state changes, or an entrance goes down or comes back. A new reign claims its
+ * edges by publishing its first generation under its epoch: their next reports carry it as `promised`.
  *
  * Thread safety: definitions only.
  */

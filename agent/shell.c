@@ -364,6 +364,11 @@ void shell_sampled(struct shell *shell)
     link_report(shell->link);
 }
 
+void shell_changed(struct shell *shell)
+{
+    link_report(shell->link);
+}
+
 /* ---- life ---- */
 
 struct shell *shell_new(struct loop *loop, const struct shell_config *config, const struct actuator *actuator,

@@ -42,6 +42,7 @@ void shell_applied(struct shell *shell);
 void shell_apply_failed(struct shell *shell, const char *why);
 void shell_restarted(struct shell *shell, const char *what); /* a new process, or someone else's change */
 void shell_sampled(struct shell *shell);
+void shell_changed(struct shell *shell); /* what it reports is news: servers are told at once */
 /* For the next reports, and the log. */
 void shell_note(struct shell *shell, const char *text);
 

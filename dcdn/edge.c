@@ -140,6 +140,30 @@ static void edge_apply(void *data, const struct manifest *manifest, GBytes *cons
 
 /* ---- reporting ---- */
 
+/* The same entrances are up, in the same order. */
+static bool same_health(const json_t *before, const json_t *now)
+{
+    bool same = json_array_size(before) == json_array_size(now);
+    for (size_t i = 0; same && i < json_array_size(now); i++)
+        for (const char *const *member = (const char *const[]){"room", "via", "up", NULL}; *member != NULL; member++)
+            same = same && json_equal(json_object_get(json_array_get(before, i), *member),
+                                      json_object_get(json_array_get(now, i), *member));
+    return same;
+}
+
+/* An entrance that is down, or back, is what people wait to be told. The rest is as it was last sampled: a window of
+ * its own would be too short for a rate. */
+static void on_checked(void *data, const char *stat)
+{
+    struct edge *edge = data;
+    json_t *origins = origins_from_stat(stat);
+    bool same = same_health(edge->origins, origins);
+    json_decref(edge->origins);
+    edge->origins = origins;
+    if (!same)
+        shell_changed(edge->shell);
+}
+
 static void edge_report(void *data, json_t *report)
 {
     const struct edge *edge = data;
@@ -162,7 +186,7 @@ static void edge_report(void *data, json_t *report)
 struct edge *edge_new(struct loop *loop, const struct edge_settings *settings)
 {
     struct edge *edge = g_new0(struct edge, 1);
-    struct haproxy_callbacks callbacks = {edge, on_applied, on_failed, on_restarted, on_noted};
+    struct haproxy_callbacks callbacks = {edge, on_applied, on_failed, on_restarted, on_noted, on_checked};
     struct endpoint listen = {0};
     endpoint_parse(settings->listen, &listen); /* edge_settings_check has seen it */
     edge_files_sweep(settings);

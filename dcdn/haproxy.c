@@ -496,6 +496,8 @@ static void on_watch(void *data, const char *reply, const GError *error)
     step_holds(h, what == NULL ? replies : NULL);
     if (what != NULL)
         lost(h, what);
+    else
+        h->callbacks.checked(h->callbacks.data, replies->pdata[0]);
 }
 
 static void on_watch_timer(void *data)

@@ -30,6 +30,8 @@ struct haproxy_callbacks {
     void (*restarted)(void *data, const char *what);
     /* Something that people should know; not during an apply. */
     void (*noted)(void *data, const char *text);
+    /* Each watch, while all is well: what it says of be_health, as origins_from_stat (counters.h) takes it. */
+    void (*checked)(void *data, const char *stat);
 };
 
 struct haproxy;

@@ -334,9 +334,15 @@ void stage_stop_haproxy(struct stage *s)
     waitpid(s->haproxy_pid, NULL, 0);
 }
 
+static void on_checked(void *data, const char *stat)
+{
+    (void)data;
+    (void)stat;
+}
+
 static void start_driver(struct stage *s)
 {
-    struct haproxy_callbacks callbacks = {s, on_applied, on_failed, on_restarted, on_noted};
+    struct haproxy_callbacks callbacks = {s, on_applied, on_failed, on_restarted, on_noted, on_checked};
     g_autoptr(GError) error = NULL;
     s->loop = loop_new(&error);
     s->haproxy = haproxy_new(s->loop, &s->settings, &callbacks);

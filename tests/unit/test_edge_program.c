@@ -335,6 +335,48 @@ START_TEST(pins_and_entrances_are_read)
 }
 END_TEST
 
+/* Two reports one after the other, of the same sample, that differ in whether the first entrance is up. *up: is it, by
+ * the last one? */
+static bool told_between_samples(const char *reports, bool *up)
+{
+    bool told = false;
+    *up = false;
+    json_t *before = NULL;
+    g_auto(GStrv) lines = g_strsplit(reports, "\n", -1);
+    for (char **line = lines; *line != NULL; line++) {
+        json_t *report = json_loads(*line, 0, NULL);
+        json_t *was = json_object_get(json_array_get(json_object_get(before, "origins"), 0), "up"),
+               *is = json_object_get(json_array_get(json_object_get(report, "origins"), 0), "up");
+        told = told || (was != NULL && is != NULL && !json_equal(was, is) &&
+                        json_equal(json_object_get(before, "window_us"), json_object_get(report, "window_us")));
+        *up = report != NULL ? json_is_true(is) : *up;
+        json_decref(before);
+        before = report;
+    }
+    json_decref(before);
+    return told;
+}
+
+/* Checks take a moment to find out that nobody is there after all: up and down, again and again. */
+START_TEST(an_entrance_that_goes_down_or_comes_back_is_told_before_the_next_sample)
+{
+    struct stage s;
+    stage_begin(&s, 1);
+    await_status(&s, "applied", 5, "");
+    int64_t until_us = loop_now_us() + DEADLINE_US;
+    for (bool told = false, up; !told;) {
+        pthread_mutex_lock(&s.server[0].lock);
+        told = told_between_samples(s.server[0].reports != NULL ? s.server[0].reports : "", &up);
+        pthread_mutex_unlock(&s.server[0].lock);
+        ck_assert_msg(told || loop_now_us() < until_us, "found reports of each second only, expected some in between");
+        if (!told && !up)
+            g_free(say(s.haproxy_socket, "set server be_health/room-a.pop-a1 health up\n"));
+        poll(NULL, 0, 50);
+    }
+    stage_end(&s);
+}
+END_TEST
+
 static pid_t worker_of(struct stage *s)
 {
     g_autofree char *info = say(s->haproxy_socket, "show info\n");
@@ -668,6 +710,7 @@ static void add(TCase *tcase)
     tcase_add_test(tcase, a_hold_is_in_force_before_the_agent_is);
     tcase_add_test(tcase, a_hung_haproxy_is_said_within_two_seconds_and_caught_up_with);
     tcase_add_test(tcase, pins_and_entrances_are_read);
+    tcase_add_test(tcase, an_entrance_that_goes_down_or_comes_back_is_told_before_the_next_sample);
     tcase_add_test(tcase, a_killed_haproxy_and_a_lost_socket_are_said_and_repaired);
 }
 
