@@ -56,7 +56,8 @@ struct executor {
     int64_t engine_wants_us; /* when the engine wants its next tick */
     int64_t condition_us;    /* when to look at the condition next */
     struct alarm_book *alarms;
-    int64_t alarms_us; /* when to look at them next */
+    int64_t alarms_looked_us, alarms_us; /* when they were looked at; when to do so next */
+    uint64_t alarms_flips;               /* of what was observed (observe.h) when they were looked at */
     struct ballast *ballast;
     uint64_t ballast_size;
     char *failed;     /* why this turn's write failed, or NULL */

@@ -389,7 +389,7 @@ static void keep_failing(struct edge_report *report, const struct edge_report *b
 }
 
 /* What has not changed keeps the time at which it was first reported. */
-static void keep_times(struct edge_report *report, const struct edge_report *before)
+static void keep_times(struct observed *observed, struct edge_report *report, const struct edge_report *before)
 {
     if (stamp_compare(report->applied, before->applied) == 0)
         report->applied_at_us = before->applied_at_us;
@@ -401,6 +401,8 @@ static void keep_times(struct edge_report *report, const struct edge_report *bef
         const struct origin_health *old = origin_find(before, origin->room, origin->via);
         if (old != NULL && old->up == origin->up)
             origin->since_us = old->since_us;
+        else if (old != NULL)
+            observed->flips++;
     }
     for (guint i = 0; i < report->holds->len; i++) {
         struct room_hold *hold = report->holds->pdata[i];
@@ -426,7 +428,7 @@ bool observed_edge_report(struct observed *observed, const char *edge, const jso
         return false;
     const struct edge_report *before = observed_edge(observed, edge);
     if (before != NULL)
-        keep_times(report, before);
+        keep_times(observed, report, before);
     g_hash_table_replace(observed->edges, report->edge, report);
     return true;
 }

@@ -78,6 +78,7 @@ struct server_report { /* of one authoritative server, or of a registry, from it
 struct observed {
     GHashTable *edges;   /* name -> struct edge_report * */
     GHashTable *servers; /* name -> struct server_report * */
+    uint64_t flips;      /* how often a report had an entrance up that was down in the edge's last one, or down */
 };
 struct observed *observed_new(void);
 void observed_free(struct observed *observed);

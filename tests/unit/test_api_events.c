@@ -192,6 +192,68 @@ START_TEST(the_status_comes_with_the_events)
 }
 END_TEST
 
+static void report_pops(const char *token, const char *edge, const char *room, const char *const pops[2], bool up)
+{
+    g_autofree char *url = g_strdup_printf("/agent/v1/edges/%s/report", edge);
+    json_t *report =
+        json_pack("{s:s, s:s, s:i, s:{s:i, s:i}, s:s, s:n, s:i, s:[], s:[], s:[], s:[]}", "edge", edge, "cluster",
+                  "two-rooms", "promised", 65536, "applied", "epoch", 65536, "generation", 2, "state", "applied",
+                  "error", "window_us", 1000000, "counters", "origins", "probes", "events");
+    for (size_t i = 0; i < 2; i++)
+        json_array_append_new(json_object_get(report, "origins"),
+                              json_pack("{s:s, s:s, s:b, s:s, s:i}", "room", room, "via", pops[i], "up", up, "status",
+                                        up ? "L7OK" : "L4TOUT", "latency_us", 1000));
+    char *body = json_dumps(report, JSON_COMPACT);
+    ck_assert_uint_eq(served_call(&served, served.agents, token, "POST", url, NULL, body, NULL, NULL), 200);
+    free(body);
+    json_decref(report);
+}
+
+/* Waits for an alarm to be told; at_us of its entry. */
+static int64_t alarm_at_us(const char *key)
+{
+    g_autofree char *begin = g_strdup_printf("\"kind\":\"alarm\",\"id\":\"%s\",\"at_us\":", key), *id = g_strdup("0");
+    for (;;) {
+        struct answer answer = ask(id, 25);
+        const char *found = strstr(answer.text, begin), *waited = strstr(answer.text, ": nothing new");
+        int64_t at_us = found != NULL ? g_ascii_strtoll(found + strlen(begin), NULL, 10) : 0;
+        ck_assert_msg(found != NULL || waited == NULL, "%s was never told", key);
+        g_autoptr(GArray) seqs = g_array_new(FALSE, FALSE, sizeof(json_int_t));
+        take(answer, seqs, &id);
+        if (at_us != 0)
+            return at_us;
+    }
+}
+
+/* µs from the report that makes it so until the alarm of all POPs, a moment after that of one. */
+static int64_t told_after_us(char *const tokens[2], const char *room, const char *const pops[2])
+{
+    static const char *const edges[] = {"edge-1", "edge-2"};
+    g_autofree char *pop = g_strdup_printf("pop/%s", pops[0]), *all = g_strdup_printf("entrances/%s", room);
+    for (int i = 0; i < 2; i++)
+        report_pops(tokens[i], edges[i], room, pops, true);
+    report_pops(tokens[0], edges[0], room, pops, false);
+    alarm_at_us(pop);
+    int64_t start_us = wall_now_us();
+    report_pops(tokens[1], edges[1], room, pops, false);
+    return alarm_at_us(all) - start_us;
+}
+
+#define SOON_US 300000 /* alarms are looked at twice a second in any case */
+
+/* An entrance that goes down is no matter for the next look. The second room is for a machine that stood still. */
+START_TEST(an_alarm_of_entrances_is_told_at_once)
+{
+    served_apply_site(&served);
+    char *tokens[] = {served_token(&served, "edge-1", "agent"), served_token(&served, "edge-2", "agent")};
+    int64_t a_us = told_after_us(tokens, "room-a", (const char *const[]){"pop-a1", "pop-a2"});
+    int64_t b_us = told_after_us(tokens, "room-b", (const char *const[]){"pop-b1", "pop-b2"});
+    ck_assert_int_lt(MIN(a_us, b_us), SOON_US);
+    g_free(tokens[0]);
+    g_free(tokens[1]);
+}
+END_TEST
+
 START_TEST(what_is_gone_is_said)
 {
     g_autoptr(GArray) seqs = g_array_new(FALSE, FALSE, sizeof(json_int_t));
@@ -281,6 +343,7 @@ static void add(TCase *tcase)
     tcase_add_test(tcase, who_waits_is_told);
     tcase_add_test(tcase, who_waits_in_vain_gets_a_sign_of_life);
     tcase_add_test(tcase, the_status_comes_with_the_events);
+    tcase_add_test(tcase, an_alarm_of_entrances_is_told_at_once);
     tcase_add_test(tcase, what_is_gone_is_said);
     tcase_add_test(tcase, a_damaged_entry_is_named);
     tcase_add_test(tcase, a_slow_client_costs_nothing);
