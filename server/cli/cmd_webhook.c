@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* --url, --key, --event into the object, --reason into the body. False: usage. */
+/* --url, --key, --chat, --event into the object, --reason into the body. False: usage. */
 static bool set_flags(int argc, char **argv, json_t *object, json_t *body)
 {
     json_t *events = json_array();
@@ -14,7 +14,7 @@ static bool set_flags(int argc, char **argv, json_t *object, json_t *body)
             json_array_append_new(events, json_string(argv[i + 1]));
         else if (strcmp(argv[i], "--reason") == 0)
             json_object_set_new(body, "reason", json_string(argv[i + 1]));
-        else if (strcmp(argv[i], "--url") == 0 || strcmp(argv[i], "--key") == 0)
+        else if (g_strv_contains((const char *const[]){"--url", "--key", "--chat", NULL}, argv[i]))
             json_object_set_new(object, argv[i] + 2, json_string(argv[i + 1]));
         else
             ok = false;

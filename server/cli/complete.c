@@ -78,6 +78,7 @@ static void offer_value(struct cli *cli, const char *start, const struct usage_f
         const char *place, *path, *rows, *member;
     } listed[] = {{"PLAN", "/v1/plans", "plans", "plan"},
                   {"ID", "/v1/executions", "executions", "id"},
+                  {"ALARM", "/v1/status", "alarms", "key"},
                   {"TOKEN", "/v1/tokens", "tokens", "name"},
                   {"PERSON", "/v1/users", "users", "name"}};
     for (size_t i = 0; i < G_N_ELEMENTS(listed); i++)

@@ -1,4 +1,5 @@
 /* The command line as scripts meet it: exit codes, and a server that goes away in the middle. */
+#include "core/loop.h"
 #include "tests/unit/served_cli.h"
 #include "tests/unit/unit.h"
 
@@ -6,6 +7,8 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/wait.h>
+
+#define LIMIT_US (30 * (int64_t)G_USEC_PER_SEC) /* a limit, not a wait */
 
 /* An execution that waits for entrances that nobody sees up: it has written nothing. */
 static char *waiting(void)
@@ -125,6 +128,52 @@ START_TEST(follows_through_a_restart)
     beside_says(&follower, "the server was restarted; going on");
     abort_it(id);
     ck_assert_int_eq(beside_end(&follower), 5);
+}
+END_TEST
+
+START_TEST(alarms_and_who_looks_after_them)
+{
+    served_apply_site(&served);
+    int64_t until_us = loop_now_us() + LIMIT_US;
+    for (bool there = false; !there;) { /* its drivers have no key */
+        json_t *answer = run_json(SIGNALBOX_RUN("--json", "alarm", "list"));
+        there = json_array_size(json_object_get(answer, "alarms")) > 0;
+        json_decref(answer);
+        ck_assert_int_lt(loop_now_us(), until_us);
+    }
+    expect_run(SIGNALBOX_RUN("alarm", "list"), 0, "nameserver/ns-1", "");
+    expect_run(SIGNALBOX_RUN("alarm", "ack", "nameserver/ns-1", "--reason", "on my way"), 0, "",
+               "uid:0 looks after nameserver/ns-1");
+    expect_run(SIGNALBOX_RUN("alarm", "list"), 0, "uid:0", "");
+    expect_run(SIGNALBOX_RUN("--json", "alarm", "ack", "nameserver/ns-1"), 0, "\"acknowledged\"", "");
+    expect_run(SIGNALBOX_RUN("alarm", "ack", "pop/pop-a1"), 1, "",
+               "alarm pop/pop-a1: found none, expected one that lasts");
+    expect_run(SIGNALBOX_RUN("alarm", "ack", "blind"), 2, "", "found \"blind\", expected an alarm as");
+    expect_run(SIGNALBOX_RUN("alarm", "ack"), 2, "", "usage: signalbox alarm list");
+}
+END_TEST
+
+START_TEST(reminders_hang_on_levers)
+{
+    served_apply_site(&served);
+    expect_run(SIGNALBOX_RUN("reminder", "list"), 0, "", "nothing hangs on a lever");
+    expect_run(SIGNALBOX_RUN("reminder", "set", "splice", "--on", "pop/pop-a1", "--owner", "alice", "--why",
+                             "fibre works", "--until", "2030-11-10T00:00:00Z", "--lock"),
+               0, "+ reminder splice", "");
+    expect_run(SIGNALBOX_RUN("reminder", "list"), 0, "fibre works", "");
+    json_t *answer = run_json(SIGNALBOX_RUN("--json", "reminder", "list"));
+    ck_assert(json_is_true(json_object_get(json_array_get(json_object_get(answer, "objects"), 0), "lock")));
+    json_decref(answer);
+    expect_run(SIGNALBOX_RUN("control", "set", "pop", "pop-a1", "out"), 3, "", "locked by alice");
+    expect_run(SIGNALBOX_RUN("reminder", "set", "splice", "--on", "pop/pop-a1", "--owner", "bob", "--why", "later"), 0,
+               "~ reminder splice", "");
+    expect_run(SIGNALBOX_RUN("control", "set", "pop", "pop-a1", "out"), 0, "", "pop pop-a1 is out"); /* no lock now */
+    expect_run(SIGNALBOX_RUN("reminder", "set", "x", "--on", "pop-a1", "--owner", "bob", "--why", "x"), 2, "",
+               "found \"pop-a1\"");
+    expect_run(SIGNALBOX_RUN("reminder", "set", "x", "--on", "pop/pop-a1", "--why", "x"), 2, "",
+               "usage: signalbox reminder list");
+    expect_run(SIGNALBOX_RUN("reminder", "clear", "splice"), 0, "- reminder splice", "");
+    expect_run(SIGNALBOX_RUN("reminder", "clear", "splice"), 1, "", "reminder splice: the inventory has none");
 }
 END_TEST
 
@@ -276,6 +325,8 @@ static void add(TCase *tcase)
     tcase_add_test(tcase, exit_codes);
     tcase_add_test(tcase, a_report);
     tcase_add_test(tcase, follows_through_a_restart);
+    tcase_add_test(tcase, alarms_and_who_looks_after_them);
+    tcase_add_test(tcase, reminders_hang_on_levers);
     tcase_add_test(tcase, tokens_with_scopes_and_an_end);
     tcase_add_test(tcase, pins_and_their_keys);
     tcase_add_test(tcase, acts_on_an_execution);
