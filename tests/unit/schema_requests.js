@@ -75,6 +75,8 @@ async function look() {
   const executions = (await get('/v1/executions')).executions, running = executions.filter((row) => row.state === 'running');
   pool.executions = (running.length > 0 ? running : executions).slice(0, 5).map((row) => row.id);
   pool.recordings = (await get('/v1/recordings')).recordings.map((row) => row.name);
+  pool.users = (await get('/v1/users')).users.map((row) => row.name);
+  pool.alarms = (await get('/v1/status')).alarms;
   pool.tokens = (await get('/v1/tokens')).tokens.map((row) => row.name).filter((name) => !/^keep-|^edge-/.test(name));
   const manifest = JSON.parse((await ask(agents, agentToken, 'GET', '/agent/v1/edges/edge-1/table', {})).text);
   pool.parts = Object.values(manifest.parts || {});
@@ -90,6 +92,8 @@ function readLevers() {
     levers[name] = found ? { kind: found[1], words: found[2].match(/[a-z0-9]+/g).filter((one) => one !== 'or') } : { kind: 'x', words: [] };
   }
 }
+// An object of the inventory, in a body of its own.
+const isObject = (template) => /^\/v1\/(inventory|reminders)\//.test(template);
 const objectOf = (lever) => pick((levers[lever] && pool.object[levers[lever].kind]) || ['tier/normal']);
 
 function word(member, description) {
@@ -121,6 +125,7 @@ function valid(schema, member, description) {
     case 'integer': {
       const min = schema.minimum !== undefined ? schema.minimum : 0, max = schema.maximum !== undefined ? schema.maximum : min + 100000;
       if (['generation', 'after'].includes(member)) return min + below(30);
+      if (member === 'at') return Date.now() * 1000;
       if (member === 'expires_us') return Date.now() * 1000 + 3600e6;
       return chance(0.2) ? pick([min, Math.min(max, Number.MAX_SAFE_INTEGER)]) : min + below(Math.min(max - min, 1e6) + 1);
     }
@@ -168,6 +173,10 @@ const paramValues = {
   '/v1/executions': { id: () => pick(pool.executions.concat('none')) },
   '/v1/recordings': { name: () => pick(pool.recordings.concat('none')) },
   '/v1/tokens': { name: () => pick(pool.tokens.concat('none')) },
+  '/v1/reminders': { name: () => pick((pool.object.reminder || []).concat(newName())) },
+  '/v1/alarms': { kind: () => pick(pool.alarms.map((one) => one.kind).concat('pop')),
+    object: (kind) => pick(pool.alarms.filter((one) => one.kind === kind).map((one) => one.object).concat('pop-a1')) },
+  '/v1/users': { name: () => pick(pool.users.concat('none')) },
   '/v1/webhooks': { name: () => pick((pool.object.webhook || []).concat('none')) },
   '/agent/v1/edges': { name: () => 'edge-1' },
   '/agent/v1/parts': { hash: () => pick(pool.parts.concat('0123')) },
@@ -186,7 +195,7 @@ function queryOf(parameters, mood) {
   const parts = [];
   for (const parameter of parameters.filter((one) => one.in === 'query')) {
     const name = parameter.name, waits = name === 'wait'; // it is its default that is long
-    if (!waits && chance(0.5) && !(mood === 'valid' && ['url', 'generation'].includes(name))) continue;
+    if (!waits && chance(0.5) && !(mood === 'valid' && ['url', 'generation', 'at'].includes(name))) continue;
     const wrong = mood !== 'valid' && chance(0.5);
     const value = wrong ? pick([...nasty, '99999', '-1', '1.5', '0x1']) : waits ? 0 : valid(parameter.schema, name, parameter.description);
     if (waits && /^(\+|\s)*0*(1?\d|2[0-5])$/.test(String(value).trim())) parts.push('wait=0');
@@ -206,6 +215,8 @@ function headersOf(method, mood) {
 // An object, or a part of it, is the one that the path names.
 function objectBody(operation, taken) {
   const json = valid(spec.components.schemas[taken.kind] || spec.components.schemas.zone);
+  const lever = pick(Object.keys(levers));
+  if (taken.kind === 'reminder') json.on = `${lever}/${objectOf(lever)}`;
   if (operation.method === 'PUT') return Object.assign(json, { kind: taken.kind, name: taken.name });
   for (const key of Object.keys(json)) if (['kind', 'name'].includes(key) || chance(0.5)) delete json[key];
   return json;
@@ -214,7 +225,8 @@ function bodyOf(operation, mood, taken) {
   if (!operation.requestBody) return undefined;
   if (mood === 'hostile' && chance(0.7)) return { bytes: pick(hostileBodies) };
   const schema = operation.requestBody.content['application/json'].schema;
-  const json = operation.template.startsWith('/v1/inventory') ? objectBody(operation, taken) : valid(schema);
+  const json = isObject(operation.template) ? objectBody(operation, taken) : valid(schema);
+  if (operation.id === 'login') json.name = pick(pool.users);
   if (taken.lever in levers && chance(0.8)) json.value = pick([...levers[taken.lever].words, 'default']);
   const text = JSON.stringify(mood === 'valid' ? json : mutate(json));
   return { bytes: Buffer.from(text), json: JSON.parse(text) };
@@ -241,10 +253,10 @@ function judge(ajv, id, operation, taken, body, answer, what) {
     const schema = good && good['application/json'] && good['application/json'].schema;
     if (schema && answer.status !== 204 && (!answer.type.startsWith('application/json') || !check(schema.$ref, json)))
       fail(`${id}: the answer is not as described: ${ajv.errorsText()}`, what);
-    const put = operation.method === 'PUT' && operation.template.startsWith('/v1/inventory/'); // as its kind describes it
+    const put = operation.method === 'PUT' && isObject(operation.template); // as its kind describes it
     const asked = operation.requestBody && operation.requestBody.content['application/json'].schema;
     const sent = put && body && body.json ? Object.assign({}, body.json, taken) : body && body.json;
-    if (put && sent) for (const common of ['reason', 'overrides', 'dry_run', 'revision']) delete sent[common];
+    if (put && sent) for (const common of ['reason', 'overrides', 'dry_run', 'revision', 'at']) delete sent[common];
     if (sent !== undefined && asked && !check(put ? '#/components/schemas/Object' : asked.$ref, sent))
       fail(`${id}: accepted what the description refuses: ${ajv.errorsText()}`, what);
   }
@@ -253,6 +265,7 @@ function judge(ajv, id, operation, taken, body, answer, what) {
 async function one(ajv, operation, mood, counts) {
   const { base, bearer, method, template, id, parameters } = operation;
   const taken = {}, path = pathOf(template, mood, taken) + queryOf(parameters, mood), headers = headersOf(method, mood);
+  if (template.startsWith('/v1/reminders')) taken.kind = 'reminder';
   const body = bodyOf(operation, mood, taken);
   const what = `${method} ${path.slice(0, 300)} ${JSON.stringify(headers)} ${body ? body.bytes.toString().slice(0, 600) : ''}`;
   try {

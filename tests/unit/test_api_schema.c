@@ -17,6 +17,12 @@ START_TEST(requests_by_the_schema)
     apply_pop_plans();
     served_apply(&served, json_pack("{s:[{s:s, s:s, s:s, s:s}]}", "objects", "kind", "webhook", "name", "hook-1", "url",
                                     "https://hook.invalid/", "key", "none")); /* without a key nothing is sent */
+    served_apply(&served, json_pack("{s:[{s:s, s:s, s:s, s:s, s:s}]}", "objects", "kind", "reminder", "name", "splice",
+                                    "on", "room.ingress/room-b", "owner", "alice", "why", "fibre works"));
+    ck_assert_uint_eq(served_local(&served, "POST", "/v1/users", NULL,
+                                   "{\"name\":\"alice\",\"role\":\"viewer\",\"password\":\"correct horse battery\"}",
+                                   NULL),
+                      201);
     admin = served_token(&served, "keep-admin", "admin");
     agent = served_token(&served, "edge-1", "agent");
     g_setenv("NODE_PATH", "/usr/share/nodejs", TRUE); /* where Debian's packages are, for a node of any origin */
