@@ -19,6 +19,9 @@
 #define ROWS 500                 /* read at once */
 #define TEXT_SIZE_MAX (1u << 20) /* bytes of an answer, but for its last event */
 #define RETRY "retry: 100\n\n"   /* ms until a client comes again */
+/* An entrance that goes down or comes back is no entry of the journal. Whoever draws the site is told at once, also if
+ * it was while he came again; a client that has heard of it already is told once or twice more. */
+#define FLIP_US 300000
 
 static const char *const kinds[] = {"alarm", "audit", "event", "execution", "generation", NULL};
 
@@ -164,7 +167,8 @@ static void answer_with_status(struct call *call, const struct turn *turn)
 bool events_ready(struct call *call, struct turn *turn, bool last, GError **error)
 {
     (void)error;
-    if (call->with_status && (last || call->told != NULL)) {
+    bool flipped = turn->now.us - engine_observed(turn->engine)->flipped_us < FLIP_US;
+    if (call->with_status && (last || call->told != NULL || flipped)) {
         answer_with_status(call, turn);
         return true;
     }

@@ -74,12 +74,12 @@ static void arm(struct executor *x)
 static void look_at_alarms(struct executor *x)
 {
     struct now now = {loop_now_us(), wall_now_us()};
-    uint64_t flips = engine_observed(x->engine)->flips;
-    if (flips != x->alarms_flips)
+    int64_t flipped_us = engine_observed(x->engine)->flipped_us;
+    if (flipped_us != x->alarms_flipped_us)
         x->alarms_us = MIN(x->alarms_us, x->alarms_looked_us + ALARMS_FLIPPED_US);
     if (now.us < x->alarms_us)
         return;
-    x->alarms_flips = flips;
+    x->alarms_flipped_us = flipped_us;
     x->alarms_looked_us = now.us;
     x->alarms_us = now.us + ALARMS_US;
     if (x->unwritable != NULL || engine_world(x->engine) == NULL)
@@ -111,8 +111,10 @@ static void turn_end(struct executor *x)
     x->engine_wants_us = engine_tick(x->engine, loop_now_us(), &effects);
     look_at_alarms(x);
     carry_out_or_end(x, &effects);
-    bool news = x->news;
+    int64_t flipped_us = engine_observed(x->engine)->flipped_us;
+    bool news = x->news || flipped_us != x->flipped_us;
     x->news = false;
+    x->flipped_us = flipped_us;
     ask_watchers(x, news, false);
     if (x->recorder != NULL)
         recorder_turn(x->recorder, x->engine);

@@ -100,8 +100,9 @@ const char *executor_failed(struct executor *executor);
 void executor_answered(struct executor *executor);
 void executor_submit(struct executor *executor, turn_fn work, turn_done_fn done, void *data);
 
-/* For those that wait for news: runs `ready` now and after every turn that wrote to the journal, until it returns true;
- * then `done`. `last`: the time is up, or executor_release was called; it will not be asked again. */
+/* For those that wait for news: runs `ready` now and after every turn that wrote to the journal or heard that an
+ * entrance is down or back, until it returns true; then `done`. `last`: the time is up, or executor_release was called;
+ * it will not be asked again. */
 typedef bool (*turn_ready_fn)(void *data, struct turn *turn, bool last);
 void executor_submit_when(struct executor *executor, turn_ready_fn ready, int64_t until_us, turn_done_fn done,
                           void *data);

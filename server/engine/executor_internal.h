@@ -57,7 +57,8 @@ struct executor {
     int64_t condition_us;    /* when to look at the condition next */
     struct alarm_book *alarms;
     int64_t alarms_looked_us, alarms_us; /* when they were looked at; when to do so next */
-    uint64_t alarms_flips;               /* of what was observed (observe.h) when they were looked at */
+    int64_t alarms_flipped_us;           /* as observe.h had it then */
+    int64_t flipped_us;                  /* and when those who wait were asked */
     struct ballast *ballast;
     uint64_t ballast_size;
     char *failed;     /* why this turn's write failed, or NULL */

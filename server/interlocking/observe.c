@@ -402,7 +402,7 @@ static void keep_times(struct observed *observed, struct edge_report *report, co
         if (old != NULL && old->up == origin->up)
             origin->since_us = old->since_us;
         else if (old != NULL)
-            observed->flips++;
+            observed->flipped_us = report->at_us;
     }
     for (guint i = 0; i < report->holds->len; i++) {
         struct room_hold *hold = report->holds->pdata[i];

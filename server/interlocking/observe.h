@@ -78,7 +78,7 @@ struct server_report { /* of one authoritative server, or of a registry, from it
 struct observed {
     GHashTable *edges;   /* name -> struct edge_report * */
     GHashTable *servers; /* name -> struct server_report * */
-    uint64_t flips;      /* how often a report had an entrance up that was down in the edge's last one, or down */
+    int64_t flipped_us;  /* when a report last had an entrance up that was down in the one before it, or down */
 };
 struct observed *observed_new(void);
 void observed_free(struct observed *observed);

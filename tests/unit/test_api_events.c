@@ -5,6 +5,7 @@
 #include "tests/unit/unit.h"
 
 #include <glib/gstdio.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <string.h>
@@ -239,6 +240,35 @@ static int64_t told_after_us(char *const tokens[2], const char *room, const char
     return alarm_at_us(all) - start_us;
 }
 
+static void *ask_status_beside(void *data)
+{
+    *(struct answer *)data = ask_query(*(char **)data, "wait=25&status=1");
+    return NULL;
+}
+
+/* A room that flaps begins no alarm anew; who draws the site is told all the same, and long before the time is up. */
+static void expect_told_of_flaps(const char *token, const char *room, const char *const pops[2])
+{
+    g_autoptr(GArray) seqs = g_array_new(FALSE, FALSE, sizeof(json_int_t));
+    g_autofree char *id = NULL;
+    take(ask(NULL, 0), seqs, &id);
+    union {
+        char *id;
+        struct answer answer;
+    } client = {.id = id};
+    pthread_t thread;
+    int64_t start_us = loop_now_us();
+    ck_assert_int_eq(pthread_create(&thread, NULL, ask_status_beside, &client), 0);
+    for (unsigned i = 0; pthread_tryjoin_np(thread, NULL) != 0; i++) {
+        report_pops(token, "edge-1", room, pops, i % 2 == 0);
+        poll(NULL, 0, 50);
+    }
+    ck_assert_int_lt(loop_now_us() - start_us, 10 * G_USEC_PER_SEC);
+    ck_assert(strstr(client.answer.text, "event: status") != NULL);
+    ck_assert(strstr(client.answer.text, "event: alarm") == NULL);
+    g_free(client.answer.text);
+}
+
 #define SOON_US 300000 /* alarms are looked at twice a second in any case */
 
 /* An entrance that goes down is no matter for the next look. The second room is for a machine that stood still. */
@@ -249,6 +279,7 @@ START_TEST(an_alarm_of_entrances_is_told_at_once)
     int64_t a_us = told_after_us(tokens, "room-a", (const char *const[]){"pop-a1", "pop-a2"});
     int64_t b_us = told_after_us(tokens, "room-b", (const char *const[]){"pop-b1", "pop-b2"});
     ck_assert_int_lt(MIN(a_us, b_us), SOON_US);
+    expect_told_of_flaps(tokens[0], "room-b", (const char *const[]){"pop-b1", "pop-b2"});
     g_free(tokens[0]);
     g_free(tokens[1]);
 }
