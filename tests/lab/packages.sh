@@ -198,6 +198,7 @@ wait_for 20 obeys || fail "edge-1 does not obey: $(inside signalbox agents; tail
 
 announced() { inside birdc show route protocol vip_a | grep -q 198.51.100.11; }
 withdrawn() { ! announced; }
+last_resort() { inside birdc show route protocol last_vip_a | grep -q 198.51.100.11; }
 
 if [[ $first ]]; then
     echo "== gateway"
@@ -233,9 +234,16 @@ END
     killed=$(main_process signalbox-forwarder)
     inside kill -KILL "$killed"
     wait_for 5 withdrawn || fail "the forwarder is gone, no agent is there, and its address is announced"
+    ! last_resort || fail "the forwarder is gone, no agent is there, and its address is announced as the last resort"
     wait_for 5 anew signalbox-forwarder "$killed" || fail "the forwarder is not started anew"
     start signalbox-gateway
     wait_for 20 announced || fail "its address is not announced again"
+    killed=$(main_process signalbox-gateway)
+    inside kill -KILL "$killed"
+    wait_for 5 withdrawn || fail "the agent was killed, and its address is announced as if it were there"
+    last_resort || fail "the agent was killed, and its address is no last resort"
+    wait_for 20 anew signalbox-gateway "$killed" || fail "the agent is not started anew"
+    wait_for 20 announced || fail "its address is not announced again by the next agent"
 
     echo "== the watchdog"
     for name in signalboxd signalbox-edge signalbox-gateway; do
