@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# the forwarder of one of two gateways hangs: it is there, and carries nothing; who asks from end to end takes its addresses back
+# the forwarder of one of two gateways hangs: who asks from end to end takes its addresses back; those of both hang: edges, which ask through the POPs, say so
 # shellcheck source=tests/lab/scenarios/gateways/gwlib.sh
 source "$(dirname "$(readlink -f "$0")")/gwlib.sh"
 limit_ms=4500 # three questions, a second apart, the last of which has a second to be answered, and the way to POPs
@@ -22,5 +22,17 @@ within 20 "both gateways" ways_are "gw-a1-pop1 gw-a2-pop1"
 within 30 "all is announced" lab wait 5
 traffic_quiet all 2
 traffic_stop all
+
+# Nobody of the room answers: who asks at the same addresses from outside, through the POPs, is every edge.
+alarm() { sb status --json | jq -r '.alarms[] | select(.key == "entrances/room-a") | .evidence'; }
+alarmed() { [[ $(alarm) == *"pop-a1 down at "*"pop-a2 down at "* ]]; }
+at_rest() { [[ -z $(alarm) ]]; }
+both=$(lab pause gw-a1 signalbox-forwarder | jq .at_us)
+lab pause gw-a2 signalbox-forwarder >/dev/null
+within 15 "the server has an alarm of room A's entrances" alarmed
+note "both hang: $(alarm), known after $((($(now_us) - both) / 1000)) ms"
+for gateway in gw-a1 gw-a2; do lab resume $gateway signalbox-forwarder >/dev/null; done
+within 30 "all is announced" lab wait 5
+within 30 "no alarm of room A's entrances" at_rest
 at_most "ms until its addresses were gone" "$took" "$limit_ms"
 note "gone after $took ms; $(failed all "$hung") of $(traffic_figure all length "$hung") requests failed, $(failed_gets all "$hung") of them GETs"
