@@ -204,7 +204,7 @@ test('each screen, dark and light, desk and phone: no fault of access, nothing t
 
 test('by keys alone: jumps, a preview, the typed name, the run, its undo; every lever is back', { skip: !programs, timeout: 90_000 }, async () => {
   wrongs.length = 0;
-  rig.atRest();
+  await rig.atRest();
   const moved = (): string[] => rig.levers().filter((one) => one.value !== 'default').map((one) => `${one.control}/${one.object}`);
   assert.deepEqual(moved(), []);
   await report({ down: 'room-a', silent: ['edge-4'] });
@@ -241,7 +241,7 @@ test('by keys alone: jumps, a preview, the typed name, the run, its undo; every 
 
 test('a preview whose site has changed is not run, and says what is different; a viewer has no button', { skip: !programs, timeout: 60_000 }, async () => {
   wrongs.length = 0;
-  rig.atRest();
+  await rig.atRest();
   await report({ down: 'room-a' });
   const context = await visitor(desk), page = await context.newPage();
   await logIn(page);
@@ -264,7 +264,7 @@ test('a preview whose site has changed is not run, and says what is different; a
   await page.getByRole('button', { name: 'Preview room-isolated room-a' }).click();
   await page.getByText(/What is different now|Looked at again/).waitFor();
   await context.close();
-  rig.atRest();
+  await rig.atRest();
   const other = await visitor(desk), looker = await other.newPage();
   await logIn(looker, 'victor');
   assert.equal(await looker.getByRole('link', { name: /^Evacuate/ }).count(), 0);
@@ -286,7 +286,7 @@ async function readyToRun(page: Page): Promise<Locator> {
 }
 
 test('two tabs press the same button: one run; the other tab says why not', { skip: !programs, timeout: 60_000 }, async () => {
-  rig.atRest();
+  await rig.atRest();
   await report({ down: 'room-a', silent: ['edge-4'] });
   const context = await visitor(desk), one = await context.newPage(), other = await context.newPage();
   await logIn(one);
@@ -304,7 +304,7 @@ test('two tabs press the same button: one run; the other tab says why not', { sk
 });
 
 test('the server is killed in the midst of a run: the open page goes on with it, nothing is lost and nothing doubled', { skip: !programs, timeout: 90_000 }, async () => {
-  rig.atRest();
+  await rig.atRest();
   await report({ down: 'room-a', silent: ['edge-4'] });
   const context = await visitor(desk), page = await context.newPage();
   await logIn(page);
@@ -330,11 +330,52 @@ test('the server is killed in the midst of a run: the open page goes on with it,
   assert.equal(new Set(run.writes.map((write) => `${write.control}/${write.object}`)).size, run.writes.length, 'no lever was moved twice');
   assert.deepEqual(rig.levers().filter((lever) => lever.value !== 'default').map((lever) => `${lever.control}/${lever.object}`), moved.map((lever) => `${lever.control}/${lever.object}`));
   await context.close();
-  rig.atRest();
+  await rig.atRest();
+});
+
+test('an abort in the fourth step sets back what the steps before it did, the last one first, each in sight; the site is as it was', { skip: !programs, timeout: 60_000 }, async () => {
+  await rig.atRest();
+  rig.signalbox(['control', 'set', 'pop', 'pop-b2', 'out', '--reason', 'a splice']); // as it was is not all defaults
+  await report({ down: 'room-a', silent: ['edge-4'] });
+  const values = (): string[] => rig.levers().map((one) => `${one.control}/${one.object}=${one.value}`).filter((one) => !one.endsWith('=default')).sort(), site = (): string => rig.signalbox(['export']);
+  const before = values(), siteBefore = site();
+  assert.deepEqual(before, ['pop/pop-b2=out']);
+  const context = await visitor(desk), page = await context.newPage();
+  await logIn(page);
+  await page.getByText('edge-4 does not report').waitFor({ timeout: 8000 });
+  await (await readyToRun(page)).click();
+  await page.waitForURL(/\/executions\//);
+  await page.getByText(/not proved by edge-4/).waitFor();
+  const id = page.url().split('/').pop()!, shownOf = (): Promise<string[]> => page.locator('.back li').allTextContents();
+  type Run = { state: string; steps: Array<{ name: string; state: string }>; writes: Array<{ control: string; object: string; before: string; after: string; step: string; restored: boolean }> };
+  const run = (): Run => JSON.parse(rig.signalbox(['execution', 'show', id, '--json'])) as Run, { writes, steps } = run();
+  assert.deepEqual(steps.slice(0, 4).map((step) => `${step.name} ${step.state}`), ['other-room succeeded', 'to-lines succeeded', 'move-out succeeded', 'edges running']);
+  assert.deepEqual(values(), [...before, ...writes.map((one) => `${one.control}/${one.object}=${one.after}`)].sort());
+  assert.deepEqual(await shownOf(), [], 'nothing is set back yet');
+  const last = writes.filter((one) => one.step === 'move-out'), first = writes.filter((one) => one.step === 'to-lines'), order = [...last, ...first];
+  assert.ok(last.length > 0 && first.length > 1 && order.length === writes.length, JSON.stringify(writes));
+  await page.getByText('Abort sets back').waitFor();
+  assert.deepEqual(await page.locator('#undo li').allTextContents(), order.map((one) => `${one.control} ${one.object} to ${one.before}`), 'said before it is pressed');
+  await report({ down: 'room-a' });
+  await page.getByRole('button', { name: 'Abort and undo' }).click();
+  await page.getByRole('heading', { name: /aborted/ }).waitFor();
+  const moves = (of: Run['writes']): string => of.map((one) => ` ${one.control} ${one.object}: ${one.after} → ${one.before}`).join(',');
+  assert.deepEqual(await shownOf(), [`move-out${moves(last)}`, `to-lines${moves(first)}`]);
+  for (const name of ['move-out', 'to-lines']) await page.locator('.step', { hasText: name }).getByText('set, succeeded, set back').waitFor();
+  await shot(page, 'aborted');
+  await noFaultOfAccess(page, 'aborted');
+  const { audit } = JSON.parse(rig.signalbox(['audit', '--json'])) as { audit: Array<{ seq: number; what: string; object: string; execution?: string; before: string; after: string }> };
+  const undone = audit.filter((row) => row.what === 'undo' && row.execution === id).sort((a, b) => a.seq - b.seq);
+  assert.deepEqual(undone.map((row) => `${row.object} ${row.before} ${row.after}`), order.map((one) => `${one.control}/${one.object} ${one.after} ${one.before}`), 'in the order of the records, too');
+  assert.ok(run().writes.every((one) => one.restored));
+  assert.deepEqual(values(), before);
+  assert.equal(site(), siteBefore);
+  await context.close();
+  await rig.atRest();
 });
 
 test('what blocks shuts the button, says why and what mends it; a rule is passed over with a reason, and the audit has it', { skip: !programs, timeout: 60_000 }, async () => {
-  rig.atRest();
+  await rig.atRest();
   await report({ down: null });
   rig.signalbox(['control', 'set', 'room.ingress', 'room-b', 'closed', '--reason', 'a test', '--override', 'share-moved']);
   const context = await visitor(desk), page = await context.newPage();
@@ -356,11 +397,11 @@ test('what blocks shuts the button, says why and what mends it; a rule is passed
   await page.goto('/controls?lever=pop&object=pop-a1&value=out');
   await page.getByRole('button', { name: 'Preview', exact: true }).waitFor();
   await context.close();
-  rig.atRest();
+  await rig.atRest();
 });
 
 test('somebody looks after an alarm: by the link of a chat, seen by the others; a reminder with a lock on a lever', { skip: !programs, timeout: 60_000 }, async () => {
-  rig.atRest();
+  await rig.atRest();
   await report({ down: 'room-a' });
   const context = await visitor(desk), page = await context.newPage(), other = await visitor(phone), hand = await other.newPage();
   await logIn(page);
@@ -396,11 +437,11 @@ test('somebody looks after an alarm: by the link of a chat, seen by the others; 
   await page.getByText('Nothing hangs on a lever.').waitFor();
   await context.close();
   await other.close();
-  rig.atRest();
+  await rig.atRest();
 });
 
 test('an approval passed in an emergency is reviewed by another; a plan is checked as it is typed; two runs are compared', { skip: !programs, timeout: 60_000 }, async () => {
-  rig.atRest();
+  await rig.atRest();
   await report({ down: null });
   rig.file('asks.yaml', 'plan: asks\ntarget: pop\nsteps:\n  - name: second\n    approve: "May it go out?"\n  - name: out\n    set:\n      - {control: pop, on: $target, value: out}\n');
   const context = await visitor(desk), page = await context.newPage(), other = await visitor(desk), second = await other.newPage();
@@ -452,7 +493,7 @@ test('an approval passed in an emergency is reviewed by another; a plan is check
   await noFaultOfAccess(second, 'compared');
   await context.close();
   await other.close();
-  rig.atRest();
+  await rig.atRest();
 });
 
 test('the panel as it was, from the black box', { skip: !programs, timeout: 60_000 }, async () => {
@@ -476,7 +517,7 @@ test('the panel as it was, from the black box', { skip: !programs, timeout: 60_0
 
 test('the preview has the figures of the API; the name may be pasted', { skip: !programs, timeout: 60_000 }, async () => {
   wrongs.length = 0;
-  rig.atRest();
+  await rig.atRest();
   await report({ down: 'room-a' });
   const context = await visitor(desk), page = await context.newPage();
   await context.grantPermissions(['clipboard-read', 'clipboard-write']);

@@ -108,7 +108,7 @@ test('an edge cut off from the server: what is meant differs from what is, it is
   await small.close();
 
   await see(calm);
-  rig.atRest();
+  await rig.atRest();
   await see(calm);
   await straggler.first().waitFor({ state: 'detached' });
   await page.getByText('None. Every entrance').waitFor();

@@ -63,7 +63,7 @@ export async function lostFocus(page: Page): Promise<string[]> {
   return page.evaluate(() => {
     const lost: string[] = [];
     for (const one of document.querySelectorAll<HTMLElement>('a[href], button:enabled, input:enabled, select, textarea, summary, [tabindex="0"]')) {
-      if (one.getClientRects().length === 0) continue;
+      if (!one.checkVisibility({ visibilityProperty: true })) continue; // a menu that is shut has boxes, and takes no focus
       one.focus();
       const style = getComputedStyle(one), box = one.getBoundingClientRect(), bar = one.closest('header') === null ? document.querySelector('header')!.getBoundingClientRect().bottom : 0;
       const top = Math.max(box.top, bar), bottom = Math.min(box.bottom, innerHeight), at = document.elementFromPoint((box.left + box.right) / 2, (top + bottom) / 2);

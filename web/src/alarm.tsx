@@ -17,7 +17,7 @@ export function Acknowledge({ alarm, live }: { alarm: Alarm; live: boolean }) {
   });
   return (
     <>
-      {alarm.ack !== undefined && <span class="ack">✋ {alarm.ack.actor} looks after it since {clock(alarm.ack.at_us / 1000)}{alarm.ack.reason ? `: ${alarm.ack.reason}` : ''}</span>}
+      {alarm.ack !== undefined && <span class="ack">✓ {alarm.ack.actor} looks after it since {clock(alarm.ack.at_us / 1000)}{alarm.ack.reason ? `: ${alarm.ack.reason}` : ''}</span>}
       {live && !wanted && may('operator') && <button type="button" class="quiet" aria-label={`${alarm.ack === undefined ? 'Acknowledge' : 'Take over'} ${alarm.title}…`} onClick={() => goQuery({ alarm: alarm.key })}>{alarm.ack === undefined ? 'Acknowledge…' : 'Take over…'}</button>}
       {wanted && may('operator') && (
         <div class="acknowledge" ref={form}>

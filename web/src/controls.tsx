@@ -12,8 +12,7 @@ import { age, shellWord } from './site';
 export type Reminder = Object_reminder;
 export const remindersOf = (all: ReadonlyArray<{ kind: string }>): Reminder[] => all.filter((one) => one.kind === 'reminder') as unknown as Reminder[];
 export interface Held extends Control { sinceUs: number; why: string; until: string; owner: string; locked: boolean }
-/** Levers off their defaults, the newest first, with what the audit knows of them. */
-/** Levers off their defaults, and those that hang a reminder, the newest first. */
+/** Levers off their defaults, and those that hang a reminder, the newest first, with what the audit knows of them. */
 export function heldOf(controls: Control[], audit: AuditEntry[], reminders: readonly Reminder[] = []): Held[] {
   const at = new Map(reminders.map((one) => [one.on, one])), known = new Set(controls.map((one) => `${one.control}/${one.object}`));
   const bare = reminders.filter((one) => !known.has(one.on)).map((one): Control => ({ control: one.on.split('/')[0] as Lever, object: one.on.slice(one.on.indexOf('/') + 1), value: 'default', revision: 0 }));
@@ -36,7 +35,7 @@ export function handover(held: Held[], cluster: string, nowMs: number): string {
 export function HeldView({ held, onPick, nowMs = 0 }: { held: Held[]; onPick: (one: Held) => void; nowMs?: number }) {
   const columns: Column<Held>[] = [
     { name: 'lever', cell: (one) => `${one.control} ${one.object}` },
-    { name: 'is', cell: (one) => <>{one.value}{one.locked && <b> 🔒 locked</b>}</> },
+    { name: 'is', cell: (one) => <>{one.value}{one.locked && <b> ⊠ locked</b>}</> },
     { name: 'owner', cell: (one) => one.owner || one.actor },
     { name: 'who', cell: (one) => <>{one.actor}{one.execution ? <>, <a href={`/executions/${encodeURIComponent(one.execution)}`}>run</a></> : ' by hand'}</> },
     { name: 'since (UTC)', cell: (one) => (one.sinceUs > 0 ? <When us={one.sinceUs} /> : `generation ${one.revision}`) },
@@ -111,7 +110,7 @@ function Reminders({ onHung }: { onHung: () => void }) {
     <section aria-labelledby="reminders-title">
       <h2 id="reminders-title">Reminders</h2>
       {all.length === 0 ? <p class="calm">Nothing hangs on a lever.</p> : (
-        <ul class="runs">{all.map((one) => <li key={one.name}>{one.lock === true && '🔒 '}<b>{one.on}</b>: {one.owner}, {one.why}{one.until !== undefined && `, until ${one.until}`} <button type="button" class="quiet" disabled={busy || stale.value || !may('operator')} onClick={() => take(one.name)} aria-label={`Take off ${one.name}`}>Take off</button></li>)}</ul>
+        <ul class="runs">{all.map((one) => <li key={one.name}>{one.lock === true && '⊠ '}<b>{one.on}</b>: {one.owner}, {one.why}{one.until !== undefined && `, until ${one.until}`} <button type="button" class="quiet" disabled={busy || stale.value || !may('operator')} onClick={() => take(one.name)} aria-label={`Take off ${one.name}`}>Take off</button></li>)}</ul>
       )}
       {on === '' || on.endsWith('/') ? <p class="note">Choose a lever and its object above to hang one there.</p> : (
         <>
@@ -136,13 +135,13 @@ export function Controls() {
   const held = data === null ? null : heldOf(data.controls, data.audit, remindersOf(things.value));
   return (
     <div class="columns">
-      <section aria-labelledby="held-title">
+      <section class="whole" aria-labelledby="held-title">
         <h2 id="held-title">Levers off their defaults</h2>
         {held === null ? <Waiting wrong={wrong} /> : <HeldView held={held} nowMs={nowMs.value} onPick={(one) => goQuery({ lever: one.control, object: one.object, value: 'default' })} />}
         {held !== null && <details><summary>For the next shift</summary><pre class="handover">{handover(held, state.value.site?.cluster ?? '', Date.now())}</pre></details>}
         <Twin command="signalbox control list" />
       </section>
-      {may('operator') && inventory.value !== null && session.value?.user != null && <div><Mover onMoved={again} /><Reminders onHung={again} /></div>}
+      {may('operator') && inventory.value !== null && session.value?.user != null && <><Mover onMoved={again} /><Reminders onHung={again} /></>}
     </div>
   );
 }

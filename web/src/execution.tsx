@@ -7,7 +7,7 @@ import { ForecastView } from './failover_screen';
 import { Field, Twin, useAsk, Wrong } from './parts';
 import { age, clock, took } from './site';
 
-const glyphs: Record<string, string> = { succeeded: '✓', failed: '✕', running: '▶', pending: '○', skipped: '↷', undone: '↶' };
+const glyphs: Record<string, string> = { succeeded: '✓', failed: '✕', running: '▶', pending: '○', skipped: '↷' };
 const ended = (one: Execution): boolean => (one.ended_us ?? 0) > 0;
 
 /** Of each step, what three of four runs of the plan that went well took at most, ms. */
@@ -18,11 +18,19 @@ export function paceOf(plan: string, runs: readonly Execution[]): Map<string, nu
   return new Map([...all].map(([name, took]) => [name, took.sort((a, b) => a - b)[Math.ceil(took.length * 0.75) - 1]!]));
 }
 
-export function Step({ step, now, p75 }: { step: ExecutionStep; now: number; p75: number | undefined }) {
+type Write = NonNullable<Execution['writes']>[number];
+/** What was set back, by step, the last one first: in the order in which it was undone. */
+export function undoneOf(writes: readonly Write[]): Array<{ step: string; writes: Write[] }> {
+  const back = writes.filter((one) => one.restored).sort((a, b) => b.generation - a.generation);
+  return [...new Set(back.map((one) => one.step))].map((step) => ({ step, writes: back.filter((one) => one.step === step) }));
+}
+
+/** undone: what it moved was set back. */
+export function Step({ step, now, p75, undone = false }: { step: ExecutionStep; now: number; p75: number | undefined; undone?: boolean }) {
   const since = step.started_us === 0 ? '' : step.ended_us > 0 ? took((step.ended_us - step.started_us) / 1000) : age(now - step.started_us / 1000);
   return (
     <li class={`step step-${step.state}`}>
-      <span class="glyph" aria-hidden="true">{glyphs[step.state] ?? '·'}</span> <b>{step.name}</b> <span>{step.kind}, {step.state}</span> <span class="since">{since}{p75 !== undefined && `, usually ${took(p75)}`}</span>
+      <span class="glyph" aria-hidden="true">{undone ? '↶' : glyphs[step.state] ?? '·'}</span> <b>{step.name}</b> <span>{step.kind}, {step.state}{undone && ', set back'}</span> <span class="since">{since}{p75 !== undefined && `, usually ${took(p75)}`}</span>
       {step.stuck === true && <b class="bad"> stuck: more than twice what it took before</b>}
       {step.text ? <p>{step.text}</p> : null}
       {(step.stragglers ?? []).length > 0 && <p class="bad">not proved by {step.stragglers!.join(', ')}</p>}
@@ -34,13 +42,15 @@ const phases: Array<[string, string]> = [['decide', 'decide: from the first repo
 
 export function ExecutionView({ run, now, past = [] }: { run: Execution; now: number; past?: readonly Execution[] }) {
   const done = run.steps.filter((step) => step.ended_us > 0).length, start = (run.started_us ?? 0) / 1000, end = ended(run) ? run.ended_us! / 1000 : now;
-  const pace = paceOf(run.plan ?? '', past), times = (run.times ?? {}) as Record<string, number>;
+  const back = undoneOf(run.writes ?? []);
+  const doing = run.steps.filter((step) => step.state === 'running').map((step) => step.name), pace = paceOf(run.plan ?? '', past), times = (run.times ?? {}) as Record<string, number>;
   return (
     <>
       <h2>{run.plan} {run.target} <small>{run.paused === true ? 'paused' : run.state}</small></h2>
-      <p>step {Math.min(done + 1, run.steps.length)} of {run.steps.length}, {ended(run) ? took(end - start) : age(end - start)}, begun {clock(start)} by {run.actor}{run.reason ? `: ${run.reason}` : ''}</p>
+      <p>{done} of {run.steps.length} steps done{doing.length > 0 && `, now ${doing.join(', ')}`}, {ended(run) ? took(end - start) : age(end - start)}, begun {clock(start)} by {run.actor}{run.reason ? `: ${run.reason}` : ''}</p>
       {run.error ? <Wrong>{run.error}</Wrong> : null}
-      <ol class="steps">{run.steps.map((step) => <Step key={step.name} step={step} now={now} p75={pace.get(step.name)} />)}</ol>
+      <ol class="steps">{run.steps.map((step) => <Step key={step.name} step={step} now={now} p75={pace.get(step.name)} undone={back.some((one) => one.step === step.name)} />)}</ol>
+      {back.length > 0 && <><h3>Set back, the last step first</h3><ol class="back">{back.map((one) => <li key={one.step}><b>{one.step}</b>{one.writes.map((write) => ` ${write.control} ${write.object}: ${write.after} → ${write.before}`).join(',')}</li>)}</ol></>}
       {ended(run) && <dl class="figures">{phases.map(([name, meant]) => <div key={name}><dt>{meant}</dt><dd>{(times[name] ?? -1) < 0 ? '–' : took(times[name]! / 1000)}</dd></div>)}</dl>}
       {(run.events ?? []).length > 0 && (
         <details>

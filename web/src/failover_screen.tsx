@@ -1,7 +1,7 @@
 // failover_screen.tsx: A what is to be moved, B what that does and whether it fits, C the button.
 import { useEffect, useState } from 'preact/hooks';
 import { api, ApiError, newKey } from './api';
-import type { Execution, Forecast, Plan, Precheck, Refusal, Staying } from './api_types';
+import type { Execution, Forecast, ForecastRow, Plan, Precheck, Refusal, Staying } from './api_types';
 import { inventory, may, plans, stale, state } from './app';
 import { go, place } from './browser';
 import { blocksOf, command, expectedS, gate, newsOf, plansFor, type Preview, rowsOf } from './failover';
@@ -19,8 +19,24 @@ function Notes({ notes }: { notes: string[] }) {
   return each.length <= 3 ? <>{list}</> : <details><summary>{each.length} notes</summary>{list}</details>;
 }
 
-/** What a change would move, and what refuses it. */
+function Places({ rows }: { rows: ForecastRow[] }) {
+  return <>{rowsOf(rows).map((group) => (
+    <table key={group.kind}>
+      <thead><tr><th scope="col">{group.kind}</th><th scope="col" class="number">now</th><th scope="col" class="number">then</th></tr></thead>
+      <tbody>
+        {group.rows.map((row) => (
+          <tr key={row.name} class={row.before === row.after ? 'same' : ''}>
+            <th scope="row">{group.kind === 'room' && row.name === 'closed' ? 'nobody (closed)' : row.name}</th><td data-of="now" class="number">{rate(row.before)}</td><td data-of="then" class="number">{rate(row.after)}{row.after > row.before ? ' ↑' : row.after < row.before ? ' ↓' : ''}</td>
+          </tr>
+        ))}
+      </tbody>
+    </table>
+  ))}</>;
+}
+
+/** What a change would move, and what refuses it. Rooms are there in any case: whether they are full is what is looked for. */
 export function ForecastView({ forecast, refusals }: { forecast: Forecast | undefined; refusals: Refusal[] }) {
+  const rows = forecast?.rows ?? [], counts = (row: ForecastRow): boolean => row.kind === 'room' || row.before !== row.after, still = rows.filter((row) => !counts(row));
   return (
     <div>
       {refusals.map((one) => <Wrong key={one.rule}>{`${one.rule} refuses: ${one.figures}. ${one.way_round}`}</Wrong>)}
@@ -33,18 +49,8 @@ export function ForecastView({ forecast, refusals }: { forecast: Forecast | unde
           <div><dt>of all</dt><dd>{rate(forecast.total)}</dd></div>
         </dl>
       )}
-      {rowsOf(forecast?.rows ?? []).map((group) => (
-        <table key={group.kind}>
-          <thead><tr><th scope="col">{group.kind}</th><th scope="col" class="number">now</th><th scope="col" class="number">then</th></tr></thead>
-          <tbody>
-            {group.rows.map((row) => (
-              <tr key={row.name} class={row.before === row.after ? 'same' : ''}>
-                <th scope="row">{row.name}</th><td data-of="now" class="number">{rate(row.before)}</td><td data-of="then" class="number">{rate(row.after)}{row.after > row.before ? ' ↑' : row.after < row.before ? ' ↓' : ''}</td>
-              </tr>
-            ))}
-          </tbody>
-        </table>
-      ))}
+      <Places rows={rows.filter(counts)} />
+      {still.length > 0 && <details><summary>{`${still.length} ${still.length === 1 ? 'place stays as it is' : 'places stay as they are'}`}</summary><Places rows={still} /></details>}
       <Notes notes={forecast?.notes ?? []} />
     </div>
   );

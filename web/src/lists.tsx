@@ -68,7 +68,7 @@ export function Executions() {
   return (
     <>
       <h2>Runs of plans</h2>
-      <Select label="State" value={wanted} options={states} onPick={(value) => goQuery({ state: value })} />
+      <div class="filter"><Select label="State" value={wanted} options={states} onPick={(value) => goQuery({ state: value })} /></div>
       {data === null ? <Waiting wrong={wrong} /> : <ExecutionsView runs={data.executions} wanted={wanted} first={first} />}
       <Twin command="signalbox execution list" />
     </>
@@ -138,9 +138,9 @@ export function AuditView({ rows }: { rows: AuditEntry[] }) {
   const columns: Column<AuditEntry>[] = [
     { name: 'time (UTC)', cell: (row) => <When us={row.at_us} /> },
     { name: 'who', cell: (row) => row.actor },
-    { name: 'what', cell: (row) => <>{row.what} {row.object}{(row.overrides ?? []).length > 0 && <b class="bad"> ▲ passed over {row.overrides!.join(', ')}</b>}</> },
-    { name: 'before', cell: (row) => <Value text={row.before ?? ''} /> },
-    { name: 'after', cell: (row) => <Value text={row.after ?? ''} /> },
+    { name: 'what', long: true, cell: (row) => <>{row.what} {row.object}{(row.overrides ?? []).length > 0 && <b class="bad"> ▲ passed over {row.overrides!.join(', ')}</b>}</> },
+    { name: 'before', long: true, cell: (row) => <Value text={row.before ?? ''} /> },
+    { name: 'after', long: true, cell: (row) => <Value text={row.after ?? ''} /> },
     { name: 'why', cell: (row) => row.reason ?? '' },
     { name: 'run', cell: (row) => (row.execution ? <a href={runUrl(row.execution)}>{row.execution}</a> : '') },
   ];

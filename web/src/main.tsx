@@ -83,7 +83,7 @@ function TopBar() {
       <span class="fill" />
       {worst > 0 && <a class="chip p1" href="/">✕ {worst} P1</a>}
       {(site?.executions ?? []).slice(0, 1).map((run) => <a key={run.id} class="chip" href={`/executions/${encodeURIComponent(run.id)}`}>▶ {run.plan} {run.target}</a>)}
-      {site !== null && <span class="note">generation {site.generation}</span>}
+      {site !== null && <span class="note generation">generation {site.generation}</span>}
       <span class="note">{atMs === 0 ? '' : `${age(dataAge.value.ms)} old`}</span>
       <span class="note who">{session.value?.user} ({session.value?.role})</span>
       <button type="button" class="quiet" onClick={() => void logOut().catch(() => undefined)}>Log out</button>

@@ -24,7 +24,7 @@ export function AlarmList({ alarms, now, live }: { alarms: Alarm[]; now: number;
             <span class="since">since {clock(alarm.since_us / 1000)}, {age(now - alarm.since_us / 1000)}</span>
             <span class="evidence">{alarm.evidence}</span>
             {live && alarm.plan != null && (
-              <a class="button" href={`/failover?plan=${encodeURIComponent(alarm.plan)}&target=${encodeURIComponent(alarm.object)}`}>
+              <a class="button main" href={`/failover?plan=${encodeURIComponent(alarm.plan)}&target=${encodeURIComponent(alarm.object)}`}>
                 {alarm.plan} {alarm.object}…
               </a>
             )}
@@ -47,7 +47,7 @@ function RoomCard({ room, site, samples, live }: { room: RoomRow; site: Site; sa
         <h3><Mark health={health} /> {room.name} <small>{room.zone}</small></h3>
         {live && may('operator') && <a class="button" href={`/failover?target=${encodeURIComponent(room.name)}`} aria-label={`Evacuate ${room.name}…`}>Evacuate…</a>}
       </div>
-      <p>{room.share_percent.toFixed(0)} % of requests, {rate(room.rate)}{room.fail_rate > 0 && <b class="bad">, {rate(room.fail_rate)} fail</b>}</p>
+      <p>{room.share_percent.toFixed(0)} % of requests, {rate(room.rate)}{room.fail_rate > 0 && <>, <b class="bad">{rate(room.fail_rate)} fail</b></>}</p>
       <Bar part={room.share_percent} of={100} label={`${room.share_percent.toFixed(0)} percent of requests`} />
       <p>{marks[health].word}{room.ingress === 'closed' && ', ingress closed'}{room.compute === 'closed' && ', compute closed'}{room.held !== null && `, ${room.held}`}</p>
       <p class="entrances">{entrances.map((row) => <span key={row.via}><Mark health={entranceHealth(row)} /> {row.via} {row.seen === 0 ? 'not seen' : `${row.up}/${row.seen}`} </span>)}</p>
@@ -75,7 +75,7 @@ function RoomShape({ box, site }: { box: RoomBox; site: Site }) {
             <Word x={pop.x + 10} y={pop.y + 22} cls="name">{`${marks[state].glyph} ${pop.pop.name}`}</Word>
             <Word x={pop.x + 10} y={pop.y + 42}>{entrance !== undefined ? `${entrance.up}/${entrance.seen} ${rate(entrance.rate ?? 0)}` : ''}</Word>
             <Word x={pop.x + 10} y={pop.y + 61}>{pop.pop.carriers.join(' ')}</Word>
-            {leaking(entrance, row) && <text x={pop.x + 10} y={pop.y - 6} class="lever">▲ shut, yet used</text>}
+            {leaking(entrance, row) && <text x={pop.x + 10} y={pop.y - 6} class="lever over">▲ shut, yet used</text>}
           </g>
         );
       })}
@@ -83,7 +83,7 @@ function RoomShape({ box, site }: { box: RoomBox; site: Site }) {
         <title>{`${box.room.name}, ${box.room.zone}: ${marks[health].word}`}</title>
         <rect x={box.x} y={box.y} width={box.w} height={box.h} rx="4" />
         <Word x={box.x + 12} y={box.y + 28} cls="name big">{`${marks[health].glyph} ${box.room.name}`}</Word>
-        {row !== undefined && <text x={box.x + 12} y={box.y + 50}>{`${row.share_percent.toFixed(0)} %  ${rate(row.rate)}${row.fail_rate > 0 ? `  ${rate(row.fail_rate)} fail` : ''}`}</text>}
+        {row !== undefined && <text x={box.x + 12} y={box.y + 50}>{`${row.share_percent.toFixed(0)} %, ${rate(row.rate)}${row.fail_rate > 0 ? `, ${rate(row.fail_rate)} fail` : ''}`}</text>}
         {ring !== undefined && ring.seen > 0 && <text x={box.x + box.w - 12} y={box.y + 50} text-anchor="end">{`ring ${ring.up}/${ring.seen} ${rate(ring.rate ?? 0)}`}</text>}
         {row !== undefined && (row.ingress === 'closed' || row.compute === 'closed') &&
           <text x={box.x + box.w - 12} y={box.y + 28} text-anchor="end" class="lever">{`◇ ${row.ingress === 'closed' ? 'ingress ' : ''}${row.compute === 'closed' ? 'compute ' : ''}closed`}</text>}
@@ -158,6 +158,10 @@ function Astray({ site }: { site: Site }) {
 /** live: it is now, and something can be done about it. */
 export function PanelView({ site, objects, samples, now, live = true }: { site: Site; objects: Inventory | null; samples: Sample[]; now: number; live?: boolean }) {
   const drawn = useMemo(() => (objects === null ? null : layout(objects)), [objects]);
+  // What does not depend on the time is not gone through again when only that has changed.
+  const topology = useMemo(() => (drawn === null ? null : <Topology drawn={drawn} site={site} />), [drawn, site]);
+  const cards = useMemo(() => site.rooms.map((room) => <RoomCard key={room.name} room={room} site={site} samples={samples} live={live} />), [site, samples, live]);
+  const words = useMemo(() => <><Astray site={site} />{objects !== null && <LineList lines={objects.lines} site={site} />}</>, [site, objects]);
   return (
     <div class="panel">
       <div class="side">
@@ -172,9 +176,8 @@ export function PanelView({ site, objects, samples, now, live = true }: { site: 
             </ul>
           </section>
         )}
-        <section class="rooms" aria-label="rooms">{site.rooms.map((room) => <RoomCard key={room.name} room={room} site={site} samples={samples} live={live} />)}</section>
-        <Astray site={site} />
-        {objects !== null && <LineList lines={objects.lines} site={site} />}
+        <section class="rooms" aria-label="rooms">{cards}</section>
+        {words}
         {site.warnings.length > 0 && (
           <details open={site.warnings.length < 4}>
             <summary>{site.warnings.length === 1 ? 'One thing' : `${site.warnings.length} things`} to know</summary>
@@ -182,7 +185,7 @@ export function PanelView({ site, objects, samples, now, live = true }: { site: 
           </details>
         )}
       </div>
-      {drawn !== null && <Topology drawn={drawn} site={site} />}
+      {topology}
     </div>
   );
 }

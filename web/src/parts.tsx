@@ -80,7 +80,9 @@ export function Waiting({ wrong }: { wrong: string | null }) {
   return wrong !== null ? <Wrong>{wrong}</Wrong> : <p class="calm">Asking the server…</p>;
 }
 
-export interface Column<T> { name: string; cell: (row: T) => ComponentChildren; number?: boolean }
+/** long: text of any length, which is broken wherever it must be, so that it pushes no other column out. */
+export interface Column<T> { name: string; cell: (row: T) => ComponentChildren; number?: boolean; long?: boolean }
+const classOf = <T,>(column: Column<T>): string | undefined => (column.number === true ? 'number' : column.long === true ? 'long' : undefined);
 const rowsDrawn = 200; // more than anybody reads, few enough to be drawn at once
 
 /** Rows with a filter over all their text, which the URL keeps (?q=). */
@@ -100,11 +102,11 @@ export function Table<T>({ label, rows, columns, text, empty }: { label: string;
       {found.length === 0 ? <p class="calm">{wanted === '' ? empty : `Nothing has "${wanted}".`}</p> : (
         <div class="scroll" role="region" aria-label={label} tabIndex={0}>
           <table>
-            <thead><tr>{columns.map((column) => <th key={column.name} scope="col" class={column.number === true ? 'number' : undefined}>{column.name}</th>)}</tr></thead>
+            <thead><tr>{columns.map((column) => <th key={column.name} scope="col" class={classOf(column)}>{column.name}</th>)}</tr></thead>
             <tbody>
               {found.slice(0, drawn).map((row, i) => (
                 <tr key={i}>{columns.map((column, j) => (j === 0 ? <th key={column.name} scope="row">{column.cell(row)}</th>
-                  : <td key={column.name} data-of={column.name} class={column.number === true ? 'number' : undefined}>{column.cell(row)}</td>))}</tr>
+                  : <td key={column.name} data-of={column.name} class={classOf(column)}>{column.cell(row)}</td>))}</tr>
               ))}
             </tbody>
           </table>

@@ -30,12 +30,14 @@ export function Scrubber({ at, fromMs, toMs, wrong }: { at: number | null; fromM
     }, 300);
     return () => clearTimeout(timer);
   }, [held]);
+  const secondsMs = Math.ceil((toMs - fromMs) / 1000) * 1000; // whole ones, so that now is where it ends
   return (
     <section class={`scrubber${at === null ? '' : ' is-past'}`} aria-label="time">
       <label>
         {at === null && held === null ? 'Now' : <b>As it was at {clock(here)}, {age(toMs - here)} ago</b>}
-        <input type="range" min={fromMs} max={toMs} step={1000} value={here} aria-valuetext={clock(here)} onInput={(event) => setHeld(Number(event.currentTarget.value))} />
+        <input type="range" min={toMs - secondsMs} max={toMs} step={1000} value={here} aria-valuetext={clock(here)} onInput={(event) => setHeld(Number(event.currentTarget.value))} />
       </label>
+      <p class="row note"><span>{age(toMs - fromMs)} ago</span><span>now</span></p>
       {at !== null && (
         <p class="buttons">
           {steps.map(([word, ms]) => <button key={word} type="button" onClick={() => goTo(Math.min(toMs, at + ms))}>{word}</button>)}

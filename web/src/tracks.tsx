@@ -66,7 +66,7 @@ export function PublicRoads({ drawn, site, moving }: { drawn: Drawn; site: Site;
   );
 }
 
-const gauge = { x: 92, w: 70, h: 12, row: 20 } as const;
+const gauge = { x: 90, w: 50, h: 12, row: 20 } as const; // behind it there is room for "≠ 9.9k not 9.9k/s"
 
 /** A room's requests by class of edges: what comes inside of what is meant. */
 export function Meant({ box, site }: { box: RoomBox; site: Site }) {
@@ -81,7 +81,7 @@ export function Meant({ box, site }: { box: RoomBox; site: Site }) {
         <text x={box.x + 12} y={y + 11}>{name}</text>
         <rect class="intended" x={box.x + gauge.x} y={y} width={(gauge.w * meant) / all} height={gauge.h} />
         <rect class="observed" x={box.x + gauge.x} y={y + 3} width={(gauge.w * seen) / all} height={gauge.h - 6} />
-        <text x={box.x + gauge.x + gauge.w + 10} y={y + 11}>{apart ? `≠ ${rate(seen).replace('/s', '')} not ${rate(meant)}` : rate(seen)}</text>
+        <text x={box.x + gauge.x + gauge.w + 8} y={y + 11}>{apart ? `≠ ${rate(seen).replace('/s', '')} not ${rate(meant)}` : rate(seen)}</text>
       </g>
     );
   })}</>;

@@ -46,7 +46,7 @@ function plotIn(box: HTMLElement, points: readonly Point[]): uPlot {
 
 /** `name`: what it is a trend of. Failing ones in another shape too. */
 export function Trend({ points, name }: { points: Point[]; name: string }) {
-  const box = useRef<HTMLDivElement>(null), plot = useRef<uPlot | null>(null), at = cursor.value;
+  const box = useRef<HTMLDivElement>(null), plot = useRef<uPlot | null>(null), latest = useRef(points), inSight = useRef(true), at = cursor.value;
   const first = points[0], last = points[points.length - 1], drawn = first !== undefined && last !== undefined && last.atMs > first.atMs;
   useEffect(() => {
     if (!drawn || box.current === null) return undefined;
@@ -56,17 +56,27 @@ export function Trend({ points, name }: { points: Point[]; name: string }) {
       plot.current = plotIn(place, points);
     };
     const sizes = new ResizeObserver(() => { if (plot.current !== null && plot.current.width !== place.clientWidth) plot.current.setSize({ width: place.clientWidth, height: heightPx }); });
+    const sight = new IntersectionObserver((entries) => {
+      inSight.current = entries[entries.length - 1]!.isIntersecting;
+      if (inSight.current) plot.current?.setData(columnsOf(latest.current));
+    });
     draw();
+    sight.observe(place);
     sizes.observe(place);
     scheme.addEventListener('change', draw);
     return () => {
+      sight.disconnect();
       sizes.disconnect();
       scheme.removeEventListener('change', draw);
       plot.current?.destroy();
       plot.current = null;
     };
   }, [drawn]);
-  useEffect(() => { plot.current?.setData(columnsOf(points)); }, [points]);
+  // Of a plot that nobody sees only the words under it follow.
+  useEffect(() => {
+    latest.current = points;
+    if (inSight.current) plot.current?.setData(columnsOf(points));
+  }, [points]);
   // Where the keys have put it; where the pointer did, it stands there already.
   useEffect(() => { plot.current?.setCursor(at === null ? { left: -10, top: -10 } : { left: plot.current.valToPos(at / 1000, 'x'), top: 0 }, false); }, [at]);
   if (!drawn) return null;

@@ -1,10 +1,11 @@
 // rig.ts: a real signalboxd on loopback with the site of the lab, a person who may log in, and edges that report as
 // they are told to. For tests that have the programs (SIGNALBOXD, SIGNALBOX: ctest gives them).
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { type ChildProcess, execFile, execFileSync, spawn } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 
 declare const ROOT: string;
 export const programs = process.env['SIGNALBOXD'] !== undefined && process.env['SIGNALBOX'] !== undefined;
@@ -31,9 +32,11 @@ export interface Seen {
 /** Of a site with gateways (tests/lab/sites/gateways.yaml): who is an end of these lines, by the place of the port. */
 const gateways = ['gw-a1', 'gw-b1'], places: Record<string, number> = { 'line-5': 3, 'line-6': 4, 'line-7': 5 };
 
+/** A dedicated edge: it sees rooms by the ring, others see POPs. */
+const onRing = (edge: string): boolean => edge === 'edge-3' || edge === 'edge-4';
 /** Requests of an edge, by policy and room: creator lives in room A alone, and fails when that is cut off. */
 function counters(edge: string, down: string | null): object[] {
-  const dedicated = edge === 'edge-3' || edge === 'edge-4';
+  const dedicated = onRing(edge);
   const row = (policy: string, room: string, rate: number, failed: number): object =>
     ({ policy, room, via: dedicated ? 'ring' : `pop-${room.slice(-1)}1`, requests: rate, failed, rate, fail_rate: failed });
   return dedicated ? [row('manual-line.home', 'room-a', 40, 0), row('manual-line.home', 'room-b', 60, 0)]
@@ -120,11 +123,12 @@ export class Rig {
   /** What the edges see, and the gateways of the lines that are told of, said once. */
   async report({ down, silent = [], lines }: Seen): Promise<void> {
     const stamp = this.stamp(), say = (agent: string, more: object): Promise<void> => this.reportAs(agent, stamp, more);
-    const origins = ['a1', 'a2', 'b1', 'b2'].map((id) => {
+    const ring = ['room-a', 'room-b'].map((room) => ({ room, via: 'ring', up: true, status: 'L4OK', latency_us: 900 }));
+    const pops = ['a1', 'a2', 'b1', 'b2'].map((id) => {
       const room = `room-${id[0]}`, up = room !== down;
       return { room, via: `pop-${id}`, up, status: up ? 'L4OK' : 'L4TOUT', latency_us: 900 };
     });
-    await Promise.all(edges.filter((edge) => !silent.includes(edge)).map((edge) => say(edge, { counters: counters(edge, down), origins })));
+    await Promise.all(edges.filter((edge) => !silent.includes(edge)).map((edge) => say(edge, { counters: counters(edge, down), origins: onRing(edge) ? ring : pops })));
     if (lines === undefined) return;
     const passedMs = this.saidMs === 0 ? 0 : Date.now() - this.saidMs;
     this.saidMs = Date.now();
@@ -138,9 +142,10 @@ export class Rig {
   }
 
   /** No run under way, every lever at its default. */
-  atRest(): void {
+  async atRest(): Promise<void> {
     const { executions } = JSON.parse(this.signalbox(['execution', 'list', '--json'])) as { executions: Array<{ id: string; state: string }> };
-    for (const run of executions.filter((one) => one.state === 'running')) this.signalbox(['execution', 'abort', run.id]);
+    // Who waits for the edges must not keep them from reporting.
+    for (const run of executions.filter((one) => one.state === 'running')) await promisify(execFile)(process.env['SIGNALBOX']!, ['--socket', join(this.dir, 'socket'), 'execution', 'abort', run.id]).catch(() => undefined); // 5: rolled back
     for (const one of this.levers().filter((lever) => lever.value !== 'default'))
       this.signalbox(['control', 'set', one.control, one.object, 'default', '--reason', 'at rest', '--override', 'share-moved']);
   }

@@ -38,7 +38,7 @@ test('the panel names what is down, since when, and the plan', () => {
   assert.match(html, /href="\/failover\?plan=room-isolated&amp;target=room-a"/);
   assert.match(html, /✕ pop-a1/, 'a shape beside the colour');
   assert.match(html, /has proved generation 6 of 7/, 'what is meant beside what is');
-  assert.match(html, /✋ .*pop-a1.* looks after it since .*00:00:01 UTC/);
+  assert.match(html, /✓ .*pop-a1.* looks after it since .*00:00:01 UTC/);
 });
 
 test('a healthy panel has no hue of an alarm and says that all is well', () => {

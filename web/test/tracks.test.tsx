@@ -85,8 +85,8 @@ test('what is meant stands beside what is; chance is no difference', () => {
   assert.deepEqual(astrayWords(calm), []);
   const html = drawing(calm);
   assert.match(html, /data-meant="public"/);
-  assert.match(html, /class="intended"[^>]* width="66\.6/);
-  assert.match(html, /class="observed"[^>]* width="70"/);
+  assert.match(html, /class="intended"[^>]* width="47\.6/);
+  assert.match(html, /class="observed"[^>]* width="50"/);
   assert.doesNotMatch(html, /is-apart|≠|straggler|is-down|is-warn|is-near|is-full/);
   const cut = siteWith(all(), [road(null, 'room-a', 0, 200), road(null, 'room-b', 400, 200)]);
   assert.deepEqual(astrayWords(cut), [{ who: 'public edges', text: 'room-a 0/s, meant 200/s' }, { who: 'public edges', text: 'room-b 400/s, meant 200/s' }]);
