@@ -34,9 +34,9 @@ async function report(): Promise<void> {
     return { policy: `group-${n}.service-${n}`, room: `room-${room}`, via: e % 4 === 0 ? 'ring' : `pop-${room * 3 + (i % 3)}`, requests: 10, failed: 0, rate: 10 + ((round + i) % 5), fail_rate: 0 };
   }) })));
 }
-/** Frames in two seconds in which each scrolls the page. */
+/** Frames in half a second in which each scrolls the page. */
 const frames = (page: Page): Promise<number> => page.evaluate(() => new Promise<number>((resolve) => {
-  const end = performance.now() + 2000;
+  const end = performance.now() + 500;
   let n = 0;
   const turn = (): void => {
     n++;
@@ -91,11 +91,19 @@ test('first paint within a second, four times slower; no update holds the page; 
   await page.getByText('d0.example.test').waitFor();
   const more = page.getByRole('button', { name: / more$/ });
   for (let i = 0; i < 9; i++) await more.click(); // two thousand rows
-  const table = await frames(page), blank = await context.newPage();
+  const blank = await context.newPage();
   await blank.setContent('<div style="height: 60000px"></div>');
-  const empty = await frames(blank);
+  // In turns: whatever else the machine does meets both.
+  let table = 0, empty = 0;
+  for (let i = 0; i < 6; i++)
+    for (const one of [page, blank]) {
+      await one.bringToFront();
+      const n = await frames(one);
+      if (one === page) table += n;
+      else empty += n;
+    }
   await blank.close();
-  console.log(`scrolling two thousand rows: ${table} frames in 2 s, an empty page ${empty}`);
+  console.log(`scrolling two thousand rows: ${table} frames in 3 s, an empty page ${empty}`);
   await page.getByLabel('Filter').fill('d9999.');
   await page.getByText('d9999.example.test').waitFor();
   assert.ok(figures.paint < 1000, `first paint after ${figures.paint.toFixed(0)} ms, expected within 1000`);
