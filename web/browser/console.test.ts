@@ -333,7 +333,7 @@ test('the server is killed in the midst of a run: the open page goes on with it,
   await rig.atRest();
 });
 
-test('an abort in the fourth step sets back what the steps before it did, the last one first, each in sight; the site is as it was', { skip: !programs, timeout: 60_000 }, async () => {
+test('an abort sets back what each step did, the last one first, each in sight; the site is as it was', { skip: !programs, timeout: 60_000 }, async () => {
   await rig.atRest();
   rig.signalbox(['control', 'set', 'pop', 'pop-b2', 'out', '--reason', 'a splice']); // as it was is not all defaults
   await report({ down: 'room-a', silent: ['edge-4'] });
