@@ -27,6 +27,13 @@ async function until(what: string, limitMs: number, so: () => boolean | Promise<
   }
   return performance.now() - start;
 }
+/** Where the time went until the panel knew: alarms as the server told them. */
+function stations(cutUs: number): string {
+  const ms = (us: number): string => `${((us - cutUs) / 1000).toFixed(0)} ms`;
+  const told = sb('--json', 'events').split('\n').filter((line) => line !== '').map((line) => JSON.parse(line) as { kind: string; id: string; at_us: number })
+    .filter((one) => one.kind === 'alarm' && one.at_us > cutUs).map((one) => `${one.id} ${ms(one.at_us)}`);
+  return told.length > 0 ? `alarms were told after: ${told.join(', ')}` : 'its alarms had not been over for long, and were not told again';
+}
 /** What a page may say while its server is dead. */
 const away = /ERR_CONNECTION|ERR_EMPTY|ERR_INCOMPLETE|ERR_SOCKET|MIME/;
 const calm = (page: Page): Promise<void> => page.getByText('None. Every entrance').waitFor({ timeout: 30_000 });
@@ -96,12 +103,13 @@ for (const hand of hands) {
     await logIn(page);
     await calm(page);
     await shot(page, 'lab-calm');
-    const calmAt = new Date().toISOString().slice(0, 19);
+    const calmMs = Math.ceil(Date.now() / 1000) * 1000, calmAt = new Date(calmMs).toISOString().slice(0, 19);
+    await until('it was calm at a whole second, as the time in a URL is', 2000, () => Date.now() > calmMs);
     const { at_us: cutUs } = JSON.parse(lab('hole', 'room:room-a')) as { at_us: number };
     await until('both POPs of room A are marked', 10_000, () => bothDead(page, hand));
-    const took = Date.now() - cutUs / 1000;
-    console.log(`${hand.name}: both POPs were marked after ${took.toFixed(0)} ms`);
+    const seenAt = Date.now(), took = seenAt - cutUs / 1000;
     await page.getByText('room-a: every POP is down').first().waitFor();
+    console.log(`${hand.name}: both POPs were marked after ${took.toFixed(0)} ms; ${stations(cutUs)}`);
     await shot(page, 'lab-cut');
     const url = await failOver(page, hand, 'fibre cut');
     await page.getByRole('heading', { name: /succeeded/ }).waitFor({ timeout: 30_000 });
@@ -111,10 +119,17 @@ for (const hand of hands) {
     await shot(page, 'lab-proved');
     assert.deepEqual(levers(), ['group.edge_class/creator-line=dedicated', 'group.edge_class/creator=dedicated', 'room.ingress/room-a=closed']);
     assert.match(sb('execution', 'report', url.split('/').pop()!), /decide/);
-    // Before it was cut, as the black box has it.
+    // Before it was cut, and as it was then, while the levers are others now: as the black box has it.
     await page.goto(`/?at=${calmAt}`);
     await page.getByText(/As it was at/).waitFor();
     await calm(page);
+    const cutAt = new Date(Math.ceil(seenAt / 1000) * 1000).toISOString().slice(0, 19);
+    await page.goto(`/?at=${cutAt}`);
+    await page.getByText(`As it was at ${cutAt.slice(11)} UTC`).waitFor();
+    await page.getByText('room-a: every POP is down').first().waitFor();
+    assert.ok(await bothDead(page, hand), 'both POPs are marked, as they were');
+    assert.equal(await page.locator('.alarms').getByRole('link', { name: /^room-isolated room-a/ }).count(), 0, 'nothing is pressed in the past');
+    await shot(page, 'lab-past');
     await context.close();
     lab('heal', 'room:room-a');
     sb('plan', 'run', 'failback', '--confirm', 'room-a', '--reason', 'scenario');
@@ -139,6 +154,9 @@ for (const hand of hands) {
     if (hand.viewport === desk) { // intended and observed, beside each other
       await page.goto('/');
       await page.locator('.topology .edge', { hasText: 'edge-2' }).and(page.locator('.is-behind')).waitFor();
+      await page.locator('.topology .straggler[data-edge="edge-2"]').getByText(/≠ edge-2 \d/).waitFor(); // what it was last heard to send to room A, where it is meant to send nothing
+      const words = await page.locator('.astray li', { hasText: 'edge-2' }).innerText();
+      assert.match(words, /has proved generation \d+ of \d+, last heard .* ago: .*room-a \d+.*, meant 0/);
       await shot(page, 'lab-behind');
       await page.goto(url);
       await page.getByRole('heading', { name: /^room-isolated room-a/ }).waitFor();
