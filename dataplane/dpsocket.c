@@ -12,6 +12,7 @@
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
@@ -19,6 +20,7 @@
 #define PATIENCE_MS 5000 /* with who is connected */
 #define PICTURE_MS 2000  /* with the forwarding thread: it has stalled */
 #define MESSAGE_MAX (1u << 20)
+#define TRACE_MS 10 /* between two looks at the packets that somebody asked for */
 #define LOOK_MS 250 /* between two looks at what neighbours leave undone: not a wake-up for each of their packets */
 
 /* What waits for the forwarding thread. */
@@ -31,6 +33,11 @@ struct dpsocket {
     int watch_fds[DP_PORTS], listen_fd, wake_fd, done_fd, stop_fd; /* done_fd: the picture is made */
     int watchers[DPSOCKET_WATCHERS];                               /* below 0: none */
     unsigned next_watcher;
+    int trace_fd; /* of who looks at packets; below 0: nobody */
+    bool capturing;
+    uint64_t trace_missed;
+    int64_t wall_us; /* of the wall clock at the forwarder's 0 */
+    struct trace trace;
     _Atomic unsigned pending, offload;
     _Atomic int picture;
     _Atomic(struct fib *) next, before; /* to be put in force; not used any more */
@@ -192,6 +199,89 @@ static void keep_watcher(struct dpsocket *s, int fd)
     *place = fd;
 }
 
+/* ---- packets ---- */
+
+static void trace_close(struct dpsocket *s)
+{
+    if (s->trace_fd < 0)
+        return;
+    trace_end(&s->trace);
+    close(s->trace_fd);
+    s->trace_fd = -1;
+}
+
+/* What does not fit into the socket now is lost: packets go on. False: nobody is there any more. */
+static bool trace_say(struct dpsocket *s, const void *bytes, size_t size)
+{
+    bool said = send(s->trace_fd, bytes, size, MSG_DONTWAIT | MSG_NOSIGNAL) == (ssize_t)size;
+    s->trace_missed += !said;
+    return said || errno == EAGAIN;
+}
+
+static bool trace_tell(struct dpsocket *s, struct trace_record record)
+{
+    uint8_t bytes[TRACE_CAPTURE > TRACE_LINE ? TRACE_CAPTURE : TRACE_LINE];
+    record.at_us += (uint64_t)s->wall_us;
+    if (s->capturing)
+        return trace_say(s, bytes, trace_capture(&record, bytes));
+    if (s->trace_missed > 0) {
+        char line[TRACE_LINE];
+        int n = snprintf(line, sizeof line, "here %llu packets are missing\n", (unsigned long long)s->trace_missed);
+        if (send(s->trace_fd, line, (size_t)n, MSG_DONTWAIT | MSG_NOSIGNAL) == n)
+            s->trace_missed = 0;
+    }
+    trace_text(&record, (char *)bytes);
+    return trace_say(s, bytes, strlen((char *)bytes));
+}
+
+/* All that has come since. */
+static void trace_turn(struct dpsocket *s)
+{
+    const struct trace_record *record;
+    struct pollfd end = {.fd = s->trace_fd}; /* both ways: who has said all may still listen */
+    if (s->trace_fd < 0)
+        return;
+    bool there = poll(&end, 1, 0) == 0;
+    s->trace_missed += trace_lost(&s->trace);
+    while (there && (record = trace_next(&s->trace)) != NULL) {
+        struct trace_record told = *record;
+        trace_done(&s->trace);
+        there = trace_tell(s, told);
+    }
+    if (!there)
+        trace_close(s);
+}
+
+static int64_t clock_us(clockid_t id)
+{
+    struct timespec now;
+    clock_gettime(id, &now);
+    return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+}
+
+/* message: with its end of line. False: no such question. */
+static bool trace_start(struct dpsocket *s, int fd, size_t size)
+{
+    struct trace_filter filter;
+    uint8_t head[TRACE_CAPTURE_HEAD];
+    bool capturing = size >= 5 && memcmp(s->message, "pcap", 4) == 0;
+    if (size < 5 || size >= MESSAGE_MAX || (!capturing && memcmp(s->message, "trace", 5) != 0))
+        return false;
+    s->message[size - 1] = '\0';
+    if (!trace_filter_parse(&filter, (char *)s->message + (capturing ? 4 : 5)))
+        return false;
+    trace_close(s);
+    s->trace_fd = fd;
+    s->capturing = capturing;
+    s->trace_missed = 0;
+    s->wall_us = clock_us(CLOCK_REALTIME) - clock_us(CLOCK_BOOTTIME);
+    trace_capture_head(head);
+    trace_begin(&s->trace, &filter);
+    if (capturing && !trace_say(s, head, sizeof head))
+        trace_close(s);
+    return true;
+}
+
 static bool says(const struct dpsocket *s, size_t size, const char *word)
 {
     return size == strlen(word) && memcmp(s->message, word, size) == 0;
@@ -206,6 +296,8 @@ static void serve(struct dpsocket *s, int fd)
         keep_watcher(s, fd);
         return;
     }
+    if (trace_start(s, fd, size))
+        return;
     FILE *out = fdopen(fd, "w");
     if (out == NULL) {
         close(fd);
@@ -230,7 +322,8 @@ static void *run(void *context)
 {
     struct dpsocket *s = context;
     struct pollfd fds[] = {{.fd = s->stop_fd, .events = POLLIN}, {.fd = s->listen_fd, .events = POLLIN}};
-    while ((poll(fds, 2, LOOK_MS) >= 0 || errno == EINTR) && fds[0].revents == 0) {
+    while ((poll(fds, 2, s->trace_fd < 0 ? LOOK_MS : TRACE_MS) >= 0 || errno == EINTR) && fds[0].revents == 0) {
+        trace_turn(s);
         for (unsigned i = 0; i < s->n_ports; i++)
             watch(s, i);
         int fd = fds[1].revents != 0 ? accept4(s->listen_fd, NULL, NULL, SOCK_CLOEXEC) : -1;
@@ -287,6 +380,7 @@ struct dpsocket *dpsocket_start(const struct dpsocket_settings *settings)
         s->watch_fds[i] = settings->watch_fds[i];
     for (unsigned i = 0; i < DPSOCKET_WATCHERS; i++)
         s->watchers[i] = -1;
+    s->trace_fd = -1;
     s->done_fd = eventfd(0, EFD_CLOEXEC);
     s->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     s->listen_fd = s->done_fd < 0 || s->stop_fd < 0 ? -1 : listen_at(&s->at);
@@ -303,6 +397,7 @@ void dpsocket_stop(struct dpsocket *s)
 {
     signal_fd(s->stop_fd);
     pthread_join(s->thread, NULL);
+    trace_close(s);
     unlink(s->at.sun_path);
     close_all(s);
     fib_free(s->next);
@@ -338,7 +433,47 @@ void dpsocket_give_back(struct dpsocket *s, struct fib *table)
     fib_free(atomic_exchange(&s->before, table)); /* nearly always none: the socket's thread has freed it */
 }
 
+struct trace *dpsocket_trace(struct dpsocket *s)
+{
+    return &s->trace;
+}
+
 unsigned dpsocket_offload(const struct dpsocket *s)
 {
     return atomic_load_explicit(&s->offload, memory_order_relaxed);
+}
+
+/* ---- the other end ---- */
+
+static int copy_all(int from, int to)
+{
+    static const char refused[] = "refused: ";
+    char part[65536];
+    ssize_t n;
+    bool first = true, is_refused = false;
+    while ((n = read(from, part, sizeof part)) > 0) {
+        is_refused =
+            is_refused || (first && (size_t)n > strlen(refused) && memcmp(part, refused, strlen(refused)) == 0);
+        first = false;
+        for (ssize_t at = 0, m; at < n; at += m)
+            if ((m = write(to, part + at, (size_t)(n - at))) < 0)
+                return -errno;
+    }
+    return n < 0 ? -errno : is_refused ? -EPROTO : 0;
+}
+
+int dpsocket_ask(const char *path, const char *words, int fd)
+{
+    struct sockaddr_un at = {.sun_family = AF_UNIX};
+    struct iovec say[] = {{(char *)words, strlen(words)}, {(char *)"\n", 1}};
+    if (strlen(path) >= sizeof at.sun_path)
+        return -ENAMETOOLONG;
+    memcpy(at.sun_path, path, strlen(path));
+    int peer = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), status;
+    if (peer < 0)
+        return -errno;
+    bool said = connect(peer, (const struct sockaddr *)&at, sizeof at) == 0 && writev(peer, say, 2) > 0;
+    status = said ? copy_all(peer, fd) : -errno;
+    close(peer);
+    return status;
 }

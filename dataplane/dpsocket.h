@@ -4,6 +4,9 @@
  *   - "watch": nothing; the connection stays open while the process lives. Its end is the first that can be seen of a
  *     process that is killed: before the kernel has taken down its packet sockets, which takes some 100 ms, and then
  *     tells who waits for the process. The last DPSOCKET_WATCHERS are kept.
+ *   - "trace [ADDRESS [PORT]]": a line for each packet that comes in, or leaves, from or to there, until the connection
+ *     ends; "pcap [ADDRESS [PORT]]": a capture of them. One at a time, a new one ends the one before. Who reads too
+ *     slowly loses packets, and is told so by a line ("trace").
  * Who does not say it within seconds is not listened to any longer; one connection at a time.
  *
  * A table is validated and made here, and taken by the forwarding thread between two bursts; the one before is freed
@@ -22,6 +25,10 @@
 #define DPSOCKET_WATCHERS 4u
 
 struct dpsocket;
+
+/* From another process: says `words` to the one at path, and writes all that it answers to fd, until it ends. 0;
+ * -errno; -EPROTO: it has refused, which is what was written. */
+int dpsocket_ask(const char *path, const char *words, int fd);
 
 struct dpsocket_settings {
     const char *path; /* of the socket, whose file is replaced; owner only */
@@ -43,6 +50,8 @@ struct fib *dpsocket_turn(struct dpsocket *socket, const struct forwarder *forwa
                           const struct port_counters *ports);
 /* A table that is not used any more; NULL: nothing. */
 void dpsocket_give_back(struct dpsocket *socket, struct fib *table);
+/* Of who looks at packets: forwarder.trace, while the socket is there. */
+struct trace *dpsocket_trace(struct dpsocket *socket);
 /* Port whose neighbour leaves checksums to be computed; DP_PORTS: none that was seen. */
 unsigned dpsocket_offload(const struct dpsocket *socket);
 

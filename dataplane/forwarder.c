@@ -289,7 +289,7 @@ static bool hear_bfd(struct forwarder *f, unsigned port, const struct packet *p,
 static int dropped(struct forwarder *f, enum drop drop)
 {
     f->drops[drop]++;
-    return FORWARDER_DROPPED;
+    return -(int)drop;
 }
 
 /* Who carries a packet: of lines, one by its ports, which are those of its session. NULL: a session has outlived it. */
@@ -303,12 +303,12 @@ static struct forwarder_neighbor *next_of(struct forwarder *f, uint32_t way, con
     return &f->neighbors[group->adjacency[lines_of(&group->lines, (get32(p->frame + p->l4) * 2654435761u) >> 16)]];
 }
 
-/* Out by its neighbour, whose port is returned; FORWARDER_DROPPED: nobody is known to be there. */
+/* Out by its neighbour, whose port is returned; below 0: nobody is known to be there. */
 static int out(struct forwarder *f, uint32_t way, struct packet *p)
 {
     struct forwarder_neighbor *n = next_of(f, way, p);
     if (n == NULL || !n->known)
-        return FORWARDER_DROPPED;
+        return -1;
     memcpy(p->frame, n->mac, ETHER_ADDRESS);
     memcpy(p->frame + ETHER_ADDRESS, f->mac[n->config.port], ETHER_ADDRESS);
     n->tx++;
@@ -324,7 +324,7 @@ static int leave(struct forwarder *f, unsigned from, const struct nat_way *way, 
     if (way->adjacency >= DP_ADJACENCIES && f->neighbors[from].config.group != DP_NONE)
         return dropped(f, DROP_ROUND);
     int port = out(f, way->adjacency, p);
-    if (port == FORWARDER_DROPPED)
+    if (port < 0)
         return dropped(f, DROP_NEIGHBOR);
     f->forwarded++;
     return port;
@@ -335,8 +335,8 @@ static void send_what_nat_says(struct forwarder *f)
     const struct nat_frame *frame;
     while ((frame = nat_next_out(&f->nat)) != NULL) {
         struct packet p = {.frame = (uint8_t *)frame->bytes, .size = frame->size};
-        int port = packet_parse(&p) == DROP_NONE ? out(f, frame->way.adjacency, &p) : FORWARDER_DROPPED;
-        if (port == FORWARDER_DROPPED)
+        int port = packet_parse(&p) == DROP_NONE ? out(f, frame->way.adjacency, &p) : -1;
+        if (port < 0)
             f->unmade++;
         else
             send(f, (unsigned)port, &p);
@@ -389,51 +389,39 @@ static bool for_us(const struct forwarder *f, unsigned port, const struct packet
     return memcmp(p->frame, f->mac[port], ETHER_ADDRESS) == 0;
 }
 
-/* All but what the FULLNAT translates in batches: true, *out is where it goes. */
-static bool receive_other(struct forwarder *f, unsigned port, struct packet *p, int *out, uint64_t now_us)
+/* Who takes all but what the FULLNAT translates in batches: DROP_NONE, it is that. */
+static enum drop receive_other(struct forwarder *f, unsigned port, struct packet *p, uint64_t now_us)
 {
     struct neighbor_word word;
     enum drop drop = packet_parse(p);
-    *out = FORWARDER_DROPPED;
-    bool to_many = drop == DROP_NONE && (p->frame[0] & 1) != 0; /* who asks for a neighbour */
-    if (drop == DROP_NONE && !to_many && !for_us(f, port, p))
-        drop = DROP_STATION;
     if (drop != DROP_NONE)
-        return dropped(f, drop), true;
+        return drop;
+    bool to_many = (p->frame[0] & 1) != 0; /* who asks for a neighbour */
+    if (!to_many && !for_us(f, port, p))
+        return DROP_STATION;
     if (neighbor_hear(p, &word)) {
         hear_link(f, port, &word, now_us);
-        return dropped(f, DROP_TAKEN), true;
+        return DROP_TAKEN;
     }
     if (p->kind == PACKET_ARP)
-        return dropped(f, DROP_LENGTH), true;
+        return DROP_LENGTH;
     if (to_many)
-        return dropped(f, DROP_STATION), true;
-    if (hear_bfd(f, port, p, now_us))
-        return dropped(f, DROP_TAKEN), true;
-    return false;
+        return DROP_STATION;
+    return hear_bfd(f, port, p, now_us) ? DROP_TAKEN : DROP_NONE;
 }
 
-void forwarder_receive(struct forwarder *f, unsigned port, struct packet *packets, unsigned n, int *ports,
-                       uint64_t now_us)
+static void receive(struct forwarder *f, unsigned port, struct packet *packets, unsigned n, int *ports, uint64_t now_us)
 {
     struct batch batches[2] = {0};
-    assert(n <= FORWARDER_BURST && port < f->n_ports);
-    f->received += n;
-    if (f->table == NULL) {
-        f->drops[DROP_SERVICE] += n;
-        memset(ports, 0xff, n * sizeof *ports); /* FORWARDER_DROPPED */
-        return;
-    }
     for (unsigned i = 0; i < n; i++) {
         struct packet *p = &packets[i];
-        if (receive_other(f, port, p, &ports[i], now_us))
-            continue;
-        unsigned from = came_from(f, port, p);
-        enum nat_side side = side_of(f, p);
+        enum drop drop = receive_other(f, port, p, now_us);
+        unsigned from = drop == DROP_NONE ? came_from(f, port, p) : DP_NONE;
         if (from == DP_NONE) {
-            ports[i] = dropped(f, DROP_NEIGHBOR);
+            ports[i] = dropped(f, drop == DROP_NONE ? DROP_NEIGHBOR : drop);
             continue;
         }
+        enum nat_side side = side_of(f, p);
         f->neighbors[from].rx++;
         f->neighbors[from].rx_bytes += p->size;
         if (p->proto != PROTO_TCP && p->proto != PROTO_UDP) {
@@ -450,6 +438,22 @@ void forwarder_receive(struct forwarder *f, unsigned port, struct packet *packet
     translate(f, NAT_OUTSIDE, &batches[NAT_OUTSIDE], ports, now_us);
     translate(f, NAT_INSIDE, &batches[NAT_INSIDE], ports, now_us);
     send_what_nat_says(f);
+}
+
+void forwarder_receive(struct forwarder *f, unsigned port, struct packet *packets, unsigned n, int *ports,
+                       uint64_t now_us)
+{
+    assert(n <= FORWARDER_BURST && port < f->n_ports);
+    bool watched = trace_watched(f->trace);
+    f->received += n;
+    if (watched)
+        trace_before(f->trace, packets, n);
+    if (f->table != NULL)
+        receive(f, port, packets, n, ports, now_us);
+    for (unsigned i = 0; i < n && f->table == NULL; i++)
+        ports[i] = dropped(f, DROP_SERVICE);
+    if (watched)
+        trace_after(f->trace, port, packets, n, ports, now_us);
 }
 
 /* ---- time ---- */

@@ -14,9 +14,9 @@
 #include "dataplane/lines.h"
 #include "dataplane/neighbor.h"
 #include "dataplane/fib.h"
+#include "dataplane/trace.h"
 
 #define FORWARDER_BURST NAT_BURST
-#define FORWARDER_DROPPED (-1)
 #define FORWARDER_STALL_US 1000u /* turned so much later than it had asked for: a stall of our own */
 
 struct forwarder_neighbor {
@@ -50,6 +50,7 @@ struct forwarder {
     uint64_t bfd_verdicts[BFD_VERDICT_COUNT];
     uint64_t stalls, stalled_us;
     uint32_t random;
+    struct trace *trace; /* the caller's; NULL: nobody ever looks */
     /* A frame that was made here goes out of a port. */
     void (*send)(void *context, unsigned port, const uint8_t *frame, uint32_t size);
     void *context;
@@ -63,7 +64,7 @@ void forwarder_init(struct forwarder *forwarder, const uint8_t (*mac)[ETHER_ADDR
  * state. */
 void forwarder_set_table(struct forwarder *forwarder, const struct fib *table, uint64_t now_us);
 /* Frames that came in together by a port, at most FORWARDER_BURST, changed in place; frame, size and room are set.
- * ports: by which port each of them leaves; FORWARDER_DROPPED. */
+ * ports: by which port each of them leaves; below 0: it goes no further, and minus that says why (enum drop). */
 void forwarder_receive(struct forwarder *forwarder, unsigned port, struct packet *packets, unsigned n, int *ports,
                        uint64_t now_us);
 /* What the time asks for. To be called at forwarder->next_us at the latest, behind what has come in until then. */

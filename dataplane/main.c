@@ -68,6 +68,14 @@ static int forward(const struct settings *settings, struct worker *worker, const
     return offload < DP_PORTS;
 }
 
+static int ask(const struct settings *settings)
+{
+    int status = dpsocket_ask(settings->socket, settings->ask, STDOUT_FILENO);
+    if (status < 0 && status != -EPROTO)
+        fprintf(stderr, "signalbox-forwarder: %s: %s\n", settings->socket, strerror(-status));
+    return status < 0;
+}
+
 int main(int argc, char **argv)
 {
     static struct forwarder forwarder;
@@ -84,6 +92,8 @@ int main(int argc, char **argv)
         return fputs(settings_usage, stdout) < 0;
     if (settings.version)
         return puts("signalbox-forwarder " SIGNALBOX_VERSION) < 0;
+    if (settings.ask != NULL)
+        return ask(&settings);
     worker.wake_fd = wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     signal(SIGTERM, on_signal);
     signal(SIGINT, on_signal);

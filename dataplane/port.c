@@ -183,7 +183,7 @@ static unsigned receive(struct forwarder *forwarder, unsigned port, uint64_t now
     if (n > 0)
         forwarder_receive(forwarder, port, packets, n, out, now_us);
     for (unsigned i = 0; i < n; i++) {
-        if (out[i] == FORWARDER_DROPPED) {
+        if (out[i] < 0) {
             rte_pktmbuf_free(buffers[i]);
             continue;
         }

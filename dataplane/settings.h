@@ -12,6 +12,7 @@ struct settings {
     const char *interfaces[DP_PORTS]; /* n */
     unsigned n;
     const char *socket, *secret; /* paths; secret: NULL, a new one each time */
+    const char *ask;             /* NULL: it forwards itself */
     bool busy;                   /* never sleeps */
     bool help, version;          /* nothing else is asked for */
 };

@@ -111,6 +111,7 @@ unsigned worker_run(struct worker *worker)
 {
     struct forwarder *forwarder = worker->forwarder;
     unsigned patience = 0;
+    forwarder->trace = dpsocket_trace(worker->socket);
     while (!stopped && dpsocket_offload(worker->socket) == DP_PORTS) {
         if (dpsocket_pending(worker->socket))
             hear_socket(worker);

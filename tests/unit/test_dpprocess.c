@@ -8,6 +8,7 @@
 #include "tests/unit/unit.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -34,6 +35,9 @@ static const struct command {
     {"--port a --socket s more", "more: expected options only"},
     {"--port 1 --port 2 --port 3 --port 4 --port 5 --port 6 --port 7 --port 8 --port 9 --socket s",
      "--port 9: expected 8 ports at most"},
+    {"--ask show --socket s", NULL},
+    {"--ask show", "--ask show: expected --socket, and no --port"},
+    {"--ask show --socket s --port a", "--ask show: expected --socket, and no --port"},
 };
 
 START_TEST(command_lines)
@@ -376,6 +380,72 @@ START_TEST(watchers_are_kept)
 }
 END_TEST
 
+/* A frame from a client, to us, that nobody serves. */
+static void client_asks(struct side *s)
+{
+    uint8_t bytes[200];
+    struct packet p = {.frame = bytes, .size = ETHER_SIZE, .room = sizeof bytes - ETHER_SIZE};
+    int out;
+    memcpy(bytes, mac[1], ETHER_ADDRESS);
+    memset(bytes + ETHER_ADDRESS, 2, ETHER_ADDRESS);
+    packet_make_tcp(&p, &(struct tcp_segment){.family = 4,
+                                              .source = (const uint8_t[]){192, 0, 2, 7},
+                                              .dest = (const uint8_t[]){198, 51, 100, 1},
+                                              .from = 40000,
+                                              .to = 80,
+                                              .seq = 5,
+                                              .flags = TCP_SYN});
+    forwarder_receive(s->forwarder, 1, &p, 1, &out, 1000);
+    ck_assert_int_eq(out, -DROP_SERVICE);
+}
+
+static int look_begins(struct side *s, const char *words)
+{
+    const struct trace_filter *before = s->forwarder->trace->watched;
+    int fd = dial(s->path);
+    ck_assert_int_eq(write(fd, words, strlen(words)), (ssize_t)strlen(words));
+    for (int64_t until_us = g_get_monotonic_time() + WAIT_MS * 1000; s->forwarder->trace->watched == before;
+         poll(NULL, 0, 1))
+        ck_assert_int_lt(g_get_monotonic_time(), until_us);
+    return fd;
+}
+
+START_TEST(packets_are_looked_at)
+{
+    struct side s;
+    char line[TRACE_LINE] = "";
+    uint8_t head[TRACE_CAPTURE_HEAD + 16];
+    side_init(&s);
+    s.forwarder->trace = dpsocket_trace(s.socket);
+    client_asks(&s); /* nobody looks */
+    int text = look_begins(&s, "trace 192.0.2.7\n");
+    client_asks(&s);
+    ck_assert_int_gt(read(text, line, sizeof line - 1), 0);
+    ck_assert_msg(g_pattern_match_simple("20*Z port 1 tcp 192.0.2.7:40000 > 198.51.100.1:80 S seq 5 "
+                                         "ack 0 54 bytes; service: for an address and port that nobody serves\n",
+                                         line),
+                  "found: %s", line);
+    int capture = look_begins(&s, "pcap\n"); /* in the place of the one before */
+    ck_assert_int_eq(read(text, line, 1), 0);
+    client_asks(&s);
+    ck_assert_int_eq(recv(capture, head, sizeof head, MSG_WAITALL), sizeof head);
+    ck_assert_mem_eq(head, ((const uint8_t[]){0xd4, 0xc3, 0xb2, 0xa1, 2, 0, 4, 0}), 8);
+    ck_assert_mem_eq(head + TRACE_CAPTURE_HEAD + 8, ((const uint8_t[]){54, 0, 0, 0, 54, 0, 0, 0}), 8);
+    close(capture);
+    for (int64_t until_us = g_get_monotonic_time() + WAIT_MS * 1000; s.forwarder->trace->watched != NULL;
+         poll(NULL, 0, 1))
+        ck_assert_int_lt(g_get_monotonic_time(), until_us);
+    g_autofree char *file = g_build_filename(s.folder, "said", NULL), *refused = NULL;
+    int said = open(file, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    ck_assert_int_eq(dpsocket_ask(s.path, "trace nowhere", said), -EPROTO);
+    ck_assert_int_eq(dpsocket_ask(file, "show", said), -ECONNREFUSED);
+    ck_assert(g_file_get_contents(file, &refused, NULL, NULL) && g_str_has_prefix(refused, "refused: "));
+    close(said);
+    close(text);
+    side_clear(&s);
+}
+END_TEST
+
 /* A forwarding thread that stalls: it is said, and nothing of it comes later. */
 START_TEST(a_stall_is_said)
 {
@@ -469,6 +539,7 @@ static void add(TCase *tcase)
     tcase_add_test(tcase, a_table_may_come_in_pieces);
     tcase_add_test(tcase, a_picture_is_of_one_moment);
     tcase_add_test(tcase, watchers_are_kept);
+    tcase_add_test(tcase, packets_are_looked_at);
     tcase_add_test(tcase, a_stall_is_said);
     tcase_add_test(tcase, the_socket_is_its_owners);
     tcase_add_test(tcase, swaps_while_it_is_read);

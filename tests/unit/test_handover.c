@@ -122,7 +122,7 @@ static void gate_receive(struct gate *g, unsigned port, struct wire_frame *frame
     if (g->dead)
         return;
     forwarder_receive(g->f, port, &p, 1, &out, g->site->now_us);
-    if (out != FORWARDER_DROPPED)
+    if (out >= 0)
         gate_sends(g, (unsigned)out, p.frame, p.size);
 }
 
