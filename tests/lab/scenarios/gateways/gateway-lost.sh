@@ -14,9 +14,11 @@ begun=$(now_us)
 for process in signalbox-forwarder bird signalbox-gateway; do
     gone=() back=()
     for ((i = 0; i < kills; i++)); do
-        at=$(lab kill gw-a1 $process | jq .at_us)
+        lab kill gw-a1 $process >"$scratch/kill" & # it waits for all of the process to end, which is later
         within 5 "$process killed: POPs send nothing to gw-a1" ways_are gw-a2-pop1
-        gone+=($((($(now_us) - at) / 1000)))
+        seen=$(now_us)
+        wait $!
+        gone+=($(((seen - $(jq .at_us "$scratch/kill")) / 1000)))
         [[ $process != signalbox-gateway ]] || expect "roads while the agent of gw-a1 is dead" "$(road gw-a1) $(road gw-a2)" "2 1"
         started=$(now_us)
         lab start gw-a1 $process >/dev/null
