@@ -115,6 +115,7 @@ test('an edge cut off from the server: what is meant differs from what is, it is
   await page.goto(`/?at=${then}`);
   await page.getByText(`As it was at ${then.slice(11)} UTC`).waitFor();
   await page.locator('.alarm', { hasText: 'room-a: every POP is down' }).waitFor();
+  await page.locator('.topology').waitFor(); // the inventory is another question
   assert.equal(await page.locator('.topology .is-down .name', { hasText: /^✕ pop-a[12]$/ }).count(), 2);
   assert.match(await page.locator('.topology .room', { hasText: 'room-a' }).textContent() ?? '', /ingress closed/);
   await straggler.first().waitFor();
