@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 _Static_assert((TRACE_RECORDS & (TRACE_RECORDS - 1)) == 0, "places are told by the low bits of a counter");
 
@@ -149,11 +148,9 @@ static int flow_text(const struct trace_frame *frame, char *text, size_t size)
 
 void trace_text(const struct trace_record *record, char text[static TRACE_LINE])
 {
-    time_t seconds = (time_t)(record->at_us / 1000000);
-    struct tm at;
-    char when[24];
-    strftime(when, sizeof when, "%Y-%m-%dT%H:%M:%S", gmtime_r(&seconds, &at));
-    int n = snprintf(text, TRACE_LINE, "%s.%06uZ port %u ", when, (unsigned)(record->at_us % 1000000), record->port);
+    unsigned s = (unsigned)(record->at_us / 1000000 % 86400), us = (unsigned)(record->at_us % 1000000);
+    int n =
+        snprintf(text, TRACE_LINE, "%02u:%02u:%02u.%06uZ port %u ", s / 3600, s / 60 % 60, s % 60, us, record->port);
     n += flow_text(&record->came, text + n, TRACE_LINE - (size_t)n);
     if (record->out < 0) {
         snprintf(text + n, TRACE_LINE - (size_t)n, "; %s: %s\n", drop_name((enum drop) - record->out),

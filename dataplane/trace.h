@@ -74,7 +74,7 @@ void trace_before(struct trace *trace, const struct packet *packets, unsigned n)
 void trace_after(struct trace *trace, unsigned port, const struct packet *packets, unsigned n, const int *out,
                  uint64_t now_us);
 
-/* One line, with its end; at_us: of the wall clock. */
+/* One line, with its end; at_us: of the wall clock, of which the time of day is shown (UTC). */
 void trace_text(const struct trace_record *record, char text[static TRACE_LINE]);
 /* Returns how many bytes. */
 unsigned trace_capture(const struct trace_record *record, uint8_t bytes[static TRACE_CAPTURE]);

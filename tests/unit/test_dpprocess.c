@@ -421,7 +421,7 @@ START_TEST(packets_are_looked_at)
     int text = look_begins(&s, "trace 192.0.2.7\n");
     client_asks(&s);
     ck_assert_int_gt(read(text, line, sizeof line - 1), 0);
-    ck_assert_msg(g_pattern_match_simple("20*Z port 1 tcp 192.0.2.7:40000 > 198.51.100.1:80 S seq 5 "
+    ck_assert_msg(g_pattern_match_simple("??:??:*Z port 1 tcp 192.0.2.7:40000 > 198.51.100.1:80 S seq 5 "
                                          "ack 0 54 bytes; service: for an address and port that nobody serves\n",
                                          line),
                   "found: %s", line);

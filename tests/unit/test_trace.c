@@ -109,20 +109,18 @@ START_TEST(it_reads_well)
     int out = -DROP_ETHERTYPE;
     trace_begin(&trace, &(struct trace_filter){0});
     passes(2);
-    check_text(
-        "2026-07-02T13:46:40.123456Z port 1 tcp 192.0.2.7:40000 > 198.51.100.1:80 A seq 1 ack 2 54 bytes; port 2 "
-        "tcp 10.0.0.1:2000 > 10.0.0.9:8080 A seq 1 ack 2 54 bytes\n");
+    check_text("13:46:40.123456Z port 1 tcp 192.0.2.7:40000 > 198.51.100.1:80 A seq 1 ack 2 54 bytes; port 2 "
+               "tcp 10.0.0.1:2000 > 10.0.0.9:8080 A seq 1 ack 2 54 bytes\n");
     struct packet p = segment(6, six, eight, 1, 2);
     trace_before(&trace, &p, 1);
     trace_after(&trace, 0, &p, 1, &out, 1783000000000000);
-    check_text(
-        "2026-07-02T13:46:40.000000Z port 0 tcp 2001:db8::7:1 > 2001:db8::8:2 A seq 1 ack 2 74 bytes; ethertype: "
-        "neither IPv4 nor IPv6 nor ARP\n");
+    check_text("13:46:40.000000Z port 0 tcp 2001:db8::7:1 > 2001:db8::8:2 A seq 1 ack 2 74 bytes; ethertype: "
+               "neither IPv4 nor IPv6 nor ARP\n");
     memset(bytes, 0, sizeof bytes);
     p = (struct packet){.frame = bytes, .size = 60};
     trace_before(&trace, &p, 1);
     trace_after(&trace, 0, &p, 1, &out, 1783000000000000);
-    check_text("2026-07-02T13:46:40.000000Z port 0 frame of 60 bytes; ethertype: neither IPv4 nor IPv6 nor ARP\n");
+    check_text("13:46:40.000000Z port 0 frame of 60 bytes; ethertype: neither IPv4 nor IPv6 nor ARP\n");
     trace_end(&trace);
 }
 END_TEST

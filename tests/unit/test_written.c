@@ -107,9 +107,13 @@ static const struct written {
     {.text = "signalbox plan run line-maintenance --confirm line-5", .says = "succeeded"},
     {.text = "plan run line-maintenance --confirm line-5", .says = "succeeded"},
     {.text = "signalbox control set line line-5 default"},
+    {.text = "signalbox reminder set",
+     .as = "signalbox reminder set works --on line/line-5 --owner alice --why TEXT\nsignalbox reminder clear works"},
 #define GATEWAY "the site of this test has no gateway; test_gateway_server moves its lever"
     {.text = "signalbox plan run gateway-drain --confirm gw-a1", .why = GATEWAY},
     {.text = "signalbox control set gateway gw-a1 default", .why = GATEWAY},
+    {.text = "signalbox alarm ack entrances/room-a",
+     .why = "nothing is wrong with the site of this test; test_cli acknowledges"},
     {.text = "control set room.escape room-a on | off",
      .as = "signalbox control set room.escape room-a on\nsignalbox control set room.escape room-a default"},
 
