@@ -43,6 +43,10 @@ test(`memory is flat over ${minutes} minutes`, { skip: !programs || !(minutes > 
   const rig = new Rig();
   await rig.start();
   await rig.populate(false);
+  // A run for the screens of runs.
+  rig.signalbox(['plan', 'run', 'room-isolated', '--confirm', 'room-a', '--reason', 'soak', '--no-wait']);
+  const { executions } = JSON.parse(rig.signalbox(['execution', 'list', '--json'])) as { executions: Array<{ id: string }> };
+  rig.signalbox(['execution', 'abort', executions[0]!.id, '--reason', 'soak']);
   const began = Date.now(), browser = await launch(), context = await visitor(browser, rig.base, desk);
   let seconds = 0, rounds = 0;
   const change = setInterval(() => {
