@@ -25,18 +25,27 @@ static inline uint16_t csum_fold(uint64_t sum)
     return (uint16_t)(half >> 16);
 }
 
+/* Adds eight bytes; the carry goes round. */
+static inline uint64_t csum_word(uint64_t sum, const uint8_t *at)
+{
+    uint64_t word;
+    memcpy(&word, at, 8);
+    sum += word;
+    return sum + (sum < word);
+}
+
 /* Adds bytes; an odd last one counts as followed by 0. What comes back is below 2^34, so that a few more may be added
  * by hand; so is what goes in. */
 static inline uint64_t csum_add(uint64_t sum, const void *bytes, size_t size)
 {
     const uint8_t *at = bytes;
-    for (; size >= 8; size -= 8, at += 8) {
-        uint64_t word;
-        memcpy(&word, at, 8);
-        sum += word;
-        sum += sum < word; /* the carry goes round */
-    }
+    for (; size >= 32; size -= 32, at += 32)
+        sum = csum_word(csum_word(csum_word(csum_word(sum, at), at + 8), at + 16), at + 24);
+    for (; size >= 8; size -= 8, at += 8)
+        sum = csum_word(sum, at);
     sum = (sum & 0xffffffff) + (sum >> 32);
+    if (size == 0)
+        return sum;
     if (size >= 4) {
         uint32_t word;
         memcpy(&word, at, 4);

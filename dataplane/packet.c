@@ -195,16 +195,15 @@ static inline uint64_t proto_and_size(uint8_t proto, uint32_t size)
     return (uint64_t)proto << 8 | (uint64_t)__builtin_bswap16((uint16_t)size) << 16;
 }
 
-/* What the checksum of layer 4 covers, but for the checksum field's own content, which is as it is in the packet. */
-static uint64_t covered(const struct packet *packet)
+/* What the checksum of layer 4 covers, but for the checksum field's own content, which is as it is in the packet.
+ * Addresses lie right in front of layer 4: there are no options between. */
+static inline uint64_t covered(const struct packet *packet)
 {
-    const uint8_t *ip = packet->frame + packet->l3;
-    uint32_t size = packet->size - packet->l4;
-    uint64_t sum = csum_add(0, packet->frame + packet->l4, size);
+    const uint8_t *l4 = packet->frame + packet->l4;
+    uint32_t size = packet->size - packet->l4, addresses = packet->kind == PACKET_IP4 ? 8 : 32;
     if (packet->proto == PROTO_ICMP)
-        return sum;
-    sum += proto_and_size(packet->proto, size);
-    return packet->kind == PACKET_IP4 ? csum_add(sum, ip + 12, 8) : csum_add(sum, ip + 8, 32);
+        return csum_add(0, l4, size);
+    return csum_add(proto_and_size(packet->proto, size), l4 - addresses, addresses + size);
 }
 
 bool packet_sum_good(const struct packet *packet)
