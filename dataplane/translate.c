@@ -9,33 +9,30 @@ enum { TOA4_SIZE = 8, TOA6_SIZE = 20 };
 enum { PROXY_SIZE = 16, PROXY4_SIZE = PROXY_SIZE + 12, PROXY6_SIZE = PROXY_SIZE + 36 };
 #define TCP_HEADER_MAX 60u
 
-static uint16_t change_of(const void *before, const void *after, unsigned size, uint64_t more)
+static inline uint64_t sum_of(const uint8_t *one, const uint8_t *other, unsigned size)
 {
-    return csum_fold(csum_change(before, after, size) + more);
+    return csum_add(csum_add(0, one, size), other, size);
 }
 
-static uint16_t change_of_ports(uint16_t before_source, uint16_t before_dest, uint16_t source, uint16_t dest)
+static inline uint32_t sum_of_ports(uint16_t one, uint16_t other)
 {
-    uint8_t before[4], after[4];
-    put16(before, before_source);
-    put16(before + 2, before_dest);
-    put16(after, source);
-    put16(after + 2, dest);
-    return change_of(before, after, 4, 0);
+    return (uint32_t)__builtin_bswap16(one) + __builtin_bswap16(other);
 }
 
+/* What comes in place of something adds to a checksum; what was there is taken off. The way back is the same with the
+ * other sign, which for these sums is the complement. */
 void translate_begin(struct nat_session *s, const uint8_t *local)
 {
     unsigned size = packet_address_size(s->key.family);
-    s->l3_in = change_of(s->key.client, local, size, csum_change(s->key.service, s->backend, size));
-    s->l3_out = change_of(s->backend, s->key.service, size, csum_change(local, s->key.client, size));
-    uint16_t in = change_of_ports(s->key.client_port, s->key.service_port, s->local_port, s->backend_port);
-    uint16_t out = change_of_ports(s->backend_port, s->local_port, s->key.service_port, s->key.client_port);
-    s->l4_in = csum_fold((uint64_t)s->l3_in + in);
-    s->l4_out = csum_fold((uint64_t)s->l3_out + out);
-    static const uint8_t hop[2] = {1, 0}, less[2] = {0, 0}; /* of IPv4's header: it is beside its protocol */
-    s->l3_in = change_of(hop, less, 2, s->l3_in);
-    s->l3_out = change_of(hop, less, 2, s->l3_out);
+    uint16_t outside = csum_fold(sum_of(s->key.client, s->key.service, size));
+    uint16_t in = csum_fold(sum_of(local, s->backend, size) + (uint16_t)~outside);
+    uint16_t ports = csum_fold(sum_of_ports(s->key.client_port, s->key.service_port));
+    s->l4_in = csum_fold((uint64_t)in + sum_of_ports(s->local_port, s->backend_port) + (uint16_t)~ports);
+    s->l4_out = (uint16_t)~s->l4_in;
+    const uint16_t hop =
+        (uint16_t)~__builtin_bswap16(1u << 8); /* one less, of IPv4's header: it is beside its protocol */
+    s->l3_in = csum_fold((uint64_t)in + hop);
+    s->l3_out = csum_fold((uint64_t)(uint16_t)~in + hop);
 }
 
 /* ---- what is told ---- */
