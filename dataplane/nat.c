@@ -370,16 +370,6 @@ static struct nat_way refuse(struct nat *nat, enum nat_side from, uint32_t adjac
     return (struct nat_way){.side = from, .adjacency = adjacency};
 }
 
-/* A SYN on a session that is there: one that was sent again, or the client has begun anew. Then the session makes room,
- * unless it is open: there its backend says what it thinks (a challenge, RFC 5961, 4), and the client ends it. */
-static bool makes_room(const struct nat_session *s, const struct packet *p)
-{
-    if (p->proto != PROTO_TCP)
-        return false;
-    bool again = get32(p->frame + p->l4 + 4) + s->seq_in == s->first_seq - 1;
-    return nat_is_syn(p) && (s->state == NAT_CLOSED || (!again && s->state != NAT_ESTABLISHED)) && packet_sum_good(p);
-}
-
 /* What is known of a packet before its session is looked at. */
 struct found {
     struct flow_key key; /* from outside */
@@ -387,8 +377,19 @@ struct found {
     uint32_t first; /* its session, if it is that; FLOW_NONE: it has none */
     uint8_t peer;   /* as in its nat_way */
     bool handed;
+    bool whole;                    /* from outside, of a SYN: its checksum is good */
     const struct nat_local *local; /* from inside; NULL: not for us */
 };
+
+/* A SYN on a session that is there: one that was sent again, or the client has begun anew. Then the session makes room,
+ * unless it is open: there its backend says what it thinks (a challenge, RFC 5961, 4), and the client ends it. */
+static bool makes_room(const struct nat_session *s, const struct packet *p, const struct found *found)
+{
+    if (!found->whole)
+        return false;
+    bool again = get32(p->frame + p->l4 + 4) + s->seq_in == s->first_seq - 1;
+    return s->state == NAT_CLOSED || (!again && s->state != NAT_ESTABLISHED);
+}
 
 /* Bytes that an IP packet may have by that neighbour. */
 static unsigned mtu_of(const struct nat *nat, uint32_t adjacency)
@@ -413,7 +414,9 @@ static inline bool goes_straight(const struct nat *nat, const struct nat_session
     return s->open && is_plain(p) && p->size - p->l3 <= mtu_of(nat, adjacency);
 }
 
-struct nat_way nat_from_client(struct nat *nat, struct nat_session *s, struct packet *p, uint64_t now_us)
+/* begins: it is the first of its session, which knows all that it says. */
+static inline struct nat_way to_backend(struct nat *nat, struct nat_session *s, struct packet *p, bool begins,
+                                        uint64_t now_us)
 {
     unsigned mtu = mtu_of(nat, s->adjacency_in), more = s->toa || s->proxy ? translate_overhead(s) : 0;
     if (p->size - p->l3 + more > mtu)
@@ -421,10 +424,15 @@ struct nat_way nat_from_client(struct nat *nat, struct nat_session *s, struct pa
     if (!translate_fits(s, p))
         return (struct nat_way){.drop = DROP_UNTOLD};
     s->used_ms = (uint32_t)(now_us / 1000);
-    if (p->proto == PROTO_TCP)
+    if (p->proto == PROTO_TCP && !begins)
         follow_tcp(nat, s, NAT_OUTSIDE, p, now_us);
     translate_in(s, nat_local_address(nat, s), p);
     return (struct nat_way){.side = NAT_INSIDE, .adjacency = s->adjacency_in};
+}
+
+struct nat_way nat_from_client(struct nat *nat, struct nat_session *s, struct packet *p, uint64_t now_us)
+{
+    return to_backend(nat, s, p, false, now_us);
 }
 
 /* A packet of no session. */
@@ -437,7 +445,7 @@ static struct nat_way from_nobody(struct nat *nat, uint32_t adjacency, struct pa
     if (p->proto == PROTO_UDP) {
         s = nat_begin(nat, &found->key, found->hash, 0, adjacency, now_us, &drop);
     } else if (nat_is_syn(p)) {
-        if (!packet_sum_good(p))
+        if (!found->whole)
             return (struct nat_way){.drop = DROP_DAMAGED};
         if (splice_wanted(nat))
             return splice_answer_syn(nat, &found->key, adjacency, p, now_us);
@@ -450,7 +458,7 @@ static struct nat_way from_nobody(struct nat *nat, uint32_t adjacency, struct pa
         nat->handed++;
         return (struct nat_way){.side = NAT_OUTSIDE, .adjacency = found->peer - 1u};
     }
-    return s != NULL ? nat_from_client(nat, s, p, now_us) : refuse(nat, NAT_OUTSIDE, adjacency, p, drop);
+    return s != NULL ? to_backend(nat, s, p, true, now_us) : refuse(nat, NAT_OUTSIDE, adjacency, p, drop);
 }
 
 /* Found in the second pass, most of them: another has its hash's mark, or it has ended since. */
@@ -474,7 +482,7 @@ static struct nat_way from_outside(struct nat *nat, uint32_t adjacency, struct p
         translate_open_in(s, nat_local_address(nat, s), p);
         return (struct nat_way){.side = NAT_INSIDE, .adjacency = s->adjacency_in};
     }
-    if (s != NULL && makes_room(s, p)) {
+    if (s != NULL && makes_room(s, p, found)) {
         nat_end(nat, s);
         s = NULL;
     }
@@ -522,6 +530,7 @@ static void find_place(const struct nat *nat, enum nat_side from, const struct p
         found->handed = way->handed;
         found->hash = flow_hash(nat->flows.secret, &found->key);
         flow_prefetch(&nat->flows, found->hash);
+        found->whole = nat_is_syn(p) && packet_sum_good(p); /* while memory is on its way */
     } else {
         found->local = local_at(nat, p);
         __builtin_prefetch(nat_session_at(found->local, p->dest)); /* NULL does no harm */

@@ -202,16 +202,17 @@ bool splice_wanted(const struct nat *nat)
 static struct syncookie offer_of(const struct packet *p)
 {
     const uint8_t *tcp = p->frame + p->l4;
-    struct syncookie offer = {.scale = COOKIE_NO_SCALE};
+    uint8_t scale = COOKIE_NO_SCALE, mss = 0; /* each by itself: what is written in bytes and read as a word waits */
+    bool sack = false;
     struct tcp_option option;
     for (unsigned at = TCP_SIZE; tcp_option_next(tcp, (unsigned)(p->payload - p->l4), &at, &option);)
         if (option.kind == OPTION_MSS && option.size == 4)
-            offer.mss = syncookie_mss_index(get16(tcp + option.at + 2));
+            mss = syncookie_mss_index(get16(tcp + option.at + 2));
         else if (option.kind == OPTION_SCALE && option.size == 3)
-            offer.scale = tcp[option.at + 2] < 14 ? tcp[option.at + 2] : 14; /* RFC 7323, 2.3 */
+            scale = tcp[option.at + 2] < 14 ? tcp[option.at + 2] : 14; /* RFC 7323, 2.3 */
         else if (option.kind == OPTION_SACK_PERMITTED && option.size == 2)
-            offer.sack = true;
-    return offer;
+            sack = true;
+    return (struct syncookie){.scale = scale, .sack = sack, .mss = mss};
 }
 
 struct nat_way splice_answer_syn(struct nat *nat, const struct flow_key *key, uint32_t adjacency, struct packet *p,
