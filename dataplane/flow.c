@@ -5,7 +5,7 @@
 
 static uint32_t bucket_count(uint32_t sessions)
 {
-    uint32_t wanted = sessions / (FLOW_SLOTS / 2) + 1, n = 2;
+    uint32_t wanted = (sessions + FLOW_SLOTS / 2 - 1) / (FLOW_SLOTS / 2), n = 2;
     while (n < wanted)
         n *= 2;
     return n;
