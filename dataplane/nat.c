@@ -85,10 +85,13 @@ void nat_enter(struct nat *nat, struct nat_session *s, enum nat_state state, uin
     s->open = state == NAT_ESTABLISHED && !s->toa && !s->proxy && s->shift_in == 0 && s->shift_out == 0;
     if (s->state == state)
         return;
+    /* One that may live longer now keeps its timer: when that fires, nat_expire sees how long it may. */
+    bool sooner = s->state == NAT_FREE || timeouts_s[state] < timeouts_s[s->state];
     nat->states[s->state]--;
     nat->states[state]++;
     s->state = (uint8_t)state;
-    wheel_set(&nat->wheel, nat_index_of(nat, s), now_us + timeouts_s[state] * 1000000ull);
+    if (sooner)
+        wheel_set(&nat->wheel, nat_index_of(nat, s), now_us + timeouts_s[state] * 1000000ull);
 }
 
 void nat_end(struct nat *nat, struct nat_session *s)
@@ -135,6 +138,8 @@ static bool covers(uint32_t ack, uint32_t seq)
 /* What its ends say of their streams. An end that is known is asked for its checksum once. */
 static void follow_ends(struct nat_session *s, enum nat_side from, const struct packet *p)
 {
+    if (!(p->tcp_flags & TCP_FIN) && !s->fin_in && !s->fin_out)
+        return; /* nothing to wait for */
     struct translate_numbers n = translate_numbers(s, from, p);
     bool outside = from == NAT_OUTSIDE;
     if ((p->tcp_flags & TCP_FIN) && outside) {
@@ -236,7 +241,8 @@ static const struct nat_backend *backend_of(struct nat *nat, const struct nat_se
 static struct nat_local *local_of(struct nat *nat, uint8_t family)
 {
     for (uint32_t i = 0; i < nat->memory.n_locals; i++) {
-        struct nat_local *local = &nat->memory.locals[nat->next_local++ % nat->memory.n_locals];
+        struct nat_local *local = &nat->memory.locals[nat->next_local];
+        nat->next_local = nat->next_local + 1 < nat->memory.n_locals ? nat->next_local + 1 : 0;
         if (local->family == family && local->n_free > 0)
             return local;
     }
@@ -333,12 +339,18 @@ static const struct nat_local *local_at(const struct nat *nat, const struct pack
     return l == ENDPOINT_NONE ? NULL : &nat->memory.locals[l];
 }
 
+/* Of a size that is known where it is compiled: no call. */
+static inline bool same_address(uint8_t family, const uint8_t *a, const uint8_t *b)
+{
+    return family == 4 ? memcmp(a, b, 4) == 0 : memcmp(a, b, 16) == 0;
+}
+
 static struct nat_session *find_inside(const struct nat *nat, const struct nat_local *local, const struct packet *p)
 {
     const uint32_t *at = nat_session_at(local, p->dest);
     struct nat_session *s = at == NULL || *at == FLOW_NONE ? NULL : &nat->memory.sessions[*at];
     bool same = s != NULL && s->key.proto == p->proto && s->backend_port == p->source &&
-                memcmp(s->backend, packet_source(p), packet_address_size(local->family)) == 0;
+                same_address(local->family, s->backend, packet_source(p));
     return same ? s : NULL;
 }
 
