@@ -62,7 +62,8 @@
  *
  * Selectors, that stand for objects of the lever's kind when the plan is started: home=$target, groups or services of
  * single-room services at home in the target room, or none; stranded=$target, the same, but none where the room has an
- * escape (server/interlocking/gateways.h) whose lines are not all known to be down; carrier=$target, the variants of the target carrier, at least one.
+ * escape (server/interlocking/gateways.h) whose lines are not all known to be down; carrier=$target, the variants of
+ * the target carrier, at least one.
  *
  * Words in the texts of hook and notify (template.h): $plan $execution $step $target and $NAME of a parameter; in body
  * and text $actor and $reason too; in text $error (what went wrong first) and $generation (the newest it has written).

@@ -246,7 +246,7 @@ END_TEST
 
 START_TEST(what_a_user_is)
 {
-    g_autofree char *token = served_token(&served, "bot", "viewer");
+    g_free(served_token(&served, "bot", "viewer"));
     static const struct {
         const char *body, *says;
         unsigned status;
