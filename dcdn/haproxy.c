@@ -4,6 +4,7 @@
 #include "dcdn/change.h"
 #include "agent/dialogue.h"
 #include "dcdn/files.h"
+#include "dcdn/giveup.h"
 #include "dcdn/holder.h"
 
 #include <stdio.h>
@@ -47,6 +48,8 @@ struct haproxy {
 
     struct holder *holder;
     struct exchange *holding; /* MAP_HOLDS on its way, outside of an apply; or NULL */
+    struct giveup *giveup;
+    struct exchange *giving; /* commands of it; or NULL */
 };
 
 static void read_state(struct haproxy *h);
@@ -128,7 +131,6 @@ static void settle_holds(struct haproxy *h)
     say_notes(h, notes);
 }
 
-/* replies: to holder_question, or NULL. */
 static void step_holds(struct haproxy *h, const GPtrArray *replies)
 {
     g_autoptr(GPtrArray) notes = g_ptr_array_new_with_free_func(g_free);
@@ -137,6 +139,38 @@ static void step_holds(struct haproxy *h, const GPtrArray *replies)
     if (holder_step(h->holder, h->state, replies, loop_now_us(), wall_now_us(), notes))
         publish_holds(h, notes);
     say_notes(h, notes);
+}
+
+static void on_given(void *data, const char *reply, const GError *error)
+{
+    struct haproxy *h = data;
+    (void)reply;
+    (void)error; /* the watch says so; the requests end by their time-outs */
+    h->giving = NULL;
+}
+
+/* health: of be_health, or NULL. */
+static void step_giveup(struct haproxy *h, const char *health)
+{
+    g_autoptr(GPtrArray) notes = g_ptr_array_new_with_free_func(g_free);
+    int64_t now = loop_now_us();
+    g_autofree char *commands = h->state != NULL ? giveup_step(h->giveup, h->state, health, now, notes) : NULL;
+    int64_t due = giveup_due_us(h->giveup);
+    if (due != 0 && due < now + HAPROXY_WATCH_US)
+        loop_timer_arm(h->watch_timer, due);
+    if (commands == NULL)
+        return;
+    g_autofree char *line = g_strconcat(commands, "\n", NULL);
+    exchange_cancel(h->giving);
+    h->giving = exchange_start_unix(h->loop, h->settings.haproxy_socket, line, HAPROXY_TIMEOUT_US, on_given, h);
+    say_notes(h, notes);
+}
+
+/* replies: to holder_question, or NULL. */
+static void step_rooms(struct haproxy *h, const GPtrArray *replies)
+{
+    step_giveup(h, replies != NULL ? replies->pdata[0] : NULL);
+    step_holds(h, replies);
 }
 
 /* ---- the end of an apply ---- */
@@ -493,7 +527,7 @@ static void on_watch(void *data, const char *reply, const GError *error)
     }
     h->uptime_s = actual.uptime_s;
     actual_clear(&actual);
-    step_holds(h, what == NULL ? replies : NULL);
+    step_rooms(h, what == NULL ? replies : NULL);
     if (what != NULL)
         lost(h, what);
     else
@@ -506,7 +540,7 @@ static void on_watch_timer(void *data)
     int64_t now = loop_now_us();
     loop_timer_arm(h->watch_timer, now + HAPROXY_WATCH_US);
     if (!h->proven)
-        step_holds(h, NULL);
+        step_rooms(h, NULL);
     if (!h->proven || h->watch != NULL)
         return;
     edge_files_sync(&h->files, &h->settings);
@@ -537,6 +571,7 @@ struct haproxy *haproxy_new(struct loop *loop, const struct edge_settings *setti
                                          settings->hold_stage_us,
                                          settings->relay_allowance};
     h->holder = holder_new(settings, loop_now_us(), wall_now_us());
+    h->giveup = giveup_new();
     h->reload_timer = loop_timer_new(loop, on_reload_timer, h);
     h->watch_timer = loop_timer_new(loop, on_watch_timer, h);
     loop_timer_arm(h->watch_timer, loop_now_us() + HAPROXY_WATCH_US);
@@ -550,7 +585,9 @@ void haproxy_free(struct haproxy *h)
     exchange_cancel(h->exchange);
     exchange_cancel(h->watch);
     exchange_cancel(h->holding);
+    exchange_cancel(h->giving);
     holder_free(h->holder);
+    giveup_free(h->giveup);
     loop_timer_free(h->reload_timer);
     loop_timer_free(h->watch_timer);
     edge_files_clear(&h->files);

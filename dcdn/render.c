@@ -24,8 +24,9 @@
  * be because it waits for its answer, is a tenth of its requests, or RESENT_MIN where that is more. Beyond it, and for
  * services with a time-out of their own, requests go by the patient backends, where only a lost connection is a reason
  * to ask again: an entrance that does not even acknowledge (tcp-ut while something was sent, srvtcpka while nothing is,
- * 2 s at most) is gone, one that does is slow. Connections that are lost count as well; when they alone are more than
- * the budget nothing is asked again. No slow answer marks anything down: `observe layer4` sees connects alone.
+ * 2 s at most; sooner where all of a room's are, by giveup.h) is gone, one that does is slow. Connections that are lost
+ * count as well; when they alone are more than the budget nothing is asked again. No slow answer marks anything down:
+ * `observe layer4` sees connects alone.
  * A request that another edge relayed is that edge's to ask again. */
 #define RETRIES_MIN 3u
 static const char globals[] =

@@ -129,6 +129,10 @@ static void *origin_run(void *data)
     GArray *held = g_array_new(FALSE, FALSE, sizeof(int));
     int fd;
     while ((fd = accept(origin->listener, NULL, NULL)) >= 0) {
+        if (atomic_load(&origin->deaf)) {
+            close(fd);
+            break; /* the kernel drops each SYN beyond the one that waits */
+        }
         if (atomic_load(&origin->mute))
             g_array_append_val(held, fd);
         else
@@ -142,12 +146,19 @@ static void *origin_run(void *data)
 
 void origin_start(struct origin *origin)
 {
+    atomic_store(&origin->deaf, false);
     origin->listener = listen_any(&origin->port);
     ck_assert_int_eq(pipe2(origin->cut, O_CLOEXEC), 0);
     pthread_create(&origin->thread, NULL, origin_run, origin);
 }
 
-void origin_stop(struct origin *origin)
+void origin_hole(struct origin *origin)
+{
+    ck_assert_int_eq(listen(origin->listener, 0), 0);
+    atomic_store(&origin->deaf, true);
+}
+
+void origin_refuse(struct origin *origin)
 {
     if (origin->listener < 0)
         return;
@@ -155,9 +166,17 @@ void origin_stop(struct origin *origin)
     pthread_join(origin->thread, NULL);
     close(origin->listener);
     origin->listener = -1;
+}
+
+void origin_stop(struct origin *origin)
+{
+    if (origin->cut[0] < 0)
+        return;
+    origin_refuse(origin);
     EVENTUALLY(atomic_load(&origin->serving) == 0);
     close(origin->cut[0]);
     close(origin->cut[1]);
+    origin->cut[0] = -1;
 }
 
 void origin_cut(struct origin *origin)

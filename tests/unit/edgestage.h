@@ -26,6 +26,7 @@ struct origin {
     pthread_t thread;
     atomic_uint requests; /* but for health checks */
     atomic_bool mute;     /* takes connections and says nothing */
+    atomic_bool deaf;     /* does not even take them */
     atomic_int slow_ms;
     atomic_int serving; /* threads */
     int cut[2];         /* pipe; readable: connections are reset */
@@ -33,6 +34,9 @@ struct origin {
 void origin_start(struct origin *origin); /* at `port`, or at a new one when that is 0 */
 void origin_stop(struct origin *origin);
 void origin_cut(struct origin *origin); /* the same, but what it is answering ends by a reset */
+/* Nobody gets a new connection, as if packets were lost; what it is answering goes on. Until it is stopped. */
+void origin_hole(struct origin *origin);
+void origin_refuse(struct origin *origin); /* takes no more connections; what it is answering goes on */
 
 enum outcome { NOTHING, APPLIED, FAILED };
 struct stage {

@@ -184,6 +184,103 @@ START_TEST(a_hold_that_someone_else_takes_back_is_noticed)
 }
 END_TEST
 
+#define LATER 40u
+/* Uploads may take 8 s, and two are asked of room A that would take 4. */
+struct waiting {
+    struct stage *stage;
+    const char *method;
+    struct answer answer;
+    pthread_t thread;
+};
+
+static void *wait_run(void *data)
+{
+    struct waiting *w = data;
+    w->answer = stage_request(w->stage, w->method, "creator.example.test", "/upload/slow", NULL);
+    return NULL;
+}
+
+static void uploads_begin(struct stage *s, struct waiting uploads[static 2])
+{
+    static const char policies[] = "creator.upload 3|single|off|local|8000\n";
+    stage_begin(s);
+    g_autofree char *layout = g_strdup_printf(
+        "class public\nescape/room-a/escape-a 127.0.0.1:%u\norigin/room-a/pop-a1 127.0.0.1:%u\n"
+        "origin/room-a/pop-a2 127.0.0.1:%u\norigin/room-b/pop-b1 127.0.0.1:%u\n",
+        s->origins[POP_B2].port, s->origins[POP_A1].port, s->origins[POP_A2].port, s->origins[POP_B1].port);
+    stage_must_apply(s, 7, &(struct edge_table_text){.layout = layout, .policies = policies, .origins = ""});
+    for (unsigned i = POP_A1; i <= POP_A2; i++)
+        atomic_store(&s->origins[i].slow_ms, 4000);
+    for (unsigned i = 0; i < 2; i++) {
+        uploads[i] = (struct waiting){.stage = s, .method = i == 0 ? "GET" : "POST"};
+        ck_assert_int_eq(pthread_create(&uploads[i].thread, NULL, wait_run, &uploads[i]), 0);
+    }
+    EVENTUALLY(stage_room_requests(s, POP_A1) == 2);
+}
+
+static void uploads_end(struct stage *s, struct waiting uploads[static 2])
+{
+    for (unsigned i = 0; i < 2; i++)
+        g_free(uploads[i].answer.text);
+    stage_end(s);
+}
+
+static bool checks_know(struct stage *s)
+{
+    g_autofree char *stat = stage_admin(s, "show stat be_health 4 -1\n");
+    g_auto(GStrv) lines = g_strsplit(stat, "\n", -1);
+    unsigned down = 0;
+    for (char **line = lines; *line != NULL; line++)
+        down += strstr(*line, ",room-a.pop-a") != NULL && strstr(*line, ",DOWN,") != NULL;
+    return down == 2;
+}
+
+/* Those too whose connect is under way when that is done: they are the first to try these entrances. */
+START_TEST(what_waits_for_a_room_that_is_silently_gone_is_asked_of_its_escape)
+{
+    struct stage s;
+    struct waiting uploads[2];
+    uploads_begin(&s, uploads);
+    int64_t from_us = loop_now_us();
+    room_a(&s, origin_hole);
+    EVENTUALLY(checks_know(&s));
+    struct answer *later = stage_volley(&s, "creator.example.test", "/upload/", LATER, 10000);
+    for (unsigned i = 0; i < 2; i++)
+        pthread_join(uploads[i].thread, NULL);
+    ck_assert_uint_eq(volley_others(later, LATER, 200), 0);
+    printf("silently gone: all uploads had an answer after %lld ms\n", (long long)(loop_now_us() - from_us) / 1000);
+    ck_assert_int_lt(loop_now_us() - from_us, 3000000);
+    ck_assert_msg(uploads[0].answer.status == 200, "%s", uploads[0].answer.text);
+    answer_expect(&uploads[0].answer, true, "x-sb-attempt", "room-a.escape-a");
+    ck_assert_msg(uploads[1].answer.status == 502, "%s", uploads[1].answer.text); /* may not be sent twice */
+    ck_assert_uint_eq(atomic_load(&s.origins[POP_B2].requests), LATER + 1);
+    ck_assert(stage_noted(&s, "room-a is gone without a word"));
+    uploads_end(&s, uploads);
+}
+END_TEST
+
+/* One of its entrances, or both while they refuse what is new: an answer may come, and does. */
+START_TEST(what_may_still_be_answered_is_waited_for)
+{
+    for (unsigned refuse = 0; refuse <= 1; refuse++) {
+        struct stage s;
+        struct waiting uploads[2];
+        uploads_begin(&s, uploads);
+        if (refuse)
+            room_a(&s, origin_refuse);
+        else
+            origin_hole(&s.origins[POP_A1]);
+        for (unsigned i = 0; i < 2; i++) {
+            pthread_join(uploads[i].thread, NULL);
+            ck_assert_msg(uploads[i].answer.status == 200, "%s", uploads[i].answer.text);
+        }
+        ck_assert_uint_eq(atomic_load(&s.origins[POP_B2].requests), 0);
+        ck_assert(!stage_noted(&s, "gone without a word"));
+        uploads_end(&s, uploads);
+    }
+}
+END_TEST
+
 static void add(TCase *tcase)
 {
     tcase_add_test(tcase, a_room_that_heals_gets_its_users_back_by_stages);
@@ -191,6 +288,8 @@ static void add(TCase *tcase)
     tcase_add_test(tcase, a_held_room_takes_its_users_when_the_others_fail);
     tcase_add_test(tcase, a_table_that_closes_the_room_ends_its_hold);
     tcase_add_test(tcase, a_hold_that_someone_else_takes_back_is_noticed);
+    tcase_add_test(tcase, what_waits_for_a_room_that_is_silently_gone_is_asked_of_its_escape);
+    tcase_add_test(tcase, what_may_still_be_answered_is_waited_for);
     tcase_add_test(tcase, a_request_passes_over_a_room_whose_entrances_all_refuse_at_once);
 }
 
