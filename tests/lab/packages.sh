@@ -47,7 +47,7 @@ if [[ $part == --install ]]; then
     trap 'cd /; umount -R -l "$root"; rmdir "$root"' EXIT
     mount -t tmpfs -o mode=755 none "$root"
     echo "== a clean Debian"
-    debootstrap --variant=minbase bookworm "$system" >"$root/debootstrap.log" 2>&1 ||
+    debootstrap --variant=minbase --include=iproute2,ethtool,procps bookworm "$system" >"$root/debootstrap.log" 2>&1 ||
         fail "debootstrap: $(tail -5 "$root/debootstrap.log")"
     mount_system
     printf '#!/bin/sh\nexit 101\n' >"$system/usr/sbin/policy-rc.d" # HAProxy's own service does not start
