@@ -47,7 +47,7 @@ if [[ $part == --install ]]; then
     trap 'cd /; umount -R -l "$root"; rmdir "$root"' EXIT
     mount -t tmpfs -o mode=755 none "$root"
     echo "== a clean Debian"
-    debootstrap --variant=minbase --include=iproute2,ethtool,procps bookworm "$system" >"$root/debootstrap.log" 2>&1 ||
+    debootstrap --variant=minbase --include=iproute2,ethtool bookworm "$system" >"$root/debootstrap.log" 2>&1 ||
         fail "debootstrap: $(tail -5 "$root/debootstrap.log")"
     mount_system
     printf '#!/bin/sh\nexit 101\n' >"$system/usr/sbin/policy-rc.d" # HAProxy's own service does not start
@@ -101,7 +101,7 @@ boot() {
     trap halt EXIT
     (
         for group in "${groups[@]}"; do echo "$BASHPID" >"$group/cgroup.procs" || exit; done
-        exec systemd-nspawn --quiet --boot --directory "$system" --machine packages --register=no --keep-unit \
+        exec systemd-nspawn --quiet --boot --capability=CAP_NET_ADMIN --directory "$system" --machine packages --register=no --keep-unit \
             --link-journal=no --resolv-conf=off --timezone=off
     ) </dev/null >"$root/boot.log" 2>&1 &
     container=$!
@@ -219,7 +219,7 @@ END
         cp /usr/share/doc/signalbox-gateway/examples/bird.conf /etc/bird/
         chown signalbox-gateway: /etc/signalbox/gateway.token
         ip link add eth1 type veth peer name eth1-far
-        sysctl -qw net.ipv6.conf.eth1.disable_ipv6=1
+        ip link set eth1 addrgenmode none
         ip link set eth1 up; ip link set eth1-far up
         ethtool -K eth1 gro off' >/dev/null || fail "a gateway is set up"
     sed -i -e 's# --ca /etc/signalbox/ca.pem##' -e 's#https://192.0.2.1:8441#http://127.0.0.1:8441#' -e 's# --port eth2##' \
