@@ -2,7 +2,8 @@
 # forwarder, BIRD and agent of one of two gateways are killed under load, again and again: its addresses go to the other, users see nothing; without an agent it is a last resort
 # shellcheck source=tests/lab/scenarios/gateways/gwlib.sh
 source "$(dirname "$(readlink -f "$0")")/gwlib.sh"
-kills=${GATEWAY_KILLS:-20} limit_ms=300
+# GATEWAY_KILLS: of each; 20 tell more of a quantile, and take three minutes.
+kills=${GATEWAY_KILLS:-6} limit_ms=300
 both="gw-a1-pop1 gw-a2-pop1"
 
 # road GATEWAY: ASes on the road to it that the POP knows: 1, or 2, it is a last resort; nothing, there is none
