@@ -320,6 +320,18 @@ const char *member(const json_t *json, const char *name)
     return text == NULL ? "" : text;
 }
 
+json_t *status_row(const struct server *s, const char *list, const char *key, const char *value)
+{
+    json_t *status = engine_status(s->engine, s->now_us), *row, *found = NULL;
+    size_t i;
+    json_array_foreach (json_object_get(status, list), i, row)
+        if (strcmp(member(row, key), value) == 0)
+            found = json_incref(row);
+    json_decref(status);
+    ck_assert_msg(found != NULL, "no row of %s has %s %s", list, key, value);
+    return found;
+}
+
 const json_t *step_of(const json_t *execution, const char *name)
 {
     size_t i;

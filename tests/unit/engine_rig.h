@@ -82,6 +82,8 @@ void set_ok(struct server *s, const char *control, const char *object, const cha
 /* Looking: at an execution as the API gives it, at levers, at the journal. */
 json_t *look(const struct server *s, const char *id);
 const char *member(const json_t *json, const char *name);
+/* The row of a list of the status whose `key` is value; the test fails if there is none. The caller unrefs it. */
+json_t *status_row(const struct server *s, const char *list, const char *key, const char *value);
 const json_t *step_of(const json_t *execution, const char *name);
 const char *lever(const struct server *s, enum lever l, const char *object);
 uint64_t generation(const struct server *s);

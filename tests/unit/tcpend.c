@@ -25,6 +25,14 @@ void tcpend_init(struct tcpend *end, const struct tcpend_config *config)
         memcpy(end->other, config->other, packet_address_size(config->family));
 }
 
+GByteArray *tcpend_bytes(uint32_t n)
+{
+    GByteArray *bytes = g_byte_array_sized_new(n);
+    for (uint32_t i = 0; i < n; i++)
+        g_byte_array_append(bytes, (const uint8_t[]){(uint8_t)(i * 7 + i / 251)}, 1);
+    return bytes;
+}
+
 void tcpend_clear(struct tcpend *end)
 {
     g_byte_array_unref(end->hears);

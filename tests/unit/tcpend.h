@@ -47,6 +47,9 @@ struct tcpend {
     void *context;
 };
 
+/* So many bytes to say, each place told from its neighbours; the caller unrefs them. */
+GByteArray *tcpend_bytes(uint32_t n);
+
 void tcpend_init(struct tcpend *end, const struct tcpend_config *config);
 void tcpend_clear(struct tcpend *end);
 /* A frame that has arrived; what is not whole or not for it is left alone. */

@@ -17,18 +17,6 @@ static char *alarms(const struct server *s)
     return g_string_free(text, FALSE);
 }
 
-static json_t *alarm_of(const struct server *s, const char *key)
-{
-    json_t *status = engine_status(s->engine, s->now_us), *alarm, *found = NULL;
-    size_t i;
-    json_array_foreach (json_object_get(status, "alarms"), i, alarm)
-        if (strcmp(member(alarm, "key"), key) == 0)
-            found = json_incref(alarm);
-    json_decref(status);
-    ck_assert_msg(found != NULL, "no alarm %s", key);
-    return found;
-}
-
 static void expect_alarms(const struct server *s, const char *expected)
 {
     g_autofree char *found = alarms(s);
@@ -142,7 +130,7 @@ START_TEST(all_pops_of_a_room_are_one_alarm_with_the_plan_until_it_is_pressed)
     tick(s, SECOND);
     say(s, "edge-1", (struct saying){.pops_down = true});
     say(s, "edge-2", (struct saying){.pops_down = true});
-    json_t *alarm = alarm_of(s, "entrances/room-a");
+    json_t *alarm = status_row(s, "alarms", "key", "entrances/room-a");
     ck_assert_str_eq(member(alarm, "title"), "room-a: every POP is down");
     ck_assert_str_eq(member(alarm, "evidence"), "pop-a1 down at 2 of 2 edges, L4; pop-a2 down at 2 of 2 edges, L4");
     int64_t since_us = json_integer_value(json_object_get(alarm, "since_us")) - (now(s).wall_us - s->now_us);
@@ -202,13 +190,13 @@ START_TEST(an_edge_that_complains_or_is_silent_keeps_its_time)
     say_all(s);
     say_edited(s, "edge-2", complain);
     /* between the two say_all said that all is well: the complaint is a new one */
-    json_t *alarm = alarm_of(s, "edge/edge-2");
+    json_t *alarm = status_row(s, "alarms", "key", "edge/edge-2");
     ck_assert_str_eq(member(alarm, "title"), "edge-2: failing");
     ck_assert_int_eq(json_integer_value(json_object_get(alarm, "since_us")), now(s).wall_us);
     json_decref(alarm);
     tick(s, SECOND);
     say_edited(s, "edge-2", complain);
-    alarm = alarm_of(s, "edge/edge-2");
+    alarm = status_row(s, "alarms", "key", "edge/edge-2");
     ck_assert_int_eq(json_integer_value(json_object_get(alarm, "since_us")), now(s).wall_us - SECOND);
     json_decref(alarm);
     ck_assert_int_lt(begun_us, s->now_us);
@@ -217,7 +205,7 @@ START_TEST(an_edge_that_complains_or_is_silent_keeps_its_time)
     for (size_t i = 0; i < 3; i++)
         say(s, edges[i], (struct saying){0});
     expect_alarms(s, "2 edge/edge-4\n");
-    alarm = alarm_of(s, "edge/edge-4");
+    alarm = status_row(s, "alarms", "key", "edge/edge-4");
     ck_assert_int_lt(json_integer_value(json_object_get(alarm, "since_us")) - (now(s).wall_us - s->now_us), heard_us);
     json_decref(alarm);
     server_free(s);
@@ -237,7 +225,7 @@ START_TEST(a_service_that_fails_is_told_with_its_share_from_when_it_began)
     say(s, "edge-1", fails);
     tick(s, 2 * SECOND);
     say(s, "edge-1", fails);
-    json_t *alarm = alarm_of(s, "service/home");
+    json_t *alarm = status_row(s, "alarms", "key", "service/home");
     ck_assert_str_eq(member(alarm, "evidence"), "40 % of 50.0 requests/s");
     ck_assert_int_eq(json_integer_value(json_object_get(alarm, "since_us")), now(s).wall_us - 2 * SECOND);
     json_decref(alarm);

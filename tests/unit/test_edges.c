@@ -14,9 +14,7 @@ static struct tcpend_config plain(uint8_t family, uint32_t says)
     c.window = 60000;
     c.first_seq = 1000;
     c.own_port = 40000;
-    c.says = g_byte_array_sized_new(says);
-    for (uint32_t i = 0; i < says; i++)
-        g_byte_array_append(c.says, (const uint8_t[]){(uint8_t)(i * 7 + i / 251)}, 1);
+    c.says = tcpend_bytes(says);
     return c;
 }
 

@@ -189,14 +189,6 @@ static void run_until(struct site *s, uint64_t end_us)
         turn(s);
 }
 
-static GByteArray *letters(uint32_t n)
-{
-    GByteArray *bytes = g_byte_array_sized_new(n);
-    for (uint32_t i = 0; i < n; i++)
-        g_byte_array_append(bytes, (const uint8_t[]){(uint8_t)(i * 7 + i / 251)}, 1);
-    return bytes;
-}
-
 static void table_make(struct site *s)
 {
     struct dptable *t = &s->pieces;
@@ -256,14 +248,14 @@ static void site_init(struct site *s, uint8_t family, uint32_t says, uint32_t wi
                                    .scale = 7,
                                    .sack = true,
                                    .window = window,
-                                   .says = letters(says)};
+                                   .says = tcpend_bytes(says)};
     struct tcpend_config backend = client;
     backend.own = v4 ? rig_backend4 : rig_backend6;
     backend.own_port = 8080;
     backend.other_port = 0;
     backend.ends_second = true;
     backend.overrun = 52;
-    backend.says = letters(says / 3);
+    backend.says = tcpend_bytes(says / 3);
     tcpend_init(&s->client, &client);
     tcpend_init(&s->backend, &backend);
     s->client.context = s->backend.context = s;

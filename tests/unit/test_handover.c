@@ -213,14 +213,6 @@ static void run_for(struct site *s, uint64_t us)
         turn(s);
 }
 
-static GByteArray *letters(uint32_t n)
-{
-    GByteArray *bytes = g_byte_array_sized_new(n);
-    for (uint32_t i = 0; i < n; i++)
-        g_byte_array_append(bytes, (const uint8_t[]){(uint8_t)(i * 7 + i / 251)}, 1);
-    return bytes;
-}
-
 static void ends_init(struct site *s, uint32_t says)
 {
     bool v4 = s->family == 4;
@@ -234,13 +226,13 @@ static void ends_init(struct site *s, uint32_t says)
                                    .scale = 7,
                                    .sack = true,
                                    .window = 20000,
-                                   .says = letters(says)};
+                                   .says = tcpend_bytes(says)};
     struct tcpend_config backend = client;
     backend.own = v4 ? rig_backend4 : rig_backend6;
     backend.own_port = 8080;
     backend.other_port = 0;
     backend.ends_second = true;
-    backend.says = letters(says / 3);
+    backend.says = tcpend_bytes(says / 3);
     tcpend_init(&s->client, &client);
     tcpend_init(&s->backend, &backend);
     s->client.context = s->backend.context = s;

@@ -110,22 +110,10 @@ static json_t *gateway(bool line5_up, uint64_t line5_bytes)
                      "adjacency");
 }
 
-static json_t *line_of(const struct server *s, const char *name)
-{
-    json_t *status = engine_status(s->engine, s->now_us), *row, *found = NULL;
-    size_t i;
-    json_array_foreach (json_object_get(status, "lines"), i, row)
-        if (strcmp(member(row, "name"), name) == 0)
-            found = json_incref(row);
-    json_decref(status);
-    ck_assert_msg(found != NULL, "no line %s", name);
-    return found;
-}
-
 /* mbit: -1 null. */
 static void expect_line(const struct server *s, const char *name, const char *state, double mbit_to, double mbit_from)
 {
-    json_t *row = line_of(s, name);
+    json_t *row = status_row(s, "lines", "name", name);
     const json_t *to = json_object_get(row, "mbit_to"), *from = json_object_get(row, "mbit_from");
     ck_assert_str_eq(member(row, "state"), state);
     ck_assert_double_eq_tol(json_is_null(to) ? -1 : json_real_value(to), mbit_to, 0.01);
@@ -154,13 +142,13 @@ START_TEST(lines_between_rooms_are_as_their_gateways_see_them)
     tick(s, SECOND);
     say_with(s, "gw-a1", in_force(s), "gateway", gateway(false, 6000000));
     say_with(s, "gw-b1", in_force(s), "gateway", gateway(false, 77));
-    json_t *row = line_of(s, "line-5");
+    json_t *row = status_row(s, "lines", "name", "line-5");
     ck_assert_str_eq(member(row, "state"), "down");
     ck_assert_int_eq(json_integer_value(json_object_get(row, "since_us")) - (now(s).wall_us - s->now_us), cut_us);
     json_decref(row);
     expect_line(s, "line-6", "up", 0, 0);
     say_with(s, "gw-a1", in_force(s), "gateway", gateway(true, 5)); /* started anew: it counts from the beginning */
-    row = line_of(s, "line-5");
+    row = status_row(s, "lines", "name", "line-5");
     ck_assert_str_eq(member(row, "state"), "part");
     json_decref(row);
     tick(s, OBSERVED_FRESH_US + 1);
