@@ -111,10 +111,12 @@ static void show(FILE *out, const struct forwarder *f, const struct port_counter
 {
     uint64_t generation = f->table != NULL ? f->table->header.generation : 0;
     fprintf(out, "table %s generation %llu\n", f->table != NULL ? "in-force" : "none", (unsigned long long)generation);
-    fprintf(out, "frames received %llu forwarded %llu made %llu unmade %llu unsent %llu no-memory %llu buffers %u\n",
+    fprintf(out,
+            "frames received %llu forwarded %llu made %llu unmade %llu unsent %llu no-memory %llu missed %llu "
+            "buffers %u\n",
             (unsigned long long)f->received, (unsigned long long)f->forwarded, (unsigned long long)f->made,
             (unsigned long long)f->unmade, (unsigned long long)ports->unsent, (unsigned long long)ports->no_memory,
-            ports->buffers);
+            (unsigned long long)ports->missed, ports->buffers);
     fprintf(out, "stalls %llu stalled_us %llu\n", (unsigned long long)f->stalls, (unsigned long long)f->stalled_us);
     for (int d = 1; d < DROPS; d++)
         if (f->drops[d] > 0)

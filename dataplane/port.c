@@ -215,9 +215,18 @@ bool port_sleep(int wake_fd, uint64_t us)
     return ppoll(ports.fds, ports.n_fds + 1, &timeout, NULL) > 0 && ports.fds[ports.n_fds].revents != 0;
 }
 
+/* The kernel forgets what it has told. */
+static uint64_t missed_since(int fd)
+{
+    struct tpacket_stats told = {0};
+    socklen_t size = sizeof told;
+    return getsockopt(fd, SOL_PACKET, PACKET_STATISTICS, &told, &size) == 0 ? told.tp_drops : 0;
+}
+
 struct port_counters port_counters(void)
 {
-    struct port_counters counters = ports.counters;
-    counters.buffers = rte_mempool_in_use_count(ports.pool);
-    return counters;
+    for (unsigned i = 0; i < ports.n_fds; i++)
+        ports.counters.missed += missed_since(ports.fds[i].fd);
+    ports.counters.buffers = rte_mempool_in_use_count(ports.pool);
+    return ports.counters;
 }

@@ -21,9 +21,10 @@ unsigned port_turn(struct forwarder *forwarder, uint64_t now_us);
 void port_send(void *context, unsigned port, const uint8_t *frame, uint32_t size);
 /* Sleeps until a frame comes, `wake_fd` can be read, or the time has passed. False: wake_fd cannot be read. */
 bool port_sleep(int wake_fd, uint64_t us);
-/* Frames that could not be sent, or not be taken: counters of the process. */
+/* Frames that a port did not take; that there was no buffer for; that came while the driver's ring was full, as they
+ * were not taken out of it in time, or for want of buffers. */
 struct port_counters {
-    uint64_t unsent, no_memory;
+    uint64_t unsent, no_memory, missed;
     unsigned buffers; /* that are in use */
 };
 struct port_counters port_counters(void);

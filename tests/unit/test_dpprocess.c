@@ -344,7 +344,7 @@ START_TEST(a_picture_is_of_one_moment)
     g_autofree char *none = answer_of(fd);
     ck_assert_msg(g_str_has_prefix(none, "table none generation 0\n"
                                          "frames received 12 forwarded 7 made 0 unmade 0 unsent 3 no-memory 0 "
-                                         "buffers 0\nstalls 0 stalled_us 0\ndrop ttl 5\nsessions created 0"),
+                                         "missed 0 buffers 0\nstalls 0 stalled_us 0\ndrop ttl 5\nsessions created 0"),
                   "found: %s", none);
     check_answer(&s, 21, 1, "ok 21\n");
     fd = show_begins(&s); /* before it is taken: it will be seen to be */

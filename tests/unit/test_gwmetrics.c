@@ -21,7 +21,7 @@ static const char status_text[] =
     "  {'service': 'b', 'backend': 'say `hello`\\n', 'state': 'down', 'weight': 0, 'good': 0, 'bad': 7, 'why': 'x'}],"
     " 'probes': [{'service': 'a', 'backend': 'itself', 'state': 'down', 'weight': 0, 'good': 1, 'bad': 9, 'why': 'x'}],"
     " 'shown': ['table in-force generation 77',"
-    "  'frames received 900 forwarded 700 made 30 unmade 1 unsent 2 no-memory 3 buffers 8000',"
+    "  'frames received 900 forwarded 700 made 30 unmade 1 unsent 2 no-memory 3 missed 4 buffers 8000',"
     "  'stalls 4 stalled_us 1500000',"
     "  'drop short 3', 'drop too-big 5',"
     "  'sessions created 10 ended 4 resets 2 cookies 1 handed 6 unkept 8', 'sessions syn-sent 1', 'sessions "
@@ -57,6 +57,7 @@ static const char *const expected[] = {
     "signalbox_forwarder_frames_unmade_total 1",
     "signalbox_forwarder_frames_unsent_total 2",
     "signalbox_forwarder_frames_no_memory_total 3",
+    "signalbox_forwarder_frames_missed_total 4",
     "signalbox_forwarder_buffers 8000",
     "signalbox_forwarder_stalls_total 4",
     "signalbox_forwarder_stalled_seconds_total 1.500000",
