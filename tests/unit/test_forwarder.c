@@ -32,7 +32,7 @@ struct site {
     struct wire wire;
     struct tcpend client, backend;
     struct far far[PORTS];
-    unsigned answers_by; /* line that the backend's room uses */
+    unsigned answers_by; /* line that the backend's room uses; 0: the client's own port */
     unsigned turns;      /* of the forwarder, that it had asked for */
     uint64_t judged;     /* frames that left it: their sums were looked at */
     uint64_t damaged;    /* of those, so many that had come in damaged */
@@ -72,7 +72,7 @@ static void backend_sends(void *context, const uint8_t *frame, uint32_t size)
     struct site *s = context;
     uint8_t copy[WIRE_FRAME];
     memcpy(copy, frame, size);
-    if (s->far[s->answers_by].bfd.state != BFD_UP)
+    if (s->answers_by > 0 && s->far[s->answers_by].bfd.state != BFD_UP)
         s->answers_by = 3 - s->answers_by;
     far_send(s, s->answers_by, copy, size);
 }
@@ -121,7 +121,9 @@ static void far_receive(struct site *s, unsigned port, struct wire_frame *frame)
         return;
     }
     far->tcp++;
-    tcpend_receive(port == 0 ? &s->client : &s->backend, frame->bytes, frame->size, s->now_us);
+    bool to_client = memcmp(packet_dest(&p), s->client.config.own, packet_address_size(s->family)) == 0;
+    ck_assert(!to_client || port == 0);
+    tcpend_receive(to_client ? &s->client : &s->backend, frame->bytes, frame->size, s->now_us);
 }
 
 /* ---- the site ---- */
@@ -526,6 +528,26 @@ static void set_pieces(struct site *s)
     run_until(s, s->now_us + 10000);
 }
 
+/* A single arm: the backend is behind the port, and the next hop, that clients come by. */
+START_TEST(a_single_arm)
+{
+    struct site s;
+    site_init(&s, families[_i % 2], 200000, 60000);
+    if (_i / 2)
+        s.f->nat.cookies_above = 0;
+    s.pieces.backends[0].way = 0;
+    s.answers_by = 0;
+    set_pieces(&s);
+    run_until(&s, s.now_us + 60 * SECOND);
+    check_heard(&s);
+    ck_assert_uint_gt(s.far[0].tcp, 200); /* both sides' */
+    ck_assert_uint_eq(s.far[1].tcp + s.far[2].tcp, 0);
+    ck_assert_uint_eq(s.f->neighbors[0].tx, s.far[0].tcp);
+    ck_assert_uint_eq(dropped(&s), s.f->drops[DROP_TAKEN] + s.f->drops[DROP_WAITING]);
+    site_clear(&s);
+}
+END_TEST
+
 /* Others come and go, and leave their places empty: who stays keeps his, and what is known of him. */
 START_TEST(places_are_kept)
 {
@@ -671,6 +693,7 @@ static void add(TCase *tcase)
     tcase_add_loop_test(tcase, every_frame_is_accounted_for, 0, 2);
     tcase_add_loop_test(tcase, tables_come_and_go, 0, 2);
     tcase_add_loop_test(tcase, frames_for_others_are_left_alone, 0, G_N_ELEMENTS(families));
+    tcase_add_loop_test(tcase, a_single_arm, 0, 4);
     tcase_add_loop_test(tcase, places_are_kept, 0, 2);
     tcase_add_loop_test(tcase, sessions_outlive_lines, 0, 2);
     tcase_add_test(tcase, nothing_leads_to_an_empty_place);
