@@ -4,8 +4,8 @@ import { api, newKey } from './api';
 import type { Alarm } from './api_types';
 import { may, stale } from './app';
 import { goQuery, place } from './browser';
-import { Field, useAct, Wrong } from './parts';
-import { clock } from './site';
+import { Field, Twin, useAct, Wrong } from './parts';
+import { clock, reasoned, shellWord } from './site';
 
 /** The place /?alarm=KEY, which chats are given, has it open. */
 export function Acknowledge({ alarm, live }: { alarm: Alarm; live: boolean }) {
@@ -27,6 +27,7 @@ export function Acknowledge({ alarm, live }: { alarm: Alarm; live: boolean }) {
             <button type="button" onClick={() => goQuery({ alarm: '' })}>Not now</button>
           </p>
           {wrong !== null && <Wrong>{wrong}</Wrong>}
+          <Twin command={reasoned(`signalbox alarm ack ${shellWord(alarm.key)}`, reason)} />
         </div>
       )}
     </>

@@ -7,7 +7,7 @@ import { inventory, may, nowMs, session, stale, state, things } from './app';
 import { goQuery, place } from './browser';
 import { ForecastView, PassOver } from './failover_screen';
 import { type Column, Field, Select, Table, Twin, useAct, useAsk, Waiting, When, Wrong } from './parts';
-import { age, shellWord } from './site';
+import { age, reasoned, shellWord } from './site';
 
 export type Reminder = Object_reminder;
 export const remindersOf = (all: ReadonlyArray<{ kind: string }>): Reminder[] => all.filter((one) => one.kind === 'reminder') as unknown as Reminder[];
@@ -82,7 +82,7 @@ function Mover({ onMoved }: { onMoved: () => void }) {
       {good && wide(name) && <Field label={`Type ${object}`} value={typed} onValue={setTyped} />}
       {good && <p class="buttons"><button type="button" class="danger" disabled={shut || busy} onClick={move}>Set {name} {object} to {value}</button></p>}
       {wrong !== null && <Wrong>{wrong}</Wrong>}
-      {ready && <Twin command={`signalbox control set ${name} ${shellWord(object)} ${shellWord(value)}${reason.trim() === '' ? '' : ` --reason ${shellWord(reason.trim())}`}`} />}
+      {ready && <Twin command={reasoned(`signalbox control set ${name} ${shellWord(object)} ${shellWord(value)}`, reason) + passed.map((rule) => ` --override ${shellWord(rule)}`).join('')} />}
     </section>
   );
 }
@@ -96,9 +96,12 @@ function Reminders({ onHung }: { onHung: () => void }) {
   const all = remindersOf(things.value), there = all.find((one) => one.on === on), { busy, wrong, act } = useAct();
   const [owner, setOwner] = useState(''), [why, setWhy] = useState(''), [hours, setHours] = useState('8'), [lock, setLock] = useState(false);
   const revision = async (name: string): Promise<string> => api('GET /v1/inventory/{kind}/{name}', { path: { kind: 'reminder', name } }).then((one) => `"${String((one as unknown as { revision: number }).revision)}"`, () => '"0"');
+  const name = there?.name ?? nameFor(on), asked = owner.trim() === '' ? session.value?.user ?? '' : owner.trim();
+  const endOf = (ms: number): string | undefined => (Number(hours) > 0 ? `${new Date(ms + Number(hours) * hour).toISOString().slice(0, 19)}Z` : undefined);
+  const twin = `signalbox reminder set ${name} --on ${shellWord(on)} --owner ${shellWord(asked)} --why ${shellWord(why.trim())}${Number(hours) > 0 ? ` --until ${endOf(nowMs.value)}` : ''}${lock ? ' --lock' : ''}`;
   const hang = (): void => act(async () => {
-    const name = there?.name ?? nameFor(on), until = Number(hours) > 0 ? { until: `${new Date(Date.now() + Number(hours) * hour).toISOString().slice(0, 19)}Z` } : {};
-    await api('PUT /v1/reminders/{name}', { path: { name }, ifMatch: await revision(name), key: newKey(), body: { on, lock, owner: owner.trim() === '' ? session.value?.user ?? '' : owner.trim(), why: why.trim(), ...until, reason: why.trim() } as never });
+    const until = endOf(Date.now());
+    await api('PUT /v1/reminders/{name}', { path: { name }, ifMatch: await revision(name), key: newKey(), body: { on, lock, owner: asked, why: why.trim(), ...(until === undefined ? {} : { until }), reason: why.trim() } as never });
     setWhy('');
     onHung();
   });
@@ -119,9 +122,11 @@ function Reminders({ onHung }: { onHung: () => void }) {
           <Field label="For how many hours (0: until it is taken off)" value={hours} type="number" onValue={setHours} />
           <label class="pass-over"><input type="checkbox" checked={lock} onChange={(event) => setLock(event.currentTarget.checked)} /> A lock: nobody moves {on}, unless by an override of its name</label>
           <p class="buttons"><button type="button" class="main" disabled={busy || stale.value || why.trim() === ''} onClick={hang}>{there === undefined ? 'Hang' : 'Change'} the reminder on {on}</button></p>
+          {why.trim() !== '' && <Twin command={twin} />}
         </>
       )}
       {wrong !== null && <Wrong>{wrong}</Wrong>}
+      <Twin command={all.length === 0 ? 'signalbox reminder list' : 'signalbox reminder clear REMINDER'} />
     </section>
   );
 }

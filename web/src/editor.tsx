@@ -4,7 +4,8 @@ import { useEffect, useState } from 'preact/hooks';
 import { ApiError } from './api';
 import type { Applied } from './api_types';
 import { ForecastView } from './failover_screen';
-import { Field, useAct, Wrong } from './parts';
+import { Field, Twin, useAct, Wrong } from './parts';
+import { reasoned } from './site';
 
 const pauseMs = 400; // after the last key
 
@@ -91,6 +92,7 @@ export function Editor({ initial, label, parse, onChecked, check, save, may }: W
         <button type="button" disabled={text === initial} onClick={() => setText(initial)}>As it was</button>
       </p>}
       {wrong !== null && <Wrong>{wrong}</Wrong>}
+      {good && may && <Twin command={reasoned('signalbox apply -f FILE', reason)} />}
     </div>
   );
 }

@@ -5,7 +5,7 @@ import type { Execution, ExecutionStep, Undo } from './api_types';
 import { may, nowMs, stale, state, told } from './app';
 import { ForecastView } from './failover_screen';
 import { Field, Twin, useAsk, Wrong } from './parts';
-import { age, clock, took } from './site';
+import { age, clock, reasoned, shellWord, took } from './site';
 
 const glyphs: Record<string, string> = { succeeded: '✓', failed: '✕', running: '▶', pending: '○', skipped: '↷' };
 const ended = (one: Execution): boolean => (one.ended_us ?? 0) > 0;
@@ -41,13 +41,13 @@ export function Step({ step, now, p75, undone = false }: { step: ExecutionStep; 
 const phases: Array<[string, string]> = [['decide', 'decide: from the first report that it is down'], ['execute', 'execute: levers written'], ['converge', 'converge: the last edge applied it'], ['recover', 'recover: proved by users or probes']];
 
 export function ExecutionView({ run, now, past = [] }: { run: Execution; now: number; past?: readonly Execution[] }) {
-  const done = run.steps.filter((step) => step.ended_us > 0).length, start = (run.started_us ?? 0) / 1000, end = ended(run) ? run.ended_us! / 1000 : now;
-  const back = undoneOf(run.writes ?? []);
+  const start = (run.started_us ?? 0) / 1000, end = ended(run) ? run.ended_us! / 1000 : now;
+  const back = undoneOf(run.writes ?? []), done = run.steps.filter((step) => (step.state === 'succeeded' || step.state === 'skipped') && !back.some((one) => one.step === step.name)).length;
   const doing = run.steps.filter((step) => step.state === 'running').map((step) => step.name), pace = paceOf(run.plan ?? '', past), times = (run.times ?? {}) as Record<string, number>;
   return (
     <>
       <h2>{run.plan} {run.target} <small>{run.paused === true ? 'paused' : run.state}</small></h2>
-      <p>{done} of {run.steps.length} steps done{doing.length > 0 && `, now ${doing.join(', ')}`}, {ended(run) ? took(end - start) : age(end - start)}, begun {clock(start)} by {run.actor}{run.reason ? `: ${run.reason}` : ''}</p>
+      <p>{done} of {run.steps.length} steps done{back.length > 0 && `, ${back.length} set back`}{doing.length > 0 && `, now ${doing.join(', ')}`}, {ended(run) ? took(end - start) : age(end - start)}, begun {clock(start)} by {run.actor}{run.reason ? `: ${run.reason}` : ''}</p>
       {run.error ? <Wrong>{run.error}</Wrong> : null}
       <ol class="steps">{run.steps.map((step) => <Step key={step.name} step={step} now={now} p75={pace.get(step.name)} undone={back.some((one) => one.step === step.name)} />)}</ol>
       {back.length > 0 && <><h3>Set back, the last step first</h3><ol class="back">{back.map((one) => <li key={one.step}><b>{one.step}</b>{one.writes.map((write) => ` ${write.control} ${write.object}: ${write.after} → ${write.before}`).join(',')}</li>)}</ol></>}
@@ -143,6 +143,7 @@ export function ExecutionScreen({ id }: { id: string }) {
           <button type="button" class="danger" disabled={shut} aria-describedby="undo" onClick={() => void doAct(() => api('POST /v1/executions/{id}/abort', { path: { id }, key: key.current, body: { reason: silent ? null : reason.trim() } }))}>Abort and undo</button>
         </p>
       )}
+      {!ended(run) && <><Twin command={`signalbox execution ${word} ${id}`} /><Twin command={reasoned(`signalbox execution abort ${id}`, reason)} /></>}
       {!ended(run) && undo.data !== null && <UndoView undo={undo.data} />}
       {!ended(run) && may('operator') && (
         <details>
@@ -152,12 +153,14 @@ export function ExecutionScreen({ id }: { id: string }) {
             {open.map((step) => <button key={step.name} type="button" disabled={shut || silent} onClick={() => void acts('skip', step.name)}>Go on without {step.name}</button>)}
             <button type="button" class="danger" disabled={shut || silent} onClick={() => void acts('force')}>Force: no bakes, no guards</button>
           </p>
+          {open.map((step) => <Twin key={step.name} command={reasoned(`signalbox execution skip ${id} --step ${shellWord(step.name)}`, reason)} />)}
+          <Twin command={reasoned(`signalbox execution force ${id}`, reason)} />
         </details>
       )}
       {run.steps.some((step) => (step.kind === 'approve' && step.state === 'running') || step.review !== undefined) && <p><a class="button" href="/approvals">A second person is waited for…</a></p>}
       {ended(run) && <p class="buttons"><button type="button" onClick={printAll}>Print the report</button></p>}
       {wrong !== null && <Wrong>{wrong}</Wrong>}
-      <Twin command={ended(run) ? `signalbox execution report ${id}` : `signalbox execution abort ${id}`} />
+      {ended(run) && <Twin command={`signalbox execution report ${id}`} />}
     </div>
   );
 }

@@ -1,6 +1,6 @@
 // failover.ts: what stands between a plan and its button. Pure.
 import type { Execution, ForecastRow, Plan, Precheck } from './api_types';
-import { shellWord } from './site';
+import { reasoned, shellWord } from './site';
 
 export interface Choice { plan: string; target: string; params: Record<string, string> }
 
@@ -52,7 +52,7 @@ export function newsOf(before: Execution, after: Execution): string[] {
 /** The same, as it is typed in a shell. */
 export function command(choice: Choice, reason: string, passed: readonly string[] = []): string {
   const params = Object.entries(choice.params).map(([name, value]) => ` --param ${shellWord(`${name}=${value}`)}`).join('');
-  return `signalbox plan run ${shellWord(choice.plan)} --confirm ${shellWord(choice.target)}${params}${passed.map((name) => ` --override ${shellWord(name)}`).join('')}${reason.trim() === '' ? '' : ` --reason ${shellWord(reason.trim())}`}`;
+  return reasoned(`signalbox plan run ${shellWord(choice.plan)} --confirm ${shellWord(choice.target)}${params}${passed.map((name) => ` --override ${shellWord(name)}`).join('')}`, reason);
 }
 
 /** Rows of the forecast by kind of place, those that change most first. */

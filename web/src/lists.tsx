@@ -4,7 +4,7 @@ import { api } from './api';
 import type { Agent, AuditEntry, Execution } from './api_types';
 import { may, stale, state, told } from './app';
 import { goQuery, place } from './browser';
-import { agentHealth, type AgentRow, age, took, unconverged } from './site';
+import { agentHealth, type AgentRow, age, reasoned, took, unconverged } from './site';
 import { type Column, Field, Mark, Select, Table, Twin, useAct, useAsk, Waiting, When, Wrong } from './parts';
 import { expectedS } from './failover';
 
@@ -103,7 +103,8 @@ export function ApprovalView({ one, who, onAct, busy, reason = '' }: { one: Appr
           </>
         )}
       </p>
-      <Twin command={one.review ? `signalbox execution review ${one.run.id} --reason TEXT` : `signalbox execution approve ${one.run.id} --binding ${one.binding}`} />
+      {one.review ? <Twin command={reasoned(`signalbox execution review ${one.run.id}`, silent ? 'TEXT' : reason)} /> : <Twin command={`signalbox execution approve ${one.run.id} --binding ${one.binding}`} />}
+      {!one.review && !silent && <><Twin command={reasoned(`signalbox execution decline ${one.run.id}`, reason)} /><Twin command={reasoned(`signalbox execution emergency ${one.run.id}`, reason)} /></>}
     </article>
   );
 }

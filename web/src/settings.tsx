@@ -24,7 +24,8 @@ export function GrantsView({ what, rows, onDelete }: { what: string; rows: Row[]
         : <button type="button" class="quiet" aria-label={`Delete… ${what} ${name}`} onClick={() => setSure(name)}>Delete…</button>;
     } },
   ];
-  return <Table label={`${what}s`} rows={rows} columns={columns} empty={`There is no ${what}.`} text={(row) => `${text(row, 'name')} ${text(row, 'role')}`} />;
+  const all = <Table label={`${what}s`} rows={rows} columns={columns} empty={`There is no ${what}.`} text={(row) => `${text(row, 'name')} ${text(row, 'role')}`} />;
+  return <>{all}{sure !== '' && <Twin command={`signalbox ${what === 'person' ? 'user remove' : 'token delete'} ${shellWord(sure)}`} />}</>;
 }
 
 function People() {
@@ -122,6 +123,7 @@ function Webhooks() {
       {refused !== null && <Wrong>{refused}</Wrong>}
       {(place.value.query.get('webhook') ?? '') !== '' && <Deliveries name={place.value.query.get('webhook')!} />}
       <Twin command="signalbox webhook list" />
+      <Twin command={`signalbox webhook test ${place.value.query.get('webhook') || 'WEBHOOK'}`} />
     </section>
   );
 }

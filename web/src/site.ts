@@ -176,6 +176,8 @@ export function bandwidth(mbit: number): string {
 export function shellWord(text: string): string {
   return /^[A-Za-z0-9_.,:=/+-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
 }
+/** A command, and why it is given, if that was said. */
+export const reasoned = (command: string, reason: string): string => (reason.trim() === '' ? command : `${command} --reason ${shellWord(reason.trim())}`);
 
 /** Text of others, as it may stand between words of the page: what would turn the order of letters round is shown instead. */
 export function unturned(text: string): string {

@@ -61,6 +61,14 @@ test('hostile names stay text on each screen', () => {
   }
 });
 
+test('what was set back is not said to be done', () => {
+  const step = (name: string, state: string) => ({ name, kind: 'set', state, started_us: 1e6, ended_us: 2e6 });
+  const run = { id: '1', plan: 'room-isolated', target: 'room-a', state: 'aborted', actor: 'alice', started_us: 1e6, ended_us: 9e6,
+    steps: [step('checks', 'succeeded'), step('close', 'succeeded'), step('told', 'skipped'), step('proof', 'failed')],
+    writes: [{ step: 'close', control: 'room.ingress', object: 'room-a', before: 'open', after: 'closed', generation: 7, restored: true }] } as unknown as Execution;
+  assert.match(renderToString(<ExecutionView run={run} now={9} />), /2 of 4 steps done, 1 set back, /);
+});
+
 test('nothing is styled inline: the policy would not let it', () => {
   assert.doesNotMatch(panel('room-a', 'pop-a1', 0), / style="/);
 });
