@@ -130,6 +130,8 @@ export function Approvals({ who }: { who: string }) {
 }
 
 // ---- audit ----
+/** Of a hash so much that it is known again. */
+const shortened = (text: string): string => text.replace(/\b([0-9a-f]{12})[0-9a-f]{20,}\b/, '$1…');
 const longest = 80; // characters of a value that are shown at once: an object is whole behind them
 function Value({ text }: { text: string }) {
   return text.length <= longest ? <>{text}</> : <details><summary>{text.slice(0, longest - 20)}…</summary>{text}</details>;
@@ -139,7 +141,7 @@ export function AuditView({ rows }: { rows: AuditEntry[] }) {
   const columns: Column<AuditEntry>[] = [
     { name: 'time (UTC)', cell: (row) => <When us={row.at_us} /> },
     { name: 'who', cell: (row) => row.actor },
-    { name: 'what', long: true, cell: (row) => <>{row.what} {row.object}{(row.overrides ?? []).length > 0 && <b class="bad"> ▲ passed over {row.overrides!.join(', ')}</b>}</> },
+    { name: 'what', long: true, cell: (row) => <>{row.what} {shortened(row.object ?? '')}{(row.overrides ?? []).length > 0 && <b class="bad"> ▲ passed over {row.overrides!.join(', ')}</b>}</> },
     { name: 'before', long: true, cell: (row) => <Value text={row.before ?? ''} /> },
     { name: 'after', long: true, cell: (row) => <Value text={row.after ?? ''} /> },
     { name: 'why', cell: (row) => row.reason ?? '' },

@@ -123,7 +123,7 @@ function Webhooks() {
       {refused !== null && <Wrong>{refused}</Wrong>}
       {(place.value.query.get('webhook') ?? '') !== '' && <Deliveries name={place.value.query.get('webhook')!} />}
       <Twin command="signalbox webhook list" />
-      <Twin command={`signalbox webhook test ${place.value.query.get('webhook') || 'WEBHOOK'}`} />
+      {(data?.webhooks ?? []).length > 0 && <Twin command={`signalbox webhook test ${place.value.query.get('webhook') || 'WEBHOOK'}`} />}
     </section>
   );
 }

@@ -23,7 +23,8 @@ export function wordsOf(points: readonly Point[], atMs: number | null): string {
   if (shown === undefined) return '';
   const now = `${rate(shown.rate)}${shown.failing > 0 ? `, ${rate(shown.failing)} fail` : ''}`;
   if (atMs !== null) return `${clock(shown.atMs)}: ${now}`;
-  return `up to ${rate(Math.max(...points.map((point) => point.rate)))} in ${age(shown.atMs - points[0]!.atMs)}`;
+  const most = `up to ${rate(Math.max(...points.map((point) => point.rate)))}`, spanMs = shown.atMs - points[0]!.atMs;
+  return spanMs < 1000 ? most : `${most} in ${age(spanMs)}`;
 }
 
 const heightPx = 64, axisPx = 52;

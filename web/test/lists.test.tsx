@@ -127,7 +127,9 @@ test('an edge that has not proved the generation is marked beside it', () => {
 
 test('the audit: the newest first, and what is long behind its beginning', () => {
   const row = { number: 1, at: '', at_us: 1, actor: 'alice', what: 'apply', generation: 1 };
-  const html = show(<AuditView rows={[{ ...row, seq: 1, object: 'old' }, { ...row, seq: 2, object: 'new', after: 'y'.repeat(500) }]} />);
+  const html = show(<AuditView rows={[{ ...row, seq: 1, object: 'old' }, { ...row, seq: 2, object: 'new', after: 'y'.repeat(500) },
+    { ...row, seq: 3, what: 'logged in', object: `session/${'0123456789abcdef'.repeat(4)}` }]} />);
+  assert.match(html, /logged in session\/0123456789ab…</);
   assert.ok(html.indexOf('new') < html.indexOf('old'));
   assert.match(html, /<summary>y{60}…<\/summary>y{500}/);
 });

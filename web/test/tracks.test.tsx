@@ -120,6 +120,7 @@ test('a trend in words: its top, and how it was at the cursor; one point is no l
   assert.deepEqual(columnsOf(points), [[0, 1, 2], [0, 250, 500], [null, null, 40]]);
   assert.deepEqual([pointAt(points, null), pointAt(points, 500), pointAt(points, 9000)].map((point) => point!.atMs), [2000, 1000, 2000]);
   assert.equal(wordsOf(points, null), 'up to 500/s in 2 s');
+  assert.equal(wordsOf(points.slice(-1), null), 'up to 500/s');
   assert.equal(wordsOf(points, 2000), '00:00:02 UTC: 500/s, 40/s fail');
   const html = renderToString(<Trend points={points} name="room-a" />);
   assert.match(html, /role="slider"/);
