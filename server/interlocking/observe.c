@@ -144,11 +144,14 @@ static bool read_count(const json_t *json, const char *key, uint64_t *out, GErro
     return true;
 }
 
+/* Of requests a second, or bytes a request, no edge has more; what all of them say can be added up, and counted. */
+#define READING_MAX 1e12
+
 static bool read_rate(const json_t *json, const char *key, double *out, GError **error)
 {
     const json_t *value = json_object_get(json, key);
-    if (!json_is_number(value) || json_number_value(value) < 0)
-        return bad(error, key, value, "a number of at least 0");
+    if (!json_is_number(value) || json_number_value(value) < 0 || json_number_value(value) > READING_MAX)
+        return bad(error, key, value, "a number from 0 to 1e12");
     *out = json_number_value(value);
     return true;
 }

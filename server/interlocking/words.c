@@ -12,6 +12,7 @@ char *words_count(uint64_t n)
 
 char *words_rate(double per_s)
 {
+    per_s = fmin(per_s, 1e18); /* what people are shown ends somewhere */
     if (per_s >= 100)
         return words_count((uint64_t)llround(per_s));
     uint64_t tenths = (uint64_t)llround(fmax(per_s, 0) * 10);
@@ -28,7 +29,7 @@ char *words_percent(double part, double of)
         return g_strdup("< 1 %");
     if (percent >= 100 && part < of)
         percent = 99;
-    return g_strdup_printf("%u %%", (unsigned)percent);
+    return g_strdup_printf("%.0f %%", percent); /* of next to nothing it may be more than any integer */
 }
 
 char *words_list(const GPtrArray *names, guint max)

@@ -122,6 +122,8 @@ START_TEST(what_is_no_report_changes_nothing)
         {"'window_us':1000000", "'window_us':null"},
         {"'requests':10", "'requests':1.5"},
         {"'rate':5", "'rate':-5"},
+        {"'rate':5", "'rate':1000000000001"},
+        {"'fail_rate':0.5", "'fail_rate':9223372036854775807"},
         {"'counters':[", "'counters':[7,"},
         {"'via':'pop-a1','requests'", "'via':7,'requests'"},
         {"'up':true", "'up':1"},
