@@ -60,7 +60,10 @@ within 20 "the demo ends" gone
 status=0
 wait "$demo" || status=$?
 left=$(inside)
-for process in "${processes[@]}"; do [[ ! -d /proc/$process ]] || left+=" process $process $(tr '\0' ' ' <"/proc/$process/cmdline")"; done
+for process in "${processes[@]}"; do
+    words=$(tr '\0' ' ' 2>/dev/null <"/proc/$process/cmdline") || : # none: it is dead, and init has yet to take notice
+    [[ -z $words ]] || left+=" process $process $words"
+done
 [[ ! -e $run ]] || left+=" $run"
 [[ $status == 130 && -z $left ]] || {
     echo "found exit code $status, and left behind \"$left\"; expected 130 and nothing" >&2
