@@ -1,6 +1,7 @@
 #include "dataplane/dpsocket.h"
 
 #include "dataplane/iface.h"
+#include "dataplane/tracer.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -33,11 +34,7 @@ struct dpsocket {
     int watch_fds[DP_PORTS], listen_fd, wake_fd, done_fd, stop_fd; /* done_fd: the picture is made */
     int watchers[DPSOCKET_WATCHERS];                               /* below 0: none */
     unsigned next_watcher;
-    int trace_fd; /* of who looks at packets; below 0: nobody */
-    bool capturing;
-    uint64_t trace_missed;
-    int64_t wall_us; /* of the wall clock at the forwarder's 0 */
-    struct trace trace;
+    struct tracer tracer;
     _Atomic unsigned pending, offload;
     _Atomic int picture;
     _Atomic(struct fib *) next, before; /* to be put in force; not used any more */
@@ -201,87 +198,15 @@ static void keep_watcher(struct dpsocket *s, int fd)
     *place = fd;
 }
 
-/* ---- packets ---- */
-
-static void trace_close(struct dpsocket *s)
-{
-    if (s->trace_fd < 0)
-        return;
-    trace_end(&s->trace);
-    close(s->trace_fd);
-    s->trace_fd = -1;
-}
-
-/* What does not fit into the socket now is lost: packets go on. False: nobody is there any more. */
-static bool trace_say(struct dpsocket *s, const void *bytes, size_t size)
-{
-    bool said = send(s->trace_fd, bytes, size, MSG_DONTWAIT | MSG_NOSIGNAL) == (ssize_t)size;
-    s->trace_missed += !said;
-    return said || errno == EAGAIN;
-}
-
-static bool trace_tell(struct dpsocket *s, struct trace_record record)
-{
-    uint8_t bytes[TRACE_CAPTURE > TRACE_LINE ? TRACE_CAPTURE : TRACE_LINE];
-    record.at_us += (uint64_t)s->wall_us;
-    if (s->capturing)
-        return trace_say(s, bytes, trace_capture(&record, bytes));
-    if (s->trace_missed > 0) {
-        char line[TRACE_LINE];
-        int n = snprintf(line, sizeof line, "here %llu packets are missing\n", (unsigned long long)s->trace_missed);
-        if (send(s->trace_fd, line, (size_t)n, MSG_DONTWAIT | MSG_NOSIGNAL) == n)
-            s->trace_missed = 0;
-    }
-    trace_text(&record, (char *)bytes);
-    return trace_say(s, bytes, strlen((char *)bytes));
-}
-
-/* All that has come since. */
-static void trace_turn(struct dpsocket *s)
-{
-    const struct trace_record *record;
-    struct pollfd end = {.fd = s->trace_fd}; /* both ways: who has said all may still listen */
-    if (s->trace_fd < 0)
-        return;
-    bool there = poll(&end, 1, 0) == 0;
-    s->trace_missed += trace_lost(&s->trace);
-    while (there && (record = trace_next(&s->trace)) != NULL) {
-        struct trace_record told = *record;
-        trace_done(&s->trace);
-        there = trace_tell(s, told);
-    }
-    if (!there)
-        trace_close(s);
-}
-
-static int64_t clock_us(clockid_t id)
-{
-    struct timespec now;
-    clock_gettime(id, &now);
-    return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
-}
-
-/* message: with its end of line. False: no such question. */
+/* message: with its end of line. False: no question for packets. */
 static bool trace_start(struct dpsocket *s, int fd, size_t size)
 {
-    struct trace_filter filter;
-    uint8_t head[TRACE_CAPTURE_HEAD];
-    bool capturing = size >= 5 && memcmp(s->message, "pcap", 4) == 0;
-    if (size < 5 || size >= MESSAGE_MAX || (!capturing && memcmp(s->message, "trace", 5) != 0))
+    if (size == 0 || size >= MESSAGE_MAX || s->message[size - 1] != '\n')
         return false;
     s->message[size - 1] = '\0';
-    if (!trace_filter_parse(&filter, (char *)s->message + (capturing ? 4 : 5)))
-        return false;
-    trace_close(s);
-    s->trace_fd = fd;
-    s->capturing = capturing;
-    s->trace_missed = 0;
-    s->wall_us = clock_us(CLOCK_REALTIME) - clock_us(CLOCK_BOOTTIME);
-    trace_capture_head(head);
-    trace_begin(&s->trace, &filter);
-    if (capturing && !trace_say(s, head, sizeof head))
-        trace_close(s);
-    return true;
+    bool started = tracer_start(&s->tracer, fd, (char *)s->message);
+    s->message[size - 1] = '\n';
+    return started;
 }
 
 static bool says(const struct dpsocket *s, size_t size, const char *word)
@@ -324,8 +249,8 @@ static void *run(void *context)
 {
     struct dpsocket *s = context;
     struct pollfd fds[] = {{.fd = s->stop_fd, .events = POLLIN}, {.fd = s->listen_fd, .events = POLLIN}};
-    while ((poll(fds, 2, s->trace_fd < 0 ? LOOK_MS : TRACE_MS) >= 0 || errno == EINTR) && fds[0].revents == 0) {
-        trace_turn(s);
+    while ((poll(fds, 2, s->tracer.fd < 0 ? LOOK_MS : TRACE_MS) >= 0 || errno == EINTR) && fds[0].revents == 0) {
+        tracer_turn(&s->tracer);
         for (unsigned i = 0; i < s->n_ports; i++)
             watch(s, i);
         int fd = fds[1].revents != 0 ? accept4(s->listen_fd, NULL, NULL, SOCK_CLOEXEC) : -1;
@@ -382,7 +307,7 @@ struct dpsocket *dpsocket_start(const struct dpsocket_settings *settings)
         s->watch_fds[i] = settings->watch_fds[i];
     for (unsigned i = 0; i < DPSOCKET_WATCHERS; i++)
         s->watchers[i] = -1;
-    s->trace_fd = -1;
+    s->tracer.fd = -1;
     s->done_fd = eventfd(0, EFD_CLOEXEC);
     s->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     s->listen_fd = s->done_fd < 0 || s->stop_fd < 0 ? -1 : listen_at(&s->at);
@@ -399,7 +324,7 @@ void dpsocket_stop(struct dpsocket *s)
 {
     signal_fd(s->stop_fd);
     pthread_join(s->thread, NULL);
-    trace_close(s);
+    tracer_end(&s->tracer);
     unlink(s->at.sun_path);
     close_all(s);
     fib_free(s->next);
@@ -437,7 +362,7 @@ void dpsocket_give_back(struct dpsocket *s, struct fib *table)
 
 struct trace *dpsocket_trace(struct dpsocket *s)
 {
-    return &s->trace;
+    return &s->tracer.trace;
 }
 
 unsigned dpsocket_offload(const struct dpsocket *s)
