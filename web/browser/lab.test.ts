@@ -15,7 +15,8 @@ const lab = (...words: string[]): string => {
   const [program, ...rest] = process.env['LAB']!.split(' ') as [string, ...string[]];
   return execFileSync(program, [...rest, ...words], { encoding: 'utf8' });
 };
-const sb = (...words: string[]): string => execFileSync(process.env['SIGNALBOX']!, words, { encoding: 'utf8' });
+/** A lab in which much has happened has much to tell. */
+const sb = (...words: string[]): string => execFileSync(process.env['SIGNALBOX']!, words, { encoding: 'utf8', maxBuffer: 256 << 20 });
 const levers = (): string[] => (JSON.parse(sb('control', 'list', '--json')) as { controls: Array<{ control: string; object: string; value: string }> }).controls
   .filter((one) => one.value !== 'default').map((one) => `${one.control}/${one.object}=${one.value}`).sort();
 /** Until it is so; how long that took, ms. */

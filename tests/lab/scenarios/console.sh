@@ -8,7 +8,7 @@ sb user list --json | jq -e '[.users[].name] | index("alice") != null' >/dev/nul
     echo "correct horse battery" | sb user add alice --role operator >/dev/null
 # From here to the control site's own network, where the operators' listener is.
 listen=$(jq -r '.argv | .[index("--listen") + 1]' "$run/cmds/control.signalboxd")
-lab exec control socat "UNIX-LISTEN:$scratch/console.sock,fork" "TCP:$listen" 2>/dev/null & # it says each time that the server is dead
+"$bin/tests/lab/lab" --run "$run" exec control socat "UNIX-LISTEN:$scratch/console.sock,fork" "TCP:$listen" 2>/dev/null & # it says each time that the server is dead
 echo $! >"$scratch/socat.pid"
 there() { [[ -S $scratch/console.sock ]]; }
 within 5 "a way to the console" there
