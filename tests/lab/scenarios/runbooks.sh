@@ -3,10 +3,11 @@
 # shellcheck source=tests/lab/scenarios/lib.sh
 source "$(dirname "$(readlink -f "$0")")/lib.sh"
 
-# Those that are not run below are run elsewhere: room-isolated in incident, carrier-* in carrier-to-lines.
+# Those that are not run below are run elsewhere: room-isolated in incident, carrier-* in carrier-to-lines, those of
+# gateways and their lines in gateways/.
 for file in "$tree"/runbooks/*.yaml; do
     name=$(basename "$file" .yaml)
-    grep -qE "^ *(sb plan run|plan|asked) $name " "$tree"/tests/lab/scenarios/*.sh || die "no scenario runs the runbook $name"
+    grep -qE "^ *(sb plan run|plan|asked) $name " "$tree"/tests/lab/scenarios/{,gateways/}*.sh || die "no scenario runs the runbook $name"
 done
 
 # Alice starts what a second person approves; that is who types at the server's own socket.

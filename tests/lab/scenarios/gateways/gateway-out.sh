@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# a gateway is taken out by its lever, and back: POPs send nothing more to it, no request fails
+# a gateway is taken out by its runbook, and back: POPs send nothing more to it, no request fails
 # shellcheck source=tests/lab/scenarios/gateways/gwlib.sh
 source "$(dirname "$(readlink -f "$0")")/gwlib.sh"
 
@@ -9,7 +9,7 @@ handed() { forwarder "$1" | sed -n 's/^sessions created .* handed //p'; }
 traffic_start all
 before_a1=$(handed gw-a1) before_a2=$(handed gw-a2)
 from=$(now_us)
-sb control set gateway gw-a1 out --reason "its power supply" >/dev/null 2>&1
+sb plan run gateway-drain --confirm gw-a1 --reason "its power supply" >/dev/null || die "gateway-drain did not succeed"
 within 5 "POPs send nothing to gw-a1" ways_are gw-a2-pop1
 took=$((($(now_us) - from) / 1000))
 traffic_quiet all 2
