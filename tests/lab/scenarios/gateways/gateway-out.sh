@@ -4,7 +4,7 @@
 source "$(dirname "$(readlink -f "$0")")/gwlib.sh"
 
 # POPs send connections that were kept to the other gateway, which hands them to the one that knows them.
-handed() { forwarder "$1" | sed -n 's/^sessions created .* handed //p'; }
+handed() { forwarder "$1" | sed -n 's/^sessions created .* handed \([0-9]*\).*/\1/p'; }
 
 traffic_start all
 before_a1=$(handed gw-a1) before_a2=$(handed gw-a2)
