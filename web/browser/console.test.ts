@@ -481,7 +481,7 @@ test('an approval passed in an emergency is reviewed by another; a plan is check
   await second.getByLabel('Reason').fill('another step');
   await second.getByRole('button', { name: 'Save the difference' }).click();
   const versions = second.getByLabel('What was changed by generation');
-  await versions.waitFor();
+  await versions.locator('option').nth(2).waitFor({ state: 'attached' }); // none, the new one, the one before
   await versions.selectOption({ index: 1 });
   await second.locator('.diff .added', { hasText: 'third' }).waitFor();
 
