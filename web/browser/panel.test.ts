@@ -106,6 +106,7 @@ test('an edge cut off from the server: what is meant differs from what is, it is
   assert.equal(await wide(hand), 0);
   await shot(hand, 'panel-astray');
   await small.close();
+  while (Date.now() <= Date.parse(`${then}Z`)) await new Promise((resolve) => setTimeout(resolve, 20)); // it lasts until then
 
   await see(calm);
   await rig.atRest();
