@@ -2,8 +2,8 @@
  *
  *   apply:  check -> files -> read -> [reload, only when the configuration's text differs] -> commands -> read back
  *           and compare -> applied. A difference is worked on again, three times; then the apply has failed.
- *   watch:  every 200 ms, is it the same process, are rooms to be held away (hold.h), is what waits for one to be given
- * up (giveup.h); every 2 s, does it still have what it was given.
+ *   watch:  every 200 ms, is it the same process, are rooms to be held away (hold.h), is what waits for one given up
+ *           (giveup.h); every 2 s, does it still have what it was given.
  *
  * HAProxy runs under the system's service manager, in master-worker mode; this neither starts nor ends it. A socket
  * that hangs costs HAPROXY_TIMEOUT_US and never blocks the loop.

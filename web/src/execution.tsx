@@ -153,8 +153,8 @@ export function ExecutionScreen({ id }: { id: string }) {
             {open.map((step) => <button key={step.name} type="button" disabled={shut || silent} onClick={() => void acts('skip', step.name)}>Go on without {step.name}</button>)}
             <button type="button" class="danger" disabled={shut || silent} onClick={() => void acts('force')}>Force: no bakes, no guards</button>
           </p>
-          {open.map((step) => <Twin key={step.name} command={reasoned(`signalbox execution skip ${id} --step ${shellWord(step.name)}`, reason)} />)}
-          <Twin command={reasoned(`signalbox execution force ${id}`, reason)} />
+          {open.map((step) => <Twin key={step.name} command={reasoned(`signalbox execution skip ${id} --step ${shellWord(step.name)}`, silent ? 'TEXT' : reason)} />)}
+          <Twin command={reasoned(`signalbox execution force ${id}`, silent ? 'TEXT' : reason)} />
         </details>
       )}
       {run.steps.some((step) => (step.kind === 'approve' && step.state === 'running') || step.review !== undefined) && <p><a class="button" href="/approvals">A second person is waited for…</a></p>}
