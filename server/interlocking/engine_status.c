@@ -14,9 +14,10 @@ struct sums {
     double rate, fail_rate;
 };
 
-static bool is_fresh(const struct engine *engine, const struct edge_report *report)
+/* Not by the engine's own clock: that stands where it was last told something. */
+static bool is_fresh(const struct edge_report *report, int64_t now_us)
 {
-    return engine->now_us - report->at_us <= OBSERVED_FRESH_US;
+    return now_us - report->at_us <= OBSERVED_FRESH_US;
 }
 
 /* Sums of all fresh reports, made in one walk over the counters: of a large site there are a million of them.
@@ -52,7 +53,7 @@ static void add_counter(GHashTable *tally, GString *key, const char *edge, const
         }
 }
 
-static GHashTable *tally_new(const struct engine *engine)
+static GHashTable *tally_new(const struct engine *engine, int64_t now_us)
 {
     GHashTable *tally = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
     g_autoptr(GString) key = g_string_new(NULL);
@@ -61,7 +62,7 @@ static GHashTable *tally_new(const struct engine *engine)
     g_hash_table_iter_init(&iter, engine->observed->edges);
     while (g_hash_table_iter_next(&iter, NULL, &item)) {
         const struct edge_report *report = item;
-        for (guint i = 0; is_fresh(engine, report) && i < report->counters->len; i++)
+        for (guint i = 0; is_fresh(report, now_us) && i < report->counters->len; i++)
             add_counter(tally, key, report->edge, report->counters->pdata[i]);
     }
     return tally;
@@ -93,12 +94,12 @@ struct held {
     int64_t since_us;      /* the first of them */
 };
 
-static struct held held(const struct engine *engine, const char *room)
+static struct held held(const struct engine *engine, const char *room, int64_t now_us)
 {
     struct held held = {.least = SLOT_COUNT, .since_us = INT64_MAX};
     INVENTORY_FOREACH (engine->resolved->world->inventory, edge, edge) {
         const struct edge_report *report = observed_edge(engine->observed, edge->o.name);
-        if (report == NULL || !is_fresh(engine, report))
+        if (report == NULL || !is_fresh(report, now_us))
             continue;
         held.asked++;
         const struct room_hold *hold = edge_report_hold(report, room);
@@ -127,7 +128,7 @@ static char *held_text(const struct engine *engine, const struct held *held)
     return g_strdup_printf("held away by %u of %u edges themselves since %s, %s", held->edges, held->asked, time, home);
 }
 
-static json_t *rooms_json(const struct engine *engine, GHashTable *tally)
+static json_t *rooms_json(const struct engine *engine, GHashTable *tally, int64_t now_us)
 {
     const struct world *world = engine->resolved->world;
     double total = sum(tally, 't', "", "").rate;
@@ -136,7 +137,7 @@ static json_t *rooms_json(const struct engine *engine, GHashTable *tally)
         struct sums sums = sum(tally, 'r', room->o.name, "");
         g_autofree char *ingress = lever_word(world, LEVER_ROOM_INGRESS, room->o.name),
                         *compute = lever_word(world, LEVER_ROOM_COMPUTE, room->o.name);
-        struct held by = held(engine, room->o.name);
+        struct held by = held(engine, room->o.name, now_us);
         g_autofree char *text = held_text(engine, &by);
         json_array_append_new(rows, json_pack("{s:s, s:s, s:s, s:s, s:f, s:f, s:f, s:s?}", "name", room->o.name, "zone",
                                               room->zone, "ingress", ingress, "compute", compute, "rate", sums.rate,
@@ -147,7 +148,7 @@ static json_t *rooms_json(const struct engine *engine, GHashTable *tally)
 }
 
 static json_t *entrance_json(const struct engine *engine, GHashTable *tally, const char *room, const char *via,
-                             const char *control)
+                             const char *control, int64_t now_us)
 {
     int up = 0, seen = 0;
     const char *status = "";
@@ -156,7 +157,7 @@ static json_t *entrance_json(const struct engine *engine, GHashTable *tally, con
     g_hash_table_iter_init(&iter, engine->observed->edges);
     while (g_hash_table_iter_next(&iter, NULL, &item)) {
         const struct edge_report *report = item;
-        for (guint i = 0; is_fresh(engine, report) && i < report->origins->len; i++) {
+        for (guint i = 0; is_fresh(report, now_us) && i < report->origins->len; i++) {
             const struct origin_health *origin = report->origins->pdata[i];
             if (strcmp(origin->room, room) != 0 || strcmp(origin->via, via) != 0)
                 continue;
@@ -170,27 +171,28 @@ static json_t *entrance_json(const struct engine *engine, GHashTable *tally, con
                      "seen", seen, "status", status, "rate", sum(tally, 'v', room, via).rate);
 }
 
-static json_t *entrances_json(const struct engine *engine, GHashTable *tally)
+static json_t *entrances_json(const struct engine *engine, GHashTable *tally, int64_t now_us)
 {
     const struct world *world = engine->resolved->world;
     json_t *rows = json_array();
     INVENTORY_FOREACH (world->inventory, pop, pop) {
         g_autofree char *word = lever_word(world, LEVER_POP, pop->o.name);
-        json_array_append_new(rows, entrance_json(engine, tally, pop->room, pop->o.name, word));
+        json_array_append_new(rows, entrance_json(engine, tally, pop->room, pop->o.name, word, now_us));
     }
     INVENTORY_FOREACH (world->inventory, room, room)
         if (room->ring.addr.family != 0)
-            json_array_append_new(rows, entrance_json(engine, tally, room->o.name, "ring", "in"));
+            json_array_append_new(rows, entrance_json(engine, tally, room->o.name, "ring", "in", now_us));
     return rows;
 }
 
 /* What a line is, in a word: gateways watch those between rooms; of one that ends at an edge its users tell. */
-static const char *line_state(const struct engine *engine, const struct line *line, const struct line_view *view)
+static const char *line_state(const struct engine *engine, const struct line *line, const struct line_view *view,
+                              int64_t now_us)
 {
     const struct inventory *inventory = engine->resolved->world->inventory;
     if (view->seen > 0)
         return view->down == 0 ? "up" : view->down < view->seen ? "part" : "down";
-    return ring_line_suspect(inventory, engine->observed, line, engine->now_us) ? "suspect" : "unwatched";
+    return ring_line_suspect(inventory, engine->observed, line, now_us) ? "suspect" : "unwatched";
 }
 
 static json_t *line_row(const struct engine *engine, GHashTable *tally, const struct line *line, int64_t now_us)
@@ -199,8 +201,8 @@ static json_t *line_row(const struct engine *engine, GHashTable *tally, const st
     line_view(engine->observed, engine->resolved->world->inventory, line, now_us, &view);
     g_autofree char *word = lever_word(engine->resolved->world, LEVER_LINE, line->o.name);
     json_t *row = json_pack("{s:s, s:s, s:s, s:s, s:s, s:i, s:i, s:f}", "name", line->o.name, "from", line->from, "to",
-                            line->to, "control", word, "state", line_state(engine, line, &view), "seen", (int)view.seen,
-                            "down", (int)view.down, "rate",
+                            line->to, "control", word, "state", line_state(engine, line, &view, now_us), "seen",
+                            (int)view.seen, "down", (int)view.down, "rate",
                             sum(tally, 'l', line->from, line->to).rate + sum(tally, 'l', line->to, line->from).rate);
     json_object_set_new(row, "since_us",
                         view.down > 0 ? json_integer(view.since_us + engine->wall_offset_us) : json_null());
@@ -439,7 +441,7 @@ static json_t *warnings_json(const struct engine *engine, int64_t now_us)
         warn(warnings, "%s", text);
     }
     INVENTORY_FOREACH (resolved->world->inventory, room, room) {
-        struct held by = held(engine, room->o.name);
+        struct held by = held(engine, room->o.name, now_us);
         g_autofree char *text = held_text(engine, &by);
         if (text != NULL)
             warn(warnings, "%s: %s", room->o.name, text);
@@ -463,9 +465,9 @@ json_t *engine_status(const struct engine *engine, int64_t now_us)
 {
     json_t *json = json_pack("{s:s, s:I, s:I}", "cluster", engine->config.cluster, "epoch", (json_int_t)engine->epoch,
                              "generation", (json_int_t)engine->generation);
-    g_autoptr(GHashTable) tally = tally_new(engine);
-    json_object_set_new(json, "rooms", rooms_json(engine, tally));
-    json_object_set_new(json, "entrances", entrances_json(engine, tally));
+    g_autoptr(GHashTable) tally = tally_new(engine, now_us);
+    json_object_set_new(json, "rooms", rooms_json(engine, tally, now_us));
+    json_object_set_new(json, "entrances", entrances_json(engine, tally, now_us));
     json_object_set_new(json, "lines", lines_json(engine, tally, now_us));
     json_object_set_new(json, "roads",
                         roads_json(engine->resolved->world, engine->observed,
@@ -485,7 +487,7 @@ json_t *engine_status(const struct engine *engine, int64_t now_us)
 
 json_t *engine_agents(const struct engine *engine, int64_t now_us)
 {
-    g_autoptr(GHashTable) tally = tally_new(engine);
+    g_autoptr(GHashTable) tally = tally_new(engine, now_us);
     json_t *rows = edges_json(engine, tally, now_us), *servers = servers_json(engine, now_us);
     json_t *registries = registries_json(engine, now_us), *gateways = gateways_json(engine, now_us);
     json_array_extend(rows, gateways);
