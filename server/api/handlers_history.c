@@ -11,7 +11,9 @@
 #define AUDIT_ROWS 1000                /* of a difference; who wants more asks for the audit */
 #define RECORDING_SIZE_MAX (64u << 20) /* bytes; a file of the black box is smaller by far */
 #define RECORDED_TEXT_MAX (512u << 20) /* bytes, of one file */
-#define REPLAYS_MAX 2                  /* who take the processor's time at once, when one more replay begins */
+#define LISTENER_WAIT_US 100000        /* for the black box; the thread is everybody's */
+#define REPLAY_WAIT_US G_USEC_PER_SEC
+#define REPLAYS_MAX 2 /* who take the processor's time at once, when one more replay begins */
 
 static const char *recordings(const struct call *call, GError **error)
 {
@@ -27,7 +29,7 @@ bool history_recordings(struct call *call, GError **error)
     const char *folder = recordings(call, error);
     if (folder == NULL)
         return false;
-    executor_flush_recording(call->api->executor);
+    executor_flush_recording(call->api->executor, LISTENER_WAIT_US);
     call->result = json_pack("{s:o}", "recordings", recorder_list(folder));
     return true;
 }
@@ -91,7 +93,10 @@ void history_status(struct call *call, GError **error)
         g_set_error(error, SB_ERROR, SB_ERROR_UNAVAILABLE, "others wait: ask again in a moment");
         return;
     }
-    executor_flush_recording(call->api->executor);
+    if (!executor_flush_recording(call->api->executor, REPLAY_WAIT_US)) { /* what is in the file may be older */
+        g_set_error(error, SB_ERROR, SB_ERROR_UNAVAILABLE, "the black box is behind: ask again in a moment");
+        return;
+    }
     GString *recording = recorded_until(folder, at_us, error);
     if (recording == NULL)
         return;

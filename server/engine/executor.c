@@ -536,10 +536,9 @@ const char *executor_recordings(const struct executor *x)
     return x->recordings;
 }
 
-void executor_flush_recording(struct executor *x)
+bool executor_flush_recording(struct executor *x, int64_t wait_us)
 {
-    if (x->recorder != NULL)
-        recorder_flush(x->recorder);
+    return x->recorder == NULL || recorder_flush(x->recorder, wait_us);
 }
 
 const char *executor_store_url(const struct executor *x)

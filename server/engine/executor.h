@@ -59,8 +59,8 @@ unsigned executor_node(const struct executor *executor); /* this server's number
 uint64_t executor_writes(const struct executor *executor);
 /* Folder of the black box (recorder.h); NULL: nothing is recorded. */
 const char *executor_recordings(const struct executor *executor);
-/* Has it written what happened until now, if that does not take long. */
-void executor_flush_recording(struct executor *executor);
+/* Has it written what happened until now; false: it has not after wait_us. */
+bool executor_flush_recording(struct executor *executor, int64_t wait_us);
 /* How long appends to the journal took, those that failed too. */
 const struct histogram *executor_append_times(const struct executor *executor);
 /* Of all webhooks, webhooks.h; a new reference. */

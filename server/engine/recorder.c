@@ -27,16 +27,15 @@
 #define FILES_MIN 2u                     /* that are kept, whatever their size */
 #define NICE 10
 
-#define FLUSH_WAIT_US 100000 /* for who asks */
-
 /* One of the four. */
 struct item {
     char *text; /* an input or an effect, as it is written; with malloc */
     size_t size;
     struct resolved *published;
     struct engine_snapshot *snapshot;
-    bool continues; /* of a snapshot: nothing is missing before it */
-    uint64_t flush; /* number of who wants all before it written */
+    bool continues;   /* of a snapshot: nothing is missing before it */
+    uint64_t flush;   /* number of who wants all before it written */
+    int64_t asked_us; /* wall clock: when */
 };
 
 struct recorder {
@@ -59,6 +58,7 @@ struct recorder {
 
     /* The thread's. */
     gzFile file; /* or NULL */
+    int fd;      /* of file, whose it is */
     uint64_t number;
     uint64_t unmeasured; /* bytes of text since the file's size was looked at */
     int64_t began_us, flushed_us, retry_us;
@@ -158,20 +158,23 @@ void recorder_turn(struct recorder *r, const struct engine *engine)
     push(r, item);
 }
 
-void recorder_flush(struct recorder *r)
+bool recorder_flush(struct recorder *r, int64_t wait_us)
 {
     struct item *item = g_new0(struct item, 1);
-    struct timespec until = loop_deadline(FLUSH_WAIT_US);
+    struct timespec until = loop_deadline(wait_us);
     pthread_mutex_lock(&r->lock);
     uint64_t number = ++r->asked;
     item->flush = number;
+    item->asked_us = wall_now_us();
     pthread_mutex_unlock(&r->lock);
     push(r, item);
     int rc = 0;
     pthread_mutex_lock(&r->lock);
     while (r->flushed < number && rc == 0)
         rc = pthread_cond_timedwait(&r->flushed_cond, &r->lock, &until);
+    bool flushed = r->flushed >= number;
     pthread_mutex_unlock(&r->lock);
+    return flushed;
 }
 
 char *recorder_trouble(struct recorder *r)
@@ -375,10 +378,10 @@ static bool open_file(struct recorder *r)
     r->began_us = wall_now_us();
     g_autofree char *name = g_strdup_printf("%06" G_GUINT64_FORMAT "-%" G_GINT64_FORMAT ".gz", r->number, r->began_us);
     g_autofree char *path = g_build_filename(r->folder, name, NULL);
-    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-    if (fd < 0)
+    r->fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    if (r->fd < 0)
         return false;
-    r->file = gzdopen(fd, "wb3"); /* tried: 6 takes twice the time for a tenth less */
+    r->file = gzdopen(r->fd, "wb3"); /* tried: 6 takes twice the time for a tenth less */
     r->began_us = r->flushed_us = loop_now_us();
     r->number++;
     return true;
@@ -425,9 +428,20 @@ static void begin_file(struct recorder *r, const struct item *item)
         set_trouble(r, NULL);
 }
 
-static void flush_for(struct recorder *r, uint64_t number)
+/* The file holds all until then, though nothing may have been written for long; and the kernel dates a write by its
+ * last tick. */
+static void date(struct recorder *r, int64_t wall_us)
+{
+    const struct timespec times[] = {{.tv_nsec = UTIME_OMIT},
+                                     {.tv_sec = wall_us / G_USEC_PER_SEC, .tv_nsec = wall_us % G_USEC_PER_SEC * 1000}};
+    if (r->file != NULL && !is_dropping(r))
+        futimens(r->fd, times); /* a refusal leaves it a little older */
+}
+
+static void flush_for(struct recorder *r, uint64_t number, int64_t asked_us)
 {
     flush(r);
+    date(r, asked_us);
     pthread_mutex_lock(&r->lock);
     r->flushed = MAX(r->flushed, number);
     pthread_cond_broadcast(&r->flushed_cond);
@@ -441,7 +455,7 @@ static void write_item(struct recorder *r, const struct item *item)
     else if (item->published != NULL)
         write_published(r, item->published);
     else if (item->flush != 0)
-        flush_for(r, item->flush);
+        flush_for(r, item->flush, item->asked_us);
     else
         write_text(r, item->text, item->size);
 }

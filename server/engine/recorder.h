@@ -39,11 +39,12 @@ void recorder_done(struct recorder *recorder, const struct effect *effect);
 /* At the end of each turn of the engine: takes a snapshot when one is wanted. */
 void recorder_turn(struct recorder *recorder, const struct engine *engine);
 
-/* Waits until what was handed over is in the file, but 0.1 s at most. Any thread. */
-void recorder_flush(struct recorder *recorder);
+/* Waits until what was handed over is in the file; false: it is not after wait_us. Any thread. */
+bool recorder_flush(struct recorder *recorder, int64_t wait_us);
 /* Why nothing is recorded now; NULL: it is. g_free. */
 char *recorder_trouble(struct recorder *recorder);
-/* [{"name", "began_us", "ended_us", "size"}], oldest first; ended_us: when something was last written. */
+/* [{"name", "began_us", "ended_us", "size"}], oldest first; ended_us: it holds what happened until
+ * then. */
 json_t *recorder_list(const char *folder);
 /* Is it the name of a file as recorder_list gives them? */
 bool recorder_is_name(const char *name);

@@ -123,23 +123,7 @@ END_TEST
 
 /* ---- the black box ---- */
 
-/* What was observed stands beside what was intended, as it was then. */
-START_TEST(observed_then)
-{
-    served_apply_site(&served);
-    g_autofree char *token = served_token(&served, "edge-1", "agent");
-    report_as(token, "edge-1");
-    g_autoptr(GDateTime) now = g_date_time_new_now_utc();
-    g_autofree char *at = g_date_time_format(now, "%Y-%m-%dT%H:%M:%S.%fZ");
-    change("PUT", "/v1/controls/group.edge_class/creator", "{\"value\":\"dedicated\"}");
-    expect_run(SIGNALBOX_RUN("explain", URL, "--at", at), 0, "edge-1  applied, generation 2, 0.", "");
-    expect_run(SIGNALBOX_RUN("explain", URL, "--at", at), 0, "203.0.113.11, 203.0.113.12", "");
-    expect_run(SIGNALBOX_RUN("explain", URL), 0, "203.0.113.13, 203.0.113.14", "");
-    json_decref(roads[3][0]), json_decref(roads[3][1]);
-}
-END_TEST
-
-/* Ingress of room-a in the status of that time; g_free. NULL: there is none. */
+/* Ingress of room-a in the status of that time, when the black box has it; g_free. NULL: there is none. */
 static char *ingress_at(int64_t at_us, unsigned *status)
 {
     g_autofree char *path = g_strdup_printf("/v1/history/status?at=%" G_GINT64_FORMAT, at_us);
@@ -150,6 +134,24 @@ static char *ingress_at(int64_t at_us, unsigned *status)
     json_decref(answer);
     return ingress;
 }
+
+/* What was observed stands beside what was intended, as it was then. */
+START_TEST(observed_then)
+{
+    unsigned status;
+    served_apply_site(&served);
+    g_autofree char *token = served_token(&served, "edge-1", "agent");
+    report_as(token, "edge-1");
+    g_autoptr(GDateTime) now = g_date_time_new_now_utc();
+    g_autofree char *at = g_date_time_format(now, "%Y-%m-%dT%H:%M:%S.%fZ");
+    change("PUT", "/v1/controls/group.edge_class/creator", "{\"value\":\"dedicated\"}");
+    g_free(ingress_at(g_get_real_time(), &status)); /* by then it is on disk */
+    expect_run(SIGNALBOX_RUN("explain", URL, "--at", at), 0, "edge-1  applied, generation 2, 0.", "");
+    expect_run(SIGNALBOX_RUN("explain", URL, "--at", at), 0, "203.0.113.11, 203.0.113.12", "");
+    expect_run(SIGNALBOX_RUN("explain", URL), 0, "203.0.113.13, 203.0.113.14", "");
+    json_decref(roads[3][0]), json_decref(roads[3][1]);
+}
+END_TEST
 
 /* The panel's time scrubber: levers and what edges saw, as both were. */
 START_TEST(the_status_as_it_was)

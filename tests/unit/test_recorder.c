@@ -418,7 +418,7 @@ START_TEST(in_nobodys_way)
     engine_start_reading(engine, 1, &effects);
     effects_clear(&effects);
     recorder_turn(recorder, engine);
-    recorder_flush(recorder);
+    ck_assert(recorder_flush(recorder, 10 * G_USEC_PER_SEC));
     int64_t start_us = thread_us();
     for (int i = 0; i < REPORTS; i++)
         recorder_told(recorder, report);
@@ -504,7 +504,7 @@ START_TEST(a_full_disk)
     fills = old;
     struct recorder *recorder = recorder_new(&config);
     turns(recorder, engine, 1);
-    recorder_flush(recorder);
+    ck_assert(recorder_flush(recorder, 10 * G_USEC_PER_SEC));
     ck_assert_ptr_null(recorder_trouble(recorder));
     ck_assert(!g_file_test(old, G_FILE_TEST_EXISTS));
     recorder_free(recorder);
@@ -519,7 +519,7 @@ START_TEST(a_full_disk)
     ck_assert_msg(trouble != NULL && strstr(trouble, "too full: found 0.0 MiB free") != NULL, "%s", trouble);
     ck_assert_int_eq(g_unlink(other), 0);
     turns(recorder, engine, 2); /* the recorder's own look, and that of the new file */
-    recorder_flush(recorder);
+    ck_assert(recorder_flush(recorder, 10 * G_USEC_PER_SEC));
     ck_assert_ptr_null(recorder_trouble(recorder));
     recorder_free(recorder);
     engine_free(engine);
