@@ -15,6 +15,7 @@
 /* A row for each client that sent a pin within a day, strangers' trials too: not each second. */
 #define SAMPLE_PINS SAMPLE "; show table st_pins\n"
 #define PINS_EVERY 10 /* samples */
+#define RESTARTS_MAX 50
 
 struct edge {
     struct loop *loop;
@@ -28,6 +29,7 @@ struct edge {
     struct stamp counted;     /* table that the counters are since */
     struct exchange *sample;  /* once a second */
     struct exchange *restart; /* the reading that counters of a new table start from */
+    unsigned restarts;        /* of them that a process answered that goes */
 };
 
 /* ---- sampling ---- */
@@ -42,23 +44,29 @@ static char *paragraph(const char **at)
     return text;
 }
 
-static void take_sample(struct edge *edge, const char *reply)
+/* False: it is of another process than the one whose state was read last. Around a reload the one that goes may answer
+ * last; what it says is not of this table. */
+static bool take_sample(struct edge *edge, const char *reply)
 {
     g_autofree char *info = paragraph(&reply);
     g_autofree char *answered = paragraph(&reply);
     g_autofree char *unanswered = paragraph(&reply);
     g_autofree char *origins = paragraph(&reply);
     const char *pid = strstr(info, "\nPid: ");
-    if (pid == NULL || !g_str_has_prefix(answered, "# table") || !g_str_has_prefix(unanswered, "# table"))
-        return; /* not our configuration; an apply says so */
-    counters_read(edge->counters, g_ascii_strtoll(pid + strlen("\nPid: "), NULL, 10), answered, unanswered,
-                  loop_now_us());
+    int64_t of = pid != NULL ? g_ascii_strtoll(pid + strlen("\nPid: "), NULL, 10) : 0;
+    int64_t known = haproxy_pid(edge->haproxy);
+    if (known != 0 && of != known)
+        return false;
+    if (!g_str_has_prefix(answered, "# table") || !g_str_has_prefix(unanswered, "# table"))
+        return true; /* not our configuration; an apply says so */
+    counters_read(edge->counters, of, answered, unanswered, loop_now_us());
     json_decref(edge->origins);
     edge->origins = origins_from_stat(origins);
     if (!g_str_has_prefix(reply, "# table"))
-        return;
+        return true;
     json_decref(edge->pins);
     edge->pins = pins_from_table(reply);
+    return true;
 }
 
 static void on_sample(void *data, const char *reply, const GError *error)
@@ -81,6 +89,8 @@ static void edge_sample(void *data)
 
 /* ---- applying ---- */
 
+static void restart_counters(struct edge *edge);
+
 static void on_restart_sample(void *data, const char *reply, const GError *error)
 {
     struct edge *edge = data;
@@ -90,7 +100,13 @@ static void on_restart_sample(void *data, const char *reply, const GError *error
         shell_apply_failed(edge->shell, error->message);
         return;
     }
-    take_sample(edge, reply);
+    if (!take_sample(edge, reply)) {
+        if (++edge->restarts < RESTARTS_MAX)
+            restart_counters(edge);
+        else
+            shell_apply_failed(edge->shell, "HAProxy answers as another process than the one that was read back");
+        return;
+    }
     counters_restart(edge->counters);
     edge->counted = state->stamp;
     prober_set(edge->prober, state);
@@ -98,15 +114,21 @@ static void on_restart_sample(void *data, const char *reply, const GError *error
     shell_applied(edge->shell);
 }
 
+static void restart_counters(struct edge *edge)
+{
+    edge->restart =
+        exchange_start_unix(edge->loop, edge->haproxy_socket, SAMPLE "\n", HAPROXY_TIMEOUT_US, on_restart_sample, edge);
+}
+
 /* A report must never show requests of an older table under the stamp of a newer one. */
 static void on_applied(void *data)
 {
     struct edge *edge = data;
+    edge->restarts = 0;
     if (stamp_compare(edge->counted, haproxy_state(edge->haproxy)->stamp) == 0)
         shell_applied(edge->shell);
     else
-        edge->restart = exchange_start_unix(edge->loop, edge->haproxy_socket, SAMPLE "\n", HAPROXY_TIMEOUT_US,
-                                            on_restart_sample, edge);
+        restart_counters(edge);
 }
 
 static void on_failed(void *data, const char *why)

@@ -326,7 +326,7 @@ START_TEST(pins_and_entrances_are_read)
         g_autofree char *text = say(s.socket, "status\n");
         json_t *status = json_loads(text, 0, NULL), *pins = json_object_get(status, "pins");
         seen = json_integer_value(json_object_get(pins, "passed_over"));
-        ck_assert_uint_eq(json_array_size(json_object_get(status, "origins")), 2);
+        ck_assert_msg(json_array_size(json_object_get(status, "origins")) == 2, "%s", text);
         json_decref(status);
         ck_assert_msg(loop_now_us() < until_us, "%s", text);
         poll(NULL, 0, 20);
