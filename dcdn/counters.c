@@ -6,10 +6,16 @@
 #include <string.h>
 
 #define SIZES_OF 1000 /* requests that an average is over, about */
+/* A table is read when it is applied, whenever that is: few requests come between that reading and the one before or
+ * behind it, and their rate is chance. Such a reading goes into the window before it, but no window gets longer than
+ * WINDOW_MAX_US by that. */
+#define WINDOW_MIN_US (G_USEC_PER_SEC / 2)
+#define WINDOW_MAX_US (3 * G_USEC_PER_SEC)
 
 struct row {
     uint64_t raw_requests, raw_failed, raw_in, raw_out; /* as HAProxy said last */
     uint64_t requests, failed;                          /* since the restart */
+    uint64_t more_requests, more_failed;                /* by the last reading */
     uint64_t new_requests, new_failed;                  /* in the last window */
 };
 
@@ -23,7 +29,7 @@ struct counters {
     GHashTable *rows;  /* "policy/room/via" -> struct row * */
     GHashTable *sizes; /* policy -> struct size * */
     int64_t pid;
-    int64_t read_us, window_us;
+    int64_t begun_us, read_us; /* the last window; 0: nothing was read yet */
 };
 
 struct counters *counters_new(void)
@@ -66,10 +72,10 @@ static bool by_edge(const char *key)
     return room != NULL && room[1] == '/' && room[2] != '\0' && strcmp(room, "//relay") != 0;
 }
 
-/* What a window adds to the average. An answer that ends in a later window than it was counted in is added then. */
+/* What a reading adds to the average. An answer that ends behind the reading that it was counted in is added then. */
 static void take_sizes(struct counters *counters, const char *key, const struct row *row, uint64_t in, uint64_t out)
 {
-    if (by_edge(key) || row->raw_out == 0 || 10 * row->new_failed > row->new_requests)
+    if (by_edge(key) || row->raw_out == 0 || 10 * row->more_failed > row->more_requests)
         return; /* a configuration of before counts no bytes */
     g_autofree char *policy = g_strndup(key, strcspn(key, "/"));
     struct size *size = g_hash_table_lookup(counters->sizes, policy);
@@ -77,12 +83,12 @@ static void take_sizes(struct counters *counters, const char *key, const struct 
         size = g_new0(struct size, 1);
         g_hash_table_insert(counters->sizes, g_steal_pointer(&policy), size);
     }
-    double all = (double)(size->n + row->new_requests);
+    double all = (double)(size->n + row->more_requests);
     if (all == 0)
         return;
     size->request = (size->request * (double)size->n + (double)in) / all;
     size->answer = (size->answer * (double)size->n + (double)out) / all;
-    size->n = MIN(size->n + row->new_requests, SIZES_OF);
+    size->n = MIN(size->n + row->more_requests, SIZES_OF);
 }
 
 static struct row *take_row(struct counters *counters, const char *key, uint64_t requests, uint64_t failed)
@@ -92,10 +98,12 @@ static struct row *take_row(struct counters *counters, const char *key, uint64_t
         row = g_new0(struct row, 1);
         g_hash_table_insert(counters->rows, g_strdup(key), row);
     }
-    row->new_requests = grown(&row->raw_requests, requests);
-    row->new_failed = grown(&row->raw_failed, failed);
-    row->requests += row->new_requests;
-    row->failed += row->new_failed;
+    row->more_requests = grown(&row->raw_requests, requests);
+    row->more_failed = grown(&row->raw_failed, failed);
+    row->new_requests += row->more_requests;
+    row->new_failed += row->more_failed;
+    row->requests += row->more_requests;
+    row->failed += row->more_failed;
     return row;
 }
 
@@ -128,14 +136,18 @@ void counters_read(struct counters *counters, int64_t pid, const char *answered,
 {
     GHashTableIter iter;
     void *value;
+    bool goes_on = counters_window_us(counters) > 0 && now_us - counters->read_us < WINDOW_MIN_US &&
+                   now_us - counters->begun_us < WINDOW_MAX_US;
     g_hash_table_iter_init(&iter, counters->rows);
     while (g_hash_table_iter_next(&iter, NULL, &value)) {
         struct row *row = value;
-        row->new_requests = row->new_failed = 0;
+        if (!goes_on)
+            row->new_requests = row->new_failed = 0;
         if (pid != counters->pid)
             row->raw_requests = row->raw_failed = row->raw_in = row->raw_out = 0;
     }
-    counters->window_us = counters->read_us == 0 ? 0 : now_us - counters->read_us;
+    if (!goes_on)
+        counters->begun_us = counters->read_us == 0 ? now_us : counters->read_us;
     counters->read_us = now_us;
     counters->pid = pid;
     take_table(counters, answered, true);
@@ -168,7 +180,7 @@ uint64_t counters_requests(const struct counters *counters, const char *policy)
 
 int64_t counters_window_us(const struct counters *counters)
 {
-    return counters->window_us;
+    return counters->read_us - counters->begun_us;
 }
 
 static int compare_keys(const void *a, const void *b)
@@ -179,7 +191,7 @@ static int compare_keys(const void *a, const void *b)
 json_t *counters_to_json(const struct counters *counters)
 {
     json_t *list = json_array();
-    double window_s = (double)counters->window_us / 1e6;
+    double window_s = (double)counters_window_us(counters) / 1e6;
     GList *keys = g_list_sort(g_hash_table_get_keys(counters->rows), compare_keys);
     for (GList *l = keys; l != NULL; l = l->next) {
         const struct row *row = g_hash_table_lookup(counters->rows, l->data);

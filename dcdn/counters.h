@@ -19,14 +19,15 @@ struct counters *counters_new(void);
 void counters_free(struct counters *counters);
 SB_AUTO_DEFINE(counters, counters_free)
 
-/* Takes in the replies to `show table st_answered` and `show table st_unanswered` of process `pid`. */
+/* Takes in the replies to `show table st_answered` and `show table st_unanswered` of process `pid`. Rates are of a
+ * window between two readings; one soon after another goes into the window before it. */
 void counters_read(struct counters *counters, int64_t pid, const char *answered, const char *unanswered,
                    int64_t now_us);
 /* From now on: what was read until now was before the table in force. */
 void counters_restart(struct counters *counters);
 /* Requests of a policy since then. */
 uint64_t counters_requests(const struct counters *counters, const char *policy);
-int64_t counters_window_us(const struct counters *counters); /* between the last two readings */
+int64_t counters_window_us(const struct counters *counters); /* that rates are of; 0: there is none yet */
 json_t *counters_to_json(const struct counters *counters);   /* "counters" of a report; new reference */
 
 /* "sizes" of a report: of each policy that was answered; new reference. */

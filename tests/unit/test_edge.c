@@ -509,6 +509,33 @@ START_TEST(counters_are_since_the_table_and_go_on_over_reloads)
 }
 END_TEST
 
+/* Tables that are applied one after the other make readings at any time; what came between is too little for a rate. */
+START_TEST(a_rate_is_of_no_short_window)
+{
+    sb_auto(counters) counters = counters_new();
+    counters_read(counters, 10, ANSWERED(500, 0), UNANSWERED(0), 1000000);
+    counters_read(counters, 10, ANSWERED(501, 0), UNANSWERED(0), 1010000); /* the first of all is no window */
+    ck_assert_int_eq(counters_window_us(counters), 10000);
+    counters_read(counters, 10, ANSWERED(600, 0), UNANSWERED(0), 2010000);
+    counters_read(counters, 10, ANSWERED(609, 3), UNANSWERED(0), 2020000); /* 900 a second? */
+    ck_assert_int_eq(counters_window_us(counters), 1010000);
+    ck_assert_int_eq(counted(counters, "room-a", "rate"), 106);
+    ck_assert_int_eq(counted(counters, "room-a", "fail_rate"), 2);
+    counters_restart(counters);
+    counters_read(counters, 10, ANSWERED(609, 3), UNANSWERED(0), 2320000); /* none? */
+    ck_assert_int_eq(counted(counters, "room-a", "requests"), 0);
+    ck_assert_int_eq(counted(counters, "room-a", "rate"), 82);
+    for (int64_t at_us = 2720000; at_us < 9000000; at_us += 400000) { /* one table after the other */
+        counters_read(counters, 10, ANSWERED(610, 3), UNANSWERED(0), at_us);
+        ck_assert_int_lt(counters_window_us(counters), 3000000);
+    }
+    ck_assert_int_eq(counted(counters, "room-a", "rate"), 0);
+    ck_assert_int_eq(counted(counters, "room-a", "requests"), 1);
+    counters_read(counters, 10, ANSWERED(660, 3), UNANSWERED(0), 10000000);
+    ck_assert_int_eq(counted(counters, "room-a", "rate"), 50 * 1000000 / counters_window_us(counters));
+}
+END_TEST
+
 START_TEST(health_is_read_from_the_checks)
 {
     json_t *list = origins_from_stat("# pxname,svname,status,check_status,check_duration,last_chk,\n"
@@ -759,6 +786,7 @@ static void add(TCase *tcase)
     tcase_add_test(tcase, strange_answers_are_refused);
     tcase_add_test(tcase, sizes_are_averages_of_what_is_answered);
     tcase_add_test(tcase, counters_are_since_the_table_and_go_on_over_reloads);
+    tcase_add_test(tcase, a_rate_is_of_no_short_window);
     tcase_add_test(tcase, health_is_read_from_the_checks);
     tcase_add_test(tcase, what_was_written_is_loaded);
     tcase_add_test(tcase, a_damaged_table_is_refused_and_the_one_before_is_taken);
