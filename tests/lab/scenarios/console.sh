@@ -3,6 +3,15 @@
 # shellcheck source=tests/lab/scenarios/lib.sh
 source "$(dirname "$(readlink -f "$0")")/lib.sh"
 [[ -x ${CHROMIUM:-/usr/bin/chromium} ]] || die "found no Chromium, expected one: ./dev test --full installs it"
+scenario_undo() {
+    local status=$?
+    trap - EXIT
+    set +e
+    sb user remove alice >/dev/null 2>&1
+    (exit "$status")
+    scenario_end
+}
+trap scenario_undo EXIT
 traffic_start load
 sb user list --json | jq -e '[.users[].name] | index("alice") != null' >/dev/null ||
     echo "correct horse battery" | sb user add alice --role operator >/dev/null
