@@ -122,8 +122,9 @@ static void show(FILE *out, const struct forwarder *f, const struct port_counter
     show_neighbors(out, f);
     for (unsigned g = 0; g < DP_GROUPS; g++)
         if (f->groups[g].lines.n > 0)
-            fprintf(out, "group %u carrying 0x%x stranded %d moves %llu\n", g, f->groups[g].lines.carrying,
-                    f->groups[g].lines.stranded, (unsigned long long)f->groups[g].lines.moves);
+            fprintf(out, "group %u carrying 0x%x stranded %d waiting %u moves %llu\n", g, f->groups[g].lines.carrying,
+                    f->groups[g].lines.stranded, f->groups[g].lines.waiting,
+                    (unsigned long long)f->groups[g].lines.moves);
 }
 
 /* False: it was not made in time, and will not be. */

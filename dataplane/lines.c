@@ -99,6 +99,7 @@ bool lines_turn(struct lines *lines, uint64_t now_us)
             trusted |= 1u << i;
     }
     lines->stranded = live == 0;
+    lines->waiting = (unsigned)__builtin_popcount(live & ~waited);
     if (live == 0)
         return false;
     /* What waits or is suspected is still better than nothing. */

@@ -48,6 +48,7 @@ struct lines {
     struct line line[LINES_MAX];
     uint32_t carrying;             /* a bit for each line that has buckets */
     bool stranded;                 /* none of them is live */
+    unsigned waiting;              /* how many are live that may not carry yet */
     uint64_t moves;                /* times that flows were given another line */
     uint8_t bucket[LINES_BUCKETS]; /* index of a line */
 };

@@ -30,7 +30,7 @@ static const char status_text[] =
     "  'adjacency 3 port 2 known 1 bfd up detection_us 30000 loss 5 tx 21 tx_bytes 22 rx 23 rx_bytes "
     "18446744073709551615',"
     "  'adjacency 4 port 3 known 0 bfd init detection_us 30000 tx 0 tx_bytes 0 rx 0 rx_bytes 0',"
-    "  'group 1 carrying 0x3 stranded 0 moves 9', 'nonsense', '', 'drop']}}";
+    "  'group 1 carrying 0x3 stranded 0 waiting 2 moves 9', 'nonsense', '', 'drop']}}";
 
 static const char *const expected[] = {
     "signalbox_gateway_generation 42",
@@ -91,6 +91,7 @@ static const char *const expected[] = {
     "signalbox_forwarder_neighbor_received_bytes_total{neighbor=\"3\"} 18446744073709551615",
     "signalbox_forwarder_neighbor_received_bytes_total{neighbor=\"4\"} 0",
     "signalbox_forwarder_lines_stranded{group=\"1\"} 0",
+    "signalbox_forwarder_lines_waiting{group=\"1\"} 2",
     "signalbox_forwarder_line_moves_total{group=\"1\"} 9",
     NULL,
 };

@@ -91,7 +91,9 @@ START_TEST(back_only_after_its_wait)
     ck_assert_uint_eq(lines.carrying, 2);
     ck_assert_uint_eq(lines_next_us(&lines, 12 * S), 15 * S);
     ck_assert(!lines_turn(&lines, 15 * S - 1));
+    ck_assert_uint_eq(lines.waiting, 1);
     ck_assert(lines_turn(&lines, 15 * S));
+    ck_assert_uint_eq(lines.waiting, 0);
     ck_assert_uint_eq(lines.carrying, 1 | 2);
     ck_assert_uint_eq(lines_next_us(&lines, 15 * S), LINES_NEVER);
 }

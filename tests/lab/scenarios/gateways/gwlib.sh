@@ -36,6 +36,8 @@ carrying() {
 carry() { [[ $(carrying gw-b1) == "$1" && $(carrying gw-b2) == "$1" ]]; }
 # moves GATEWAY: times that it has given flows another line
 moves() { forwarder "$1" | sed -n 's/^group .* moves //p'; }
+# no_line_waits GATEWAY: none is up that may not carry yet, for what befell it before
+no_line_waits() { [[ $(forwarder "$1" | sed -n 's/^group .* waiting \([0-9]*\) .*/\1/p') == 0 ]]; }
 
 # ways [ADDRESS]: gateways that a POP of room A sends its address to, or another one, as its kernel has it
 ways() { lab exec pop-a1 ip -j route show "${1:-198.51.100.11}" | jq -r '[.[] | .dev // (.nexthops[] | .dev)] | sort | join(" ")'; }

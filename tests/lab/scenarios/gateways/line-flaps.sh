@@ -3,6 +3,9 @@
 # shellcheck source=tests/lab/scenarios/gateways/gwlib.sh
 source "$(dirname "$(readlink -f "$0")")/gwlib.sh"
 
+for gateway in gw-a1 gw-b1; do
+    within 70 "no line of $gateway waits to carry again" no_line_waits "$gateway"
+done
 escape_start flap new keepalive
 line=$(carrying gw-b1)
 before=$(moves gw-b1)
