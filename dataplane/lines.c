@@ -87,19 +87,21 @@ static uint32_t preferred(const struct lines *lines, uint32_t candidates)
 bool lines_turn(struct lines *lines, uint64_t now_us)
 {
     uint32_t live = 0, waited = 0, trusted = 0;
+    lines->waiting = 0;
     for (unsigned i = 0; i < lines->n; i++) {
         const struct line *line = &lines->line[i];
         if (!line->up)
             continue;
         live |= 1u << i;
-        if (now_us < line->restore_us)
+        if (now_us < line->restore_us) {
+            lines->waiting++;
             continue;
+        }
         waited |= 1u << i;
         if (now_us >= line->suspect_us)
             trusted |= 1u << i;
     }
     lines->stranded = live == 0;
-    lines->waiting = (unsigned)__builtin_popcount(live & ~waited);
     if (live == 0)
         return false;
     /* What waits or is suspected is still better than nothing. */
