@@ -51,11 +51,6 @@ static void suggest(const struct search *s, struct alarm *alarm, const char *nam
         alarm->plan = g_strdup(name);
 }
 
-static bool fresh(const struct search *s, const struct edge_report *report)
-{
-    return report != NULL && s->now_us - report->at_us <= OBSERVED_FRESH_US;
-}
-
 /* ---- entrances ---- */
 
 /* "pop-a1 down at 2 of 2 edges, L4TOUT"; g_free. */
@@ -215,7 +210,7 @@ static void find_edges(struct search *s)
     INVENTORY_FOREACH (s->world->inventory, edge, edge) {
         const struct edge_report *report = observed_edge(s->observed, edge->o.name);
         asked++;
-        if (fresh(s, report)) {
+        if (edge_report_fresh(report, s->now_us)) {
             find_ring_loss(s, edge);
             if (report->error != NULL)
                 add(s, "edge", ALARM_NEAR, edge->o.name, report->error_since_us,
@@ -274,7 +269,7 @@ static GHashTable *sums_by_service(const struct search *s)
     g_hash_table_iter_init(&iter, s->observed->edges);
     while (g_hash_table_iter_next(&iter, NULL, &item)) {
         const struct edge_report *report = item;
-        for (guint i = 0; fresh(s, report) && i < report->counters->len; i++) {
+        for (guint i = 0; edge_report_fresh(report, s->now_us) && i < report->counters->len; i++) {
             const struct counter *counter = report->counters->pdata[i];
             const char *dot = strrchr(counter->policy, '.');
             if (dot == NULL || !counter_counts(counter))

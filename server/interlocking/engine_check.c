@@ -102,9 +102,8 @@ static enum check_result check_entrances_healthy(const struct engine *engine, st
             const struct edge *edge = INVENTORY_GET(engine->resolved->world->inventory, edge, report->edge);
             if (edge == NULL || edge->class != EDGE_PUBLIC)
                 continue; /* its fallback */
-            int at = engine->now_us - report->at_us > OBSERVED_FRESH_US
-                         ? -1
-                         : entrance_at(engine, report, ex->target, pop->o.name);
+            int at =
+                edge_report_fresh(report, engine->now_us) ? entrance_at(engine, report, ex->target, pop->o.name) : -1;
             seen += at >= 0;
             up += at > 0;
         }

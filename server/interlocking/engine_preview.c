@@ -163,7 +163,7 @@ static void add_agents(const struct preview *p, json_t *checks)
     unsigned asked = 0;
     INVENTORY_FOREACH (inv, edge, edge) {
         const struct edge_report *report = observed_edge(p->engine->observed, edge->o.name);
-        bool fresh = report != NULL && p->engine->now_us - report->at_us <= OBSERVED_FRESH_US;
+        bool fresh = edge_report_fresh(report, p->engine->now_us);
         asked++;
         if (!fresh)
             g_ptr_array_add(silent, edge->o.name);
@@ -339,7 +339,7 @@ static double service_rate(const struct preview *p, const char *service)
     double rate = 0;
     INVENTORY_FOREACH (p->engine->resolved->world->inventory, edge, edge) {
         const struct edge_report *report = observed_edge(p->engine->observed, edge->o.name);
-        bool fresh = report != NULL && p->engine->now_us - report->at_us <= OBSERVED_FRESH_US;
+        bool fresh = edge_report_fresh(report, p->engine->now_us);
         for (guint i = 0; fresh && i < report->counters->len; i++) {
             const struct counter *counter = report->counters->pdata[i];
             const char *dot = strrchr(counter->policy, '.');
@@ -468,7 +468,7 @@ static int64_t oldest_age_us(const struct engine *engine)
     int64_t age_us = -1;
     INVENTORY_FOREACH (engine->resolved->world->inventory, edge, edge) {
         const struct edge_report *report = observed_edge(engine->observed, edge->o.name);
-        if (report != NULL && engine->now_us - report->at_us <= OBSERVED_FRESH_US)
+        if (edge_report_fresh(report, engine->now_us))
             age_us = MAX(age_us, engine->now_us - report->at_us);
     }
     return age_us;

@@ -38,7 +38,7 @@ bool engine_blind(const struct engine *engine)
     gpointer report;
     g_hash_table_iter_init(&iter, engine->observed->edges);
     while (g_hash_table_iter_next(&iter, NULL, &report))
-        if (engine->now_us - ((struct edge_report *)report)->at_us <= OBSERVED_FRESH_US)
+        if (edge_report_fresh(report, engine->now_us))
             return false;
     return true;
 }

@@ -268,7 +268,7 @@ static void see(const struct engine *engine, const struct execution *ex, const s
     *seen = (struct seen){.latency_us = -1};
     INVENTORY_FOREACH (engine->resolved->world->inventory, edge, edge) {
         const struct edge_report *report = observed_edge(engine->observed, edge->o.name);
-        if (report == NULL || engine->now_us - report->at_us > OBSERVED_FRESH_US)
+        if (!edge_report_fresh(report, engine->now_us))
             continue;
         see_counters(step, report, edge_proves(engine, edge->o.name, ex->generation), seen);
         for (guint i = 0; i < report->origins->len; i++) {

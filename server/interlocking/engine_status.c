@@ -14,12 +14,6 @@ struct sums {
     double rate, fail_rate;
 };
 
-/* Not by the engine's own clock: that stands where it was last told something. */
-static bool is_fresh(const struct edge_report *report, int64_t now_us)
-{
-    return now_us - report->at_us <= OBSERVED_FRESH_US;
-}
-
 /* Sums of all fresh reports, made in one walk over the counters: of a large site there are a million of them.
  * What a sum is of: 'e' an edge, 'r' a room, 'v' a room's entrance, 's' a service, 'a' a service in a room, 'l' an edge
  * over the ring to a room, 't' all. */
@@ -62,7 +56,7 @@ static GHashTable *tally_new(const struct engine *engine, int64_t now_us)
     g_hash_table_iter_init(&iter, engine->observed->edges);
     while (g_hash_table_iter_next(&iter, NULL, &item)) {
         const struct edge_report *report = item;
-        for (guint i = 0; is_fresh(report, now_us) && i < report->counters->len; i++)
+        for (guint i = 0; edge_report_fresh(report, now_us) && i < report->counters->len; i++)
             add_counter(tally, key, report->edge, report->counters->pdata[i]);
     }
     return tally;
@@ -99,7 +93,7 @@ static struct held held(const struct engine *engine, const char *room, int64_t n
     struct held held = {.least = SLOT_COUNT, .since_us = INT64_MAX};
     INVENTORY_FOREACH (engine->resolved->world->inventory, edge, edge) {
         const struct edge_report *report = observed_edge(engine->observed, edge->o.name);
-        if (report == NULL || !is_fresh(report, now_us))
+        if (!edge_report_fresh(report, now_us))
             continue;
         held.asked++;
         const struct room_hold *hold = edge_report_hold(report, room);
@@ -157,7 +151,7 @@ static json_t *entrance_json(const struct engine *engine, GHashTable *tally, con
     g_hash_table_iter_init(&iter, engine->observed->edges);
     while (g_hash_table_iter_next(&iter, NULL, &item)) {
         const struct edge_report *report = item;
-        for (guint i = 0; is_fresh(report, now_us) && i < report->origins->len; i++) {
+        for (guint i = 0; edge_report_fresh(report, now_us) && i < report->origins->len; i++) {
             const struct origin_health *origin = report->origins->pdata[i];
             if (strcmp(origin->room, room) != 0 || strcmp(origin->via, via) != 0)
                 continue;
@@ -409,7 +403,7 @@ static void warn_agent(const struct engine *engine, json_t *warnings, const char
     const struct edge_report *report = observed_edge(engine->observed, name);
     if (report == NULL)
         warn(warnings, "%s has not reported since the server was started", name);
-    else if (now_us - report->at_us > OBSERVED_FRESH_US)
+    else if (!edge_report_fresh(report, now_us))
         warn(warnings, "%s reported %.1f s ago: its figures are left out", name,
              (double)(now_us - report->at_us) / G_USEC_PER_SEC);
     else if (report->promised > engine->epoch)

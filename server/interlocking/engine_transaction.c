@@ -78,8 +78,7 @@ const struct edge *transaction_edge(const struct engine *engine, int edge_class)
     INVENTORY_FOREACH (engine->resolved->world->inventory, edge, edge) {
         const struct edge_report *report = observed_edge(engine->observed, edge->o.name);
         if (edge->class == edge_class && world_edge_in(engine->resolved->world, edge) &&
-            edge_proves(engine, edge->o.name, engine->generation) &&
-            engine->now_us - report->at_us <= OBSERVED_FRESH_US)
+            edge_proves(engine, edge->o.name, engine->generation) && edge_report_fresh(report, engine->now_us))
             return edge;
     }
     return NULL;

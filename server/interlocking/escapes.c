@@ -72,7 +72,7 @@ char *escape_small_words(const struct world *w, const struct observed *observed,
     double bandwidth = 0;
     INVENTORY_FOREACH (w->inventory, edge, edge) {
         const struct edge_report *report = observed_edge(observed, edge->o.name);
-        if (edge->class == EDGE_PUBLIC && report != NULL && now_us - report->at_us <= OBSERVED_FRESH_US)
+        if (edge->class == EDGE_PUBLIC && edge_report_fresh(report, now_us))
             load_add(w, report, escape->to, &load);
     }
     g_autoptr(GPtrArray) live = lines_live(w, observed, escape, now_us), carriers = world_lines_carrying(w, live);

@@ -538,8 +538,8 @@ static void observe_edge(const struct journey *j, const struct edge *edge, const
         return;
     json_array_append_new(edges, json_pack("{s:s, s:I, s:s, s:I}", "edge", edge->o.name, "age_us",
                                            (json_int_t)(now_us - report->at_us), "state",
-                                           now_us - report->at_us > OBSERVED_FRESH_US ? "silent" : report->state,
-                                           "generation", (json_int_t)report->applied.generation));
+                                           edge_report_fresh(report, now_us) ? report->state : "silent", "generation",
+                                           (json_int_t)report->applied.generation));
     const char *room = g_hash_table_lookup(report->probes, j->policy);
     if (room != NULL)
         json_array_append_new(json_object_get(out, "probes"),

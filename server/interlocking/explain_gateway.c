@@ -152,7 +152,7 @@ static void observe_gateway(const struct gateway *gateway, const struct edge_rep
         return;
     }
     g_autofree char *announces = gateway_announces_words(report->gateway), *backends = backends_words(report->gateway);
-    bool fresh = now_us - report->at_us <= OBSERVED_FRESH_US;
+    bool fresh = edge_report_fresh(report, now_us);
     json_array_append_new(list,
                           json_pack("{s:s, s:I, s:s, s:s, s:s}", "gateway", gateway->o.name, "age_us",
                                     (json_int_t)(now_us - report->at_us), "state", fresh ? report->state : "silent",

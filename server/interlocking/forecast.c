@@ -596,7 +596,7 @@ static void rates_tell(struct teller *t, const struct observed *observed, int64_
 {
     INVENTORY_FOREACH (t->now->inventory, edge, edge) {
         const struct edge_report *report = observed_edge(observed, edge->o.name);
-        if (report == NULL || now_us - report->at_us > OBSERVED_FRESH_US)
+        if (!edge_report_fresh(report, now_us))
             continue;
         rates_add(t, report);
         sizes_add(t, report);
@@ -609,7 +609,7 @@ static bool reports_tell(struct teller *t, const struct observed *observed, int6
     unsigned in = 0, fresh = 0;
     INVENTORY_FOREACH (t->now->inventory, edge, edge) {
         const struct edge_report *report = observed_edge(observed, edge->o.name);
-        bool is_fresh = report != NULL && now_us - report->at_us <= OBSERVED_FRESH_US;
+        bool is_fresh = edge_report_fresh(report, now_us);
         bool is_in = world_edge_in(t->now, edge);
         in += is_in;
         fresh += is_in && is_fresh;

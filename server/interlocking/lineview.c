@@ -123,7 +123,7 @@ void line_view(const struct observed *observed, const struct inventory *inventor
             continue;
         const struct gateway *gateway = INVENTORY_GET(inventory, gateway, port->gateway);
         const struct edge_report *report = observed_edge(observed, port->gateway);
-        if (gateway == NULL || report == NULL || now_us - report->at_us > OBSERVED_FRESH_US)
+        if (gateway == NULL || !edge_report_fresh(report, now_us))
             continue;
         const struct adjacency *adjacency = at_place(report->adjacencies, (unsigned)port->place);
         if (adjacency != NULL)

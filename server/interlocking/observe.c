@@ -608,7 +608,7 @@ void observed_entrance(const struct observed *observed, const struct inventory *
     while (g_hash_table_iter_next(&iter, NULL, &report)) {
         const struct edge_report *r = report;
         const struct origin_health *origin = origin_find(r, room, via);
-        if (origin == NULL || now_us - r->at_us > OBSERVED_FRESH_US || !comes_by(inventory, r->edge, via))
+        if (origin == NULL || !edge_report_fresh(r, now_us) || !comes_by(inventory, r->edge, via))
             continue;
         if (out->seen++ == 0 || (!origin->up && out->down == 0))
             out->status = origin->status;

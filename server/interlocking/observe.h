@@ -103,6 +103,12 @@ json_t *server_report_to_json(const struct server_report *report, int64_t now_us
 
 /* An edge's view is old after this. */
 #define OBSERVED_FRESH_US (5 * G_USEC_PER_SEC)
+/* Is there a report, and is it not old? now_us is the time that is asked about: an engine's own clock stands at its
+ * last input. Asked for each of a million counters, so it's inline. */
+static inline bool edge_report_fresh(const struct edge_report *report, int64_t now_us)
+{
+    return report != NULL && now_us - report->at_us <= OBSERVED_FRESH_US;
+}
 
 /* The edge's hold of that room, or NULL. */
 const struct room_hold *edge_report_hold(const struct edge_report *report, const char *room);

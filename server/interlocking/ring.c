@@ -80,7 +80,7 @@ void ring_findings(const struct inventory *inventory, GPtrArray *findings)
 /* How an edge sees a room over the ring: 1 up, 0 down, -1 not at all. */
 static int sees(const struct edge_report *report, const char *room, int64_t now_us)
 {
-    for (guint i = 0; report != NULL && now_us - report->at_us <= OBSERVED_FRESH_US && i < report->origins->len; i++) {
+    for (guint i = 0; edge_report_fresh(report, now_us) && i < report->origins->len; i++) {
         const struct origin_health *origin = report->origins->pdata[i];
         if (strcmp(origin->room, room) == 0 && strcmp(origin->via, "ring") == 0)
             return origin->up;

@@ -144,7 +144,7 @@ json_t *roads_json(const struct world *world, const struct observed *observed, s
         const struct edge_report *report = observed_edge(observed, edge->o.name);
         if (report == NULL)
             continue;
-        bool fresh = now_us - report->at_us <= OBSERVED_FRESH_US;
+        bool fresh = edge_report_fresh(report, now_us);
         if (fresh)
             add_report(&classes[edge->class], report);
         if ((fresh && stamp_compare(report->applied, in_force) == 0) || edges++ >= ROADS_EDGES)
