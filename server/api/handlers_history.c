@@ -4,6 +4,7 @@
 #include "core/error.h"
 #include "core/fileio.h"
 #include "core/gunzip.h"
+#include "core/loop.h"
 #include "server/api/api_internal.h"
 #include "server/engine/recorder.h"
 #include "server/interlocking/incident_case.h"
@@ -14,6 +15,17 @@
 #define LISTENER_WAIT_US 100000        /* for the black box; the thread is everybody's */
 #define REPLAY_WAIT_US G_USEC_PER_SEC
 #define REPLAYS_MAX 2 /* who take the processor's time at once, when one more replay begins */
+
+/* ?at=: µs since 1970, or below 0: not given. What is to come is not known, and the last state isn't it. */
+static bool asked_at(const struct call *call, int64_t *at_us, GError **error)
+{
+    if (!call_query_int(call, "at", at_us, error))
+        return false;
+    bool has_been = *at_us <= wall_now_us();
+    if (!has_been)
+        g_set_error(error, SB_ERROR, SB_ERROR_INVALID, "at: found a time to come, expected one that has been");
+    return has_been;
+}
 
 static const char *recordings(const struct call *call, GError **error)
 {
@@ -87,7 +99,7 @@ void history_status(struct call *call, GError **error)
 {
     int64_t at_us, now_us;
     const char *folder = recordings(call, error);
-    if (folder == NULL || !call_query_int(call, "at", &at_us, error))
+    if (folder == NULL || !asked_at(call, &at_us, error))
         return;
     if (atomic_load(&call->api->n_hashing) > REPLAYS_MAX) {
         g_set_error(error, SB_ERROR, SB_ERROR_UNAVAILABLE, "others wait: ask again in a moment");
@@ -208,7 +220,7 @@ static json_t *history_answer(struct journal_reader *reader, uint64_t generation
 bool history_world(struct call *call, GError **error)
 {
     int64_t generation, at_us, after;
-    if (!call_query_int(call, "generation", &generation, error) || !call_query_int(call, "at", &at_us, error) ||
+    if (!call_query_int(call, "generation", &generation, error) || !asked_at(call, &at_us, error) ||
         !call_query_int(call, "after", &after, error))
         return false;
     if ((generation > 0) == (at_us >= 0)) {

@@ -175,6 +175,10 @@ START_TEST(the_status_as_it_was)
     g_autofree char *none = ingress_at(1, &status);
     ck_assert_uint_eq(status, 404);
     ck_assert_ptr_null(none);
+    g_autofree char *to_come = ingress_at(g_get_real_time() + G_USEC_PER_SEC * 60, &status);
+    ck_assert_uint_eq(status, 400);
+    ck_assert_ptr_null(to_come);
+    expect_run(SIGNALBOX_RUN("explain", URL, "--at", "2999-01-01T00:00:00Z"), 2, "", "at: found a time to come");
 }
 END_TEST
 
