@@ -54,7 +54,8 @@ export function ExecutionsView({ runs, wanted, first = '' }: { runs: Execution[]
       return ms === 0 ? 'goes on' : <>{took(ms)}{p75 !== null && p75.runs > 2 && ms > p75.p75 * 2000 && <b class="bad"> ▲ slow</b>}</>;
     } },
     { name: 'who', cell: (run) => run.actor },
-    { name: 'why', cell: (run) => run.error ?? run.reason ?? '' },
+    { name: 'why', cell: (run) => run.reason ?? '' },
+    { name: 'error', cell: (run) => (run.error ? <span class="brief">{run.error}</span> : '') }, // whole in the run itself
     { name: '', cell: (run) => (run.id === first ? 'compared with…'
       : <button type="button" class="quiet" aria-label={`Compare ${run.id}${first === '' ? '…' : ` with ${first}`}`} onClick={() => goQuery(first === '' ? { a: run.id ?? '' } : { b: run.id ?? '' })}>{first === '' ? 'Compare…' : 'with this'}</button>) },
   ];
