@@ -12,9 +12,11 @@ ring_lost() { sb status --json | jq -r '.warnings[] | select(contains("the ring"
 named="edge-3 has lost the ring, no dedicated path is left: line-1 (duct-north), line-2 (duct-east)"
 is_named() { [[ $(ring_lost) == "$named" ]]; }
 
-# entrances EDGE FROM_US [TO_US]: kinds of entrances that its users' answers came by
+# entrances EDGE FROM_US [TO_US]: kinds of entrances that its users' answers came by, of requests that began and ended
+# then: one that is under way when the next line is cut has seen both.
 entrances() {
-    traffic_figure line 'map(select(.edge == "'"$1"'" and .entrance != "") | .entrance[0:4]) | unique | join(" ")' "${@:2}"
+    traffic_figure line 'map(select(.edge == "'"$1"'" and .entrance != "" and .e <= '"${3:-9000000000000000}"')
+        | .entrance[0:4]) | unique | join(" ")' "${@:2}"
 }
 
 streams=()
